@@ -1,0 +1,43 @@
+import { defineConfig, type ViteUserConfig } from "vitest/config";
+
+// Sibling packages resolve to their source: tests need no build.
+const conditions = ["@hyperwalk/source", "module", "node", "development|production"];
+
+const config: ViteUserConfig = defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions, externalConditions: ["@hyperwalk/source", "node"] } },
+  test: {
+    coverage: {
+      provider: "v8",
+      include: ["packages/*/src/**/*.ts"],
+      exclude: ["**/*.gen.ts"],
+      reporter: ["text-summary", "html", "json-summary"],
+    },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts"],
+          exclude: ["**/node_modules/**", "test/differential/**", "test/browser/**"],
+        },
+      },
+      // Needs gcc: sequences run on this machine's own processor.
+      {
+        extends: true,
+        test: { name: "native", include: ["test/differential/**/*.test.ts"], testTimeout: 60_000 },
+      },
+      // Needs a Chromium.
+      {
+        extends: true,
+        test: { name: "browser", include: ["test/browser/**/*.test.ts"], testTimeout: 60_000 },
+      },
+      {
+        extends: true,
+        test: { name: "bench", include: [], benchmark: { include: ["bench/**/*.bench.ts"] } },
+      },
+    ],
+  },
+});
+
+export default config;
