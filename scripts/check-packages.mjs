@@ -35,7 +35,7 @@ function run(command, args, cwd) {
   const { status, stdout, stderr, error } = spawnSync(command, args, {
     cwd,
     encoding: "utf8",
-    env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: "0", CI: "1" },
+    env: { ...process.env, NO_COLOR: "1", CI: "1" },
   });
   if (status === 0) return undefined;
   return [`${command} ${args.join(" ")}: exit ${status ?? error}`, stdout, stderr].filter(Boolean).join("\n");
