@@ -1,0 +1,189 @@
+import type { Arena } from "./arena.js";
+
+/** Ledger unit: one cycle is 256 ticks, so that every cell and every sum is exact in a double (dyadic). */
+export const TICKS_PER_CYCLE = 256;
+
+/** Rounds a price in cycles to whole ticks. */
+export function ticks(cycles: number): number {
+  return Math.round(cycles * TICKS_PER_CYCLE);
+}
+
+/** Why cycles passed. Order is the cell layout; names are what reports print. */
+export const CAUSES = [
+  "issue",
+  "branch",
+  "l1",
+  "l2",
+  "l3",
+  "dram",
+  "tlb",
+  "walk",
+  "serialise",
+  "atomic",
+  "microcode",
+  "exit-hardware",
+  "entry-hardware",
+  "predictor-barrier",
+  "idle",
+] as const;
+export type CauseName = (typeof CAUSES)[number];
+
+/** Cause numbers for hot code: `ledger.charge(Cause.L2, ticks)`. */
+export const Cause = {
+  Issue: 0,
+  Branch: 1,
+  L1: 2,
+  L2: 3,
+  L3: 4,
+  Dram: 5,
+  Tlb: 6,
+  Walk: 7,
+  Serialise: 8,
+  Atomic: 9,
+  Microcode: 10,
+  ExitHardware: 11,
+  EntryHardware: 12,
+  PredictorBarrier: 13,
+  Idle: 14,
+} as const;
+
+const STRIDE = 16; // cells per node: one per cause, the last one unused
+const MAX_PHASES = 64;
+const MAX_NODES = 512;
+const MAX_DEPTH = 32;
+
+/** Cycles of one cause spent in one phase, with the stack of phases that led there. */
+export interface LedgerRow {
+  /** Phase names from the outermost to the innermost. */
+  readonly path: readonly string[];
+  /** The innermost phase: `path.at(-1)`. */
+  readonly phase: string;
+  readonly cause: CauseName;
+  /** Exact amount in ticks ({@link TICKS_PER_CYCLE} to the cycle). */
+  readonly ticks: number;
+}
+
+/** Plain-data copy of a ledger at one moment; subtract two to get a window. */
+export interface LedgerSnapshot {
+  readonly clock: number;
+  readonly cells: Float64Array;
+}
+
+/**
+ * The account of one logical processor: every tick is charged once, to the phase on top of the phase stack and to a
+ * cause. `sum(cells) === clock` holds at all times, because {@link charge} is the only way in.
+ *
+ * Phases nest; a cell belongs to a node of the calling-context tree, so flame graphs and flat tables are both views.
+ * Charging is integer-indexed arithmetic: no strings, closures or objects.
+ */
+export class CycleLedger {
+  /** Cells by `node * 16 + cause`; hot code may add to `cells[base + cause]` and `clock[0]` together, never to one. */
+  cells!: Float64Array;
+  /** `clock[0]`: all ticks charged so far. */
+  clock!: Float64Array;
+  /** Index of the first cell of the phase that is on top of the stack. */
+  base = 0;
+  private children!: Int32Array;
+  private readonly stack = new Int32Array(MAX_DEPTH);
+  private depth = 0;
+  private nodeCount = 1;
+  private readonly nodePhase = new Int32Array(MAX_NODES);
+  private readonly nodeParent = new Int32Array(MAX_NODES).fill(-1);
+  private readonly phaseNames: string[] = [];
+
+  /** @param rootPhase name of the phase that runs when nothing else was entered */
+  constructor(arena: Arena, rootPhase = "guest") {
+    const cellsAt = arena.reserve(MAX_NODES * STRIDE * 8);
+    const clockAt = arena.reserve(8);
+    const childrenAt = arena.reserve(MAX_NODES * MAX_PHASES * 4);
+    arena.adopt(() => {
+      this.cells = arena.float64(cellsAt, MAX_NODES * STRIDE);
+      this.clock = arena.float64(clockAt, 1);
+      this.children = arena.int32(childrenAt, MAX_NODES * MAX_PHASES);
+    });
+    this.registerPhase(rootPhase);
+  }
+
+  /** Number of a phase for {@link enter}; the same name always gives the same number. At most 64 phases. */
+  registerPhase(name: string): number {
+    const known = this.phaseNames.indexOf(name);
+    if (known >= 0) return known;
+    if (this.phaseNames.length === MAX_PHASES) throw new RangeError(`more than ${MAX_PHASES} ledger phases`);
+    return this.phaseNames.push(name) - 1;
+  }
+
+  /** Pushes a phase; charges go to it until the matching {@link leave}. */
+  enter(phase: number): void {
+    const parent = this.base / STRIDE;
+    let node = this.children[parent * MAX_PHASES + phase];
+    if (node === 0) node = this.createNode(parent, phase);
+    this.stack[this.depth++] = parent;
+    this.base = node * STRIDE;
+  }
+
+  leave(): void {
+    if (this.depth === 0) throw new RangeError("ledger phase stack underflow");
+    this.base = this.stack[--this.depth] * STRIDE;
+  }
+
+  /** Depth of the phase stack; zero in the root phase. */
+  get phaseDepth(): number {
+    return this.depth;
+  }
+
+  /** @param cause a {@link Cause} number @param amount ticks, a non-negative integer */
+  charge(cause: number, amount: number): void {
+    this.cells[this.base + cause] += amount;
+    this.clock[0] += amount;
+  }
+
+  /** Moves the clock to the next whole cycle, charged to `cause`; what a timestamp read observes is then an integer. */
+  alignToCycle(cause: number): void {
+    const rest = this.clock[0] % TICKS_PER_CYCLE;
+    if (rest !== 0) this.charge(cause, TICKS_PER_CYCLE - rest);
+  }
+
+  /** Whole cycles on the clock (exact after {@link alignToCycle}). */
+  get cycles(): number {
+    return Math.floor(this.clock[0] / TICKS_PER_CYCLE);
+  }
+
+  snapshot(into?: LedgerSnapshot): LedgerSnapshot {
+    const used = MAX_NODES * STRIDE;
+    const cells = into?.cells ?? new Float64Array(used);
+    cells.set(this.cells);
+    return { clock: this.clock[0], cells };
+  }
+
+  /** Non-zero cells of the window from `since` (default: the beginning) to `until` (default: now). */
+  rows(since?: LedgerSnapshot, until?: LedgerSnapshot): LedgerRow[] {
+    const out: LedgerRow[] = [];
+    const end = until?.cells ?? this.cells;
+    for (let node = 0; node < this.nodeCount; node++) {
+      const path = this.pathOf(node);
+      for (let cause = 0; cause < CAUSES.length; cause++) {
+        const at = node * STRIDE + cause;
+        const amount = end[at] - (since ? since.cells[at] : 0);
+        if (amount !== 0)
+          out.push({ path, phase: path[path.length - 1], cause: CAUSES[cause], ticks: amount });
+      }
+    }
+    return out;
+  }
+
+  private pathOf(node: number): string[] {
+    const path: string[] = [];
+    for (let at = node; at >= 0; at = this.nodeParent[at]) path.unshift(this.phaseNames[this.nodePhase[at]]);
+    return path;
+  }
+
+  private createNode(parent: number, phase: number): number {
+    if (this.nodeCount === MAX_NODES) throw new RangeError(`more than ${MAX_NODES} ledger nodes`);
+    if (this.depth >= MAX_DEPTH - 1) throw new RangeError(`ledger phases nested deeper than ${MAX_DEPTH}`);
+    const node = this.nodeCount++;
+    this.nodePhase[node] = phase;
+    this.nodeParent[node] = parent;
+    this.children[parent * MAX_PHASES + phase] = node;
+    return node;
+  }
+}

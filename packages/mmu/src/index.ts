@@ -1,0 +1,69 @@
+/**
+ * Physical memory, caches, TLBs, paging formats and timed page walks for the hyperwalk simulator.
+ *
+ * @packageDocumentation
+ */
+
+export { Arena, ArenaExhaustedError } from "./arena.js";
+export { CacheHierarchy, type CacheHierarchySnapshot, ServedBy } from "./cache/cache-hierarchy.js";
+export { CacheLevel, type CacheLevelSnapshot, LINE_BYTES } from "./cache/cache-level.js";
+export type { BackInvalidate, InclusionPolicy } from "./cache/inclusion-policy.js";
+export { InclusiveL3 } from "./cache/inclusive-l3.js";
+export { NonInclusiveL3 } from "./cache/non-inclusive-l3.js";
+export { VictimL3 } from "./cache/victim-l3.js";
+export {
+  CAUSES,
+  Cause,
+  type CauseName,
+  CycleLedger,
+  type LedgerRow,
+  type LedgerSnapshot,
+  TICKS_PER_CYCLE,
+  ticks,
+} from "./cycle-ledger.js";
+export type {
+  CacheGeometry,
+  MemoryProfile,
+  PageSizeName,
+  PagingStructureCacheGeometry,
+  ReplacementName,
+  TlbGeometry,
+} from "./memory-profile.js";
+export { Mmu, type MmuOptions, type MmuSnapshot } from "./mmu.js";
+export { MMU_COUNTERS, MmuCounter } from "./mmu-counter.js";
+export { EptTables } from "./paging/ept-tables.js";
+export { LegacyTables } from "./paging/legacy-tables.js";
+export { LongModeTables, linearPage } from "./paging/long-mode-tables.js";
+export { NptTables } from "./paging/npt-tables.js";
+export { PaeTables } from "./paging/pae-tables.js";
+export { attributesOf, Ept, entryHi, entryLo, frameOf, Pte, tableIndex } from "./paging/pte.js";
+export { RadixTables, TableEditError, type TableEntry } from "./paging/radix-tables.js";
+export { type FrameAllocator, TableMemory, type TableMemoryOptions } from "./paging/table-memory.js";
+export {
+  FRAME_BYTES,
+  type FrameSource,
+  PhysicalAddressError,
+  PhysicalMemory,
+  type PhysicalMemorySnapshot,
+} from "./physical-memory.js";
+export { RecencyClock } from "./recency-clock.js";
+export { LeastRecentlyUsed } from "./replacement/lru.js";
+export { REPLACEMENT_POLICIES } from "./replacement/policies.js";
+export { RandomReplacement } from "./replacement/random.js";
+export type { ReplacementPolicy } from "./replacement/replacement-policy.js";
+export { TreePlru } from "./replacement/tree-plru.js";
+export { Rights } from "./tlb/rights.js";
+export { Entry, Kind, TlbArray, type TlbArrayGeometry, type TlbArraySnapshot } from "./tlb/tlb-array.js";
+export { TlbHierarchy, type TlbHierarchySnapshot } from "./tlb/tlb-hierarchy.js";
+export { TlbLevel } from "./tlb/tlb-level.js";
+export { TranslationCaches, type TranslationCachesSnapshot } from "./tlb/translation-caches.js";
+export { PagingMode, type SecondStage, TranslationContext } from "./translation-context.js";
+export {
+  EptQualification,
+  FaultKind,
+  NPF_FINAL,
+  NPF_TABLE_WALK,
+  PageFaultCode,
+  TranslationFault,
+} from "./translation-fault.js";
+export { probeFrame, probeStage } from "./walk/probe.js";

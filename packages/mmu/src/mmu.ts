@@ -1,0 +1,666 @@
+import type { Arena } from "./arena.js";
+import { CacheHierarchy, type CacheHierarchySnapshot } from "./cache/cache-hierarchy.js";
+import { Cause, type CycleLedger, ticks } from "./cycle-ledger.js";
+import { FilterRow, filterRow, LineFilter, WRITE_OK } from "./line-filter.js";
+import type { MemoryProfile } from "./memory-profile.js";
+import { MmuCounter } from "./mmu-counter.js";
+import type { PhysicalMemory } from "./physical-memory.js";
+import { RecencyClock } from "./recency-clock.js";
+import { KEY_SHIFT, Rights } from "./tlb/rights.js";
+import { Entry } from "./tlb/tlb-array.js";
+import type { TlbHierarchy } from "./tlb/tlb-hierarchy.js";
+import { TranslationCaches, type TranslationCachesSnapshot } from "./tlb/translation-caches.js";
+import { PagingMode, TranslationContext } from "./translation-context.js";
+import { FaultKind, PageFaultCode, TranslationFault } from "./translation-fault.js";
+import { ExtendedPageTableWalker } from "./walk/extended-page-tables.js";
+import { NestedPageTableWalker } from "./walk/nested-page-tables.js";
+import { NoSecondStage } from "./walk/no-second-stage.js";
+import { PageWalker } from "./walk/page-walker.js";
+import { probeFrame } from "./walk/probe.js";
+import { refusedByKey } from "./walk/protection-keys.js";
+import type { SecondStageWalker } from "./walk/second-stage-walker.js";
+import { TablePort } from "./walk/table-port.js";
+
+/** Options that a machine sets once. */
+export interface MmuOptions {
+  /** Seed of random replacement; default 1. */
+  readonly seed?: number;
+  /** Every access takes the full path; state, costs and counters must come out the same. For tests. */
+  readonly bypassFilter?: boolean;
+  /** Recency counter value at which stamps are renormalised; default 2^30. For tests. */
+  readonly recencyLimit?: number;
+}
+
+/** State of one `Mmu` beyond memory and ledger, as plain data. Contexts belong to their owners. */
+export interface MmuSnapshot {
+  readonly caches: CacheHierarchySnapshot;
+  readonly translations: TranslationCachesSnapshot;
+  readonly recency: number;
+  readonly counters: Float64Array;
+}
+
+const READ = 0;
+const WRITE = 1;
+const SYSTEM_READ = 2;
+const SYSTEM_WRITE = 3;
+const FETCH = 4;
+const CAUSE_OF_LEVEL: readonly number[] = [0, Cause.L1, Cause.L2, Cause.L3, Cause.Dram];
+const EPOCH_LIMIT = 2 ** 30;
+const SCRATCH_BYTES = 128;
+
+/**
+ * Memory as one logical processor reaches it: translation, caches and their costs. Guest code, page walkers and the
+ * modelled hypervisor all go through one `Mmu` and charge its ledger.
+ *
+ * Linear addresses are pairs of 32-bit integers. An access returns the arena byte offset where its bytes lie, or -1
+ * with {@link fault} filled in. Nothing on these paths allocates.
+ */
+export class Mmu {
+  readonly memory: PhysicalMemory;
+  readonly ledger: CycleLedger;
+  readonly caches: CacheHierarchy;
+  readonly translations: TranslationCaches;
+  /** By {@link MmuCounter}. */
+  readonly counters: Float64Array = new Float64Array(MmuCounter.Length);
+  /** Why the latest access returned -1. */
+  readonly fault: TranslationFault = new TranslationFault();
+  /** 1 after a write that crosses a page returned scratch: call {@link commitWrite} once the bytes are stored. */
+  writePending = 0;
+  private active: TranslationContext;
+  private readonly clock: RecencyClock;
+  private readonly recencyAt: number;
+  private readonly recencyLimit: number;
+  private readonly dataFilter: LineFilter;
+  private readonly fetchFilter: LineFilter;
+  private readonly dataRows: number;
+  private readonly fetchRows: number;
+  private readonly useFilter: boolean;
+  private readonly dataWays: number;
+  private readonly fetchWays: number;
+  private readonly walker: PageWalker;
+  private readonly noSecondStage: NoSecondStage;
+  private readonly nestedPageTables: NestedPageTableWalker;
+  private readonly extendedPageTables: ExtendedPageTableWalker;
+  private readonly contexts: TranslationContext[] = [];
+  private nextEpoch = 1;
+  /** Epoch of the active context at its privilege level. */
+  private epoch = 0;
+  private space = 0;
+  private tag = 0;
+  private readonly rightsMask = new Int32Array(5);
+  private readonly rightsValue = new Int32Array(5);
+  private readonly walkAccess = new Int32Array(5);
+  private readonly loadPrice = new Int32Array(5);
+  private readonly storePrice = new Int32Array(5);
+  private readonly fetchPrice = new Int32Array(5);
+  private readonly secondLevelPrice: number;
+  /** Machine frame of the latest translation. */
+  private frame = 0;
+  private readonly scratchAt: number;
+  private pendingFirst = 0;
+  private pendingSecond = 0;
+  private pendingFirstBytes = 0;
+  private pendingBytes = 0;
+  private i32!: Int32Array;
+  private u8!: Uint8Array;
+
+  constructor(
+    arena: Arena,
+    memory: PhysicalMemory,
+    ledger: CycleLedger,
+    profile: MemoryProfile,
+    options: MmuOptions = {},
+  ) {
+    const seed = options.seed ?? 1;
+    this.memory = memory;
+    this.ledger = ledger;
+    this.useFilter = options.bypassFilter !== true;
+    this.clock = new RecencyClock(arena, options.recencyLimit);
+    this.recencyAt = this.clock.at;
+    this.recencyLimit = this.clock.limit;
+    this.caches = new CacheHierarchy(arena, this.clock, profile, seed);
+    this.translations = new TranslationCaches(arena, this.clock, profile, seed);
+    this.dataFilter = new LineFilter(arena);
+    this.fetchFilter = new LineFilter(arena);
+    this.dataRows = this.dataFilter.at;
+    this.fetchRows = this.fetchFilter.at;
+    this.dataWays = this.caches.l1d.marksAt;
+    this.fetchWays = this.caches.l1i.marksAt;
+    const port = new TablePort(memory, this.caches, ledger, this.clock, this.counters, profile);
+    const walkCaches = this.translations.walk;
+    const bits = profile.physicalAddressBits;
+    this.noSecondStage = new NoSecondStage();
+    this.nestedPageTables = new NestedPageTableWalker(memory, port, walkCaches, this.fault, bits);
+    this.extendedPageTables = new ExtendedPageTableWalker(memory, port, walkCaches, this.fault, bits);
+    this.walker = new PageWalker(memory, port, walkCaches, this.fault, this.noSecondStage);
+    this.setPrices(profile);
+    this.secondLevelPrice = ticks(profile.l2TlbLatency);
+    this.scratchAt = arena.reserve(SCRATCH_BYTES);
+    arena.adopt(() => {
+      this.i32 = arena.i32;
+      this.u8 = arena.u8;
+    });
+    memory.grow();
+    this.active = this.createContext();
+    this.reload();
+  }
+
+  /** The context that accesses go through now. */
+  get context(): TranslationContext {
+    return this.active;
+  }
+
+  /** A new address space with paging off; {@link activate} it before use. */
+  createContext(): TranslationContext {
+    const context = new TranslationContext();
+    this.contexts.push(context);
+    return context;
+  }
+
+  /** Makes a context the active one: VM entry and exit, or a change of owner. Costs nothing and flushes nothing. */
+  activate(context: TranslationContext): void {
+    this.active = context;
+    this.reload();
+  }
+
+  /** Takes over changed fields of the active context. Flushes nothing: that is the changing instruction's business. */
+  reload(): void {
+    const c = this.active;
+    const stage = c.secondStage;
+    const ept = stage !== null && stage.format === "ept";
+    this.space = (c.asid << 12) | c.pcid;
+    this.tag = ept ? stage.tag + 1 : 0;
+    let secondStage: SecondStageWalker = this.noSecondStage;
+    if (stage !== null) {
+      const walker = ept ? this.extendedPageTables : this.nestedPageTables;
+      walker.configure(stage, ept ? 0 : c.asid << 12, this.tag);
+      secondStage = walker;
+    }
+    this.walker.configure(c, secondStage, this.space, this.tag);
+    this.setRights(c);
+    this.epoch = this.epochOf(c);
+  }
+
+  /**
+   * Reads 1 to 64 bytes with the privilege of the context. A read that crosses a page is gathered into a scratch area
+   * that the next such access overwrites.
+   * @returns arena byte offset, or -1
+   */
+  read(lo: number, hi: number, bytes: number): number {
+    const i32 = this.i32;
+    const row = this.dataRows + filterRow(lo);
+    if (
+      i32[row] === (lo & -64) &&
+      i32[row + FilterRow.Epoch] === this.epoch &&
+      i32[row + FilterRow.LineHi] === hi &&
+      (lo & 63) + bytes <= 64
+    ) {
+      const way = i32[row + FilterRow.Way];
+      const entry = i32[row + FilterRow.Entry];
+      if (
+        i32[way] === i32[row + FilterRow.WayGeneration] &&
+        i32[entry] === i32[row + FilterRow.EntryGeneration]
+      ) {
+        const stamp = i32[this.recencyAt] + 1;
+        if (stamp < this.recencyLimit) {
+          i32[this.recencyAt] = stamp;
+          i32[way + 1] = stamp;
+          i32[entry + 1] = stamp;
+          return (i32[row + FilterRow.Offset] & -64) | (lo & 63);
+        }
+      }
+    }
+    return this.data(lo | 0, hi | 0, bytes, READ);
+  }
+
+  /**
+   * Prepares a write of 1 to 64 bytes with the privilege of the context: the bytes at the returned offset are the
+   * current ones, so read-modify-writes need no separate read. See {@link writePending} for writes that cross a page.
+   * @returns arena byte offset, or -1
+   */
+  write(lo: number, hi: number, bytes: number): number {
+    const i32 = this.i32;
+    const row = this.dataRows + filterRow(lo);
+    if (
+      i32[row] === (lo & -64) &&
+      i32[row + FilterRow.Epoch] === this.epoch &&
+      i32[row + FilterRow.LineHi] === hi &&
+      (lo & 63) + bytes <= 64
+    ) {
+      const way = i32[row + FilterRow.Way];
+      const entry = i32[row + FilterRow.Entry];
+      const offset = i32[row + FilterRow.Offset];
+      if (
+        (offset & WRITE_OK) !== 0 &&
+        i32[way] === i32[row + FilterRow.WayGeneration] &&
+        i32[entry] === i32[row + FilterRow.EntryGeneration]
+      ) {
+        const stamp = i32[this.recencyAt] + 1;
+        if (stamp < this.recencyLimit) {
+          i32[this.recencyAt] = stamp;
+          i32[way + 1] = stamp;
+          i32[entry + 1] = stamp;
+          return (offset & -64) | (lo & 63);
+        }
+      }
+    }
+    return this.data(lo | 0, hi | 0, bytes, WRITE);
+  }
+
+  /** {@link read} as an implicit supervisor access (descriptor tables, TSS), whatever the CPL and EFLAGS.AC. */
+  readSystem(lo: number, hi: number, bytes: number): number {
+    return this.data(lo | 0, hi | 0, bytes, SYSTEM_READ);
+  }
+
+  /** {@link write} as an implicit supervisor access. */
+  writeSystem(lo: number, hi: number, bytes: number): number {
+    return this.data(lo | 0, hi | 0, bytes, SYSTEM_WRITE);
+  }
+
+  /** Stores the bytes of a write that crossed a page to where they belong; no-op when none is pending. */
+  commitWrite(): void {
+    if (this.writePending === 0) return;
+    this.writePending = 0;
+    const { scratchAt, pendingFirstBytes: split } = this;
+    this.u8.copyWithin(this.pendingFirst, scratchAt, scratchAt + split);
+    this.u8.copyWithin(this.pendingSecond, scratchAt + split, scratchAt + this.pendingBytes);
+  }
+
+  /**
+   * Instruction fetch of the 64-byte line that holds (lo, hi).
+   * @returns arena offset of that very byte, or -1
+   */
+  fetch(lo: number, hi: number): number {
+    const i32 = this.i32;
+    const row = this.fetchRows + filterRow(lo);
+    if (
+      i32[row] === (lo & -64) &&
+      i32[row + FilterRow.Epoch] === this.epoch &&
+      i32[row + FilterRow.LineHi] === hi
+    ) {
+      const way = i32[row + FilterRow.Way];
+      const entry = i32[row + FilterRow.Entry];
+      if (
+        i32[way] === i32[row + FilterRow.WayGeneration] &&
+        i32[entry] === i32[row + FilterRow.EntryGeneration]
+      ) {
+        const stamp = i32[this.recencyAt] + 1;
+        if (stamp < this.recencyLimit) {
+          i32[this.recencyAt] = stamp;
+          i32[way + 1] = stamp;
+          i32[entry + 1] = stamp;
+          return (i32[row + FilterRow.Offset] & -64) | (lo & 63);
+        }
+      }
+    }
+    return this.instruction(lo | 0, hi | 0);
+  }
+
+  /** Machine frame of a linear address or -1, by reading the tables alone: no cost, no flags, no cached entries. */
+  probe(lo: number, hi: number): number {
+    return probeFrame(this.memory, this.active, lo | 0, hi | 0);
+  }
+
+  /**
+   * Decoded code was taken from this frame (arena offset of its first byte): from now on a write to it first tells
+   * `memory.onCodeWrite`.
+   */
+  noteCode(frameOffset: number): void {
+    const slot = frameOffset >>> 12;
+    if (this.memory.codeSlots[slot] !== 0) return;
+    this.memory.codeSlots[slot] = 1;
+    this.dataFilter.protectFrame(slot << 12);
+  }
+
+  /**
+   * Loads the context's PDPTE registers from the table at CR3 bits 31:5, as MOV CR3 does in PAE mode (SDM vol. 3,
+   * 4.4.1). The registers change only on success.
+   * @returns 0; 1 when a present entry has reserved bits set (#GP); -1 with a second-stage {@link fault}
+   */
+  loadPdptes(cr3: number): number {
+    const c = this.active;
+    const table = this.pdpteScratch;
+    const reservedHi = 2 ** (c.physicalAddressBits - 32);
+    let reserved = false;
+    for (let i = 0; i < 4; i++) {
+      const at = this.walker.readTable(cr3 >>> 12, (cr3 & 0xfe0) + i * 8);
+      if (at < 0) {
+        // The address was not reached by translating a linear one: qualification bits 7 and 8 are clear.
+        if (this.fault.kind === FaultKind.EptViolation) this.fault.errorCode &= ~0x180;
+        this.noteFault(0, 0);
+        return -1;
+      }
+      const low = this.i32[at];
+      const high = this.i32[at + 1] >>> 0;
+      if ((low & 1) !== 0 && ((low & 0x1e6) !== 0 || high >= reservedHi)) reserved = true;
+      table[i] = (low >>> 0) + (low & 1) * high * 0x100000000;
+    }
+    if (reserved) return 1;
+    c.pdpte.set(table);
+    return 0;
+  }
+  private readonly pdpteScratch = new Float64Array(4);
+
+  /** INVLPG in the active context. */
+  invalidatePage(lo: number, hi: number): void {
+    this.counters[MmuCounter.Invalidations]++;
+    this.translations.invalidatePage((lo >>> 12) | (hi << 20), hi >>> 12, this.active.asid, this.active.pcid);
+  }
+
+  /** INVPCID type 0 in the active context's ASID. */
+  invalidatePcidPage(pcid: number, lo: number, hi: number): void {
+    this.counters[MmuCounter.Invalidations]++;
+    this.translations.invalidatePcidPage((lo >>> 12) | (hi << 20), hi >>> 12, this.active.asid, pcid);
+  }
+
+  /** MOV CR3 or INVPCID type 1 (both keep global entries) in the active context's ASID. */
+  invalidatePcid(pcid: number, keepGlobal: boolean): void {
+    this.counters[MmuCounter.Invalidations]++;
+    this.translations.invalidatePcid(this.active.asid, pcid, keepGlobal);
+  }
+
+  /** All PCIDs of an ASID or VPID: INVVPID types 1 and 3, TLB_CONTROL 3 and 7, INVPCID types 2 and 3, MOV CR4. */
+  invalidateAsid(asid: number, keepGlobal: boolean): void {
+    this.counters[MmuCounter.Invalidations]++;
+    this.translations.invalidateAsid(asid, keepGlobal);
+  }
+
+  /** Every cached translation (TLB_CONTROL 1). */
+  invalidateAll(): void {
+    this.counters[MmuCounter.Invalidations]++;
+    this.translations.invalidateAll();
+  }
+
+  /** INVEPT: one EP4TA tag, or -1 for all. */
+  invalidateNested(tag: number): void {
+    this.counters[MmuCounter.Invalidations]++;
+    this.translations.invalidateNested(tag < 0 ? -1 : tag + 1);
+  }
+
+  /** INVLPGA. */
+  invlpga(lo: number, hi: number, asid: number): void {
+    this.counters[MmuCounter.Invalidations]++;
+    this.translations.invalidateAsidPage((lo >>> 12) | (hi << 20), hi >>> 12, asid);
+  }
+
+  /** INVVPID type 0. */
+  invvpidAddress(vpid: number, lo: number, hi: number): void {
+    this.invlpga(lo, hi, vpid);
+  }
+
+  /** INVVPID type 2: linear and combined mappings of every VPID but 0. */
+  invvpidAll(): void {
+    this.counters[MmuCounter.Invalidations]++;
+    this.translations.invalidateGuests();
+  }
+
+  /** WBINVD. */
+  flushCaches(): void {
+    this.caches.flushAll();
+  }
+
+  /** CLFLUSH: checked like a read of one byte. @returns 0, or -1 with {@link fault} */
+  flushLine(lo: number, hi: number): number {
+    if (this.translate(this.translations.data, lo | 0, hi | 0, READ) < 0) return -1;
+    this.caches.flushLine(this.frame, (lo >>> 6) & 63);
+    return 0;
+  }
+
+  snapshot(): MmuSnapshot {
+    return {
+      caches: this.caches.snapshot(),
+      translations: this.translations.snapshot(),
+      recency: this.i32[this.recencyAt],
+      counters: this.counters.slice(),
+    };
+  }
+
+  /** Puts the state back; contexts are their owners' to restore, followed by {@link activate}. */
+  restore(snapshot: MmuSnapshot): void {
+    this.caches.restore(snapshot.caches);
+    this.translations.restore(snapshot.translations);
+    this.i32[this.recencyAt] = snapshot.recency;
+    this.counters.set(snapshot.counters);
+    this.writePending = 0;
+    this.dataFilter.clear();
+    this.fetchFilter.clear();
+  }
+
+  /** A data access that the filter did not answer. */
+  private data(lo: number, hi: number, bytes: number, mode: number): number {
+    if ((lo & 4095) + bytes > 4096) return this.crossPage(lo, hi, bytes, mode);
+    const entry = this.translate(this.translations.data, lo, hi, mode);
+    if (entry < 0) return -1;
+    const frame = this.frame;
+    const page = this.memory.frameOffset(frame);
+    if (page < 0) return this.noRam(frame, lo, hi);
+    const write = (mode & 1) !== 0;
+    if (write && this.memory.codeSlots[page >>> 12] !== 0) this.memory.onCodeWrite?.(page);
+    this.touchLine(lo, hi, frame, page, entry, mode);
+    if ((lo & 63) + bytes > 64) this.touchLine((lo | 63) + 1, hi, frame, page, entry, mode);
+    return page | (lo & 4095);
+  }
+
+  /** One line of a data access: cache, cost, recency and filter row. */
+  private touchLine(lo: number, hi: number, frame: number, page: number, entry: number, mode: number): void {
+    const write = (mode & 1) !== 0;
+    const i32 = this.i32;
+    const stamp = this.clock.next();
+    i32[entry + Entry.Stamp] = stamp;
+    const level = this.caches.data(frame, (lo >>> 6) & 63, write, stamp);
+    if (level !== 1) {
+      this.counters[MmuCounter.DataL2 - 2 + level]++;
+      this.ledger.charge(CAUSE_OF_LEVEL[level], write ? this.storePrice[level] : this.loadPrice[level]);
+    }
+    if (!this.useFilter || mode > WRITE) return;
+    const way = this.dataWays + 2 * this.caches.way;
+    const row = this.dataRows + filterRow(lo);
+    i32[row] = lo & -64;
+    i32[row + FilterRow.LineHi] = hi;
+    i32[row + FilterRow.Epoch] = this.epoch;
+    i32[row + FilterRow.Offset] =
+      page | (lo & 0xfc0) | (write && this.memory.codeSlots[page >>> 12] === 0 ? WRITE_OK : 0);
+    i32[row + FilterRow.Way] = way;
+    i32[row + FilterRow.WayGeneration] = i32[way];
+    i32[row + FilterRow.Entry] = entry;
+    i32[row + FilterRow.EntryGeneration] = i32[entry];
+  }
+
+  private instruction(lo: number, hi: number): number {
+    const entry = this.translate(this.translations.instruction, lo, hi, FETCH);
+    if (entry < 0) return -1;
+    const frame = this.frame;
+    const page = this.memory.frameOffset(frame);
+    if (page < 0) return this.noRam(frame, lo, hi);
+    const i32 = this.i32;
+    const stamp = this.clock.next();
+    i32[entry + Entry.Stamp] = stamp;
+    const level = this.caches.instruction(frame, (lo >>> 6) & 63, stamp);
+    if (level !== 1) {
+      this.counters[MmuCounter.FetchL2 - 2 + level]++;
+      this.ledger.charge(CAUSE_OF_LEVEL[level], this.fetchPrice[level]);
+    }
+    if (this.useFilter) {
+      const way = this.fetchWays + 2 * this.caches.way;
+      const row = this.fetchRows + filterRow(lo);
+      i32[row] = lo & -64;
+      i32[row + FilterRow.LineHi] = hi;
+      i32[row + FilterRow.Epoch] = this.epoch;
+      i32[row + FilterRow.Offset] = page | (lo & 0xfc0);
+      i32[row + FilterRow.Way] = way;
+      i32[row + FilterRow.WayGeneration] = i32[way];
+      i32[row + FilterRow.Entry] = entry;
+      i32[row + FilterRow.EntryGeneration] = i32[entry];
+    }
+    return page | (lo & 4095);
+  }
+
+  /** An access to the end of one page and the beginning of the next. */
+  private crossPage(lo: number, hi: number, bytes: number, mode: number): number {
+    this.counters[MmuCounter.PageCrossings]++;
+    const firstBytes = 4096 - (lo & 4095);
+    const nextLo = ((lo | 4095) + 1) | 0;
+    // Linear addresses wrap at 4 GiB outside the long-mode formats.
+    const nextHi = nextLo === 0 && this.active.paging >= PagingMode.FourLevel ? (hi + 1) | 0 : hi;
+    const first = this.data(lo, hi, firstBytes, mode);
+    if (first < 0) return -1;
+    const second = this.data(nextLo, nextHi, bytes - firstBytes, mode);
+    if (second < 0) return -1;
+    const { scratchAt, u8 } = this;
+    u8.copyWithin(scratchAt, first, first + firstBytes);
+    u8.copyWithin(scratchAt + firstBytes, second, second + bytes - firstBytes);
+    if ((mode & 1) !== 0) {
+      this.writePending = 1;
+      this.pendingFirst = first;
+      this.pendingSecond = second;
+      this.pendingFirstBytes = firstBytes;
+      this.pendingBytes = bytes;
+    }
+    return scratchAt;
+  }
+
+  /**
+   * First-level TLB, second level, walk. Leaves the machine frame in {@link frame}.
+   * @returns first-level entry, or -1
+   */
+  private translate(side: TlbHierarchy, lo: number, hi: number, mode: number): number {
+    const pageLo = (lo >>> 12) | (hi << 20);
+    const pageHi = hi >>> 12;
+    let entry = side.first.find(pageLo, pageHi, this.space, this.tag);
+    if (entry < 0) {
+      const misses = mode === FETCH ? MmuCounter.ItlbMisses : MmuCounter.DtlbMisses;
+      this.counters[misses]++;
+      entry = side.refill(pageLo, pageHi, this.space, this.tag);
+      if (entry >= 0) {
+        this.counters[misses + 1]++;
+        this.ledger.charge(Cause.Tlb, this.secondLevelPrice);
+      }
+    }
+    if (entry >= 0 && !this.permits(entry, mode)) {
+      this.counters[MmuCounter.Rewalks]++;
+      this.translations.forgetLinear(pageLo, pageHi, this.active.asid, this.active.pcid, this.tag);
+      entry = -1;
+    }
+    if (entry < 0) {
+      const walker = this.walker;
+      if (!walker.walk(lo, hi, this.walkAccess[mode], this.rightsMask[mode], this.rightsValue[mode])) {
+        this.noteFault(lo, hi);
+        return -1;
+      }
+      entry = side.fill(walker.kind, pageLo, pageHi, this.space, this.tag, walker.rights, walker.frame);
+    }
+    this.frame = side.first.array.frameFor(entry, pageLo);
+    return entry;
+  }
+
+  private permits(entry: number, mode: number): boolean {
+    const rights = this.i32[entry + Entry.Rights];
+    if ((rights & this.rightsMask[mode]) !== this.rightsValue[mode]) return false;
+    const c = this.active;
+    if (!c.pke || (rights & Rights.User) === 0) return true;
+    return !refusedByKey(c, (rights >>> KEY_SHIFT) & 15, this.walkAccess[mode]);
+  }
+
+  private noRam(frame: number, lo: number, hi: number): number {
+    const fault = this.fault;
+    fault.kind = FaultKind.NoRam;
+    fault.errorCode = 0;
+    fault.infoHi = 0;
+    fault.linearLo = lo;
+    fault.linearHi = hi;
+    fault.gfn = frame;
+    fault.gfnOffset = lo & 4095;
+    return -1;
+  }
+
+  /** Completes the fault report and forgets what the architecture says a fault forgets. */
+  private noteFault(lo: number, hi: number): void {
+    const { fault, translations } = this;
+    const { asid, pcid } = this.active;
+    fault.linearLo = lo;
+    fault.linearHi = hi;
+    const kind = fault.kind;
+    if (kind === FaultKind.PageFault) this.counters[MmuCounter.PageFaults]++;
+    else if (kind === FaultKind.EptViolation || kind === FaultKind.NestedPageFault) {
+      this.counters[MmuCounter.SecondStageFaults]++;
+      translations.forgetGuestFrame(fault.gfn, kind === FaultKind.EptViolation ? 0 : asid, this.tag);
+    } else {
+      if (kind === FaultKind.EptMisconfig) this.counters[MmuCounter.SecondStageFaults]++;
+      return;
+    }
+    const pageLo = (lo >>> 12) | (hi << 20);
+    const pageHi = hi >>> 12;
+    translations.forgetLinear(pageLo, pageHi, asid, pcid, this.tag);
+    translations.walk.structures.dropPage(pageLo, pageHi, asid, pcid, this.tag);
+  }
+
+  /** The rights tests of each access mode: permitted when `(rights & mask) === value`. */
+  private setRights(c: TranslationContext): void {
+    const paged = c.paging !== PagingMode.None;
+    const smap = paged && c.smap ? Rights.User : 0;
+    const smep = paged && c.smep ? Rights.User : 0;
+    const supervisorWrite = c.wp ? Rights.Write : 0;
+    const written = Rights.Dirty | Rights.StageWrite | Rights.StageDirty;
+    const executed = Rights.Execute | Rights.StageExecute;
+    if (c.user) {
+      this.setTest(READ, Rights.StageRead | Rights.User, 0, PageFaultCode.User);
+      this.setTest(WRITE, written | Rights.Write | Rights.User, 0, PageFaultCode.User | PageFaultCode.Write);
+      this.setTest(FETCH, executed | Rights.User, 0, PageFaultCode.User | PageFaultCode.Fetch);
+    } else {
+      const suspended = c.ac ? 0 : smap;
+      this.setTest(READ, Rights.StageRead, suspended, 0);
+      this.setTest(WRITE, written | supervisorWrite, suspended, PageFaultCode.Write);
+      this.setTest(FETCH, executed, smep, PageFaultCode.Fetch);
+    }
+    this.setTest(SYSTEM_READ, Rights.StageRead, smap, 0);
+    this.setTest(SYSTEM_WRITE, written | supervisorWrite, smap, PageFaultCode.Write);
+  }
+
+  private setTest(mode: number, required: number, forbidden: number, access: number): void {
+    this.rightsMask[mode] = required | forbidden;
+    this.rightsValue[mode] = required;
+    this.walkAccess[mode] = access;
+  }
+
+  /**
+   * Rows of the filter belong to an epoch. A context has one per privilege level, and new ones when anything that
+   * decides first-level hits has changed: tags, permission inputs, PKRU.
+   */
+  private epochOf(c: TranslationContext): number {
+    const key = c.epochKey;
+    const inputs =
+      (c.wp ? 1 : 0) | (c.smep ? 2 : 0) | (c.smap ? 4 : 0) | (c.pke ? 8 : 0) | (c.paging << 4) | 0x100;
+    if (key[0] !== inputs || key[1] !== this.space || key[2] !== this.tag || key[3] !== c.pkru) {
+      key[0] = inputs;
+      key[1] = this.space;
+      key[2] = this.tag;
+      key[3] = c.pkru;
+      c.epochs.fill(0);
+    }
+    const level = c.user ? 1 : c.smap && c.ac ? 2 : 0;
+    let epoch = c.epochs[level];
+    if (epoch === 0) {
+      if (this.nextEpoch >= EPOCH_LIMIT) this.restartEpochs();
+      epoch = this.nextEpoch++;
+      c.epochs[level] = epoch;
+    }
+    return epoch;
+  }
+
+  private restartEpochs(): void {
+    this.nextEpoch = 1;
+    for (const context of this.contexts) context.epochs.fill(0);
+    this.dataFilter.clear();
+    this.fetchFilter.clear();
+  }
+
+  private setPrices(profile: MemoryProfile): void {
+    const { l1d, l1i, l2, l3, dramLatency, overlap } = profile;
+    const latency = [0, 0, l2.latency, l3.latency, dramLatency];
+    for (let level = 2; level <= 4; level++) {
+      this.loadPrice[level] = ticks((latency[level] - l1d.latency) * (1 - overlap.load));
+      this.storePrice[level] = ticks((latency[level] - l1d.latency) * (1 - overlap.store));
+      this.fetchPrice[level] = ticks((latency[level] - l1i.latency) * (1 - overlap.fetch));
+    }
+  }
+}
