@@ -1,0 +1,130 @@
+/** Guest frame of the PV console ring of a PVH domain. */
+export const CONSOLE_GFN = 0xfefff;
+/** Characters that a console keeps; what follows is dropped, and {@link CappedText.cut} says so. */
+export const CONSOLE_TEXT_LIMIT = 1024 * 1024;
+
+// struct xencons_interface (public/io/console.h)
+const OUT = 1024;
+const OUT_BYTES = 2048;
+const OUT_CONS = 3080;
+const OUT_PROD = 3084;
+
+/** Bytes of UTF-8 that somebody prints, kept up to a limit. */
+export class CappedText {
+  readonly limit: number;
+  /** True once bytes were dropped. */
+  cut = false;
+  private bytes = new Uint8Array(256);
+  private used = 0;
+
+  constructor(limit: number = CONSOLE_TEXT_LIMIT) {
+    this.limit = limit;
+  }
+
+  /** Bytes kept so far. */
+  get size(): number {
+    return this.used;
+  }
+
+  append(bytes: Uint8Array): void {
+    const room = this.limit - this.used;
+    const count = Math.min(bytes.length, room);
+    if (count < bytes.length) this.cut = true;
+    this.reserve(count);
+    this.bytes.set(count < bytes.length ? bytes.subarray(0, count) : bytes, this.used);
+    this.used += count;
+  }
+
+  appendByte(byte: number): void {
+    if (this.used === this.limit) {
+      this.cut = true;
+      return;
+    }
+    this.reserve(1);
+    this.bytes[this.used++] = byte;
+  }
+
+  /** The text; ends in a note when bytes were dropped. */
+  toString(): string {
+    const text = new TextDecoder().decode(this.bytes.subarray(0, this.used));
+    return this.cut ? `${text}\n[cut: only the first ${this.limit} bytes are kept]\n` : text;
+  }
+
+  private reserve(count: number): void {
+    if (this.used + count <= this.bytes.length) return;
+    const grown = new Uint8Array(Math.min(this.limit, Math.max(2 * this.bytes.length, this.used + count)));
+    grown.set(this.bytes.subarray(0, this.used));
+    this.bytes = grown;
+  }
+}
+
+/** What the console needs of guest memory: access by guest-physical address, which may throw outside RAM. */
+export interface ConsoleMemory {
+  readU32(address: number): number;
+  writeU32(address: number, value: number): void;
+  readBytes(address: number, length: number): Uint8Array;
+}
+
+/**
+ * The domain's consoles, as the backend in dom0 and Xen itself see them. dom0 runs on another processor, so draining
+ * costs this one nothing.
+ *
+ * The ring is drained when the guest notifies the console port (see `EventChannels.connectBackend`). Its indices are
+ * the guest's to write: one that claims more than the ring holds is ignored, as the real console daemon does, and
+ * counted in {@link rejected}.
+ */
+export class Console {
+  /** What the guest printed through the PV ring or, as the hardware domain, by console_io. */
+  readonly output: CappedText;
+  /** What the guest printed through Xen's debug port 0xe9. */
+  readonly debugPort: CappedText;
+  /** Notifications whose ring indices made no sense, or whose ring was not in RAM. */
+  rejected = 0;
+  private readonly memory: ConsoleMemory;
+  private readonly ring: number;
+
+  /** @param ringGfn guest frame of the ring, HVM_PARAM_CONSOLE_PFN */
+  constructor(memory: ConsoleMemory, ringGfn: number = CONSOLE_GFN, limit: number = CONSOLE_TEXT_LIMIT) {
+    this.memory = memory;
+    this.ring = ringGfn * 4096;
+    this.output = new CappedText(limit);
+    this.debugPort = new CappedText(limit);
+  }
+
+  /** {@link output}, or what came through port 0xe9 when there is no other output. Guests often print to both. */
+  get text(): string {
+    return (this.output.size > 0 ? this.output : this.debugPort).toString();
+  }
+
+  /** Takes what the guest put into the ring. Never throws, whatever the guest wrote there. */
+  drain(): void {
+    try {
+      this.consume();
+    } catch {
+      this.rejected++; // the guest took the ring's frame away
+    }
+  }
+
+  /** A byte written to port 0xe9. Xen drops what is neither printable nor newline or tab. */
+  writePort(byte: number): void {
+    const value = byte & 0xff;
+    if ((value >= 0x20 && value < 0x7f) || value === 0x0a || value === 0x09) this.debugPort.appendByte(value);
+  }
+
+  private consume(): void {
+    const { memory, ring } = this;
+    const cons = memory.readU32(ring + OUT_CONS) >>> 0;
+    const prod = memory.readU32(ring + OUT_PROD) >>> 0;
+    const count = (prod - cons) >>> 0;
+    if (count === 0) return;
+    if (count > OUT_BYTES) {
+      this.rejected++;
+      return;
+    }
+    const at = cons % OUT_BYTES;
+    const first = Math.min(count, OUT_BYTES - at);
+    this.output.append(memory.readBytes(ring + OUT + at, first));
+    if (first < count) this.output.append(memory.readBytes(ring + OUT, count - first));
+    memory.writeU32(ring + OUT_CONS, prod);
+  }
+}

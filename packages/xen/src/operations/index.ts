@@ -1,0 +1,56 @@
+import * as consoleIo from "./console-io.js";
+import * as eventChannel from "./event-channel.js";
+import * as hvm from "./hvm.js";
+import * as memory from "./memory.js";
+import type { Operation } from "./operation.js";
+import * as sched from "./sched.js";
+import * as vcpu from "./vcpu.js";
+import * as version from "./version.js";
+
+/** Every operation that is modelled; all others answer -ENOSYS, as Xen does for those that it lacks. */
+export const OPERATIONS: readonly Operation[] = [
+  consoleIo.write,
+  consoleIo.read,
+  eventChannel.bindInterdomain,
+  eventChannel.bindVirq,
+  eventChannel.close,
+  eventChannel.send,
+  eventChannel.status,
+  eventChannel.allocUnbound,
+  eventChannel.bindIpi,
+  eventChannel.bindVcpu,
+  eventChannel.unmask,
+  hvm.setParam,
+  hvm.getParam,
+  hvm.flushTlbs,
+  hvm.getTime,
+  memory.memoryMap,
+  sched.yieldOperation,
+  sched.block,
+  sched.shutdown,
+  sched.poll,
+  sched.pinOverride,
+  vcpu.isUp,
+  vcpu.getRunstateInfo,
+  vcpu.getPhysid,
+  version.version,
+  version.getFeatures,
+];
+
+/**
+ * Operations by hypercall and sub-operation, for an interface's dispatch: `table[hypercall]?.[subop]`.
+ * @param fastabi only those that FastABI dispatches
+ */
+export function operationTable(
+  operations: readonly Operation[] = OPERATIONS,
+  fastabi = false,
+): readonly (readonly (Operation | undefined)[] | undefined)[] {
+  const table: (Operation | undefined)[][] = [];
+  for (const operation of operations) {
+    const { hypercall, subop, traditionalOnly } = operation.descriptor;
+    if (fastabi && traditionalOnly) continue;
+    table[hypercall] ??= [];
+    table[hypercall][subop] = operation;
+  }
+  return table;
+}

@@ -1,0 +1,70 @@
+import type { Domain } from "../domain.js";
+import type { GuestAccess } from "../guest-access/guest-access.js";
+import type { PathCost } from "../path-cost/path-cost.js";
+import type { Stage } from "../path-cost/stage.js";
+import type { Vcpu } from "../vcpu.js";
+
+/** One value of an operation: where each interface carries it. Generated from `abi/*.yml`. */
+export interface OperationField {
+  readonly name: string;
+  /** Size in bytes in the C struct or as a register argument: 1, 2, 4 or 8. */
+  readonly bytes: 1 | 2 | 4 | 8;
+  readonly signed: boolean;
+  /**
+   * FastABI register number: 1 rdi, 2 rsi, 3 r8, 4 r9, 5 r10, 6 r11, 7 r12. 0 when FastABI does not carry the value:
+   * an input is then `implied` (or 0), an output is dropped.
+   */
+  readonly register: number;
+  /**
+   * Byte offset in the traditional ABI's struct; -1 when it is a register argument there (`c_lang.params`); -2 when
+   * only FastABI carries it, so that the traditional input is 0.
+   */
+  readonly offset: number;
+  /** Value that FastABI takes for granted; also what stubs pass for a register argument. */
+  readonly implied?: number;
+}
+
+/** Everything an interface needs to know to carry one operation. Generated from `abi/*.yml`; knows no behaviour. */
+export interface OperationDescriptor {
+  /** `group.name`, for example `vcpu.get_runstate_info`. */
+  readonly name: string;
+  /** Hypercall number, `__HYPERVISOR_*`. */
+  readonly hypercall: number;
+  readonly subop: number;
+  readonly inputs: readonly OperationField[];
+  readonly outputs: readonly OperationField[];
+  /** Name and size in bytes of the traditional struct; `undefined` for register-only operations. */
+  readonly struct: { readonly name: string; readonly bytes: number } | undefined;
+  /** Bytes that the traditional handler copies from, and to, the guest; 0 for none. */
+  readonly copyIn: number;
+  readonly copyOut: number;
+  /** The traditional pointer names an array of the struct and is followed by its length (grant_table_op). */
+  readonly array?: true;
+  /** FastABI does not dispatch this hypercall at all: -ENOSYS there. */
+  readonly traditionalOnly?: true;
+}
+
+/**
+ * The values of the hypercall being handled. One object per vCPU, reused: handlers keep nothing of it.
+ * 64-bit values are pairs of 32-bit words, low word first, indexed by the field's position in the descriptor.
+ */
+export interface OperationCall {
+  readonly inputs: Int32Array;
+  readonly outputs: Int32Array;
+  vcpu: Vcpu;
+  domain: Domain;
+  cost: PathCost;
+  /** For operations whose struct holds further guest pointers. */
+  access: GuestAccess;
+}
+
+/**
+ * An operation's behaviour: plain values in, plain values out, no knowledge of how they travelled.
+ * Returns what goes to the result register: a value >= 0 or a negative errno ({@link import("../errno.js")}).
+ */
+export interface Operation {
+  readonly descriptor: OperationDescriptor;
+  /** Price of the handler's body, without copies to or from the guest. */
+  readonly stage: Stage;
+  readonly handle: (call: OperationCall) => number;
+}

@@ -1,0 +1,138 @@
+import { Errno } from "../errno.js";
+import type { Stage } from "../path-cost/stage.js";
+import {
+  RUNSTATE_BLOCKED,
+  SCHED_BLOCK,
+  SCHED_PIN_OVERRIDE,
+  SCHED_POLL,
+  SCHED_POLL_IN,
+  SCHED_SHUTDOWN,
+  SCHED_SHUTDOWN_IN,
+  SCHED_YIELD,
+} from "./descriptors.gen.js";
+import type { Operation, OperationCall } from "./operation.js";
+
+const MAX_POLL_PORTS = 128;
+
+const SCHED_OP_YIELD: Stage = {
+  name: "do_sched_op (yield)",
+  phase: "operation",
+  instructions: 2351,
+  basis: "derived",
+  source:
+    "counted on real Xen: 3007 for the call, through the scheduler softirq with the same vCPU chosen, less 641 to 656 for an unknown one; atomics and LFENCEs read in source",
+  range: [2351, 2366],
+  coldBranches: 190,
+  lfences: 8,
+  atomics: 12,
+  touches: [
+    { object: "vcpu", offsets: [0, 64, 128] },
+    { object: "percpu", offsets: [0, 64, 128, 192] },
+    { object: "runstate", offsets: [0], write: true },
+  ],
+};
+
+const SCHED_OP_BLOCK: Stage = {
+  name: "do_sched_op (block)",
+  phase: "operation",
+  instructions: 90,
+  basis: "estimate",
+  source:
+    "read in source: vcpu_block up to the test for pending events; a switch to the idle vCPU is not modelled",
+  range: [60, 200],
+  coldBranches: 8,
+  atomics: 2,
+  touches: [{ object: "vcpu", offsets: [0] }],
+};
+
+const SCHED_OP_SHUTDOWN: Stage = {
+  name: "do_sched_op (shutdown)",
+  phase: "operation",
+  instructions: 300,
+  basis: "estimate",
+  source: "read in source: domain_shutdown under its lock, one vCPU paused",
+  range: [150, 700],
+  coldBranches: 25,
+  atomics: 6,
+  touches: [{ object: "domain", offsets: [0, 64], write: true }],
+};
+
+/** SCHEDOP_yield: nobody else wants the processor, so the vCPU goes on. */
+export const yieldOperation: Operation = {
+  descriptor: SCHED_YIELD,
+  stage: SCHED_OP_YIELD,
+  handle: () => 0,
+};
+
+/**
+ * SCHEDOP_block: enables upcalls, then, when no event waits, leaves the vCPU in the blocked run state; the host finds
+ * it there before the next entry.
+ */
+export const block: Operation = {
+  descriptor: SCHED_BLOCK,
+  stage: SCHED_OP_BLOCK,
+  handle: (call) => {
+    const { events } = call.domain.eventChannels;
+    events.enableUpcalls(call.vcpu.id, call.cost);
+    if (!events.hasUpcall(call.vcpu.id, call.cost)) sleep(call);
+    return 0;
+  },
+};
+
+/**
+ * SCHEDOP_poll: returns at once when one of the ports is pending, else leaves the vCPU blocked. FastABI names one
+ * port in a register; the traditional struct names an array, which is copied port by port.
+ * The time-out is not modelled: without an event the vCPU stays blocked.
+ */
+export const poll: Operation = {
+  descriptor: SCHED_POLL,
+  stage: { ...SCHED_OP_BLOCK, name: "do_poll", instructions: 130, range: [90, 260] },
+  handle: (call) => {
+    const { inputs, domain, cost, access } = call;
+    const count = inputs[SCHED_POLL_IN.nrPorts] >>> 0;
+    if (count > MAX_POLL_PORTS) return -Errno.EINVAL;
+    const { eventChannels } = domain;
+    let pending = eventChannels.events.hasUpcall(call.vcpu.id, cost);
+    // Port 0 is never given out: as the register value it means that there is an array, or nothing to poll.
+    const single = inputs[SCHED_POLL_IN.port];
+    if (single !== 0) {
+      if (!eventChannels.exists(single)) return -Errno.EINVAL;
+      pending ||= eventChannels.events.isPending(single, cost);
+    }
+    for (let i = 0; i < count; i++) {
+      const lo = inputs[SCHED_POLL_IN.ports] + 4 * i;
+      const carry = lo >>> 0 < inputs[SCHED_POLL_IN.ports] >>> 0 ? 1 : 0;
+      if (access.copyFromGuest(lo | 0, (inputs[SCHED_POLL_IN.ports + 1] + carry) | 0, 4) !== 0)
+        return -Errno.EFAULT;
+      const port = access.buffer.getInt32(0, true);
+      if (!eventChannels.exists(port)) return -Errno.EINVAL;
+      pending ||= eventChannels.events.isPending(port, cost);
+    }
+    if (!pending) sleep(call);
+    return 0;
+  },
+};
+
+/** SCHEDOP_shutdown: ends the domain. Only the low byte of the reason counts. */
+export const shutdown: Operation = {
+  descriptor: SCHED_SHUTDOWN,
+  stage: SCHED_OP_SHUTDOWN,
+  handle: (call) => {
+    if (call.domain.shutdownReason < 0)
+      call.domain.shutdownReason = call.inputs[SCHED_SHUTDOWN_IN.reason] & 0xff;
+    return 0;
+  },
+};
+
+/** SCHEDOP_pin_override: nobody but the hardware domain may, and for it no processor is left to choose. */
+export const pinOverride: Operation = {
+  descriptor: SCHED_PIN_OVERRIDE,
+  stage: { ...SCHED_OP_BLOCK, name: "do_sched_op (pin_override)", instructions: 50, range: [30, 120] },
+  handle: (call) => (call.domain.config.hardwareDomain ? -Errno.EINVAL : -Errno.EPERM),
+};
+
+function sleep(call: OperationCall): void {
+  const { vcpu } = call;
+  vcpu.systemTimeNs();
+  vcpu.runstate.change(RUNSTATE_BLOCKED, vcpu.timeLo, vcpu.timeHi);
+}
