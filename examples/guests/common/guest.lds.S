@@ -16,6 +16,7 @@ SECTIONS
   .text : AT(ADDR(.text) - VIRT_BASE) { *(.text.start) *(.text .text.*) } :image
   .rodata : AT(ADDR(.rodata) - VIRT_BASE) { *(.rodata .rodata.*) } :image
   .note.Xen : AT(ADDR(.note.Xen) - VIRT_BASE) { *(.note.Xen) } :image :note
+  . = ALIGN(4096); /* no written data in a page that holds code */
   .data : AT(ADDR(.data) - VIRT_BASE) { *(.data .data.*) } :image
   .bss : AT(ADDR(.bss) - VIRT_BASE) { *(.bss .bss.* COMMON) } :image
   image_end = .;

@@ -5,7 +5,7 @@
  */
 
 export * from "./assembler/assembler.js";
-export { AssemblerError, type Origin } from "./assembler/code-buffer.js";
+export { AssemblerError, CodeBuffer, type Origin } from "./assembler/code-buffer.js";
 export * from "./assembler/label.js";
 export * from "./assembler/memory.js";
 export {
@@ -17,4 +17,32 @@ export {
   type UnaryOperation,
 } from "./assembler/opcodes.js";
 export * from "./assembler/register.js";
+export { defineGuest, type Guest } from "./guest.js";
+export {
+  DEFAULT_GUEST_ITERATIONS,
+  GuestBuffer,
+  type GuestBuildOptions,
+  GuestProgram,
+  HypercallResult,
+  type RoutineLabels,
+  type Value,
+} from "./guest-program.js";
+export { GuestSourceError } from "./guest-source-error.js";
+export { runstateLoop } from "./guests/runstate-loop.js";
+export { spinForever } from "./guests/spin-forever.js";
+export { type ElfSegment, PHYS32_ENTRY, writeElf, type XenNote } from "./image/elf.js";
+export { type LeafSize, leafBytes, type Mapping, MappingError, PageTables } from "./image/page-tables.js";
+export {
+  buildPvhImage,
+  IMAGE_LINEAR,
+  IMAGE_PHYSICAL,
+  type ImageSource,
+  type ImageSymbols,
+} from "./image/pvh-image.js";
 export { hypercallBenchImage } from "./images/hypercall-bench.gen.js";
+export { descriptorOf } from "./stubs/descriptor-of.js";
+export { FASTABI_BIT, fastabiStubs } from "./stubs/fastabi.js";
+export type { HypercallStubs, OperationName } from "./stubs/operations.gen.js";
+export type { AbiName, Operand, StubEmitter, StubMemory, Vendor } from "./stubs/stub-emitter.js";
+export { traditionalStubs } from "./stubs/traditional.js";
+export { Variable } from "./variable.js";

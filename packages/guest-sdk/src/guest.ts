@@ -1,0 +1,100 @@
+import type { Assembler } from "./assembler/assembler.js";
+import { Label } from "./assembler/label.js";
+import { type GuestBuildOptions, GuestProgram } from "./guest-program.js";
+import { buildPvhImage, type ImageSymbols } from "./image/pvh-image.js";
+import { type ConsoleState, emitConsoleInit, emitConsoleRoutines } from "./runtime/console.js";
+import { emitFindXen } from "./runtime/find-xen.js";
+import { emitNumberRoutines } from "./runtime/numbers.js";
+import { fastabiStubs } from "./stubs/fastabi.js";
+import type { StubEmitter, StubMemory } from "./stubs/stub-emitter.js";
+import { traditionalStubs } from "./stubs/traditional.js";
+
+/** A guest program; the interface it uses is chosen when it is built, not in its source. */
+export interface Guest {
+  readonly name: string;
+  /** A PVH ELF image, the same bytes for the same options. @throws GuestSourceError */
+  build(options: GuestBuildOptions): Uint8Array;
+}
+
+/**
+ * Defines a guest. `source` runs once for each build and emits the program that the guest executes after it has
+ * found Xen and its console.
+ *
+ * @example
+ * const hello = defineGuest("hello", (g) => g.print("hello\n"));
+ * const elf = hello.build({ abi: "linear", vendor: "amd" });
+ */
+export function defineGuest(name: string, source: (g: GuestProgram) => void): Guest {
+  return { name, build: (options) => buildGuest(options, source) };
+}
+
+function buildGuest(options: GuestBuildOptions, source: (g: GuestProgram) => void): Uint8Array {
+  const console: ConsoleState = { ring: new Label("console ring"), port: new Label("console port") };
+  const structs = new Map<string, { readonly label: Label; readonly bytes: number }>();
+  let program: GuestProgram | undefined;
+
+  return buildPvhImage({
+    leaf: options.leaf ?? "4k",
+    code(a, symbols) {
+      const stubs = stubsFor(options, stubMemory(symbols, structs));
+      const absent = a.label("no Xen");
+      const routines = {
+        print: a.label("print"),
+        flush: a.label("flush"),
+        decimal: a.label("print decimal"),
+        hex: a.label("print hex"),
+        ratio: a.label("print ratio"),
+      };
+      emitFindXen(a, symbols.hypercallPage, absent);
+      emitConsoleInit(a, stubs, console);
+      program = new GuestProgram(options, a, stubs, routines);
+      source(program);
+      program.shutdown();
+      emitHalt(a, absent);
+      emitConsoleRoutines(a, stubs, console, routines);
+      emitNumberRoutines(a, routines.print, routines);
+    },
+    data(a) {
+      for (const { label, bytes } of structs.values()) {
+        a.align(64);
+        a.bind(label);
+        a.zeros(bytes);
+      }
+      a.align(64);
+      for (const label of [console.ring, console.port]) {
+        a.bind(label);
+        a.zeros(8);
+      }
+      program?.emitData();
+    },
+  });
+}
+
+function stubsFor({ abi, vendor }: GuestBuildOptions, memory: StubMemory): StubEmitter {
+  return abi === "fastabi" ? fastabiStubs(vendor) : traditionalStubs(abi, memory);
+}
+
+function stubMemory(
+  symbols: ImageSymbols,
+  structs: Map<string, { readonly label: Label; readonly bytes: number }>,
+): StubMemory {
+  return {
+    hypercallPage: symbols.hypercallPage,
+    structFor(operation) {
+      let entry = structs.get(operation.name);
+      if (!entry) {
+        entry = { label: new Label(`struct of ${operation.name}`), bytes: operation.struct?.bytes ?? 0 };
+        structs.set(operation.name, entry);
+      }
+      return entry.label;
+    },
+  };
+}
+
+/** Where a guest ends that has nobody to ask for a shutdown. */
+function emitHalt(a: Assembler, entry: Label): void {
+  a.bind(entry);
+  a.plain("cli");
+  a.plain("hlt");
+  a.jmp(entry);
+}

@@ -1,0 +1,84 @@
+import { Assembler } from "../assembler/assembler.js";
+import type { Label } from "../assembler/label.js";
+import { emitBootStub } from "./boot-stub.js";
+import { PHYS32_ENTRY, writeElf } from "./elf.js";
+import { PageTables } from "./page-tables.js";
+
+/** Where guests of this package are loaded, and mapped: linear never equals physical. */
+export const IMAGE_PHYSICAL = 0x200000;
+export const IMAGE_LINEAR = 0xffffffff80200000n;
+
+const REGION = 0x200000;
+const STACK_BYTES = 16384;
+const LOW_MEMORY = 2 ** 32;
+
+/** What the code of an image may refer to. */
+export interface ImageSymbols {
+  /** 4 KiB, zero until Xen fills it. */
+  readonly hypercallPage: Label;
+  /** Eight bytes with the physical address of `hvm_start_info`. */
+  readonly startInfo: Label;
+}
+
+/** The two parts of an image that its author emits. */
+export interface ImageSource {
+  /** Page size that maps the image: code, stack, buffers and page tables. */
+  readonly leaf: "4k" | "2m";
+  /** 64-bit code; entered with a stack, interrupts off. Must not run off its end. */
+  code(a: Assembler, symbols: ImageSymbols): void;
+  /** Data for that code; zeros at the end take no room in the file. */
+  data(a: Assembler): void;
+}
+
+/**
+ * A PVH image that boots on Xen: entry stub, code, data, page tables, hypercall page and stack in one segment. Low
+ * 4 GiB are mapped one to one with 2 MiB leaves (for start information and the console ring), the image once more at
+ * its linear address with leaves of the requested size.
+ */
+export function buildPvhImage(source: ImageSource): Uint8Array {
+  const a = new Assembler({ physical: IMAGE_PHYSICAL, linear: IMAGE_LINEAR });
+  const symbols = { hypercallPage: a.label("hypercall page"), startInfo: a.label("start info") };
+  const boot = {
+    pageTables: a.label("page tables"),
+    stackTop: a.label("stack"),
+    startInfo: symbols.startInfo,
+  };
+  emitBootStub(a, boot);
+  source.code(a, symbols);
+  a.align(4096); // no data in a page that holds code: writing there would make the processor drop what it decoded
+  a.bind(symbols.startInfo);
+  a.integer(0, 8);
+  a.align(64);
+  source.data(a);
+
+  a.align(4096);
+  a.bind(boot.pageTables);
+  a.data(imageTables(a.offset, source.leaf).bytes());
+  a.bind(symbols.hypercallPage);
+  a.zeros(4096 + STACK_BYTES);
+  a.bind(boot.stackTop);
+
+  const image = a.link();
+  let used = image.length;
+  while (used > 0 && image[used - 1] === 0) used--;
+  const segment = {
+    physical: IMAGE_PHYSICAL,
+    linear: IMAGE_LINEAR,
+    bytes: image.slice(0, used),
+    memoryBytes: image.length,
+  };
+  return writeElf(IMAGE_PHYSICAL, [segment], [{ type: PHYS32_ENTRY, value: IMAGE_PHYSICAL }]);
+}
+
+/** Tables for an image whose tables start `offset` bytes into it; they are part of what they map. */
+function imageTables(offset: number, leaf: "4k" | "2m"): PageTables {
+  let regions = 0;
+  for (;;) {
+    const tables = new PageTables(IMAGE_PHYSICAL + offset);
+    tables.map({ linear: 0n, physical: 0, bytes: LOW_MEMORY, leaf: "2m" });
+    tables.map({ linear: IMAGE_LINEAR, physical: IMAGE_PHYSICAL, bytes: regions * REGION, leaf });
+    const end = offset + tables.count * 4096 + 4096 + STACK_BYTES;
+    if (end <= regions * REGION) return tables;
+    regions++;
+  }
+}

@@ -1,0 +1,39 @@
+import type { OperationDescriptor, OperationField } from "@hyperwalk/xen";
+import type { Assembler } from "../assembler/assembler.js";
+import type { Label, LabelAddress } from "../assembler/label.js";
+import type { Register } from "../assembler/register.js";
+
+/** The hypercall interfaces that stubs are emitted for. */
+export type AbiName = "linear" | "physaddr" | "fastabi";
+/** Whose hypercall instruction an inline stub has: VMMCALL on AMD, VMCALL on Intel. */
+export type Vendor = "amd" | "intel";
+
+/** A value at the machine level: a constant, a 64-bit register, or the address of something in the image. */
+export type Operand = number | bigint | Register | LabelAddress;
+
+/** Guest memory that traditional stubs use. */
+export interface StubMemory {
+  /** The page that Xen fills with one stub of 32 bytes for each hypercall number. */
+  readonly hypercallPage: Label;
+  /** Zeroed, 64-byte aligned memory for the operation's struct; the same at every call. */
+  structFor(operation: OperationDescriptor): Label;
+}
+
+/**
+ * Emits hypercalls through one interface. A stub may overwrite RAX, RDI, RSI, RDX and R8-R12, never RBX, RBP, RSP or
+ * R13-R15; the result is in RAX.
+ *
+ * Life cycle: one emitter for one image; {@link emitOutput} directly after the {@link emitCall} it belongs to.
+ */
+export interface StubEmitter {
+  readonly abi: AbiName;
+  /** How a pointer to guest memory travels: as it is mapped, or where it lies. */
+  readonly pointers: "linear" | "physical";
+  /**
+   * @param inputs in the order of `operation.inputs`; `undefined` stands for the field's implied value, or 0
+   * @throws GuestSourceError when this interface cannot carry the operation or one of the values
+   */
+  emitCall(a: Assembler, operation: OperationDescriptor, inputs: readonly (Operand | undefined)[]): void;
+  /** Copies an output to a 64-bit register, extended as its type says. */
+  emitOutput(a: Assembler, operation: OperationDescriptor, field: OperationField, to: Register): void;
+}

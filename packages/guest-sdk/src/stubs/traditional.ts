@@ -1,0 +1,94 @@
+import type { OperationDescriptor, OperationField } from "@hyperwalk/xen";
+import type { Assembler } from "../assembler/assembler.js";
+import { linearAddress, physicalAddress } from "../assembler/label.js";
+import { atLabel } from "../assembler/memory.js";
+import {
+  type OperandBits,
+  type Register,
+  r8,
+  r10,
+  rax,
+  rdi,
+  rdx,
+  resized,
+  rsi,
+} from "../assembler/register.js";
+import { GuestSourceError } from "../guest-source-error.js";
+import type { Operand, StubEmitter, StubMemory } from "./stub-emitter.js";
+
+/** Argument registers of a 64-bit HVM hypercall, in order. */
+const ARGUMENTS: readonly Register[] = [rdi, rsi, rdx, r10, r8];
+const HYPERCALL_STUB_BYTES = 32;
+
+/**
+ * Today's interface, through the hypercall page: sub-operation and register arguments, then a pointer to the struct.
+ * With `linear` the pointer is an address as the guest maps it, with `physaddr` a guest-physical one; nothing else
+ * differs.
+ */
+export function traditionalStubs(abi: "linear" | "physaddr", memory: StubMemory): StubEmitter {
+  const pointers = abi === "linear" ? "linear" : "physical";
+  const addressOf = abi === "linear" ? linearAddress : physicalAddress;
+
+  function emitCall(
+    a: Assembler,
+    operation: OperationDescriptor,
+    inputs: readonly (Operand | undefined)[],
+  ): void {
+    const inRegisters: Operand[] = [operation.subop];
+    operation.inputs.forEach((field, i) => {
+      const value = inputs[i] ?? field.implied ?? 0;
+      if (field.offset >= 0) emitStore(a, operation, field, value);
+      else if (field.offset === -1) inRegisters.push(value);
+      else if (inputs[i] !== undefined)
+        throw new GuestSourceError(
+          "UNSUPPORTED_BY_ABI",
+          `${operation.name}: only FastABI carries ${field.name}; the ${abi} interface takes a struct that these stubs do not fill`,
+        );
+    });
+    if (operation.struct) {
+      inRegisters.push(addressOf(memory.structFor(operation)));
+      if (operation.array) inRegisters.push(1);
+    }
+    inRegisters.forEach((value, i) => {
+      a.mov(ARGUMENTS[i], value);
+    });
+    a.callOffset(memory.hypercallPage, operation.hypercall * HYPERCALL_STUB_BYTES);
+  }
+
+  function emitStore(
+    a: Assembler,
+    operation: OperationDescriptor,
+    field: OperationField,
+    value: Operand,
+  ): void {
+    const bits = (field.bytes * 8) as OperandBits;
+    const place = atLabel(memory.structFor(operation), field.offset);
+    if (typeof value === "object" && value.kind === "register") a.mov(place, resized(value, bits));
+    else if (typeof value === "object" || !fitsStore(value, bits)) {
+      a.mov(rax, value);
+      a.mov(place, resized(rax, bits));
+    } else a.mov(place, value, bits);
+  }
+
+  function emitOutput(
+    a: Assembler,
+    operation: OperationDescriptor,
+    field: OperationField,
+    to: Register,
+  ): void {
+    const place = atLabel(memory.structFor(operation), field.offset);
+    if (field.bytes === 8) a.mov(to, place);
+    else if (field.signed) a.movsx(to, place, (field.bytes * 8) as 8 | 16 | 32);
+    else if (field.bytes === 4) a.mov(resized(to, 32), place);
+    else a.movzx(resized(to, 32), place, (field.bytes * 8) as 8 | 16);
+  }
+
+  return { abi, pointers, emitCall, emitOutput };
+}
+
+/** A constant store of 64 bits sign-extends 32. */
+function fitsStore(value: number | bigint, bits: OperandBits): boolean {
+  if (bits !== 64) return true;
+  const pattern = BigInt.asIntN(64, BigInt(value));
+  return pattern === BigInt.asIntN(32, pattern);
+}
