@@ -1,0 +1,357 @@
+import type { ProcessorProfile } from "../profile.js";
+import { Implemented, only } from "./implemented-features.js";
+import { derived, estimate, measured, published, vendor } from "./quantity.js";
+
+const DUMP = "InstLatx64 register dump AuthenticAMD0A10F11_K19_Genoa_02 (EPYC 9124)";
+const INSTRUCTIONS =
+  "InstLatx64 AuthenticAMD0A10F11_K19_Genoa_01_InstLatX64 (EPYC 9654, same core and stepping)";
+const LATENCY = "InstLatx64 NewMemLat table (Threadripper PRO 7995WX, same core)";
+const SOG = "AMD Software Optimization Guide 57647";
+const NOT_ON_SVM = "no such instruction outside VMX; never charged on this part";
+
+/** AMD EPYC 9124: Zen 4 (Genoa), 16 cores, 16 MiB L3 per four cores, one socket, DDR5-4800. */
+export const epyc9124: ProcessorProfile = {
+  id: "epyc-9124",
+  name: "AMD EPYC 9124 (Zen 4)",
+  vendor: "amd",
+  frequency: vendor(3.0, "GHz", `${DUMP}, MSR C0010064: P0 = 30.00 x 100 MHz; boost (3.7 GHz) not modelled`),
+  timing: {
+    issue: estimate(
+      0.5,
+      "cycles",
+      [0.25, 1],
+      "1 / sustained IPC of integer code with no miss, mispredict, fence or atomic (those are charged beside it): geometric mean of 1/4 (tight integer loops on four ALUs) and 1 (a chain of one-cycle operations). Dispatch of 6 a cycle (AMD Software Optimization Guide 57647 2.9.8) is only a bound. The same number prices guest and hypervisor instructions.",
+    ),
+    multiply: measured(3, "cycles", `${INSTRUCTIONS}: IMUL r64, r64 latency`),
+    divide32: measured(14.2, "cycles", `${INSTRUCTIONS}: DIV r32 64/32b (full)`),
+    divide64: measured(20.2, "cycles", `${INSTRUCTIONS}: DIV r64 128/64b (full)`),
+    branchMispredict: vendor(13, "cycles", `${SOG} 2.8: 11-18, common case 13`),
+    branchResteer: estimate(
+      8,
+      "cycles",
+      [4, 13],
+      "a target found at decode, before execution: less than the mispredict penalty of 13, more than the fetch and decode stages alone",
+    ),
+    atomic: measured(7.4, "cycles", `${INSTRUCTIONS}: LOCK ADD [m64], r64 latency, line in L1D; XCHG 8.0`),
+    lfence: measured(10.1, "cycles", `${INSTRUCTIONS}: LFENCE`),
+    mfence: measured(58.8, "cycles", `${INSTRUCTIONS}: MFENCE`),
+    serialise: estimate(
+      60,
+      "cycles",
+      [20, 150],
+      "other serialising instructions: between LFENCE (10.1) and CPUID leaf 0 (148), about MFENCE (58.8)",
+    ),
+    cpuid: measured(148, "cycles", `${INSTRUCTIONS}: CPUID leaf 0, 147.1-148.6`),
+    rdtsc: measured(35.3, "cycles", `${INSTRUCTIONS}: RDTSC throughput`),
+    pause: measured(66, "cycles", `${INSTRUCTIONS}: PAUSE, 65.7`),
+    wrmsr: estimate(
+      100,
+      "cycles",
+      [50, 250],
+      "no published figure for this part; microcoded and serialising",
+    ),
+    rdmsr: estimate(
+      60,
+      "cycles",
+      [30, 150],
+      "no published figure for this part; microcoded, not serialising",
+    ),
+    wrmsrSpecCtrl: estimate(
+      140,
+      "cycles",
+      [80, 250],
+      "no published figure for this part; geometric mean of the range",
+    ),
+    ibpb: estimate(
+      900,
+      "cycles",
+      [200, 4000],
+      "no sourced figure for any Zen part; geometric mean of the range to sweep. The refill of the predictor afterwards is charged where it happens.",
+    ),
+    verw: estimate(
+      30,
+      "cycles",
+      [10, 60],
+      "clears no buffers on this part: a microcoded segment check that reads the GDT",
+    ),
+    cliSti: estimate(
+      5,
+      "cycles",
+      [1, 15],
+      "no published figure; a few micro-operations that change RFLAGS.IF",
+    ),
+    clgiStgi: estimate(
+      40,
+      "cycles",
+      [25, 60],
+      "no published figure; geometric mean of the range believed for one CLGI or STGI",
+    ),
+    vmread: vendor(0, "cycles", NOT_ON_SVM),
+    vmwrite: vendor(0, "cycles", NOT_ON_SVM),
+    vmentry: estimate(
+      490,
+      "cycles",
+      [350, 690],
+      "half of VMRUN + #VMEXIT = 980, for which no Zen 4 figure is published: geometric mean of a raw hypercall on Zen 1 (697: Nelson et al., SOSP 2017, hypercall column) and the VMRUN window of an SEV-ES guest on an EPYC of 2020 (1,344-1,376: M. Roth, lkml 2020-12, with more state switched than for a plain guest). The split in halves is an estimate too.",
+    ),
+    vmexit: estimate(490, "cycles", [350, 690], "the other half of VMRUN + #VMEXIT, see vmentry"),
+    movCr3: estimate(
+      200,
+      "cycles",
+      [100, 300],
+      "no published figure for this part; Skylake-SP measures about 230",
+    ),
+    invlpg: estimate(
+      150,
+      "cycles",
+      [80, 300],
+      "no published figure for this part; Skylake is reported at about 200",
+    ),
+    farTransfer: estimate(150, "cycles", [50, 300], "no published figure for far CALL, JMP, RET and IRET"),
+    interruptDelivery: estimate(
+      300,
+      "cycles",
+      [150, 600],
+      "no published figure; IDT and TSS reads are charged beside it",
+    ),
+    stringStart: estimate(
+      25,
+      "cycles",
+      [10, 50],
+      "microcode entry of a REP string operation; no published figure",
+    ),
+    stringPerLine: derived(
+      1.13,
+      "cycles",
+      `64 / 56.8 bytes a cycle: ${INSTRUCTIONS}, REP MOVSB/Q in L1D; REP STOS is 31 bytes a cycle`,
+    ),
+    portIo: estimate(
+      1500,
+      "cycles",
+      [300, 5000],
+      "a port access that reaches a device: about 0.5 us; guests are intercepted before it",
+    ),
+    l1dFlush: estimate(
+      1000,
+      "cycles",
+      [200, 4000],
+      "FLUSH_CMD exists on this part but is not needed against L1TF; no published figure",
+    ),
+  },
+  predictor: {
+    btbEntries: published(
+      7168,
+      "entries",
+      "second-level BTB of 7k entries: AnandTech, Zen 4 execution pipeline",
+    ),
+    patternEntries: estimate(
+      16384,
+      "entries",
+      [4096, 65536],
+      "direction predictor size is not published; a table that ordinary kernel code does not exhaust",
+    ),
+    returnStack: published(
+      32,
+      "entries",
+      "32-entry return stack: AnandTech on Zen; no change reported since",
+    ),
+  },
+  memory: {
+    l1i: {
+      bytes: vendor(32768, "bytes", `${DUMP}, CPUID 8000001D subleaf 1`),
+      ways: vendor(8, "ways", `${DUMP}, CPUID 8000001D subleaf 1`),
+      latency: estimate(
+        4,
+        "cycles",
+        [3, 5],
+        "taken as the data side's; a hit is part of instruction issue and costs nothing more",
+      ),
+      replacement: "tree-plru",
+    },
+    l1d: {
+      bytes: vendor(32768, "bytes", `${DUMP}, CPUID 8000001D subleaf 0`),
+      ways: vendor(8, "ways", `${DUMP}, CPUID 8000001D subleaf 0`),
+      latency: measured(4, "cycles", `${LATENCY}; ${SOG} 2.6.2: 4 for integer loads`),
+      replacement: "tree-plru",
+    },
+    l2: {
+      bytes: vendor(1048576, "bytes", `${DUMP}, CPUID 8000001D subleaf 2`),
+      ways: vendor(8, "ways", `${DUMP}, CPUID 8000001D subleaf 2`),
+      latency: measured(14, "cycles", `${LATENCY}; ${SOG}: at least 14`),
+      replacement: "tree-plru",
+    },
+    l3: {
+      bytes: vendor(16777216, "bytes", `${DUMP}, CPUID 8000001D subleaf 3: 16 MiB for each four cores`),
+      ways: vendor(16, "ways", `${DUMP}, CPUID 8000001D subleaf 3`),
+      latency: vendor(50, "cycles", `${SOG}: 50 on average; the 7995WX measures 50-53`),
+      replacement: "tree-plru",
+      policy: "victim",
+    },
+    dramLatency: estimate(
+      338,
+      "cycles",
+      [315, 360],
+      "105-120 ns local, DDR5-4800, at 3.0 GHz; a 7995WX (same I/O die class) measures 116 ns",
+    ),
+    overlap: {
+      load: estimate(
+        0.5,
+        "ratio",
+        [0.2, 0.8],
+        "share of a load miss hidden by a 320-entry window: dependent loads hide nothing, independent ones nearly all",
+      ),
+      store: estimate(
+        0.9,
+        "ratio",
+        [0.7, 1],
+        "stores retire into a 64-entry queue and wait there, not in the core",
+      ),
+      fetch: estimate(
+        0.5,
+        "ratio",
+        [0.2, 0.8],
+        "the branch predictor runs ahead of fetch and prefetches lines, except after a re-steer",
+      ),
+    },
+    l1Dtlb: [
+      {
+        entries: vendor(72, "entries", `${DUMP}, CPUID 80000005 and 80000019`),
+        ways: vendor(72, "ways", `${DUMP}: fully associative`),
+        pages: ["4k", "2m", "1g"],
+        replacement: "lru",
+      },
+    ],
+    l1Itlb: [
+      {
+        entries: vendor(64, "entries", `${DUMP}, CPUID 80000005 and 80000019`),
+        ways: vendor(64, "ways", `${DUMP}: fully associative`),
+        pages: ["4k", "2m", "1g"],
+        replacement: "lru",
+      },
+    ],
+    l2Dtlb: [
+      {
+        entries: vendor(3072, "entries", `${DUMP}, CPUID 80000006; ${SOG} 2.7.2`),
+        ways: vendor(24, "ways", `${SOG} 2.7.2; CPUID can only encode "8-way" (4 KiB) and "6-way" (2 MiB)`),
+        pages: ["4k", "2m"],
+        replacement: "lru",
+      },
+      {
+        entries: vendor(64, "entries", `${DUMP}, CPUID 80000019 EBX`),
+        ways: vendor(64, "ways", `${DUMP}, CPUID 80000019 EBX: fully associative`),
+        pages: ["1g"],
+        replacement: "lru",
+      },
+    ],
+    l2Itlb: [
+      {
+        entries: vendor(512, "entries", `${DUMP}, CPUID 80000006`),
+        ways: vendor(4, "ways", `${DUMP}, CPUID 80000006: 4-way for 4 KiB, 2-way for 2 MiB; one array here`),
+        pages: ["4k", "2m"],
+        replacement: "lru",
+      },
+    ],
+    l2TlbLatency: derived(5, "cycles", `22 - 17: ${LATENCY}, 384 KiB against 128 KiB of one load a page`),
+    pagingStructureCaches: [
+      {
+        levels: [4, 3],
+        entries: published(64, "entries", "64-entry PDC holding PML4E and PDPTE: Chips and Cheese on Zen"),
+        ways: estimate(
+          64,
+          "ways",
+          [4, 64],
+          "associativity not published; fully associative like the L1 TLBs",
+        ),
+      },
+      {
+        levels: [2],
+        entries: estimate(
+          512,
+          "entries",
+          [64, 3072],
+          "PDEs share the 3072-entry L2 DTLB (Chips and Cheese on Zen); a separate array of about the geometric mean of 64 and 3072 stands for their share",
+        ),
+        ways: estimate(8, "ways", [4, 24], "a share of the 24 ways of the L2 DTLB"),
+      },
+    ],
+    nestedPagingStructureCaches: [
+      {
+        levels: [4, 3],
+        entries: estimate(
+          32,
+          "entries",
+          [8, 64],
+          "host dimension of the walk: not published; half of the 64-entry PDC",
+        ),
+        ways: estimate(32, "ways", [4, 64], "not published; fully associative like the PDC"),
+      },
+      {
+        levels: [2],
+        entries: estimate(128, "entries", [16, 3072], "nested PDEs: not published; a share of the L2 DTLB"),
+        ways: estimate(8, "ways", [4, 24], "a share of the 24 ways of the L2 DTLB"),
+      },
+    ],
+    nestedTlb: {
+      entries: estimate(
+        64,
+        "entries",
+        [16, 512],
+        "guest-physical to host-physical translations of table pages: not published for Zen; 16 on an Opteron of 2008 (Bhargava et al., ASPLOS 2008)",
+      ),
+      ways: estimate(8, "ways", [4, 64], "not published"),
+    },
+    physicalAddressBits: vendor(52, "bits", `${DUMP}, CPUID 80000008 EAX = 0x34`),
+  },
+  // Real register values, cut down to what the engine implements.
+  cpuid: [
+    [0x0000_0000, 0, 0x0000_000d, 0x6874_7541, 0x444d_4163, 0x6974_6e65],
+    [
+      0x0000_0001,
+      0,
+      0x00a1_0f11,
+      0x0020_0800,
+      only(0x7efa_320b, Implemented.leaf1Ecx),
+      only(0x178b_fbff, Implemented.leaf1Edx),
+    ],
+    [0x0000_0007, 0, 0, only(0xf1bf_97a9, Implemented.leaf7Ebx), only(0x0041_5fce, Implemented.leaf7Ecx), 0],
+    [0x8000_0000, 0, 0x8000_0021, 0x6874_7541, 0x444d_4163, 0x6974_6e65],
+    [
+      0x8000_0001,
+      0,
+      0x00a1_0f11,
+      0x4000_0000,
+      only(0x75c2_37ff, Implemented.extended1Ecx),
+      only(0x2fd3_fbff, Implemented.extended1Edx),
+    ],
+    [0x8000_0002, 0, 0x2044_4d41, 0x4359_5045, 0x3231_3920, 0x3631_2034],
+    [0x8000_0003, 0, 0x726f_432d, 0x7250_2065, 0x7365_636f, 0x2072_6f73],
+    [0x8000_0004, 0, 0x2020_2020, 0x2020_2020, 0x2020_2020, 0x0020_2020],
+    [0x8000_0005, 0, 0xff48_ff40, 0xff48_ff40, 0x2008_0140, 0x2008_0140],
+    [0x8000_0006, 0, 0x5c00_2200, 0x6c00_4200, 0x0400_6140, 0x0200_9140],
+    [0x8000_0007, 0, 0, 0, 0, only(0x0000_6799, Implemented.extended7Edx)],
+    // Threads (ECX) are left to the hypervisor's policy; EBX carries the mitigation bits of the real part.
+    [0x8000_0008, 0, 0x0000_3934, 0x79be_f25f, 0, 0],
+    [0x8000_000a, 0, 0x0000_0001, 0x0000_8000, 0, only(0x1fbf_bcff, Implemented.svmEdx)],
+    [0x8000_0019, 0, 0xf048_f040, 0xf040_0000, 0, 0],
+    [0x8000_001d, 0, 0x0000_4121, 0x01c0_003f, 0x0000_003f, 0],
+    [0x8000_001d, 1, 0x0000_4122, 0x01c0_003f, 0x0000_003f, 0],
+    [0x8000_001d, 2, 0x0000_4143, 0x01c0_003f, 0x0000_07ff, 2],
+    [0x8000_001d, 3, 0x0001_c163, 0x03c0_003f, 0x0000_3fff, 1],
+    // LFENCE serialises, automatic IBRS; SRSO_NO and IBPB_BRTYPE clear at microcode 0x0a101111.
+    [0x8000_0021, 0, 0x0006_2fcf, 0x0000_015c, 0, 0],
+  ],
+  defaults: {
+    ibpbEntry: true,
+    rsbOverwrite: true,
+    specCtrlWrite: false,
+    verw: false,
+    bhbClear: false,
+    l1dFlush: false,
+    note:
+      "Xen c447b7308b, no spec-ctrl= given, updated microcode. IBPB on entry: family 19h is probed for SBPB, which " +
+      "forces IBPB_BRTYPE; without SRSO_NO or SRSO_MSR_FIX that turns IBPB-on-entry for HVM on (XSA-434); with " +
+      "microcode older than August 2023 (such as 0x0a101111) the probe fails and it stays off. RSB overwrite: the " +
+      "comment in svm/entry.S says it is not needed with AutoIBRS, but this Xen never sets EFER.AIBRSE and forces " +
+      "SC_RSB_HVM unless rsb=no-hvm. SPEC_CTRL is written only if it differs. VERW, BHB and L1D flush: not affected.",
+  },
+};

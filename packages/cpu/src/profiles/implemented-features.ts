@@ -1,0 +1,31 @@
+/**
+ * Feature bits that the simulated processor implements. A profile keeps the register values of the real part and
+ * shows the intersection, so that no guest is promised an instruction that the engine cannot execute.
+ */
+export const Implemented = {
+  /** DE, PSE, TSC, MSR, PAE, CX8, APIC, SEP, PGE, CMOV, PAT, PSE-36, CLFSH. */
+  leaf1Edx: bits(2, 3, 4, 5, 6, 8, 9, 11, 13, 15, 16, 17, 19),
+  /** VMX, CX16, PCID, POPCNT. */
+  leaf1Ecx: bits(5, 13, 17, 23),
+  /** FSGSBASE, SMEP, ERMS, INVPCID, SMAP. */
+  leaf7Ebx: bits(0, 7, 9, 10, 20),
+  /** PKU, LA57. */
+  leaf7Ecx: bits(3, 16),
+  /** The leaf 1 bits that AMD repeats, and SYSCALL, NX, 1 GiB pages, RDTSCP, long mode. */
+  extended1Edx: bits(2, 3, 4, 5, 6, 8, 9, 11, 13, 15, 16, 17, 20, 26, 27, 29),
+  /** LAHF in 64-bit mode, SVM, MOV CR8 by LOCK. */
+  extended1Ecx: bits(0, 2, 4),
+  /** Invariant TSC. */
+  extended7Edx: bits(8),
+  /** SVM: nested paging, NRIP save, VMCB clean bits, flush by ASID, decode assists. */
+  svmEdx: bits(0, 3, 5, 6, 7),
+} as const satisfies Record<string, number>;
+
+/** The bits of a real register that are implemented, as an unsigned word. */
+export function only(register: number, implemented: number): number {
+  return (register & implemented) >>> 0;
+}
+
+function bits(...positions: readonly number[]): number {
+  return positions.reduce((word, bit) => (word | (1 << bit)) >>> 0, 0);
+}
