@@ -1,0 +1,17 @@
+// hypercall-rate <abi>: prints { perSecond: [...] }, one figure a run after one to warm up.
+import { type AbiName, compare, findProfile, hypercallBench } from "hyperwalk";
+
+const abi = process.argv[2] as AbiName;
+const machine = findProfile("epyc-9124");
+if (!machine) throw new Error("no profile epyc-9124");
+const iterations = 2 ** 17;
+
+const perSecond: number[] = [];
+for (let run = 0; run < 6; run++) {
+  const start = performance.now();
+  const { runs } = compare({ guest: hypercallBench, machine, abis: [abi], iterations });
+  const seconds = (performance.now() - start) / 1000;
+  if (!runs[0].exit.ok) throw new Error(`the guest ended badly: ${JSON.stringify(runs[0].exit)}`);
+  if (run > 0) perSecond.push(iterations / seconds);
+}
+console.log(JSON.stringify({ perSecond }));

@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+import { standardOutput } from "./cli/output.js";
+import { runProgram } from "./cli/program.js";
+
+// A reader that has seen enough (`| head`) is not an error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
+
+process.exitCode = await runProgram(process.argv.slice(2), standardOutput());

@@ -1,0 +1,44 @@
+import { UsageError } from "./usage-error.js";
+
+/** A parser for whole numbers within bounds. */
+export function wholeNumber(option: string, least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = /^[0-9]+$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= least && value <= most))
+      throw new UsageError(
+        `option ${option}`,
+        `"${text}" is not valid`,
+        `a whole number from ${least} to ${most}`,
+      );
+    return value;
+  };
+}
+
+/** A parser for one word out of a list. */
+export function oneOf<T extends string>(option: string, allowed: readonly T[]): (text: string) => T {
+  return (text) => {
+    const found = allowed.find((each) => each === text);
+    if (found === undefined)
+      throw new UsageError(`option ${option}`, `"${text}" is not valid`, allowed.join(", "));
+    return found;
+  };
+}
+
+/** A parser for words out of a list, separated by commas, each at most once. */
+export function someOf<T extends string>(
+  option: string,
+  allowed: readonly T[],
+): (text: string) => readonly T[] {
+  const one = oneOf(option, allowed);
+  return (text) => {
+    const found = text.split(",").map((word) => one(word.trim()));
+    const twice = found.find((word, at) => found.indexOf(word) !== at);
+    if (twice !== undefined)
+      throw new UsageError(
+        `option ${option}`,
+        `"${twice}" is given twice`,
+        `each of ${allowed.join(", ")} once`,
+      );
+    return found;
+  };
+}

@@ -1,0 +1,112 @@
+import type { ProcessorProfile } from "@hyperwalk/cpu";
+import { createXenSystem } from "@hyperwalk/xen";
+import { DEFAULT_ITERATIONS, DEFAULT_MAX_INSTRUCTIONS, DEFAULT_MEMORY_MIB } from "./defaults.js";
+import type { Guest, GuestOperation, GuestSettings } from "./guest.js";
+import {
+  ABIS,
+  type AbiName,
+  type CompareDocument,
+  type EstimateUsed,
+  type GuestPage,
+  type Mitigations,
+  type P2mPage,
+  type RunResult,
+} from "./result.js";
+import { runGuest } from "./run-guest.js";
+import type { SystemFactory } from "./simulated-system.js";
+import { TOOL } from "./tool.js";
+
+/** One comparison: a guest, a machine, and the interfaces to run it through. Everything else has a default. */
+export interface CompareRequest {
+  readonly guest: Guest;
+  readonly machine: ProcessorProfile;
+  /** Default: all of {@link ABIS}. */
+  readonly abis?: readonly AbiName[];
+  /** Hypercalls in the guest's measured loop. Default {@link DEFAULT_ITERATIONS}. */
+  readonly iterations?: number;
+  /** Default `get_runstate_info`. */
+  readonly operation?: GuestOperation;
+  /** Appended to the guest's command line. */
+  readonly cmdline?: string;
+  /** Leaf size of the guest's page tables. Default 4 KiB. */
+  readonly guestPage?: GuestPage;
+  /** Leaf size of the p2m. Default 4 KiB. */
+  readonly p2mPage?: P2mPage;
+  /** Default 64. */
+  readonly memoryMiB?: number;
+  /** Default: what Xen chooses on this machine, and lock hardening. */
+  readonly mitigations?: Partial<Mitigations>;
+  /** A run that has not ended after so many guest instructions is stopped. Default {@link DEFAULT_MAX_INSTRUCTIONS}. */
+  readonly maxInstructions?: number;
+}
+
+/**
+ * Runs a guest once through each interface, each on a fresh machine, and returns what came out as plain data.
+ *
+ * @throws ImageError when the guest's image cannot be booted
+ * @throws RangeError when the guest cannot make the requested call
+ */
+export function compare(
+  request: CompareRequest,
+  createSystem: SystemFactory = createXenSystem,
+): CompareDocument {
+  const { guest, machine } = request;
+  const memoryMiB = request.memoryMiB ?? DEFAULT_MEMORY_MIB;
+  const p2mPage = request.p2mPage ?? "4k";
+  const operation = request.operation ?? "get_runstate_info";
+  if (!guest.operations.includes(operation))
+    throw new RangeError(
+      `operation: ${guest.name} does not call ${operation}; allowed: ${guest.operations.join(", ")}`,
+    );
+  const mitigations = resolveMitigations(machine, request.mitigations);
+  const settingsFor = (abi: AbiName): GuestSettings => ({
+    abi,
+    vendor: machine.vendor,
+    iterations: request.iterations ?? DEFAULT_ITERATIONS,
+    guestPage: request.guestPage ?? "4k",
+    operation,
+    cmdline: request.cmdline ?? "",
+  });
+  const runs: RunResult[] = [];
+  const estimates = new Map<string, EstimateUsed>();
+  for (const abi of request.abis ?? ABIS) {
+    const settings = settingsFor(abi);
+    const system = createSystem({
+      profile: machine,
+      xen: mitigations,
+      domain: {
+        image: guest.image(settings),
+        memoryBytes: memoryMiB * 2 ** 20,
+        cmdline: guest.cmdline(settings),
+        abi,
+        p2mPage,
+      },
+    });
+    const run = runGuest(system, {
+      abi,
+      iterations: settings.iterations,
+      ghz: machine.frequency.value,
+      maxInstructions: request.maxInstructions ?? DEFAULT_MAX_INSTRUCTIONS,
+    });
+    runs.push(run.result);
+    for (const estimate of run.estimates) estimates.set(estimate.key, estimate);
+  }
+  const settings = settingsFor("linear");
+  return {
+    tool: TOOL,
+    machine: { id: machine.id, name: machine.name, vendor: machine.vendor, ghz: machine.frequency.value },
+    host: { kind: "xen", mitigations, p2mPage, guestPage: settings.guestPage, memoryMiB },
+    guest: { name: guest.name, operation: settings.operation, cmdline: guest.cmdline(settings) },
+    runs,
+    estimates: [...estimates.values()].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)),
+  };
+}
+
+/** What Xen switches on by default on this machine, with the requested changes. */
+export function resolveMitigations(
+  machine: ProcessorProfile,
+  requested: Partial<Mitigations> = {},
+): Mitigations {
+  const { ibpbEntry, rsbOverwrite, specCtrlWrite, verw, bhbClear } = machine.defaults;
+  return { ibpbEntry, rsbOverwrite, specCtrlWrite, verw, bhbClear, lockHarden: true, ...requested };
+}

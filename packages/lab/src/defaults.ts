@@ -1,0 +1,6 @@
+/** Hypercalls in a guest's measured loop: a power of two, so that figures per call are exact. */
+export const DEFAULT_ITERATIONS = 16384;
+/** Guest instructions after which a run that has not ended is stopped. */
+export const DEFAULT_MAX_INSTRUCTIONS = 200_000_000;
+/** Guest memory. */
+export const DEFAULT_MEMORY_MIB = 64;

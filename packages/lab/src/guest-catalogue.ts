@@ -1,0 +1,31 @@
+import {
+  type Guest as GuestProgram,
+  hypercallBenchImage,
+  runstateLoop as runstateProgram,
+} from "@hyperwalk/guest-sdk";
+import { GUEST_OPERATIONS, type Guest, type GuestOperation, guestCmdline } from "./guest.js";
+
+/** A guest that the SDK builds from its source, for each interface anew; `operations` is what its loop calls. */
+export function programGuest(program: GuestProgram, operations: readonly GuestOperation[]): Guest {
+  return {
+    name: program.name,
+    operations,
+    image: ({ abi, vendor, iterations, guestPage }) =>
+      program.build({ abi, vendor, iterations, leaf: guestPage }),
+    cmdline: guestCmdline,
+  };
+}
+
+/** C guest that measures one operation in a loop and prints what it found. */
+export const hypercallBench: Guest = {
+  name: "hypercall-bench",
+  operations: GUEST_OPERATIONS,
+  image: hypercallBenchImage,
+  cmdline: guestCmdline,
+};
+
+/** The loop of the published figure, emitted by the guest SDK. */
+export const runstateLoop: Guest = programGuest(runstateProgram, ["get_runstate_info"]);
+
+/** Guests that need no file. */
+export const BUILT_IN_GUESTS: readonly Guest[] = [hypercallBench, runstateLoop];

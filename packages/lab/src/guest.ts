@@ -1,0 +1,38 @@
+import type { AbiName, GuestPage } from "./result.js";
+
+/** What a benchmark guest can be asked to call; the words of its command line's `op=`. */
+export const GUEST_OPERATIONS = ["get_runstate_info", "evtchn_send", "get_time", "version"] as const;
+export type GuestOperation = (typeof GUEST_OPERATIONS)[number];
+
+/** Everything that a guest may be built or started with. */
+export interface GuestSettings {
+  readonly abi: AbiName;
+  readonly vendor: "amd" | "intel";
+  readonly iterations: number;
+  readonly guestPage: GuestPage;
+  readonly operation: GuestOperation;
+  /** Appended to the command line as it is. */
+  readonly cmdline: string;
+}
+
+/** A guest to run: built in, or an ELF image of one's own. */
+export interface Guest {
+  readonly name: string;
+  /** What it can be asked to call. */
+  readonly operations: readonly GuestOperation[];
+  /** A PVH ELF image. */
+  image(settings: GuestSettings): Uint8Array;
+  /** The command line that it finds in `hvm_start_info`. */
+  cmdline(settings: GuestSettings): string;
+}
+
+/** The command line that benchmark guests understand. */
+export function guestCmdline(settings: GuestSettings): string {
+  const { iterations, operation, guestPage, cmdline } = settings;
+  return `iterations=${iterations} op=${operation} leaf=${guestPage}${cmdline === "" ? "" : ` ${cmdline}`}`;
+}
+
+/** A guest from the bytes of a PVH ELF file; whether it reads its command line is its own business. */
+export function elfGuest(name: string, bytes: Uint8Array): Guest {
+  return { name, operations: GUEST_OPERATIONS, image: () => bytes, cmdline: guestCmdline };
+}

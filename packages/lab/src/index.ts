@@ -1,0 +1,42 @@
+/**
+ * Run, compare and explain Xen hypercall interfaces, cycle by cycle: library and command line.
+ *
+ * @packageDocumentation
+ */
+
+export { findProfile, PROFILES } from "@hyperwalk/cpu";
+export { type CompareRequest, compare, resolveMitigations } from "./compare.js";
+export { DEFAULT_ITERATIONS, DEFAULT_MAX_INSTRUCTIONS, DEFAULT_MEMORY_MIB } from "./defaults.js";
+export {
+  elfGuest,
+  GUEST_OPERATIONS,
+  type Guest,
+  type GuestOperation,
+  type GuestSettings,
+  guestCmdline,
+} from "./guest.js";
+export { BUILT_IN_GUESTS, hypercallBench, programGuest, runstateLoop } from "./guest-catalogue.js";
+export { PUBLISHED, type PublishedFigure, publishedFigure, saving } from "./published.js";
+export {
+  ABIS,
+  type AbiName,
+  type CompareDocument,
+  type CountersPerCall,
+  type EstimateUsed,
+  GUEST_PAGES,
+  type GuestPage,
+  type LedgerCell,
+  type Mitigations,
+  P2M_PAGES,
+  type P2mPage,
+  type RunExit,
+  type RunResult,
+} from "./result.js";
+export type {
+  SimulatedSystem,
+  SystemCounters,
+  SystemFactory,
+  SystemOptions,
+  SystemOutcome,
+  SystemWindow,
+} from "./simulated-system.js";

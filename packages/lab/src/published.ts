@@ -1,0 +1,42 @@
+import type { CompareDocument, RunResult } from "./result.js";
+
+/** A figure that somebody else measured on real hardware. */
+export interface PublishedFigure {
+  readonly machine: string;
+  readonly operation: string;
+  readonly abi: string;
+  readonly against: string;
+  /** Share by which `abi` was cheaper than `against`. */
+  readonly saving: number;
+  readonly statement: string;
+  readonly unknown: string;
+  readonly source: string;
+}
+
+/** The only published figure for these interfaces. */
+export const PUBLISHED: readonly PublishedFigure[] = [
+  {
+    machine: "epyc-9124",
+    operation: "get_runstate_info",
+    abi: "physaddr",
+    against: "linear",
+    saving: 0.3,
+    statement: '"broadly a 30% overhead reduction", XTF loop of VCPUOP_get_runstate_info on an AMD EPYC 9124',
+    unknown: "whether IBPB ran on each exit, and the build of Xen",
+    source: "xen-devel, cover letter of the HVMv2 series, 2025-04-18",
+  },
+];
+
+/** The published figure for the setting of a document, if there is one. */
+export function publishedFigure(document: CompareDocument): PublishedFigure | undefined {
+  return PUBLISHED.find(
+    (each) => each.machine === document.machine.id && each.operation === document.guest.operation,
+  );
+}
+
+/** Share of cycles that a run saves against another, or `undefined` when either has none. */
+export function saving(run: RunResult, against: RunResult | undefined): number | undefined {
+  if (run.cyclesPerCall === null || !against || against.cyclesPerCall === null) return undefined;
+  if (against.cyclesPerCall === 0) return undefined;
+  return 1 - run.cyclesPerCall / against.cyclesPerCall;
+}

@@ -1,0 +1,54 @@
+import { comparePhases } from "../phase-order.js";
+import type { CompareDocument, LedgerCell, RunResult } from "../result.js";
+import { figure, percent } from "./figures.js";
+import { type Column, grid, type Row } from "./grid.js";
+import type { Paint } from "./paint.js";
+
+type Selector = (cell: LedgerCell) => boolean;
+
+/**
+ * Cycles per call by phase and, under each phase, by cause; the interfaces side by side. The last line is the sum of
+ * the cells, which is the figure of the summary.
+ */
+export function breakdownTable(document: CompareDocument, paint: Paint): string {
+  const { runs } = document;
+  const figures = (selector: Selector): string[] => runs.flatMap((run) => sumAndShare(run, selector));
+  const rows: Row[] = [];
+  for (const [phase, causes] of causesByPhase(runs)) {
+    const [only, ...others] = causes;
+    const whole = figures((cell) => cell.phase === phase).map(paint.strong);
+    rows.push([paint.strong(phase), others.length === 0 ? only : "", ...whole]);
+    if (others.length === 0) continue;
+    for (const cause of causes)
+      rows.push(["", cause, ...figures((cell) => cell.phase === phase && cell.cause === cause)]);
+  }
+  rows.push("rule", [paint.strong("sum"), "", ...figures(() => true).map(paint.strong)]);
+  const columns: Column[] = [
+    { title: "phase", align: "left" },
+    { title: "cause", align: "left" },
+    ...runs.flatMap((run): Column[] => [{ title: run.abi }, { title: "share" }]),
+  ];
+  return grid(columns, rows, paint);
+}
+
+function causesByPhase(runs: readonly RunResult[]): Map<string, string[]> {
+  const cells = runs.flatMap((run) => run.ledger).sort(comparePhases);
+  const byPhase = new Map<string, string[]>();
+  for (const { phase, cause } of cells) {
+    const causes = byPhase.get(phase) ?? [];
+    if (!causes.includes(cause)) causes.push(cause);
+    byPhase.set(phase, causes);
+  }
+  return byPhase;
+}
+
+function sumAndShare(run: RunResult, selector: Selector): [string, string] {
+  const selected = run.ledger.filter(selector);
+  if (selected.length === 0) return ["", ""];
+  const total = sum(run.ledger);
+  return [figure(sum(selected), 1), percent(total === 0 ? undefined : sum(selected) / total)];
+}
+
+function sum(cells: readonly LedgerCell[]): number {
+  return cells.reduce((total, cell) => total + cell.cyclesPerCall, 0);
+}

@@ -1,0 +1,12 @@
+/** A number with thousands separated by spaces and a fixed number of decimals; `-` when there is none. */
+export function figure(value: number | null | undefined, decimals = 0): string {
+  if (value === null || value === undefined) return "-";
+  const [whole, fraction] = value.toFixed(decimals).split(".");
+  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, " ");
+  return fraction === undefined ? grouped : `${grouped}.${fraction}`;
+}
+
+/** A share as a percentage with one decimal; `-` when there is none. */
+export function percent(share: number | null | undefined, decimals = 1): string {
+  return share === null || share === undefined ? "-" : `${(share * 100).toFixed(decimals)} %`;
+}

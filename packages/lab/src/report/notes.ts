@@ -1,0 +1,41 @@
+import { publishedFigure, saving } from "../published.js";
+import type { CompareDocument } from "../result.js";
+import { percent } from "./figures.js";
+
+/** How to read the figures of a document: where they were taken and whether the guest saw the same. */
+export function measurementNotes(document: CompareDocument): string[] {
+  const notes: string[] = [];
+  const compared = document.runs.filter((run) => run.guestMeasuredCyclesPerCall !== null);
+  const differing = compared.filter((run) => run.guestMeasuredCyclesPerCall !== run.cyclesPerCall);
+  if (compared.length > 0 && differing.length === 0)
+    notes.push("The guests' own timestamp readings give the same cycles per call as the ledger.");
+  for (const run of differing)
+    notes.push(
+      `Under ${run.abi} the guest measured ${run.guestMeasuredCyclesPerCall} cycles per call, the ledger ${run.cyclesPerCall}: its loop made ${run.windowHypercalls} hypercalls.`,
+    );
+  const whole = document.runs.filter((run) => run.window === "whole-run").map((run) => run.abi);
+  if (whole.length > 0)
+    notes.push(
+      `No window between two timestamp reads held a hypercall under ${whole.join(", ")}: whole runs are shown.`,
+    );
+  return notes;
+}
+
+/** The published figure beside what came out, for settings of the same comparison; empty when nothing was published. */
+export function publishedNote(
+  documents: readonly (readonly [label: string, document: CompareDocument])[],
+): string {
+  const published = documents.length > 0 ? publishedFigure(documents[0][1]) : undefined;
+  if (!published) return "";
+  const results = documents.map(([label, { runs }]) => {
+    const run = runs.find((each) => each.abi === published.abi);
+    const against = runs.find((each) => each.abi === published.against);
+    return `${run ? percent(saving(run, against)) : "-"} (${label})`;
+  });
+  return [
+    `Published for ${published.abi} against ${published.against}: about ${percent(published.saving, 0)} less.`,
+    `  ${published.statement}; ${published.source}.`,
+    `  Unknown: ${published.unknown}.`,
+    `Simulated: ${results.join(", ")} less. The simulation rests on the estimates listed and was not fitted to that figure.`,
+  ].join("\n");
+}

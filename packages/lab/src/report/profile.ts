@@ -1,0 +1,69 @@
+import type { ProcessorProfile, Quantity } from "@hyperwalk/cpu";
+import { grid } from "./grid.js";
+import type { Paint } from "./paint.js";
+
+/** One line for each profile. */
+export function profileList(profiles: readonly ProcessorProfile[], paint: Paint): string {
+  return grid(
+    [
+      { title: "id", align: "left" },
+      { title: "processor", align: "left" },
+      { title: "vendor", align: "left" },
+      { title: "GHz" },
+      { title: "numbers" },
+      { title: "of them estimates" },
+    ],
+    profiles.map((profile) => {
+      const all = quantities(profile);
+      const estimates = all.filter(([, { basis }]) => basis === "estimate").length;
+      return [
+        profile.id,
+        profile.name,
+        profile.vendor,
+        String(profile.frequency.value),
+        String(all.length),
+        String(estimates),
+      ];
+    }),
+    paint,
+  );
+}
+
+/** Every number of a profile with its provenance. */
+export function profileTable(profile: ProcessorProfile, paint: Paint): string {
+  return grid(
+    [
+      { title: "number", align: "left" },
+      { title: "value" },
+      { title: "unit", align: "left" },
+      { title: "basis", align: "left" },
+      { title: "range", align: "left" },
+      { title: "source", align: "left" },
+    ],
+    quantities(profile).map(([key, { value, unit, basis, range, source }]) => [
+      key,
+      String(value),
+      unit,
+      basis === "estimate" ? paint.warn(basis) : basis,
+      range ? `${range[0]} to ${range[1]}` : "",
+      source,
+    ]),
+    paint,
+  );
+}
+
+/** All quantities of a profile, with their paths. */
+export function quantities(profile: ProcessorProfile): [string, Quantity][] {
+  const found: [string, Quantity][] = [];
+  const visit = (path: string, node: unknown): void => {
+    if (typeof node !== "object" || node === null) return;
+    if (isQuantity(node)) found.push([path, node]);
+    else for (const [key, child] of Object.entries(node)) visit(path === "" ? key : `${path}.${key}`, child);
+  };
+  visit("", profile);
+  return found;
+}
+
+function isQuantity(node: object): node is Quantity {
+  return "value" in node && "basis" in node && "source" in node;
+}

@@ -1,0 +1,105 @@
+/** Hypercall interfaces that a comparison can run, in the order in which reports show them. */
+export const ABIS = ["linear", "physaddr", "fastabi"] as const;
+export type AbiName = (typeof ABIS)[number];
+
+/** Leaf size of the guest's own page tables. */
+export const GUEST_PAGES = ["4k", "2m"] as const;
+export type GuestPage = (typeof GUEST_PAGES)[number];
+
+/** Leaf size of the second stage (p2m). */
+export const P2M_PAGES = ["4k", "2m", "1g"] as const;
+export type P2mPage = (typeof P2M_PAGES)[number];
+
+/** Speculation controls on Xen's paths, in the words of its `spec-ctrl=` option. */
+export interface Mitigations {
+  readonly ibpbEntry: boolean;
+  readonly rsbOverwrite: boolean;
+  readonly specCtrlWrite: boolean;
+  readonly verw: boolean;
+  readonly bhbClear: boolean;
+  /** LFENCE after lock acquisition and in bounds checks (`CONFIG_SPECULATIVE_HARDEN_LOCK`). */
+  readonly lockHarden: boolean;
+}
+
+/** How a guest's run ended. */
+export interface RunExit {
+  /** The guest asked to be powered off, rebooted or suspended. Anything else is a bad end. */
+  readonly ok: boolean;
+  readonly reason: string;
+  /** What the guest asked for, when `reason` is `shutdown`. */
+  readonly shutdown?: string;
+  /** Which budget ran out, when `reason` is `budget`. */
+  readonly budget?: string;
+  readonly rip: string;
+  /** Disassembly at RIP, or what else is known. */
+  readonly detail?: string;
+}
+
+/** Cycles of one cause in one phase, per hypercall. */
+export interface LedgerCell {
+  readonly phase: string;
+  readonly cause: string;
+  readonly cyclesPerCall: number;
+}
+
+/** Events per hypercall in the measured window. */
+export interface CountersPerCall {
+  readonly hypervisorInstructionsPerCall: number;
+  readonly p2mLookupsPerCall: number;
+  readonly p2mTableReadsPerCall: number;
+  readonly guestPteReadsPerCall: number;
+  readonly guestInstructionsPerCall: number;
+  readonly bytesCopiedPerCall: number;
+}
+
+/** One guest run through one hypercall interface. */
+export interface RunResult {
+  readonly abi: AbiName;
+  /** Iterations that the guest was asked for. */
+  readonly iterations: number;
+  /** `rdtsc`: between the two consecutive timestamp reads of the guest that held most hypercalls; `whole-run`: there were none. */
+  readonly window: "rdtsc" | "whole-run";
+  readonly windowCycles: number;
+  readonly windowHypercalls: number;
+  /** `windowCycles / windowHypercalls`; `null` when the guest made no hypercall. */
+  readonly cyclesPerCall: number | null;
+  readonly nsPerCall: number | null;
+  /** The guest's own figure: what it printed, else the difference of the timestamps it read. `null` in a whole run. */
+  readonly guestMeasuredCyclesPerCall: number | null;
+  readonly guestMeasuredBy: "console" | "tsc" | null;
+  readonly counters: CountersPerCall | null;
+  /** Sums to `cyclesPerCall` (to `windowCycles` when there was no hypercall). */
+  readonly ledger: readonly LedgerCell[];
+  readonly console: string;
+  readonly exit: RunExit;
+}
+
+/** An estimated number that at least one run rests on. */
+export interface EstimateUsed {
+  readonly key: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly range: readonly [number, number] | null;
+  readonly source: string;
+}
+
+/** Everything that one comparison found: plain data, the same bytes for the same inputs. */
+export interface CompareDocument {
+  readonly tool: { readonly name: string; readonly version: string };
+  readonly machine: {
+    readonly id: string;
+    readonly name: string;
+    readonly vendor: string;
+    readonly ghz: number;
+  };
+  readonly host: {
+    readonly kind: "xen";
+    readonly mitigations: Mitigations;
+    readonly p2mPage: P2mPage;
+    readonly guestPage: GuestPage;
+    readonly memoryMiB: number;
+  };
+  readonly guest: { readonly name: string; readonly operation: string; readonly cmdline: string };
+  readonly runs: readonly RunResult[];
+  readonly estimates: readonly EstimateUsed[];
+}

@@ -1,0 +1,103 @@
+import { type LedgerRow, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
+import { guestFigure } from "./guest-figure.js";
+import { comparePhases } from "./phase-order.js";
+import type { AbiName, CountersPerCall, EstimateUsed, LedgerCell, RunExit, RunResult } from "./result.js";
+import type { SimulatedSystem, SystemCounters, SystemOutcome } from "./simulated-system.js";
+
+/** What one run is measured by, beside the system itself. */
+export interface RunOptions {
+  readonly abi: AbiName;
+  readonly iterations: number;
+  readonly ghz: number;
+  readonly maxInstructions: number;
+}
+
+/** A run's result and the estimates that its figures rest on. */
+export interface GuestRun {
+  readonly result: RunResult;
+  readonly estimates: readonly EstimateUsed[];
+}
+
+/**
+ * Runs a system to its end and divides what its ledger and counters hold by the number of hypercalls. Nothing about
+ * cost is computed here: every figure is a quotient of the system's own.
+ */
+export function runGuest(system: SimulatedSystem, options: RunOptions): GuestRun {
+  const outcome = system.run({ maxInstructions: options.maxInstructions });
+  const window = system.window !== undefined && system.window.hypercalls > 0 ? system.window : undefined;
+  const rows = window ? window.rows : system.ledger.rows();
+  const counters = window ? window.counters : system.counters();
+  const calls = window ? window.hypercalls : counters.hypercalls;
+  const cycles = window ? window.cycles : sumTicks(rows) / TICKS_PER_CYCLE;
+  const cyclesPerCall = calls > 0 ? cycles / calls : null;
+  const printed = guestFigure(system.console);
+  const guestMeasured = !window ? null : (printed ?? window.tscDifference / calls);
+  const result: RunResult = {
+    abi: options.abi,
+    iterations: options.iterations,
+    window: window ? "rdtsc" : "whole-run",
+    windowCycles: cycles,
+    windowHypercalls: calls,
+    cyclesPerCall,
+    nsPerCall: cyclesPerCall === null ? null : cyclesPerCall / options.ghz,
+    guestMeasuredCyclesPerCall: guestMeasured,
+    guestMeasuredBy: !window ? null : printed !== undefined ? "console" : "tsc",
+    counters: calls > 0 ? countersPerCall(counters, calls) : null,
+    ledger: cellsPerCall(rows, Math.max(calls, 1)),
+    console: system.console,
+    exit: runExit(outcome),
+  };
+  const estimates = system.estimates().map(({ key, value, unit, range, source }) => ({
+    key,
+    value,
+    unit,
+    range: range ?? null,
+    source,
+  }));
+  return { result, estimates };
+}
+
+function sumTicks(rows: readonly LedgerRow[]): number {
+  let sum = 0;
+  for (const row of rows) sum += row.ticks;
+  return sum;
+}
+
+function countersPerCall(counters: SystemCounters, calls: number): CountersPerCall {
+  return {
+    hypervisorInstructionsPerCall: counters.hypervisorInstructions / calls,
+    p2mLookupsPerCall: counters.p2mLookups / calls,
+    p2mTableReadsPerCall: counters.p2mTableReads / calls,
+    guestPteReadsPerCall: counters.guestPteReads / calls,
+    guestInstructionsPerCall: counters.guestInstructions / calls,
+    bytesCopiedPerCall: counters.bytesCopied / calls,
+  };
+}
+
+/** One cell for each phase and cause, whatever path of phases led there; phases in the order of a hypercall's path. */
+function cellsPerCall(rows: readonly LedgerRow[], calls: number): LedgerCell[] {
+  const sums = new Map<string, { phase: string; cause: string; ticks: number }>();
+  for (const { phase, cause, ticks } of rows) {
+    const key = `${phase} ${cause}`;
+    const known = sums.get(key);
+    if (known) known.ticks += ticks;
+    else sums.set(key, { phase, cause, ticks });
+  }
+  return [...sums.values()]
+    .sort(comparePhases)
+    .map(({ phase, cause, ticks }) => ({ phase, cause, cyclesPerCall: ticks / TICKS_PER_CYCLE / calls }));
+}
+
+const GOOD_SHUTDOWNS: readonly string[] = ["poweroff", "reboot", "suspend"];
+
+function runExit(outcome: SystemOutcome): RunExit {
+  const { reason, shutdown, budget, rip, detail } = outcome;
+  return {
+    ok: reason === "shutdown" && shutdown !== undefined && GOOD_SHUTDOWNS.includes(shutdown),
+    reason,
+    ...(shutdown === undefined ? {} : { shutdown }),
+    ...(budget === undefined ? {} : { budget }),
+    rip,
+    ...(detail === undefined ? {} : { detail }),
+  };
+}

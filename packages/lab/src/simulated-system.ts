@@ -1,0 +1,62 @@
+import type { ProcessorProfile } from "@hyperwalk/cpu";
+import type { LedgerRow } from "@hyperwalk/mmu";
+import type { AbiName, EstimateUsed, Mitigations, P2mPage } from "./result.js";
+
+/** Running totals of one system; the difference of two gives a window's. */
+export interface SystemCounters {
+  readonly hypercalls: number;
+  readonly hypervisorInstructions: number;
+  readonly guestInstructions: number;
+  readonly p2mLookups: number;
+  readonly p2mTableReads: number;
+  readonly guestPteReads: number;
+  readonly bytesCopied: number;
+}
+
+/** The interval between two consecutive timestamp reads of the guest that held most hypercalls. */
+export interface SystemWindow {
+  /** Ledger cycles between the two reads. */
+  readonly cycles: number;
+  /** What the guest saw: the second timestamp less the first. */
+  readonly tscDifference: number;
+  readonly hypercalls: number;
+  readonly counters: SystemCounters;
+  readonly rows: readonly LedgerRow[];
+}
+
+/** How a system's run ended. */
+export interface SystemOutcome {
+  readonly reason: string;
+  readonly shutdown?: string | undefined;
+  readonly budget?: string | undefined;
+  readonly rip: string;
+  readonly detail?: string | undefined;
+}
+
+/** What a run asks of a simulated machine with a hypervisor and one guest on it; `XenSystem` is one. */
+export interface SimulatedSystem {
+  run(budget: { maxInstructions?: number; maxCycles?: number }): SystemOutcome;
+  readonly console: string;
+  readonly ledger: { rows(): LedgerRow[] };
+  readonly window: SystemWindow | undefined;
+  counters(): SystemCounters;
+  estimates(): readonly (Omit<EstimateUsed, "range"> & {
+    readonly range?: readonly [number, number] | null | undefined;
+  })[];
+}
+
+/** What {@link SystemFactory} is given. */
+export interface SystemOptions {
+  readonly profile: ProcessorProfile;
+  readonly xen: Partial<Mitigations>;
+  readonly domain: {
+    readonly image: Uint8Array;
+    readonly memoryBytes: number;
+    readonly cmdline: string;
+    readonly abi: AbiName;
+    readonly p2mPage: P2mPage;
+  };
+}
+
+/** Builds a fresh system; nothing is shared between two of them. */
+export type SystemFactory = (options: SystemOptions) => SimulatedSystem;

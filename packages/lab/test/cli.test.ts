@@ -1,0 +1,186 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runProgram } from "../src/cli/program.js";
+import { plain } from "../src/report/paint.js";
+import type { CompareDocument } from "../src/result.js";
+
+async function hyperwalk(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  const written = { out: "", err: "" };
+  const code = await runProgram(args, {
+    paint: plain,
+    out: (text) => {
+      written.out += text;
+    },
+    err: (text) => {
+      written.err += text;
+    },
+  });
+  return { code, ...written };
+}
+
+let directory = "";
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "hyperwalk-cli-"));
+  writeFileSync(
+    join(directory, "text.elf"),
+    "not an ELF file at all, but longer than a header of one would be....",
+  );
+  writeFileSync(join(directory, "empty.elf"), "");
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+describe("a wrong command line ends with 2 and says what is allowed", () => {
+  const bench = "hypercall-bench";
+  const cases: [string, string[], string[]][] = [
+    ["no command", [], ["Usage:", "compare"]],
+    ["an unknown command", ["compaer"], ["compaer", "compare"]],
+    ["no guest", ["compare"], ["guest", "hypercall-bench", "runstate-loop"]],
+    ["two guests", ["compare", bench, bench], ["too many arguments"]],
+    ["an unknown option", ["compare", bench, "--abis", "linear"], ["--abis", "--abi"]],
+    [
+      "an unknown interface",
+      ["compare", bench, "--abi", "linear,fast"],
+      ["--abi", '"fast"', "linear, physaddr, fastabi"],
+    ],
+    ["an interface twice", ["compare", bench, "--abi", "linear,linear"], ["--abi", "twice"]],
+    ["no interface", ["compare", bench, "--abi", ""], ["--abi", "linear, physaddr, fastabi"]],
+    ["an unknown machine", ["compare", bench, "--machine", "i486"], ["--machine", '"i486"', "epyc-9124"]],
+    [
+      "a word for a number",
+      ["compare", bench, "--iterations", "many"],
+      ["--iterations", '"many"', "whole number from 1 to"],
+    ],
+    ["a fraction", ["compare", bench, "--iterations", "1.5"], ["--iterations", '"1.5"']],
+    ["zero", ["compare", bench, "--iterations", "0"], ["--iterations", '"0"']],
+    ["a negative number", ["compare", bench, "--memory=-4"], ["--memory", '"-4"']],
+    ["a number without value", ["compare", bench, "--iterations"], ["--iterations", "argument missing"]],
+    ["a guest page size", ["compare", bench, "--guest-page", "1g"], ["--guest-page", '"1g"', "4k, 2m"]],
+    ["a p2m page size", ["compare", bench, "--p2m-page", "64k"], ["--p2m-page", '"64k"', "4k, 2m, 1g"]],
+    ["a switch", ["compare", bench, "--ibpb", "maybe"], ["--ibpb", '"maybe"', "on, off"]],
+    ["an operation", ["compare", bench, "--op", "reboot"], ["--op", '"reboot"', "get_runstate_info"]],
+    ["an unknown profile", ["profiles", "show", "i486"], ['"i486"', "epyc-9124"]],
+  ];
+  for (const [name, args, said] of cases)
+    it(name, async () => {
+      const { code, out, err } = await hyperwalk(...args);
+      expect(code).toBe(2);
+      expect(out).toBe("");
+      for (const words of said) expect(err).toContain(words);
+    });
+
+  it("a file that is not there", async () => {
+    const { code, err } = await hyperwalk("compare", join(directory, "absent.elf"));
+    expect(code).toBe(2);
+    for (const words of ["<guest>", "absent.elf", "no file", "hypercall-bench, runstate-loop"])
+      expect(err).toContain(words);
+  });
+
+  it("a directory", async () => {
+    const { code, err } = await hyperwalk("compare", directory);
+    expect(code).toBe(2);
+    expect(err).toContain("EISDIR");
+  });
+
+  it("a file that is not an ELF file", async () => {
+    for (const name of ["text.elf", "empty.elf"]) {
+      const { code, out, err } = await hyperwalk("compare", join(directory, name), "--json");
+      expect(code).toBe(2);
+      expect(out).toBe("");
+      for (const words of ["<guest>", name, "ELF"]) expect(err).toContain(words);
+    }
+  });
+});
+
+describe("help and version", () => {
+  it("are no errors", async () => {
+    expect(await hyperwalk("--version")).toMatchObject({ code: 0, err: "" });
+    const { code, out, err } = await hyperwalk("compare", "--help");
+    expect([code, err]).toEqual([0, ""]);
+    for (const option of [
+      "--machine",
+      "--abi",
+      "--iterations",
+      "--guest-page",
+      "--p2m-page",
+      "--ibpb",
+      "--json",
+    ])
+      expect(out).toContain(option);
+  });
+});
+
+describe("compare", () => {
+  it("--json prints one document and nothing else", async () => {
+    const { code, out, err } = await hyperwalk("compare", "hypercall-bench", "--json", "--iterations", "64");
+    expect(err).toBe("");
+    expect(code).toBe(0);
+    const document: CompareDocument = JSON.parse(out);
+    expect(Object.keys(document)).toEqual(["tool", "machine", "host", "guest", "runs", "estimates"]);
+    expect(document.machine).toMatchObject({ id: "epyc-9124", ghz: 3 });
+    expect(document.runs.map((run) => run.abi)).toEqual(["linear", "physaddr", "fastabi"]);
+    for (const run of document.runs) {
+      expect(run).toMatchObject({ window: "rdtsc", windowHypercalls: 64, guestMeasuredBy: "console" });
+      expect(run.exit).toMatchObject({ ok: true, shutdown: "poweroff" });
+      expect(run.guestMeasuredCyclesPerCall).toBe(run.cyclesPerCall);
+      expect(run.ledger.reduce((sum, cell) => sum + cell.cyclesPerCall, 0)).toBe(run.cyclesPerCall);
+      expect(run.nsPerCall).toBe((run.cyclesPerCall ?? 0) / 3);
+      expect(run.console).toContain(`abi=${run.abi}`);
+    }
+    expect(document.estimates.length).toBeGreaterThan(0);
+  });
+
+  it("runs the interfaces that were asked for, with the settings that were asked for", async () => {
+    const args = [
+      "--abi",
+      "fastabi,linear",
+      "--ibpb",
+      "off",
+      "--p2m-page",
+      "2m",
+      "--guest-page",
+      "2m",
+      "--memory",
+      "32",
+    ];
+    const { out } = await hyperwalk("compare", "runstate-loop", "--json", "--iterations", "16", ...args);
+    const document: CompareDocument = JSON.parse(out);
+    expect(document.runs.map((run) => run.abi)).toEqual(["fastabi", "linear"]);
+    expect(document.host).toMatchObject({ p2mPage: "2m", guestPage: "2m", memoryMiB: 32 });
+    expect(document.host.mitigations.ibpbEntry).toBe(false);
+  });
+
+  it("prints tables", async () => {
+    const { code, out } = await hyperwalk("compare", "hypercall-bench", "--iterations", "64");
+    expect(code).toBe(0);
+    for (const words of [
+      "cycles/call",
+      "saving vs linear",
+      "sum",
+      "Estimates that these figures rest on",
+      "30 %",
+    ])
+      expect(out).toContain(words);
+  });
+
+  it("a guest that does not end in time ends with 1 and says where it was", async () => {
+    const { code, out, err } = await hyperwalk(
+      ...["compare", "hypercall-bench", "--json", "--abi", "linear", "--max-instructions", "2000"],
+    );
+    expect(code).toBe(1);
+    const document: CompareDocument = JSON.parse(out);
+    expect(document.runs[0].exit).toMatchObject({ ok: false, reason: "budget", budget: "instructions" });
+    expect(document.runs[0].exit.rip).toMatch(/^0x[0-9a-f]+$/);
+    expect(err).toContain(document.runs[0].exit.rip);
+  });
+});
+
+it("profiles lists the machines and shows where a number is from", async () => {
+  const list = await hyperwalk("profiles");
+  expect(list.code).toBe(0);
+  expect(list.out).toContain("epyc-9124");
+  const show = await hyperwalk("profiles", "show", "epyc-9124");
+  expect(show.code).toBe(0);
+  for (const words of ["timing.ibpb", "estimate", "cycles"]) expect(show.out).toContain(words);
+});
