@@ -3,35 +3,13 @@
  * stale. Run as `npm run generate` (`npm run generate -- --check`).
  */
 
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { AbiError, loadAbi } from "@hyperwalk/xen/abi-loader";
-import { abiReference } from "./generate/abi-reference.ts";
-import { cHeader } from "./generate/c-header.ts";
-import { descriptors } from "./generate/descriptors.ts";
-import { sdkStubs } from "./generate/sdk-stubs.ts";
-import type { Source } from "./generate/source.ts";
+import { AbiError } from "@hyperwalk/xen/abi-loader";
+import { generatedFiles } from "./generate/generated-files.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const ABI = "packages/xen/abi";
-
-function sources(): Source[] {
-  const files = readdirSync(join(ROOT, ABI)).filter((name) => name.endsWith(".yml"));
-  return files.sort().map((name) => {
-    const file = `${ABI}/${name}`;
-    return { file, group: loadAbi(readFileSync(join(ROOT, file), "utf8"), file) };
-  });
-}
-
-function outputs(all: readonly Source[]): [string, string][] {
-  return [
-    ["packages/xen/src/operations/descriptors.gen.ts", descriptors(all)],
-    ["packages/guest-sdk/src/stubs/operations.gen.ts", sdkStubs(all)],
-    ["packages/guest-sdk/include/xen-hypercalls.h", cHeader(all)],
-    ["docs/abi-reference.md", abiReference(all)],
-  ];
-}
 
 function current(path: string): string | undefined {
   try {
@@ -43,7 +21,7 @@ function current(path: string): string | undefined {
 
 function main(check: boolean): number {
   let stale = 0;
-  for (const [path, text] of outputs(sources())) {
+  for (const [path, text] of generatedFiles(ROOT)) {
     if (current(path) === text) continue;
     stale++;
     if (check) {

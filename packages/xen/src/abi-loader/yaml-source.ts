@@ -128,13 +128,9 @@ function plain(node: unknown, file: string, line: (at: number) => number, depth:
       const key = isScalar(pair.key) ? pair.key.value : undefined;
       if (typeof key !== "string") return refuse("keys that are names");
       if (content.has(key)) refuse("each key once");
-      const value = plain(pair.value, file, line, depth + 1);
-      // A pair without a value has no position of its own.
-      const where = pair.value === null ? line((pair.key as Node).range?.[0] ?? 0) : value.line;
-      content.set(key, {
-        line: isScalar(pair.value) ? where : line((pair.key as Node).range?.[0] ?? 0),
-        content: value.content,
-      });
+      const { content: value } = plain(pair.value, file, line, depth + 1);
+      // The key's line: a mapping below it begins on the next one, and an absent value nowhere.
+      content.set(key, { line: line((pair.key as Node).range?.[0] ?? 0), content: value });
     }
     return { line: at, content };
   }
