@@ -2,6 +2,7 @@ import type { Assembler } from "./assembler/assembler.js";
 import { Label } from "./assembler/label.js";
 import { type GuestBuildOptions, GuestProgram } from "./guest-program.js";
 import { buildPvhImage, type ImageSymbols } from "./image/pvh-image.js";
+import { emitCheckInterface } from "./runtime/check-interface.js";
 import { type ConsoleState, emitConsoleInit, emitConsoleRoutines } from "./runtime/console.js";
 import { emitFindXen } from "./runtime/find-xen.js";
 import { emitNumberRoutines } from "./runtime/numbers.js";
@@ -25,10 +26,10 @@ export interface Guest {
  * const elf = hello.build({ abi: "linear", vendor: "amd" });
  */
 export function defineGuest(name: string, source: (g: GuestProgram) => void): Guest {
-  return { name, build: (options) => buildGuest(options, source) };
+  return { name, build: (options) => buildGuest(name, options, source) };
 }
 
-function buildGuest(options: GuestBuildOptions, source: (g: GuestProgram) => void): Uint8Array {
+function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestProgram) => void): Uint8Array {
   const console: ConsoleState = { ring: new Label("console ring"), port: new Label("console port") };
   const structs = new Map<string, { readonly label: Label; readonly bytes: number }>();
   let program: GuestProgram | undefined;
@@ -45,12 +46,17 @@ function buildGuest(options: GuestBuildOptions, source: (g: GuestProgram) => voi
         hex: a.label("print hex"),
         ratio: a.label("print ratio"),
       };
+      const mismatch = a.label("another interface");
       emitFindXen(a, symbols.hypercallPage, absent);
+      emitCheckInterface(a, options.abi, options.vendor, mismatch);
       emitConsoleInit(a, stubs, console);
       program = new GuestProgram(options, a, stubs, routines);
       source(program);
       program.shutdown();
-      emitHalt(a, absent);
+      a.bind(mismatch);
+      program.print(`${name}: built for ${options.abi}, but this domain has another hypercall interface\n`);
+      a.bind(absent);
+      emitHalt(a);
       emitConsoleRoutines(a, stubs, console, routines);
       emitNumberRoutines(a, routines.print, routines);
     },
@@ -92,9 +98,9 @@ function stubMemory(
 }
 
 /** Where a guest ends that has nobody to ask for a shutdown. */
-function emitHalt(a: Assembler, entry: Label): void {
-  a.bind(entry);
+function emitHalt(a: Assembler): void {
+  const forever = a.here("halt");
   a.plain("cli");
   a.plain("hlt");
-  a.jmp(entry);
+  a.jmp(forever);
 }

@@ -5,6 +5,7 @@ import {
   PHYS32_ENTRY,
   runstateLoop,
 } from "@hyperwalk/guest-sdk";
+import { loadPvhImage } from "@hyperwalk/xen";
 import { Decoder, DecoderOptions, Mnemonic } from "iced-x86";
 import { describe, expect, it } from "vitest";
 import { readElf } from "./elf-reader.js";
@@ -31,6 +32,10 @@ describe.each(images)("%s", (_, build) => {
     expect(load.offset % load.align).toBe(load.physical % load.align);
     expect(load.memoryBytes).toBeGreaterThanOrEqual(load.bytes.length);
     expect(load.memoryBytes).toBeLessThanOrEqual(0x200000);
+  });
+
+  it("is taken by Xen's domain builder", () => {
+    expect(loadPvhImage(build())).toMatchObject({ entry: IMAGE_PHYSICAL });
   });
 
   it("enters in 32-bit code that turns on paging in the documented order", () => {

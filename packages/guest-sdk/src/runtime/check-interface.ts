@@ -1,0 +1,32 @@
+import type { Assembler } from "../assembler/assembler.js";
+import type { Label } from "../assembler/label.js";
+import { at } from "../assembler/memory.js";
+import { eax, ecx, rax, rdi, rsi } from "../assembler/register.js";
+import { descriptorOf } from "../stubs/descriptor-of.js";
+import { FASTABI_BIT } from "../stubs/fastabi.js";
+import type { AbiName, Vendor } from "../stubs/stub-emitter.js";
+
+/** EAX of the HVM leaf (base + 4): both new interfaces claim it. */
+const INTERFACE_BIT = 0x80;
+const ENOSYS = 38;
+
+/**
+ * Jumps to `mismatch` when the domain does not have the interface that the guest was built for: a physaddr guest would
+ * run on a linear domain too, its low memory being mapped one to one, and measure the wrong thing. Only FastABI
+ * answers a version call that carries its bit. A linear guest needs no check: it fails at its first struct, or works.
+ * Expects the base of Xen's CPUID leaves in RSI.
+ */
+export function emitCheckInterface(a: Assembler, abi: AbiName, vendor: Vendor, mismatch: Label): void {
+  if (abi === "linear") return;
+  const version = descriptorOf("version.version");
+  a.lea(eax, at(rsi, 4));
+  a.mov(ecx, 0);
+  a.plain("cpuid");
+  a.test(eax, INTERFACE_BIT);
+  a.jcc("e", mismatch);
+  a.mov(rax, FASTABI_BIT | version.hypercall);
+  a.mov(rdi, version.subop);
+  a.plain(vendor === "amd" ? "vmmcall" : "vmcall");
+  a.alu("cmp", rax, -ENOSYS);
+  a.jcc(abi === "fastabi" ? "e" : "ne", mismatch);
+}
