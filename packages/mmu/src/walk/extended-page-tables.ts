@@ -27,7 +27,7 @@ export class ExtendedPageTableWalker extends RadixSecondStage {
 
   protected walk(gfn: number, pageLo: number, pageHi: number, offset: number, access: number): number {
     const gpaLo = pageLo << 12;
-    const gpaHi = (pageHi << 20) | (pageLo >>> 12);
+    const gpaHi = (pageHi << 12) | (pageLo >>> 20);
     const start = this.startLevel;
     let level = start;
     let table = this.startTable;

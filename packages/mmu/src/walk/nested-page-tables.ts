@@ -25,7 +25,7 @@ export class NestedPageTableWalker extends RadixSecondStage {
 
   protected walk(gfn: number, pageLo: number, pageHi: number, offset: number, access: number): number {
     const gpaLo = pageLo << 12;
-    const gpaHi = (pageHi << 20) | (pageLo >>> 12);
+    const gpaHi = (pageHi << 12) | (pageLo >>> 20);
     const write = (access & (StageAccess.Write | StageAccess.Table)) !== 0;
     const start = this.startLevel;
     let level = start;
