@@ -55,7 +55,9 @@ function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestP
       program.shutdown();
       a.bind(mismatch);
       program.print(`${name}: built for ${options.abi}, but this domain has another hypercall interface\n`);
+      emitHalt(a);
       a.bind(absent);
+      program.print(`${name}: no Xen here\n`);
       emitHalt(a);
       emitConsoleRoutines(a, stubs, console, routines);
       emitNumberRoutines(a, routines.print, routines);
