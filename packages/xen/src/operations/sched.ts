@@ -82,7 +82,7 @@ export const block: Operation = {
 /**
  * SCHEDOP_poll: returns at once when one of the ports is pending, else leaves the vCPU blocked. FastABI names one
  * port in a register; the traditional struct names an array, which is copied port by port.
- * The time-out is not modelled: without an event the vCPU stays blocked.
+ * A time-out that has passed ends it too; one in the future does not wake the vCPU later.
  */
 export const poll: Operation = {
   descriptor: SCHED_POLL,
@@ -108,7 +108,8 @@ export const poll: Operation = {
       if (!eventChannels.exists(port)) return -Errno.EINVAL;
       pending ||= eventChannels.events.isPending(port, cost);
     }
-    if (!pending) sleep(call);
+    if (!pending && !hasPassed(call, inputs[SCHED_POLL_IN.timeout], inputs[SCHED_POLL_IN.timeout + 1]))
+      sleep(call);
     return 0;
   },
 };
@@ -130,6 +131,15 @@ export const pinOverride: Operation = {
   stage: { ...SCHED_OP_BLOCK, name: "do_sched_op (pin_override)", instructions: 50, range: [30, 120] },
   handle: (call) => (call.domain.config.hardwareDomain ? -Errno.EINVAL : -Errno.EPERM),
 };
+
+/** Is this instant, unless it is 0 ("none"), not after now? */
+function hasPassed(call: OperationCall, lo: number, hi: number): boolean {
+  if ((lo | hi) === 0) return false;
+  const { vcpu } = call;
+  vcpu.systemTimeNs();
+  if (hi !== vcpu.timeHi) return hi >>> 0 < vcpu.timeHi >>> 0;
+  return lo >>> 0 <= vcpu.timeLo >>> 0;
+}
 
 function sleep(call: OperationCall): void {
   const { vcpu } = call;

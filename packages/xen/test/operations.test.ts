@@ -1,0 +1,346 @@
+import { describe, expect, it } from "vitest";
+import { Console } from "../src/console.ts";
+import { Errno } from "../src/errno.ts";
+import { EventChannels } from "../src/event-channel.ts";
+import type { GuestAccess } from "../src/guest-access/guest-access.ts";
+import {
+  DESCRIPTORS,
+  HYPERCALLS,
+  RUNSTATE_BLOCKED,
+  RUNSTATE_OFFLINE,
+} from "../src/operations/descriptors.gen.ts";
+import { OPERATIONS, operationTable } from "../src/operations/index.ts";
+import type { OperationCall } from "../src/operations/operation.ts";
+import { Runstate } from "../src/runstate.ts";
+import { RecordingCost, xenMemory } from "./xen-memory.ts";
+
+const SELF = 0x7ff0;
+const DOMAIN = 5;
+const GUEST_BYTES = 0x8000;
+
+/** A domain of two vCPUs with the members that operations use, and guest memory without translation. */
+class Bench {
+  readonly cost: RecordingCost;
+  readonly guest = new Uint8Array(GUEST_BYTES);
+  readonly domain;
+  readonly console: Console;
+  nowNs = 0n;
+  private readonly call: OperationCall;
+
+  constructor(hardwareDomain = false) {
+    const { memory, allocateFrame } = xenMemory();
+    this.cost = new RecordingCost(memory);
+    this.console = new Console({ readU32: () => 0, writeU32: () => {}, readBytes: () => new Uint8Array() });
+    const vcpus = [0, 1].map((id) => {
+      const vcpu = {
+        id,
+        runstate: new Runstate(id === 0 ? 0 : RUNSTATE_OFFLINE),
+        timeLo: 0,
+        timeHi: 0,
+        flushed: 0,
+        systemTimeNs: () => {
+          vcpu.timeLo = Number(BigInt.asIntN(32, this.nowNs));
+          vcpu.timeHi = Number(BigInt.asIntN(32, this.nowNs >> 32n));
+        },
+        flushTlb: () => vcpu.flushed++,
+      };
+      return vcpu;
+    });
+    const eventChannels = new EventChannels({
+      memory,
+      allocateFrame,
+      domainId: DOMAIN,
+      vcpus: 2,
+      sharedInfoFrame: 8,
+    });
+    this.domain = {
+      id: DOMAIN,
+      config: { memoryBytes: 2 ** 32, hardwareDomain },
+      vcpus,
+      eventChannels,
+      console: this.console,
+      params: new Float64Array(39),
+      shutdownReason: -1,
+    };
+    const access = new PlainAccess(this.guest);
+    this.call = {
+      inputs: new Int32Array(16),
+      outputs: new Int32Array(16),
+      vcpu: vcpus[0],
+      domain: this.domain,
+      cost: this.cost,
+      access,
+    } as unknown as OperationCall;
+  }
+
+  /** Runs an operation on values by name. @returns its result and its outputs by name */
+  run(name: string, values: Readonly<Record<string, number | bigint>> = {}) {
+    const operation = OPERATIONS.find((o) => o.descriptor.name === name);
+    if (operation === undefined) throw new Error(`no operation ${name}`);
+    const { inputs, outputs } = operation.descriptor;
+    this.call.inputs.fill(0);
+    this.call.outputs.fill(0);
+    inputs.forEach((field, i) => {
+      const value = BigInt(values[field.name] ?? 0);
+      this.call.inputs[2 * i] = Number(BigInt.asIntN(32, value));
+      this.call.inputs[2 * i + 1] = Number(BigInt.asIntN(32, value >> 32n));
+    });
+    const result = operation.handle(this.call);
+    const word = (at: number) => BigInt.asUintN(32, BigInt(this.call.outputs[at]));
+    const out = Object.fromEntries(
+      outputs.map((field, i) => [field.name, word(2 * i) | (word(2 * i + 1) << 32n)] as const),
+    );
+    return { result, ...out } as { result: number } & Record<string, bigint>;
+  }
+}
+
+/** Guest access that finds guest address n at byte n, and nothing above the guest's memory. */
+class PlainAccess implements GuestAccess {
+  readonly id = "physical";
+  readonly buffer = new DataView(new ArrayBuffer(256));
+  private readonly guest: Uint8Array;
+
+  constructor(guest: Uint8Array) {
+    this.guest = guest;
+  }
+
+  copyFromGuest(lo: number, hi: number, bytes: number): number {
+    if (hi !== 0 || lo < 0 || lo + bytes > this.guest.length) return -Errno.EFAULT;
+    new Uint8Array(this.buffer.buffer).set(this.guest.subarray(lo, lo + bytes));
+    return 0;
+  }
+
+  copyToGuest(lo: number, hi: number, bytes: number): number {
+    if (hi !== 0 || lo < 0 || lo + bytes > this.guest.length) return -Errno.EFAULT;
+    this.guest.set(new Uint8Array(this.buffer.buffer, 0, bytes), lo);
+    return 0;
+  }
+}
+
+describe("the list of operations", () => {
+  it("has each once, with a price that says what it rests on", () => {
+    expect(new Set(OPERATIONS.map((o) => o.descriptor)).size).toBe(OPERATIONS.length);
+    for (const { descriptor, stage } of OPERATIONS) {
+      expect(DESCRIPTORS).toContain(descriptor);
+      expect(stage.source).not.toBe("");
+      if (stage.basis === "estimate") expect(stage.range, descriptor.name).toBeDefined();
+      const [least, most] = stage.range ?? [stage.instructions, stage.instructions];
+      expect(stage.instructions).toBeGreaterThanOrEqual(least as number);
+      expect(stage.instructions).toBeLessThanOrEqual(most as number);
+    }
+  });
+
+  it("is found by hypercall and sub-operation", () => {
+    const table = operationTable();
+    expect(table[HYPERCALLS.vcpu]?.[4]?.descriptor.name).toBe("vcpu.get_runstate_info");
+    expect(table[HYPERCALLS.vcpu]?.[5]).toBeUndefined();
+    expect(table[HYPERCALLS.console_io]?.[0]).toBeDefined();
+    expect(operationTable(OPERATIONS, true)[HYPERCALLS.console_io]).toBeUndefined();
+  });
+});
+
+describe("version", () => {
+  it("answers", () => {
+    const bench = new Bench();
+    expect(bench.run("version.version").result).toBe((4 << 16) | 23);
+    const { result, submap } = bench.run("version.get_features", { submap_idx: 0 });
+    const bits = [0, 2, 8, 9, 13, 16, 18, 19, 20];
+    expect([result, submap]).toEqual([0, BigInt(bits.reduce((sum, bit) => sum + 2 ** bit, 0))]);
+    expect(new Bench(true).run("version.get_features").submap).toBe(submap + 2n ** 11n);
+    expect(bench.run("version.get_features", { submap_idx: 1 }).result).toBe(-Errno.EINVAL);
+    expect(bench.run("version.get_features", { submap_idx: 0xffffffff }).result).toBe(-Errno.EINVAL);
+  });
+});
+
+describe("vcpu", () => {
+  it("reports run states to the nanosecond", () => {
+    const bench = new Bench();
+    bench.nowNs = 0x1_2345_6789n;
+    const info = bench.run("vcpu.get_runstate_info", { vcpuid: 0 });
+    expect(info).toMatchObject({ result: 0, state: 0n, state_entry_time: 0n, "time[0]": 0x1_2345_6789n });
+    expect([info["time[1]"], info["time[2]"], info["time[3]"]]).toEqual([0n, 0n, 0n]);
+    expect(bench.run("vcpu.get_runstate_info", { vcpuid: 1 })["time[3]"]).toBe(0x1_2345_6789n);
+  });
+
+  it("knows which vCPUs are up and which do not exist", () => {
+    const bench = new Bench();
+    expect([0, 1].map((vcpuid) => bench.run("vcpu.is_up", { vcpuid }).result)).toEqual([1, 0]);
+    for (const name of ["vcpu.is_up", "vcpu.get_runstate_info", "vcpu.get_physid"])
+      for (const vcpuid of [2, 0x80000000, 0xffffffff])
+        expect(bench.run(name, { vcpuid }).result).toBe(-Errno.ENOENT);
+    expect(bench.run("vcpu.get_physid", { vcpuid: 0 }).result).toBe(-Errno.EINVAL);
+  });
+});
+
+describe("hvm", () => {
+  it("lets a guest read and set only its parameters", () => {
+    const bench = new Bench();
+    const set = (index: number, value: number | bigint, domid = SELF) =>
+      bench.run("hvm.set_param", { domid, index, value }).result;
+    const get = (index: number, domid = SELF) => bench.run("hvm.get_param", { domid, index });
+    bench.domain.params[17] = 0xfefff;
+    expect(get(17)).toMatchObject({ result: 0, value: 0xfeffen + 1n });
+    expect(set(17, 1)).toBe(-Errno.EPERM);
+    expect(get(5).result).toBe(-Errno.EPERM);
+    expect(get(13).result).toBe(-Errno.EINVAL);
+    for (const index of [39, 0x7fffffff, 0x80000000, 0xffffffff]) {
+      expect(get(index).result).toBe(-Errno.EINVAL);
+      expect(set(index, 0)).toBe(-Errno.EINVAL);
+    }
+    expect(get(17, 0).result).toBe(-Errno.EPERM);
+    expect(get(17, 6).result).toBe(-Errno.ESRCH);
+    expect(get(17, DOMAIN).result).toBe(0);
+    expect(set(34, 0x1_0000_2000)).toBe(0);
+    expect(get(34).value).toBe(0x1_0000_2000n);
+    expect([set(36, 3), set(36, 8)]).toEqual([-Errno.EINVAL, 0]);
+  });
+
+  it("keeps all bits of the callback", () => {
+    const bench = new Bench();
+    const value = (2n << 56n) | 0xf3n;
+    expect(bench.run("hvm.set_param", { domid: SELF, index: 0, value }).result).toBe(0);
+    expect(bench.run("hvm.get_param", { domid: SELF, index: 0 }).value).toBe(value);
+    expect(bench.domain.eventChannels.callbackVector).toBe(0xf3);
+  });
+
+  it("tells the time and flushes", () => {
+    const bench = new Bench();
+    bench.nowNs = 0xffff_ffff_0000_0001n >> 12n;
+    expect(bench.run("hvm.get_time")).toEqual({ result: 0, now: bench.nowNs });
+    expect(bench.run("hvm.flush_tlbs", { arg: 1n << 40n }).result).toBe(-Errno.EINVAL);
+    expect(bench.run("hvm.flush_tlbs").result).toBe(0);
+    expect(bench.domain.vcpus.map((v) => v.flushed)).toEqual([1, 1]);
+  });
+});
+
+describe("event channels", () => {
+  it("binds, sends, reports and closes", () => {
+    const bench = new Bench();
+    const { port } = bench.run("event_channel.alloc_unbound", { dom: SELF, remote_dom: SELF });
+    const { local_port } = bench.run("event_channel.bind_interdomain", {
+      remote_dom: SELF,
+      remote_port: port,
+    });
+    expect([port, local_port]).toEqual([1n, 2n]);
+    expect(bench.run("event_channel.send", { port: 2 }).result).toBe(0);
+    expect(bench.run("event_channel.status", { dom: SELF, port: 2 })).toEqual({
+      result: 0,
+      status: 2n,
+      vcpu: 0n,
+      output1: 5n,
+      output2: 1n,
+    });
+    expect(bench.run("event_channel.bind_vcpu", { port: 1, vcpu: 1 }).result).toBe(0);
+    expect(bench.run("event_channel.bind_virq", { virq: 0, vcpu: 0 })).toMatchObject({ result: 0, port: 3n });
+    expect(bench.run("event_channel.bind_ipi", { vcpu: 1 })).toMatchObject({ result: 0, port: 4n });
+    expect(bench.run("event_channel.unmask", { port: 4 }).result).toBe(0);
+    expect(bench.run("event_channel.close", { port: 4 }).result).toBe(0);
+    expect(bench.run("event_channel.send", { port: 4 }).result).toBe(-Errno.EINVAL);
+    expect(bench.run("event_channel.send", { port: 0xffffffff }).result).toBe(-Errno.EINVAL);
+  });
+});
+
+describe("sched", () => {
+  it("shuts down once, with the low byte of the reason", () => {
+    const bench = new Bench();
+    expect(bench.run("sched.shutdown", { reason: 0x103 }).result).toBe(0);
+    bench.run("sched.shutdown", { reason: 0 });
+    expect(bench.domain.shutdownReason).toBe(3);
+  });
+
+  it("blocks only while no event waits", () => {
+    const bench = new Bench();
+    const [vcpu] = bench.domain.vcpus;
+    const { port } = bench.run("event_channel.bind_ipi", { vcpu: 0 });
+    bench.run("event_channel.send", { port });
+    expect([bench.run("sched.block").result, vcpu.runstate.state]).toEqual([0, 0]);
+    const other = new Bench();
+    expect([other.run("sched.block").result, other.domain.vcpus[0].runstate.state]).toEqual([
+      0,
+      RUNSTATE_BLOCKED,
+    ]);
+    expect(other.run("sched.yield").result).toBe(0);
+  });
+
+  it("polls one port in a register or an array in memory", () => {
+    const state = (values: Record<string, number>, pendingPort = 0, now = 100n) => {
+      const bench = new Bench();
+      bench.nowNs = now;
+      for (let i = 0; i < 3; i++) bench.run("event_channel.bind_virq", { virq: [0, 1, 7][i], vcpu: 0 });
+      const { events } = bench.domain.eventChannels;
+      new DataView(bench.guest.buffer).setUint32(0x100, 1, true);
+      new DataView(bench.guest.buffer).setUint32(0x104, 2, true);
+      new DataView(bench.guest.buffer).setUint32(0x200, 5000, true);
+      if (pendingPort > 0) {
+        bench.cost.access(8, 2560, 1, true);
+        events.setPending(pendingPort, 1); // tells vCPU 1, so that only the port's bit speaks to vCPU 0
+      }
+      const { result } = bench.run("sched.poll", values);
+      return [result, bench.domain.vcpus[0].runstate.state];
+    };
+    expect(state({ port: 2 })).toEqual([0, RUNSTATE_BLOCKED]);
+    expect(state({ port: 2 }, 2)).toEqual([0, 0]);
+    expect(state({ port: 3 }, 2)).toEqual([0, RUNSTATE_BLOCKED]);
+    expect(state({ ports: 0x100, nr_ports: 2 }, 2)).toEqual([0, 0]);
+    expect(state({ ports: 0x100, nr_ports: 1 }, 2)).toEqual([0, RUNSTATE_BLOCKED]);
+    expect(state({ timeout: 100 })).toEqual([0, 0]);
+    expect(state({ timeout: 101 })).toEqual([0, RUNSTATE_BLOCKED]);
+    expect(state({ nr_ports: 129 })[0]).toBe(-Errno.EINVAL);
+    expect(state({ port: 5000 })[0]).toBe(-Errno.EINVAL);
+    expect(state({ ports: 0x200, nr_ports: 1 })[0]).toBe(-Errno.EINVAL);
+    expect(state({ ports: GUEST_BYTES - 4, nr_ports: 2 })[0]).toBe(-Errno.EFAULT);
+  });
+
+  it("refuses to pin", () => {
+    expect(new Bench().run("sched.pin_override", { pcpu: 0 }).result).toBe(-Errno.EPERM);
+  });
+});
+
+describe("memory", () => {
+  it("writes as much of the map as there is room for", () => {
+    const bench = new Bench();
+    expect(bench.run("memory.memory_map", { nr_entries: 128, buffer: 0x100 })).toEqual({
+      result: 0,
+      nr_entries: 3n,
+    });
+    const view = new DataView(bench.guest.buffer);
+    const entry = (at: number) => [
+      view.getBigUint64(at, true),
+      view.getBigUint64(at + 8, true),
+      view.getUint32(at + 16, true),
+    ];
+    expect([0x100, 0x114, 0x128].map(entry)).toEqual([
+      [0n, 0xfc000000n, 1],
+      [0xfeff8000n, 0x8000n, 2],
+      [0x100000000n, 0x4000000n, 1],
+    ]);
+    expect(bench.run("memory.memory_map", { nr_entries: 1, buffer: 0x100 }).nr_entries).toBe(1n);
+    expect(bench.run("memory.memory_map", { nr_entries: 0, buffer: 1n << 40n })).toEqual({
+      result: 0,
+      nr_entries: 0n,
+    });
+    expect(bench.run("memory.memory_map", { nr_entries: 9, buffer: GUEST_BYTES - 8 }).result).toBe(
+      -Errno.EFAULT,
+    );
+  });
+});
+
+describe("console_io", () => {
+  it("is for the hardware domain", () => {
+    const bench = new Bench();
+    expect(bench.run("console_io.write", { count: 3, buffer: 0 }).result).toBe(-Errno.EPERM);
+    expect(bench.run("console_io.read", { count: 3, buffer: 0 }).result).toBe(-Errno.EPERM);
+  });
+
+  it("takes text in pieces and stops at a bad address", () => {
+    const bench = new Bench(true);
+    const text = Array.from({ length: 40 }, (_, i) => `line ${i}\n`).join("");
+    bench.guest.set(new TextEncoder().encode(text), 0x100);
+    expect(bench.run("console_io.write", { count: text.length, buffer: 0x100 }).result).toBe(0);
+    expect(bench.console.text).toBe(text);
+    bench.guest.fill(0x2e, GUEST_BYTES - 200);
+    const result = bench.run("console_io.write", { count: 400, buffer: GUEST_BYTES - 200 }).result;
+    expect([result, bench.console.text.length]).toEqual([-Errno.EFAULT, text.length + 127]);
+    expect(bench.run("console_io.read", { count: 9, buffer: 0 }).result).toBe(0);
+  });
+});
