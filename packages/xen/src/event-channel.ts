@@ -65,6 +65,8 @@ export class EventChannels {
   /** HVM_PARAM_CALLBACK_IRQ as two words: type in bits 31:24 of the high one, 2 for a vector in bits 7:0 of the low. */
   callbackLo = 0;
   callbackHi = 0;
+  /** Local-APIC vector by vCPU (HVMOP_set_evtchn_upcall_vector); 0: the callback applies. */
+  readonly upcallVectors: Uint8Array;
   private readonly memory: PhysicalMemory;
   private readonly domainId: number;
   private readonly vcpus: number;
@@ -86,6 +88,7 @@ export class EventChannels {
     this.allocateFrame = options.allocateFrame;
     this.frames = new Int32Array(Math.ceil(this.ports / PER_FRAME));
     this.frames[0] = this.allocateFrame(); // port 0 is never given out, but it exists
+    this.upcallVectors = new Uint8Array(this.vcpus);
     this.virqPort = new Int32Array(this.vcpus * NR_VIRQS);
   }
 

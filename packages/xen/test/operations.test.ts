@@ -22,7 +22,19 @@ const GUEST_BYTES = 0x8000;
 class Bench {
   readonly cost: RecordingCost;
   readonly guest = new Uint8Array(GUEST_BYTES);
-  readonly domain;
+  readonly domain: {
+    readonly id: number;
+    readonly config: { readonly memoryBytes: number; readonly hardwareDomain: boolean };
+    readonly vcpus: readonly { readonly runstate: Runstate; flushed: number }[];
+    readonly eventChannels: EventChannels;
+    readonly console: Console;
+    readonly params: Float64Array;
+    shutdownReason: number;
+    shutdownCode: number;
+    sharedInfoAt: number;
+    readonly placeSharedInfo: (gfn: number) => number;
+    readonly frameOf: (gfn: number) => number;
+  };
   readonly console: Console;
   nowNs = 0n;
   private readonly call: OperationCall;
@@ -61,6 +73,14 @@ class Bench {
       console: this.console,
       params: new Float64Array(39),
       shutdownReason: -1,
+      shutdownCode: -1,
+      sharedInfoAt: -1,
+      placeSharedInfo: (gfn: number) => {
+        if (gfn >= 0x1000) return -Errno.EINVAL;
+        this.domain.sharedInfoAt = gfn;
+        return 0;
+      },
+      frameOf: (gfn: number) => (gfn < 0x100 ? 0x400 + gfn : -1),
     };
     const access = new PlainAccess(this.guest);
     this.call = {
@@ -172,7 +192,32 @@ describe("vcpu", () => {
   });
 });
 
+describe("vcpu_info", () => {
+  it("moves once, to one page of RAM", () => {
+    const bench = new Bench();
+    const register = (mfn: number | bigint, offset: number, vcpuid = 0) =>
+      bench.run("vcpu.register_vcpu_info", { vcpuid, mfn, offset }).result;
+    expect(register(5, 4096 - 63)).toBe(-Errno.ENXIO);
+    expect(register(5, 0xffffffc0)).toBe(-Errno.ENXIO);
+    expect(register(5, 4)).toBe(-Errno.ENXIO);
+    expect(register(0x100, 64)).toBe(-Errno.EINVAL);
+    expect(register(1n << 40n, 64)).toBe(-Errno.EINVAL);
+    expect(register(5, 64, 2)).toBe(-Errno.ENOENT);
+    expect(register(5, 64)).toBe(0);
+    expect(register(5, 64)).toBe(-Errno.EBUSY);
+    expect(bench.domain.eventChannels.events.hasUpcall(0)).toBe(true);
+  });
+});
+
 describe("hvm", () => {
+  it("takes a vector of its own for a vCPU's events", () => {
+    const bench = new Bench();
+    const set = (vcpu: number, vector: number) =>
+      bench.run("hvm.set_evtchn_upcall_vector", { vcpu, vector }).result;
+    expect([set(0, 15), set(2, 0xf3), set(1, 0xf3)]).toEqual([-Errno.EINVAL, -Errno.ENOENT, 0]);
+    expect([...bench.domain.eventChannels.upcallVectors]).toEqual([0, 0xf3]);
+  });
+
   it("lets a guest read and set only its parameters", () => {
     const bench = new Bench();
     const set = (index: number, value: number | bigint, domid = SELF) =>
@@ -246,6 +291,11 @@ describe("sched", () => {
     expect(bench.run("sched.shutdown", { reason: 0x103 }).result).toBe(0);
     bench.run("sched.shutdown", { reason: 0 });
     expect(bench.domain.shutdownReason).toBe(3);
+    const crashed = new Bench();
+    for (const reason of [3, 1]) expect(crashed.run("sched.shutdown_code", { reason }).result).toBe(0);
+    expect(crashed.domain.shutdownReason).toBe(-1);
+    crashed.run("sched.shutdown", { reason: 0 });
+    expect(crashed.domain.shutdownReason).toBe(3);
   });
 
   it("blocks only while no event waits", () => {
@@ -297,6 +347,17 @@ describe("sched", () => {
 });
 
 describe("memory", () => {
+  it("places shared_info and nothing else", () => {
+    const bench = new Bench();
+    const add = (space: number, gpfn: number | bigint, idx: number | bigint = 0, domid = SELF) =>
+      bench.run("memory.add_to_physmap", { domid, space, idx, gpfn }).result;
+    expect([add(0, 0x123), bench.domain.sharedInfoAt]).toEqual([0, 0x123]);
+    expect(add(0, 1n << 36n)).toBe(-Errno.EINVAL);
+    expect(add(0, 1, 1n << 40n)).toBe(-Errno.EINVAL);
+    expect([add(1, 1), add(6, 1), add(0xffffffff, 1)]).toEqual([-Errno.ENOSYS, -Errno.EINVAL, -Errno.EINVAL]);
+    expect([add(0, 1, 0, 0), add(0, 1, 0, 9)]).toEqual([-Errno.EPERM, -Errno.ESRCH]);
+  });
+
   it("writes as much of the map as there is room for", () => {
     const bench = new Bench();
     expect(bench.run("memory.memory_map", { nr_entries: 128, buffer: 0x100 })).toEqual({

@@ -108,7 +108,7 @@ describe("loadPvhImage", () => {
     ],
     [
       "a note longer than its segment",
-      elfImage({ ...SHAPE, note: xenNote(18, littleEndian(1, 4)).with(4, 200) }),
+      elfImage({ ...SHAPE, note: xenNote(18, littleEndian(1, 4)).fill(200, 4, 5) }),
       "bad-note",
       "n_descsz",
     ],

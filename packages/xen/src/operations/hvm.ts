@@ -20,6 +20,8 @@ import {
   HVM_PARAM_VM86_TSS,
   HVM_PARAM_VM86_TSS_SIZED,
   HVM_PARAM_X87_FIP_WIDTH,
+  HVM_SET_EVTCHN_UPCALL_VECTOR,
+  HVM_SET_EVTCHN_UPCALL_VECTOR_IN,
   HVM_SET_PARAM,
   HVM_SET_PARAM_IN,
 } from "./descriptors.gen.js";
@@ -140,6 +142,28 @@ export const flushTlbs: Operation = {
   handle: (call) => {
     if (call.inputs[0] !== 0 || call.inputs[1] !== 0) return -Errno.EINVAL;
     for (const vcpu of call.domain.vcpus) vcpu.flushTlb();
+    return 0;
+  },
+};
+
+const HVMOP_UPCALL_VECTOR: Stage = {
+  ...HVMOP_PARAM,
+  name: "do_hvm_op (set_evtchn_upcall_vector)",
+  instructions: 80,
+  range: [50, 160],
+};
+
+/** HVMOP_set_evtchn_upcall_vector: vectors below 16 are the processor's. */
+export const setEvtchnUpcallVector: Operation = {
+  descriptor: HVM_SET_EVTCHN_UPCALL_VECTOR,
+  stage: HVMOP_UPCALL_VECTOR,
+  handle: (call) => {
+    const { vcpu, vector } = HVM_SET_EVTCHN_UPCALL_VECTOR_IN;
+    const value = call.inputs[vector] & 0xff;
+    const id = call.inputs[vcpu];
+    if (value < 0x10) return -Errno.EINVAL;
+    if (call.domain.vcpus[id] === undefined) return -Errno.ENOENT;
+    call.domain.eventChannels.upcallVectors[id] = value;
     return 0;
   },
 };

@@ -1,7 +1,16 @@
 import { pvhMemoryMap } from "../boot/memory-map.js";
 import { Errno } from "../errno.js";
+import { DOMID_SELF } from "../event-channel.js";
 import type { Stage } from "../path-cost/stage.js";
-import { MEMORY_MEMORY_MAP, MEMORY_MEMORY_MAP_IN, MEMORY_MEMORY_MAP_OUT } from "./descriptors.gen.js";
+import {
+  MEMORY_ADD_TO_PHYSMAP,
+  MEMORY_ADD_TO_PHYSMAP_IN,
+  MEMORY_MEMORY_MAP,
+  MEMORY_MEMORY_MAP_IN,
+  MEMORY_MEMORY_MAP_OUT,
+  XENMAPSPACE_DEV_MMIO,
+  XENMAPSPACE_SHARED_INFO,
+} from "./descriptors.gen.js";
 import type { Operation } from "./operation.js";
 
 const E820_ENTRY_BYTES = 20;
@@ -16,6 +25,36 @@ const XENMEM_MEMORY_MAP: Stage = {
   coldBranches: 11,
   lfences: 2,
   atomics: 2,
+};
+
+const XENMEM_ADD_TO_PHYSMAP: Stage = {
+  name: "xenmem_add_to_physmap",
+  phase: "operation",
+  instructions: 1200,
+  basis: "estimate",
+  source:
+    "read in source: domain look-up, two p2m queries, removal of the old mapping and insertion of the new one under the p2m write lock; a TLB flush is charged by the processor",
+  range: [600, 4000],
+  coldBranches: 100,
+  lfences: 12,
+  atomics: 14,
+  touches: [{ object: "domain", offsets: [0, 64, 128] }],
+};
+
+/** XENMEM_add_to_physmap of shared_info; grant frames and other spaces are not modelled and answer -ENOSYS. */
+export const addToPhysmap: Operation = {
+  descriptor: MEMORY_ADD_TO_PHYSMAP,
+  stage: XENMEM_ADD_TO_PHYSMAP,
+  handle: (call) => {
+    const { inputs, domain } = call;
+    const { domid, space, idx, gpfn } = MEMORY_ADD_TO_PHYSMAP_IN;
+    const dom = inputs[domid] & 0xffff;
+    if (dom !== DOMID_SELF && dom !== domain.id) return dom === 0 ? -Errno.EPERM : -Errno.ESRCH;
+    if (inputs[space] >>> 0 > XENMAPSPACE_DEV_MMIO) return -Errno.EINVAL;
+    if (inputs[space] !== XENMAPSPACE_SHARED_INFO) return -Errno.ENOSYS;
+    if ((inputs[idx] | inputs[idx + 1]) !== 0) return -Errno.EINVAL;
+    return domain.placeSharedInfo((inputs[gpfn + 1] >>> 0) * 2 ** 32 + (inputs[gpfn] >>> 0));
+  },
 };
 
 /**

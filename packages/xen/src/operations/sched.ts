@@ -7,6 +7,7 @@ import {
   SCHED_POLL,
   SCHED_POLL_IN,
   SCHED_SHUTDOWN,
+  SCHED_SHUTDOWN_CODE,
   SCHED_SHUTDOWN_IN,
   SCHED_YIELD,
 } from "./descriptors.gen.js";
@@ -114,13 +115,30 @@ export const poll: Operation = {
   },
 };
 
-/** SCHEDOP_shutdown: ends the domain. Only the low byte of the reason counts. */
+/** SCHEDOP_shutdown: ends the domain, with the code that SCHEDOP_shutdown_code left or else this one's low byte. */
 export const shutdown: Operation = {
   descriptor: SCHED_SHUTDOWN,
   stage: SCHED_OP_SHUTDOWN,
   handle: (call) => {
-    if (call.domain.shutdownReason < 0)
-      call.domain.shutdownReason = call.inputs[SCHED_SHUTDOWN_IN.reason] & 0xff;
+    const { domain } = call;
+    recordCode(call);
+    if (domain.shutdownReason < 0) domain.shutdownReason = domain.shutdownCode;
+    return 0;
+  },
+};
+
+/** SCHEDOP_shutdown_code: the first one counts. */
+export const shutdownCode: Operation = {
+  descriptor: SCHED_SHUTDOWN_CODE,
+  stage: {
+    ...SCHED_OP_SHUTDOWN,
+    name: "do_sched_op (shutdown_code)",
+    instructions: 60,
+    range: [40, 120],
+    coldBranches: 5,
+  },
+  handle: (call) => {
+    recordCode(call);
     return 0;
   },
 };
@@ -131,6 +149,10 @@ export const pinOverride: Operation = {
   stage: { ...SCHED_OP_BLOCK, name: "do_sched_op (pin_override)", instructions: 50, range: [30, 120] },
   handle: (call) => (call.domain.config.hardwareDomain ? -Errno.EINVAL : -Errno.EPERM),
 };
+
+function recordCode(call: OperationCall): void {
+  if (call.domain.shutdownCode < 0) call.domain.shutdownCode = call.inputs[SCHED_SHUTDOWN_IN.reason] & 0xff;
+}
 
 /** Is this instant, unless it is 0 ("none"), not after now? */
 function hasPassed(call: OperationCall, lo: number, hi: number): boolean {
