@@ -1,0 +1,83 @@
+import { FRAME_BYTES, type Mmu, PagingMode, type TranslationContext } from "@hyperwalk/mmu";
+import { VirtualizationError } from "./virtualized-processor.js";
+
+/** High word of the linear address at which Xen maps all of physical memory. */
+export const DIRECTMAP_HI: number = 0xffff8300 | 0;
+
+const LINES = FRAME_BYTES / 64;
+const DIRTY = 1; // bit 0 of a way's generation
+
+/**
+ * The cache lines of a control structure (VMCB, VMCS region) as the processor touches them at VM entry and exit. They
+ * are reached through the host's direct map while the host context is active, or by physical address where the host
+ * runs without paging. A line in L1 costs nothing beyond the entry's or exit's own price.
+ *
+ * The way that held a line last time is remembered: while its generation is the same the line is still in L1, and the
+ * touch is one comparison (which does not renew the line's recency).
+ */
+export class HostLines {
+  private readonly mmu: Mmu;
+  private readonly frame: number;
+  private readonly lo: number;
+  private readonly hi: number;
+  private readonly marksAt: number;
+  /** By line: index of the L1 way's generation, and that generation; 0 and -1 at first. */
+  private readonly marks: Int32Array = new Int32Array(LINES);
+  private readonly generations: Int32Array = new Int32Array(LINES).fill(-1);
+  private i32!: Int32Array;
+
+  constructor(mmu: Mmu, frame: number, host: TranslationContext) {
+    this.mmu = mmu;
+    this.frame = frame;
+    this.lo = (frame << 12) | 0;
+    const base = host.paging === PagingMode.None ? 0 : DIRECTMAP_HI;
+    this.hi = (base + Math.floor(frame / 0x100000)) | 0;
+    this.marksAt = mmu.caches.l1d.marksAt;
+    const { arena } = mmu.memory;
+    arena.adopt(() => {
+      this.i32 = arena.i32;
+    });
+  }
+
+  /** The processor reads the line at byte `offset` of the structure. */
+  read(offset: number): void {
+    const line = offset >>> 6;
+    if (this.i32[this.marks[line]] !== this.generations[line]) this.touch(offset, false);
+  }
+
+  /** The processor writes the line at byte `offset`. */
+  write(offset: number): void {
+    const line = offset >>> 6;
+    const generation = this.generations[line];
+    if (this.i32[this.marks[line]] !== generation || (generation & DIRTY) === 0) this.touch(offset, true);
+  }
+
+  /** What is remembered, as plain data. */
+  snapshot(): readonly number[] {
+    return [...this.marks, ...this.generations];
+  }
+
+  restore(snapshot: readonly number[]): void {
+    this.marks.set(snapshot.slice(0, LINES));
+    this.generations.set(snapshot.slice(LINES));
+  }
+
+  private touch(offset: number, write: boolean): void {
+    const { mmu, frame } = this;
+    const at = write ? mmu.write(this.lo | offset, this.hi, 8) : mmu.read(this.lo | offset, this.hi, 8);
+    if (at < 0)
+      throw new VirtualizationError(
+        "HOST_UNMAPPED",
+        frame * FRAME_BYTES + offset,
+        "the host context does not map the control structure through its direct map",
+      );
+    const line = offset >>> 6;
+    const way = mmu.caches.l1d.find(frame, line);
+    if (way < 0) {
+      this.generations[line] = -1;
+      return;
+    }
+    this.marks[line] = this.marksAt + 2 * way;
+    this.generations[line] = mmu.caches.l1d.generationOf(way);
+  }
+}

@@ -1,0 +1,13 @@
+export {
+  EventInfo,
+  General1,
+  General2,
+  General3,
+  SvmExitCode,
+  TlbControl,
+  VIntrBit,
+} from "./exit-code.js";
+export { IOPM_BYTES, MSRPM_BYTES, msrBit } from "./permission-maps.js";
+export { Svm, type SvmOptions, type SvmSnapshot } from "./svm.js";
+export { Vmcb } from "./vmcb.js";
+export { CleanBit, VMCB_FIELDS, type VmcbField, VmcbOffset, VmcbSegment } from "./vmcb-fields.js";
