@@ -32,8 +32,8 @@ class Bench {
     shutdownReason: number;
     shutdownCode: number;
     sharedInfoAt: number;
-    readonly placeSharedInfo: (gfn: number) => number;
-    readonly frameOf: (gfn: number) => number;
+    readonly mapSharedInfo: (gfn: number) => void;
+    readonly p2m: { readonly lookup: (gfn: number) => number };
   };
   readonly console: Console;
   nowNs = 0n;
@@ -75,12 +75,10 @@ class Bench {
       shutdownReason: -1,
       shutdownCode: -1,
       sharedInfoAt: -1,
-      placeSharedInfo: (gfn: number) => {
-        if (gfn >= 0x1000) return -Errno.EINVAL;
+      mapSharedInfo: (gfn: number) => {
         this.domain.sharedInfoAt = gfn;
-        return 0;
       },
-      frameOf: (gfn: number) => (gfn < 0x100 ? 0x400 + gfn : -1),
+      p2m: { lookup: (gfn: number) => (gfn < 0x100 ? 0x400 + gfn : -1) },
     };
     const access = new PlainAccess(this.guest);
     this.call = {

@@ -31,6 +31,7 @@ const EVTCHN_SEND: Stage = {
   range: [85, 100],
   coldBranches: 7,
   lfences: 2,
+  lockLfences: 2,
   atomics: 3,
   touches: [{ object: "domain", offsets: [0] }],
 };
@@ -46,6 +47,7 @@ function underEventLock(name: string, instructions: number, range: readonly [num
     range,
     coldBranches: Math.round(instructions / 12),
     lfences: 4,
+    lockLfences: 4,
     atomics: 6,
     touches: [{ object: "domain", offsets: [0, 64] }],
   };

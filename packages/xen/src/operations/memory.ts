@@ -24,22 +24,27 @@ const XENMEM_MEMORY_MAP: Stage = {
   range: [80, 250],
   coldBranches: 11,
   lfences: 2,
+  lockLfences: 2,
   atomics: 2,
 };
 
 const XENMEM_ADD_TO_PHYSMAP: Stage = {
   name: "xenmem_add_to_physmap",
   phase: "operation",
-  instructions: 1200,
+  instructions: 400,
   basis: "estimate",
   source:
-    "read in source: domain look-up, two p2m queries, removal of the old mapping and insertion of the new one under the p2m write lock; a TLB flush is charged by the processor",
-  range: [600, 4000],
-  coldBranches: 100,
-  lfences: 12,
-  atomics: 14,
+    "read in source: domain look-up, XSM hook, query of the old mapping; changes of the p2m are its own stages",
+  range: [200, 1000],
+  coldBranches: 33,
+  lfences: 6,
+  lockLfences: 6,
+  atomics: 6,
   touches: [{ object: "domain", offsets: [0, 64, 128] }],
 };
+
+/** Guest frames that this model's p2m covers: 1 TiB. */
+const MAX_GFN = 2 ** 28 - 1;
 
 /** XENMEM_add_to_physmap of shared_info; grant frames and other spaces are not modelled and answer -ENOSYS. */
 export const addToPhysmap: Operation = {
@@ -53,7 +58,10 @@ export const addToPhysmap: Operation = {
     if (inputs[space] >>> 0 > XENMAPSPACE_DEV_MMIO) return -Errno.EINVAL;
     if (inputs[space] !== XENMAPSPACE_SHARED_INFO) return -Errno.ENOSYS;
     if ((inputs[idx] | inputs[idx + 1]) !== 0) return -Errno.EINVAL;
-    return domain.placeSharedInfo((inputs[gpfn + 1] >>> 0) * 2 ** 32 + (inputs[gpfn] >>> 0));
+    const gfn = (inputs[gpfn + 1] >>> 0) * 2 ** 32 + (inputs[gpfn] >>> 0);
+    if (gfn > MAX_GFN) return -Errno.EINVAL;
+    domain.mapSharedInfo(gfn);
+    return 0;
   },
 };
 

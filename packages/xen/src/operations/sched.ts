@@ -25,6 +25,7 @@ const SCHED_OP_YIELD: Stage = {
   range: [2351, 2366],
   coldBranches: 190,
   lfences: 8,
+  lockLfences: 8,
   atomics: 12,
   touches: [
     { object: "vcpu", offsets: [0, 64, 128] },

@@ -41,7 +41,6 @@ const DO_XEN_VERSION: Stage = {
   source: "counted on real Xen: 692 (and, the other count, 694) for the call less 655 for an unknown one",
   range: [36, 53],
   coldBranches: 3,
-  lfences: 0,
 };
 
 const DO_XEN_VERSION_FEATURES: Stage = {
