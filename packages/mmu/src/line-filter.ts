@@ -1,24 +1,15 @@
 import type { Arena } from "./arena.js";
 
-/** 32-bit words of a filter row. */
-export const FilterRow = {
-  LineLo: 0,
-  LineHi: 1,
-  /** Epoch of the context and privilege level; 0 in an empty row. */
-  Epoch: 2,
-  /** Arena offset of the line; bit 0: writes may go through. */
-  Offset: 3,
-  /** Index of the L1 way's generation word; its stamp follows it. */
-  Way: 4,
-  WayGeneration: 5,
-  /** Index of the TLB entry's generation word; its stamp follows it. */
-  Entry: 6,
-  EntryGeneration: 7,
-} as const;
+// Words of a row. Hot code uses the numbers: V8 does not fold the fields of an imported object.
+//   0  line, bits 31:6 of the linear address    4  index of the L1 way's generation word; its stamp follows it
+//   1  bits 63:32 of the linear address         5  that generation
+//   2  epoch, 0 in an empty row                 6  index of the TLB entry's generation word; its stamp follows it
+//   3  arena offset of the line; bit 0: WRITE_OK  7  that generation
 const ROW_WORDS = 8;
-/** Rows of one filter: about as many lines as an L1 holds. */
+const OFFSET = 3;
+/** Rows of one filter: about as many lines as an L1 holds. The hash in `Mmu.read` knows this number. */
 export const FILTER_ROWS = 512;
-/** `Offset` flag: writable, dirty flags set, no decoded code in the frame. */
+/** Row flag: writes may go through (permitted, dirty flags set, line dirty, no decoded code in the frame). */
 export const WRITE_OK = 1;
 
 /** Index of a line's row, counted in words from the start of its filter. */
@@ -49,7 +40,7 @@ export class LineFilter {
   protectFrame(frameOffset: number): void {
     const i32 = this.arena.i32;
     const end = this.at + FILTER_ROWS * ROW_WORDS;
-    for (let at = this.at + FilterRow.Offset; at < end; at += ROW_WORDS)
+    for (let at = this.at + OFFSET; at < end; at += ROW_WORDS)
       if ((i32[at] & -4096) === frameOffset) i32[at] &= ~WRITE_OK;
   }
 }

@@ -1,13 +1,13 @@
 import type { Arena } from "./arena.js";
 import { CacheHierarchy, type CacheHierarchySnapshot } from "./cache/cache-hierarchy.js";
 import { Cause, type CycleLedger, ticks } from "./cycle-ledger.js";
-import { FilterRow, filterRow, LineFilter, WRITE_OK } from "./line-filter.js";
+import { filterRow, LineFilter, WRITE_OK } from "./line-filter.js";
 import type { MemoryProfile } from "./memory-profile.js";
 import { MmuCounter } from "./mmu-counter.js";
+import { PageFilter, pageRow } from "./page-filter.js";
 import type { PhysicalMemory } from "./physical-memory.js";
 import { RecencyClock } from "./recency-clock.js";
 import { KEY_SHIFT, Rights } from "./tlb/rights.js";
-import { Entry } from "./tlb/tlb-array.js";
 import type { TlbHierarchy } from "./tlb/tlb-hierarchy.js";
 import { TranslationCaches, type TranslationCachesSnapshot } from "./tlb/translation-caches.js";
 import { PagingMode, TranslationContext } from "./translation-context.js";
@@ -44,7 +44,14 @@ const WRITE = 1;
 const SYSTEM_READ = 2;
 const SYSTEM_WRITE = 3;
 const FETCH = 4;
-const CAUSE_OF_LEVEL: readonly number[] = [0, Cause.L1, Cause.L2, Cause.L3, Cause.Dram];
+// Copies of imported constants for hot code: V8 does not fold the fields of an imported object.
+const CAUSE_L2 = Cause.L2;
+const CAUSE_TLB = Cause.Tlb;
+const DATA_L2 = MmuCounter.DataL2;
+const FETCH_L2 = MmuCounter.FetchL2;
+const DTLB_MISSES = MmuCounter.DtlbMisses;
+const ITLB_MISSES = MmuCounter.ItlbMisses;
+const USER_PAGE = Rights.User;
 const EPOCH_LIMIT = 2 ** 30;
 const SCRATCH_BYTES = 128;
 
@@ -72,6 +79,8 @@ export class Mmu {
   private readonly recencyLimit: number;
   private readonly dataFilter: LineFilter;
   private readonly fetchFilter: LineFilter;
+  private readonly dataPages: PageFilter;
+  private readonly fetchPages: PageFilter;
   private readonly dataRows: number;
   private readonly fetchRows: number;
   private readonly useFilter: boolean;
@@ -122,6 +131,8 @@ export class Mmu {
     this.translations = new TranslationCaches(arena, this.clock, profile, seed);
     this.dataFilter = new LineFilter(arena);
     this.fetchFilter = new LineFilter(arena);
+    this.dataPages = new PageFilter(arena);
+    this.fetchPages = new PageFilter(arena);
     this.dataRows = this.dataFilter.at;
     this.fetchRows = this.fetchFilter.at;
     this.dataWays = this.caches.l1d.marksAt;
@@ -188,25 +199,22 @@ export class Mmu {
    */
   read(lo: number, hi: number, bytes: number): number {
     const i32 = this.i32;
-    const row = this.dataRows + filterRow(lo);
+    const row = this.dataRows + ((((lo >>> 6) ^ (lo >>> 15)) & 511) << 3);
     if (
       i32[row] === (lo & -64) &&
-      i32[row + FilterRow.Epoch] === this.epoch &&
-      i32[row + FilterRow.LineHi] === hi &&
+      i32[row + 2] === this.epoch &&
+      i32[row + 1] === hi &&
       (lo & 63) + bytes <= 64
     ) {
-      const way = i32[row + FilterRow.Way];
-      const entry = i32[row + FilterRow.Entry];
-      if (
-        i32[way] === i32[row + FilterRow.WayGeneration] &&
-        i32[entry] === i32[row + FilterRow.EntryGeneration]
-      ) {
+      const way = i32[row + 4];
+      const entry = i32[row + 6];
+      if (i32[way] === i32[row + 5] && i32[entry] === i32[row + 7]) {
         const stamp = i32[this.recencyAt] + 1;
         if (stamp < this.recencyLimit) {
           i32[this.recencyAt] = stamp;
           i32[way + 1] = stamp;
           i32[entry + 1] = stamp;
-          return (i32[row + FilterRow.Offset] & -64) | (lo & 63);
+          return (i32[row + 3] & -64) | (lo & 63);
         }
       }
     }
@@ -220,21 +228,17 @@ export class Mmu {
    */
   write(lo: number, hi: number, bytes: number): number {
     const i32 = this.i32;
-    const row = this.dataRows + filterRow(lo);
+    const row = this.dataRows + ((((lo >>> 6) ^ (lo >>> 15)) & 511) << 3);
     if (
       i32[row] === (lo & -64) &&
-      i32[row + FilterRow.Epoch] === this.epoch &&
-      i32[row + FilterRow.LineHi] === hi &&
+      i32[row + 2] === this.epoch &&
+      i32[row + 1] === hi &&
       (lo & 63) + bytes <= 64
     ) {
-      const way = i32[row + FilterRow.Way];
-      const entry = i32[row + FilterRow.Entry];
-      const offset = i32[row + FilterRow.Offset];
-      if (
-        (offset & WRITE_OK) !== 0 &&
-        i32[way] === i32[row + FilterRow.WayGeneration] &&
-        i32[entry] === i32[row + FilterRow.EntryGeneration]
-      ) {
+      const way = i32[row + 4];
+      const entry = i32[row + 6];
+      const offset = i32[row + 3];
+      if ((offset & WRITE_OK) !== 0 && i32[way] === i32[row + 5] && i32[entry] === i32[row + 7]) {
         const stamp = i32[this.recencyAt] + 1;
         if (stamp < this.recencyLimit) {
           i32[this.recencyAt] = stamp;
@@ -272,24 +276,17 @@ export class Mmu {
    */
   fetch(lo: number, hi: number): number {
     const i32 = this.i32;
-    const row = this.fetchRows + filterRow(lo);
-    if (
-      i32[row] === (lo & -64) &&
-      i32[row + FilterRow.Epoch] === this.epoch &&
-      i32[row + FilterRow.LineHi] === hi
-    ) {
-      const way = i32[row + FilterRow.Way];
-      const entry = i32[row + FilterRow.Entry];
-      if (
-        i32[way] === i32[row + FilterRow.WayGeneration] &&
-        i32[entry] === i32[row + FilterRow.EntryGeneration]
-      ) {
+    const row = this.fetchRows + ((((lo >>> 6) ^ (lo >>> 15)) & 511) << 3);
+    if (i32[row] === (lo & -64) && i32[row + 2] === this.epoch && i32[row + 1] === hi) {
+      const way = i32[row + 4];
+      const entry = i32[row + 6];
+      if (i32[way] === i32[row + 5] && i32[entry] === i32[row + 7]) {
         const stamp = i32[this.recencyAt] + 1;
         if (stamp < this.recencyLimit) {
           i32[this.recencyAt] = stamp;
           i32[way + 1] = stamp;
           i32[entry + 1] = stamp;
-          return (i32[row + FilterRow.Offset] & -64) | (lo & 63);
+          return (i32[row + 3] & -64) | (lo & 63);
         }
       }
     }
@@ -422,20 +419,39 @@ export class Mmu {
     this.i32[this.recencyAt] = snapshot.recency;
     this.counters.set(snapshot.counters);
     this.writePending = 0;
-    this.dataFilter.clear();
-    this.fetchFilter.clear();
+    this.clearFilters();
   }
 
-  /** A data access that the filter did not answer. */
+  /** A data access that the line filter did not answer. */
   private data(lo: number, hi: number, bytes: number, mode: number): number {
     if ((lo & 4095) + bytes > 4096) return this.crossPage(lo, hi, bytes, mode);
-    const entry = this.translate(this.translations.data, lo, hi, mode);
-    if (entry < 0) return -1;
-    const frame = this.frame;
-    const page = this.memory.frameOffset(frame);
-    if (page < 0) return this.noRam(frame, lo, hi);
-    const write = (mode & 1) !== 0;
-    if (write && this.memory.codeSlots[page >>> 12] !== 0) this.memory.onCodeWrite?.(page);
+    const i32 = this.i32;
+    const pageLo = (lo >>> 12) | (hi << 20);
+    const row = this.dataPages.at + pageRow(pageLo);
+    let entry = i32[row + 3];
+    let frame = 0;
+    let page = 0;
+    // Reads (mode 0) need bit 0 of the row's modes, writes (mode 1) bit 1; system accesses have no rows.
+    if (
+      i32[row] === pageLo &&
+      i32[row + 2] === this.epoch &&
+      i32[row + 1] === hi >>> 12 &&
+      i32[entry] === i32[row + 4] &&
+      mode < 2 &&
+      (i32[row + 6] & (mode + 1)) !== 0
+    ) {
+      frame = i32[row + 5];
+      page = i32[row + 6] & -4096;
+    } else {
+      entry = this.translate(this.translations.data, lo, hi, mode);
+      if (entry < 0) return -1;
+      frame = this.frame;
+      page = this.memory.frameOffset(frame);
+      if (page < 0) return this.noRam(frame, lo, hi);
+      if (this.useFilter && mode < 2)
+        this.dataPages.remember(pageLo, hi >>> 12, this.epoch, entry, frame, page, 2 * mode + 1);
+    }
+    if ((mode & 1) !== 0 && this.memory.codeSlots[page >>> 12] !== 0) this.memory.onCodeWrite?.(page);
     this.touchLine(lo, hi, frame, page, entry, mode);
     if ((lo & 63) + bytes > 64) this.touchLine((lo | 63) + 1, hi, frame, page, entry, mode);
     return page | (lo & 4095);
@@ -446,53 +462,70 @@ export class Mmu {
     const write = (mode & 1) !== 0;
     const i32 = this.i32;
     const stamp = this.clock.next();
-    i32[entry + Entry.Stamp] = stamp;
+    i32[entry + 1] = stamp;
     const level = this.caches.data(frame, (lo >>> 6) & 63, write, stamp);
-    if (level !== 1) {
-      this.counters[MmuCounter.DataL2 - 2 + level]++;
-      this.ledger.charge(CAUSE_OF_LEVEL[level], write ? this.storePrice[level] : this.loadPrice[level]);
-    }
-    if (!this.useFilter || mode > WRITE) return;
+    if (level !== 1) this.chargeMiss(DATA_L2, level, write ? this.storePrice[level] : this.loadPrice[level]);
+    if (!this.useFilter || mode > 1) return;
     const way = this.dataWays + 2 * this.caches.way;
     const row = this.dataRows + filterRow(lo);
     i32[row] = lo & -64;
-    i32[row + FilterRow.LineHi] = hi;
-    i32[row + FilterRow.Epoch] = this.epoch;
-    i32[row + FilterRow.Offset] =
-      page | (lo & 0xfc0) | (write && this.memory.codeSlots[page >>> 12] === 0 ? WRITE_OK : 0);
-    i32[row + FilterRow.Way] = way;
-    i32[row + FilterRow.WayGeneration] = i32[way];
-    i32[row + FilterRow.Entry] = entry;
-    i32[row + FilterRow.EntryGeneration] = i32[entry];
+    i32[row + 1] = hi;
+    i32[row + 2] = this.epoch;
+    i32[row + 3] = page | (lo & 0xfc0) | (write && this.memory.codeSlots[page >>> 12] === 0 ? WRITE_OK : 0);
+    i32[row + 4] = way;
+    i32[row + 5] = i32[way];
+    i32[row + 6] = entry;
+    i32[row + 7] = i32[entry];
   }
 
+  /** An instruction fetch that the line filter did not answer. */
   private instruction(lo: number, hi: number): number {
-    const entry = this.translate(this.translations.instruction, lo, hi, FETCH);
-    if (entry < 0) return -1;
-    const frame = this.frame;
-    const page = this.memory.frameOffset(frame);
-    if (page < 0) return this.noRam(frame, lo, hi);
     const i32 = this.i32;
-    const stamp = this.clock.next();
-    i32[entry + Entry.Stamp] = stamp;
-    const level = this.caches.instruction(frame, (lo >>> 6) & 63, stamp);
-    if (level !== 1) {
-      this.counters[MmuCounter.FetchL2 - 2 + level]++;
-      this.ledger.charge(CAUSE_OF_LEVEL[level], this.fetchPrice[level]);
+    const pageLo = (lo >>> 12) | (hi << 20);
+    const pages = this.fetchPages.at + pageRow(pageLo);
+    let entry = i32[pages + 3];
+    let frame = 0;
+    let page = 0;
+    if (
+      i32[pages] === pageLo &&
+      i32[pages + 2] === this.epoch &&
+      i32[pages + 1] === hi >>> 12 &&
+      i32[entry] === i32[pages + 4]
+    ) {
+      frame = i32[pages + 5];
+      page = i32[pages + 6] & -4096;
+    } else {
+      entry = this.translate(this.translations.instruction, lo, hi, FETCH);
+      if (entry < 0) return -1;
+      frame = this.frame;
+      page = this.memory.frameOffset(frame);
+      if (page < 0) return this.noRam(frame, lo, hi);
+      if (this.useFilter) this.fetchPages.remember(pageLo, hi >>> 12, this.epoch, entry, frame, page, 1);
     }
+    const stamp = this.clock.next();
+    i32[entry + 1] = stamp;
+    const level = this.caches.instruction(frame, (lo >>> 6) & 63, stamp);
+    if (level !== 1) this.chargeMiss(FETCH_L2, level, this.fetchPrice[level]);
     if (this.useFilter) {
       const way = this.fetchWays + 2 * this.caches.way;
       const row = this.fetchRows + filterRow(lo);
       i32[row] = lo & -64;
-      i32[row + FilterRow.LineHi] = hi;
-      i32[row + FilterRow.Epoch] = this.epoch;
-      i32[row + FilterRow.Offset] = page | (lo & 0xfc0);
-      i32[row + FilterRow.Way] = way;
-      i32[row + FilterRow.WayGeneration] = i32[way];
-      i32[row + FilterRow.Entry] = entry;
-      i32[row + FilterRow.EntryGeneration] = i32[entry];
+      i32[row + 1] = hi;
+      i32[row + 2] = this.epoch;
+      i32[row + 3] = page | (lo & 0xfc0);
+      i32[row + 4] = way;
+      i32[row + 5] = i32[way];
+      i32[row + 6] = entry;
+      i32[row + 7] = i32[entry];
     }
     return page | (lo & 4095);
+  }
+
+  /** @param counter of the L2 hits of this side; those of L3 and DRAM follow it */
+  private chargeMiss(counter: number, level: number, price: number): void {
+    this.counters[counter - 2 + level]++;
+    // Causes L2, L3 and Dram follow each other like the levels.
+    this.ledger.charge(CAUSE_L2 - 2 + level, price);
   }
 
   /** An access to the end of one page and the beginning of the next. */
@@ -528,12 +561,12 @@ export class Mmu {
     const pageHi = hi >>> 12;
     let entry = side.first.find(pageLo, pageHi, this.space, this.tag);
     if (entry < 0) {
-      const misses = mode === FETCH ? MmuCounter.ItlbMisses : MmuCounter.DtlbMisses;
+      const misses = mode === FETCH ? ITLB_MISSES : DTLB_MISSES;
       this.counters[misses]++;
       entry = side.refill(pageLo, pageHi, this.space, this.tag);
       if (entry >= 0) {
         this.counters[misses + 1]++;
-        this.ledger.charge(Cause.Tlb, this.secondLevelPrice);
+        this.ledger.charge(CAUSE_TLB, this.secondLevelPrice);
       }
     }
     if (entry >= 0 && !this.permits(entry, mode)) {
@@ -554,10 +587,10 @@ export class Mmu {
   }
 
   private permits(entry: number, mode: number): boolean {
-    const rights = this.i32[entry + Entry.Rights];
+    const rights = this.i32[entry + 6];
     if ((rights & this.rightsMask[mode]) !== this.rightsValue[mode]) return false;
     const c = this.active;
-    if (!c.pke || (rights & Rights.User) === 0) return true;
+    if (!c.pke || (rights & USER_PAGE) === 0) return true;
     return !refusedByKey(c, (rights >>> KEY_SHIFT) & 15, this.walkAccess[mode]);
   }
 
@@ -650,8 +683,14 @@ export class Mmu {
   private restartEpochs(): void {
     this.nextEpoch = 1;
     for (const context of this.contexts) context.epochs.fill(0);
+    this.clearFilters();
+  }
+
+  private clearFilters(): void {
     this.dataFilter.clear();
     this.fetchFilter.clear();
+    this.dataPages.clear();
+    this.fetchPages.clear();
   }
 
   private setPrices(profile: MemoryProfile): void {

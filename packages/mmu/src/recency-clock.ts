@@ -1,10 +1,12 @@
 import type { Arena } from "./arena.js";
+import type { ReplacementPolicy } from "./replacement/replacement-policy.js";
 
 interface StampedArray {
   readonly first: number;
   readonly groups: number;
   readonly ways: number;
   readonly stride: number;
+  readonly policy: ReplacementPolicy;
 }
 
 /**
@@ -31,10 +33,10 @@ export class RecencyClock {
   }
 
   /** Registers `groups` sets of `ways` stamps; stamp 0 is at 32-bit index `first`, the others `stride` apart. */
-  track(first: number, groups: number, ways: number, stride: number): void {
+  track(first: number, groups: number, ways: number, stride: number, policy: ReplacementPolicy): void {
     if (2 * ways + 8 > this.limit)
       throw new RangeError(`recency limit ${this.limit} is too small for ${ways} ways`);
-    this.arrays.push({ first, groups, ways, stride });
+    this.arrays.push({ first, groups, ways, stride, policy });
   }
 
   /** A stamp newer than all others. */
@@ -49,10 +51,11 @@ export class RecencyClock {
   renormalise(): number {
     const marks = this.arena.i32;
     let highest = 0;
-    for (const { first, groups, ways, stride } of this.arrays) {
+    for (const { first, groups, ways, stride, policy } of this.arrays) {
       highest = Math.max(highest, ways);
       for (let group = 0; group < groups; group++)
         rankStamps(marks, first + group * ways * stride, ways, stride);
+      policy.renormalised();
     }
     marks[this.at] = highest + 1;
     return highest + 1;

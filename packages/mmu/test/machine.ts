@@ -79,8 +79,8 @@ export class TestMachine {
   readonly mmu: Mmu;
   private nextTable = TABLE_BASE;
 
-  constructor(profile: MemoryProfile = SMALL, options: MmuOptions = {}) {
-    this.arena = new Arena(16 * 1024 * 1024);
+  constructor(profile: MemoryProfile = SMALL, options: MmuOptions = {}, arenaBytes = 16 * 1024 * 1024) {
+    this.arena = new Arena(arenaBytes);
     this.memory = new PhysicalMemory(this.arena);
     this.memory.addRam(0, RAM_FRAMES);
     this.ledger = new CycleLedger(this.arena);

@@ -6,20 +6,29 @@ import type { ReplacementPolicy } from "../replacement/replacement-policy.js";
 
 /** Bytes in a cache line. */
 export const LINE_BYTES = 64;
+/** Tag of an invalid way; the generation word's Valid bit tells it from a line that has this very tag. */
 const EMPTY = -1;
+/** Lines of frames below this one (256 GiB) have their whole number (frame * 64 + line) in a 32-bit tag. */
+const WIDE_FRAME = 0x4000000;
+
+// Bits of a way's generation word, below the counter.
+const DIRTY = 1;
+const VALID = 2;
+const STEP = 4;
 
 /** Contents of one cache level as plain data. */
 export interface CacheLevelSnapshot {
-  readonly tags: Float64Array;
+  readonly tags: Int32Array;
+  /** Tag bits above 32; absent while every line lies below 256 GiB. */
+  readonly highTags: Int16Array | undefined;
   readonly marks: Int32Array;
-  readonly dirty: Uint8Array;
   readonly policy: readonly number[];
 }
 
 /**
  * One set-associative cache of 64-byte lines, which it knows by (frame, line in page); it holds no data. Ways are
- * numbered through all sets. A way's *generation* changes whenever the way is refilled or invalidated, so whoever
- * remembers (way, generation) can later tell with one comparison that the line is still there.
+ * numbered through all sets. A way's *generation* changes whenever the way is refilled, invalidated or becomes dirty,
+ * so whoever remembers (way, generation) can later tell with one comparison that the line is still there as it was.
  */
 export class CacheLevel {
   readonly ways: number;
@@ -37,9 +46,11 @@ export class CacheLevel {
   private readonly policy: ReplacementPolicy;
   private readonly setMask: number;
   private vacant: number;
-  private tags!: Float64Array;
+  /** Whether a line beyond 256 GiB was ever brought in; until then the high tags are all zero and not looked at. */
+  private wide = false;
+  private tags!: Int32Array;
+  private highTags!: Int16Array;
   private marks!: Int32Array;
-  private dirty!: Uint8Array;
 
   constructor(arena: Arena, clock: RecencyClock, geometry: CacheGeometry, seed: number) {
     const { bytes, ways, latency, replacement } = geometry;
@@ -55,17 +66,17 @@ export class CacheLevel {
     this.setMask = (sets & (sets - 1)) === 0 ? sets - 1 : -1;
     const lines = sets * ways;
     this.vacant = lines;
-    const tagsAt = arena.reserve(lines * 8);
+    const tagsAt = arena.reserve(lines * 4);
+    const highTagsAt = arena.reserve(lines * 2);
     const marksAt = arena.reserve(lines * 8);
-    const dirtyAt = arena.reserve(lines);
     this.marksAt = marksAt >>> 2;
     arena.adopt(() => {
-      this.tags = arena.float64(tagsAt, lines);
+      this.tags = arena.int32(tagsAt, lines);
+      this.highTags = new Int16Array(arena.memory.buffer, highTagsAt, lines);
       this.marks = arena.int32(marksAt, lines * 2);
-      this.dirty = new Uint8Array(arena.memory.buffer, dirtyAt, lines);
     });
     this.tags.fill(EMPTY);
-    clock.track(this.marksAt + 1, sets, ways, 2);
+    clock.track(this.marksAt + 1, sets, ways, 2, this.policy);
   }
 
   /** Lines held. */
@@ -75,11 +86,16 @@ export class CacheLevel {
 
   /** Way that holds a line, or -1. Changes nothing. */
   find(frame: number, line: number): number {
-    const tag = frame * 64 + line;
+    const tag = (frame << 6) | line;
     const tags = this.tags;
     const first = this.setOf(frame, line) * this.ways;
     const end = first + this.ways;
-    for (let way = first; way < end; way++) if (tags[way] === tag) return way;
+    for (let way = first; way < end; way++)
+      if (
+        tags[way] === tag &&
+        ((tag !== EMPTY && !this.wide && frame < WIDE_FRAME) || this.holds(way, frame))
+      )
+        return way;
     return -1;
   }
 
@@ -89,11 +105,12 @@ export class CacheLevel {
   }
 
   markDirty(way: number): void {
-    this.dirty[way] = 1;
+    const marks = this.marks;
+    if ((marks[2 * way] & DIRTY) === 0) marks[2 * way] = (marks[2 * way] + STEP) | DIRTY;
   }
 
   isDirty(way: number): boolean {
-    return this.dirty[way] !== 0;
+    return (this.marks[2 * way] & DIRTY) !== 0;
   }
 
   /** Stamp of a way, for tests and reports. */
@@ -113,28 +130,20 @@ export class CacheLevel {
     const tags = this.tags;
     const marks = this.marks;
     const first = this.setOf(frame, line) * this.ways;
-    let way = -1;
-    if (this.vacant > 0) {
-      const end = first + this.ways;
-      for (let at = first; at < end; at++)
-        if (tags[at] === EMPTY) {
-          way = at;
-          this.vacant--;
-          break;
-        }
-    }
-    if (way < 0) {
+    let way = this.vacant > 0 ? this.vacantWay(first) : -1;
+    if (way >= 0) {
+      this.vacant--;
+      this.evictedFrame = -1;
+    } else {
       way = first + this.policy.victim(marks, 2 * first + 1, this.ways, 2);
-      const old = tags[way];
-      const oldFrame = Math.floor(old / 64);
-      this.evictedFrame = oldFrame;
-      this.evictedLine = old - oldFrame * 64;
-      this.evictedDirty = this.dirty[way] !== 0;
-    } else this.evictedFrame = -1;
-    tags[way] = frame * 64 + line;
-    marks[2 * way] = (marks[2 * way] + 1) | 0;
+      this.evictedFrame = (tags[way] >>> 6) + (this.wide ? this.highTags[way] * WIDE_FRAME : 0);
+      this.evictedLine = tags[way] & 63;
+      this.evictedDirty = (marks[2 * way] & DIRTY) !== 0;
+    }
+    if (this.wide || frame >= WIDE_FRAME) this.setHighTag(way, frame);
+    tags[way] = (frame << 6) | line;
+    marks[2 * way] = ((marks[2 * way] + STEP) & ~DIRTY) | VALID | (dirty ? DIRTY : 0);
     marks[2 * way + 1] = stamp;
-    this.dirty[way] = dirty ? 1 : 0;
     return way;
   }
 
@@ -142,7 +151,7 @@ export class CacheLevel {
   remove(frame: number, line: number): boolean {
     const way = this.find(frame, line);
     if (way < 0) return false;
-    this.evictedDirty = this.dirty[way] !== 0;
+    this.evictedDirty = this.isDirty(way);
     this.clear(way);
     return true;
   }
@@ -150,30 +159,52 @@ export class CacheLevel {
   /** Invalidates every line, as WBINVD does. */
   removeAll(): void {
     const lines = this.sets * this.ways;
-    for (let way = 0; way < lines; way++) if (this.tags[way] !== EMPTY) this.clear(way);
+    for (let way = 0; way < lines; way++) if ((this.marks[2 * way] & VALID) !== 0) this.clear(way);
   }
 
   snapshot(): CacheLevelSnapshot {
     return {
       tags: this.tags.slice(),
+      highTags: this.wide ? this.highTags.slice() : undefined,
       marks: this.marks.slice(),
-      dirty: this.dirty.slice(),
       policy: this.policy.snapshot(),
     };
   }
 
   restore(snapshot: CacheLevelSnapshot): void {
+    const lines = this.sets * this.ways;
+    if (snapshot.tags.length !== lines)
+      throw new RangeError(`a snapshot of ${snapshot.tags.length} lines does not fit a cache of ${lines}`);
     this.tags.set(snapshot.tags);
     this.marks.set(snapshot.marks);
-    this.dirty.set(snapshot.dirty);
+    this.wide = snapshot.highTags !== undefined;
+    if (snapshot.highTags !== undefined) this.highTags.set(snapshot.highTags);
+    else this.highTags.fill(0);
     this.policy.restore(snapshot.policy);
-    this.vacant = this.tags.reduce((count, tag) => (tag === EMPTY ? count + 1 : count), 0);
+    this.vacant = 0;
+    for (let way = 0; way < lines; way++) if ((this.marks[2 * way] & VALID) === 0) this.vacant++;
+  }
+
+  /** The full comparison, where the 32-bit tag alone does not decide. */
+  private holds(way: number, frame: number): boolean {
+    return (this.marks[2 * way] & VALID) !== 0 && this.highTags[way] === Math.floor(frame / WIDE_FRAME);
+  }
+
+  private setHighTag(way: number, frame: number): void {
+    this.wide = true;
+    this.highTags[way] = Math.floor(frame / WIDE_FRAME);
+  }
+
+  private vacantWay(first: number): number {
+    const end = first + this.ways;
+    for (let way = first; way < end; way++)
+      if (this.tags[way] === EMPTY && (this.marks[2 * way] & VALID) === 0) return way;
+    return -1;
   }
 
   private clear(way: number): void {
     this.tags[way] = EMPTY;
-    this.dirty[way] = 0;
-    this.marks[2 * way] = (this.marks[2 * way] + 1) | 0;
+    this.marks[2 * way] = (this.marks[2 * way] + STEP) & ~(DIRTY | VALID);
     this.vacant++;
   }
 

@@ -1,10 +1,23 @@
 import type { ReplacementPolicy } from "./replacement-policy.js";
 
-/** Least recently used: the way with the oldest stamp. */
+const QUEUE = 16;
+/** Sets at least this wide remember the next victims of a search. */
+const WIDE = 32;
+
+/**
+ * Least recently used: the way with the oldest stamp. A search of a wide set (a fully associative TLB) notes the sixteen
+ * oldest ways; as stamps only grow, the first of them whose stamp has not changed is still the oldest of all.
+ */
 export class LeastRecentlyUsed implements ReplacementPolicy {
   readonly name = "lru";
+  private readonly queuedAt = new Int32Array(QUEUE);
+  private readonly queuedStamp = new Int32Array(QUEUE);
+  private queueFirst = -1;
+  private queueHead = 0;
+  private queueEnd = 0;
 
   victim(marks: Int32Array, first: number, ways: number, stride: number): number {
+    if (ways >= WIDE) return this.wideVictim(marks, first, ways, stride);
     let oldest = 0;
     let stamp = marks[first];
     for (let way = 1, at = first + stride; way < ways; way++, at += stride) {
@@ -17,9 +30,48 @@ export class LeastRecentlyUsed implements ReplacementPolicy {
     return oldest;
   }
 
+  renormalised(): void {
+    this.queueFirst = -1;
+  }
+
   snapshot(): readonly number[] {
     return [];
   }
 
-  restore(): void {}
+  restore(): void {
+    this.queueFirst = -1;
+  }
+
+  private wideVictim(marks: Int32Array, first: number, ways: number, stride: number): number {
+    if (first === this.queueFirst) {
+      while (this.queueHead < this.queueEnd) {
+        const i = this.queueHead++;
+        if (marks[this.queuedAt[i]] === this.queuedStamp[i]) return (this.queuedAt[i] - first) / stride;
+      }
+    }
+    this.search(marks, first, ways, stride);
+    return (this.queuedAt[0] - first) / stride;
+  }
+
+  /** Fills the queue with the oldest ways in order; among equal stamps (never used) the lowest way comes first. */
+  private search(marks: Int32Array, first: number, ways: number, stride: number): void {
+    const { queuedAt, queuedStamp } = this;
+    let count = 0;
+    let newestQueued = 0;
+    for (let way = 0, at = first; way < ways; way++, at += stride) {
+      const stamp = marks[at];
+      if (count === QUEUE && stamp >= newestQueued) continue;
+      let i = count < QUEUE ? count++ : QUEUE - 1;
+      for (; i > 0 && queuedStamp[i - 1] > stamp; i--) {
+        queuedStamp[i] = queuedStamp[i - 1];
+        queuedAt[i] = queuedAt[i - 1];
+      }
+      queuedStamp[i] = stamp;
+      queuedAt[i] = at;
+      newestQueued = queuedStamp[count - 1];
+    }
+    this.queueFirst = first;
+    this.queueHead = 1;
+    this.queueEnd = count;
+  }
 }

@@ -20,6 +20,8 @@ export class RandomReplacement implements ReplacementPolicy {
     return (x >>> 8) % ways;
   }
 
+  renormalised(): void {}
+
   snapshot(): readonly number[] {
     return [this.state[0]];
   }

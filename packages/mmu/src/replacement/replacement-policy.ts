@@ -15,6 +15,8 @@ export interface ReplacementPolicy {
    * @returns way number, 0 to `ways - 1`
    */
   victim(marks: Int32Array, first: number, ways: number, stride: number): number;
+  /** All stamps were replaced by smaller ones in the same order: forget any that were noted. */
+  renormalised(): void;
   /** State beyond the stamps as plain data; empty for policies that have none. */
   snapshot(): readonly number[];
   restore(state: readonly number[]): void;

@@ -28,6 +28,8 @@ export class TreePlru implements ReplacementPolicy {
     return low;
   }
 
+  renormalised(): void {}
+
   snapshot(): readonly number[] {
     return [];
   }

@@ -25,6 +25,7 @@ export const Entry = {
 } as const;
 const WORDS = 8;
 const INVALID = -1;
+const GLOBAL = 0x100; // Rights.Global
 const KIND_SHIFT = 20;
 
 /**
@@ -78,6 +79,9 @@ export class TlbArray {
   private readonly headsAt: number;
   private readonly buckets: number;
   private readonly hashShift: number;
+  /** Valid entries in no particular order, and where each stands in that list: flushes visit only these. */
+  private readonly liveEntries: Int32Array;
+  private readonly livePosition: Int32Array;
   private live = 0;
   private readonly liveOfKind = new Int32Array(KINDS);
   /** Live entries that are smaller than the guest page they came from. */
@@ -106,8 +110,10 @@ export class TlbArray {
       this.i32 = arena.i32;
       this.f64 = arena.f64;
     });
+    this.liveEntries = new Int32Array(entries);
+    this.livePosition = new Int32Array(entries);
     for (let e = this.first; e < this.end; e += WORDS) this.i32[e + Entry.KeyHi] = INVALID;
-    if (entries > 0) clock.track(this.first + Entry.Stamp, this.sets, this.ways, WORDS);
+    if (entries > 0) clock.track(this.first + Entry.Stamp, this.sets, this.ways, WORDS, this.policy);
   }
 
   /** Valid entries. */
@@ -136,23 +142,16 @@ export class TlbArray {
   findKind(kind: number, pageLo: number, pageHi: number, space: number, tag: number): number {
     const i32 = this.i32;
     const keyLo = pageLo & ~INSIDE[kind];
-    const keyHi = (pageHi & ~INSIDE_HI[kind]) | (kind << KIND_SHIFT);
+    const keyHi = (pageHi & ~INSIDE_HI[kind]) | (kind << 20);
+    // Words of an entry by number (see Entry): V8 does not fold the fields of a bundled object.
     let entry = i32[this.headsAt + (hash(keyLo, keyHi, space) >>> this.hashShift)];
     while (entry !== 0) {
-      if (
-        i32[entry + Entry.KeyLo] === keyLo &&
-        i32[entry + Entry.KeyHi] === keyHi &&
-        i32[entry + Entry.Tag] === tag
-      ) {
-        const difference = i32[entry + Entry.Space] ^ space;
+      if (i32[entry + 2] === keyLo && i32[entry + 3] === keyHi && i32[entry + 5] === tag) {
+        const difference = i32[entry + 4] ^ space;
         // A global entry answers for every PCID of its ASID (SDM vol. 3, 4.10.2.4).
-        if (
-          difference === 0 ||
-          (difference >>> 12 === 0 && (i32[entry + Entry.Rights] & Rights.Global) !== 0)
-        )
-          return entry;
+        if (difference === 0 || (difference >>> 12 === 0 && (i32[entry + 6] & GLOBAL) !== 0)) return entry;
       }
-      entry = i32[entry + Entry.Next];
+      entry = i32[entry + 7];
     }
     return -1;
   }
@@ -205,19 +204,20 @@ export class TlbArray {
     const keyHi = (pageHi & ~INSIDE_HI[kind]) | (kind << KIND_SHIFT);
     const entry = this.room(kind, keyLo, pageHi);
     i32[entry] = (i32[entry] + 1) | 0;
-    i32[entry + Entry.Stamp] = stamp;
-    i32[entry + Entry.KeyLo] = keyLo;
-    i32[entry + Entry.KeyHi] = keyHi;
-    i32[entry + Entry.Space] = space;
-    i32[entry + Entry.Tag] = tag;
-    i32[entry + Entry.Rights] = rights;
+    i32[entry + 1] = stamp;
+    i32[entry + 2] = keyLo;
+    i32[entry + 3] = keyHi;
+    i32[entry + 4] = space;
+    i32[entry + 5] = tag;
+    i32[entry + 6] = rights;
     const bucket = this.headsAt + (hash(keyLo, keyHi, space) >>> this.hashShift);
-    i32[entry + Entry.Next] = i32[bucket];
+    i32[entry + 7] = i32[bucket];
     i32[bucket] = entry;
     const payload = this.framesAt + ((entry - this.first) >> 2);
     this.f64[payload] = frame;
     this.f64[payload + 1] = guestFrame;
-    this.live++;
+    this.livePosition[(entry - this.first) >> 3] = this.live;
+    this.liveEntries[this.live++] = entry;
     this.liveOfKind[kind]++;
     if (((rights >>> GUEST_PAGE_SHIFT) & 3) > kind) this.fractured++;
     return entry;
@@ -261,16 +261,19 @@ export class TlbArray {
   /** Invalidates one valid entry. */
   drop(entry: number): void {
     const i32 = this.i32;
-    const keyLo = i32[entry + Entry.KeyLo];
-    const keyHi = i32[entry + Entry.KeyHi];
-    let link = this.headsAt + (hash(keyLo, keyHi, i32[entry + Entry.Space]) >>> this.hashShift);
-    while (i32[link] !== entry) link = i32[link] + Entry.Next;
-    i32[link] = i32[entry + Entry.Next];
-    const kind = keyHi >>> KIND_SHIFT;
+    const keyLo = i32[entry + 2];
+    const keyHi = i32[entry + 3];
+    let link = this.headsAt + (hash(keyLo, keyHi, i32[entry + 4]) >>> this.hashShift);
+    while (i32[link] !== entry) link = i32[link] + 7;
+    i32[link] = i32[entry + 7];
+    const kind = keyHi >>> 20;
     i32[entry] = (i32[entry] + 1) | 0;
-    i32[entry + Entry.KeyHi] = INVALID;
-    i32[entry + Entry.Next] = 0;
-    this.live--;
+    i32[entry + 3] = INVALID;
+    i32[entry + 7] = 0;
+    const position = this.livePosition[(entry - this.first) >> 3];
+    const last = this.liveEntries[--this.live];
+    this.liveEntries[position] = last;
+    this.livePosition[(last - this.first) >> 3] = position;
     this.liveOfKind[kind]--;
     if (((i32[entry + Entry.Rights] >>> GUEST_PAGE_SHIFT) & 3) > kind) this.fractured--;
   }
@@ -291,9 +294,11 @@ export class TlbArray {
     if (this.live === 0) return;
     if (this.fractured > 0) {
       // One page of the guest may be here in many smaller pieces, and all of them go (SDM vol. 3, 4.10.2.3).
-      for (let entry = this.first; entry < this.end; entry += WORDS)
+      for (let i = this.live - 1; i >= 0; i--) {
+        const entry = this.liveEntries[i];
         if (this.guestPageCovers(entry, pageLo, pageHi) && this.selected(entry, asid, pcid, tag, withGlobal))
           this.drop(entry);
+      }
       return;
     }
     this.dropCovering(pageLo, pageHi, asid, pcid, tag, withGlobal);
@@ -329,28 +334,28 @@ export class TlbArray {
 
   /** Invalidates all entries of an address space; parameters as in {@link dropPage}, and -1 for every ASID. */
   dropSpace(asid: number, pcid: number, tag: number, withGlobal: boolean): void {
-    if (this.live === 0) return;
-    for (let entry = this.first; entry < this.end; entry += WORDS)
-      if (this.i32[entry + Entry.KeyHi] !== INVALID && this.selected(entry, asid, pcid, tag, withGlobal))
-        this.drop(entry);
+    // Backwards, because dropping an entry moves the last one of the list into its place.
+    for (let i = this.live - 1; i >= 0; i--) {
+      const entry = this.liveEntries[i];
+      if (this.selected(entry, asid, pcid, tag, withGlobal)) this.drop(entry);
+    }
   }
 
   /** Invalidates the entries of one EP4TA tag, or with -1 of every tag; entries without a tag stay. */
   dropTag(tag: number): void {
-    if (this.live === 0) return;
-    for (let entry = this.first; entry < this.end; entry += WORDS) {
-      const own = this.i32[entry + Entry.Tag];
-      if (this.i32[entry + Entry.KeyHi] !== INVALID && own !== 0 && (tag < 0 || own === tag))
-        this.drop(entry);
+    for (let i = this.live - 1; i >= 0; i--) {
+      const entry = this.liveEntries[i];
+      const own = this.i32[entry + 5];
+      if (own !== 0 && (tag < 0 || own === tag)) this.drop(entry);
     }
   }
 
   /** Invalidates linear and combined mappings of every ASID but 0 (INVVPID type 2). */
   dropGuests(): void {
-    if (this.live === 0) return;
-    for (let entry = this.first; entry < this.end; entry += WORDS)
-      if (this.i32[entry + Entry.KeyHi] !== INVALID && this.i32[entry + Entry.Space] >>> 12 !== 0)
-        this.drop(entry);
+    for (let i = this.live - 1; i >= 0; i--) {
+      const entry = this.liveEntries[i];
+      if (this.i32[entry + 4] >>> 12 !== 0) this.drop(entry);
+    }
   }
 
   dropAll(): void {
@@ -383,7 +388,8 @@ export class TlbArray {
       if (i32[entry + Entry.Next] !== 0) i32[entry + Entry.Next] += this.first - 1;
       if (i32[entry + Entry.KeyHi] === INVALID) continue;
       const kind = i32[entry + Entry.KeyHi] >>> KIND_SHIFT;
-      this.live++;
+      this.livePosition[(entry - this.first) >> 3] = this.live;
+      this.liveEntries[this.live++] = entry;
       this.liveOfKind[kind]++;
       if (((i32[entry + Entry.Rights] >>> GUEST_PAGE_SHIFT) & 3) > kind) this.fractured++;
     }
@@ -392,7 +398,6 @@ export class TlbArray {
   private guestPageCovers(entry: number, pageLo: number, pageHi: number): boolean {
     const i32 = this.i32;
     const keyHi = i32[entry + Entry.KeyHi];
-    if (keyHi === INVALID) return false;
     const kind = keyHi >>> KIND_SHIFT;
     const guest = (i32[entry + Entry.Rights] >>> GUEST_PAGE_SHIFT) & 3;
     // Kind 3 in that field is a 4 MiB page.

@@ -1,0 +1,125 @@
+import { Arena, CacheHierarchy, type MemoryProfile, RecencyClock, ServedBy } from "@hyperwalk/mmu";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { SMALL } from "../machine.js";
+
+type Policy = MemoryProfile["l3"]["policy"];
+const POLICIES: Policy[] = ["victim", "non-inclusive", "inclusive"];
+const TINY: MemoryProfile = {
+  ...SMALL,
+  l1i: { bytes: 512, ways: 2, latency: 4, replacement: "lru" },
+  l1d: { bytes: 512, ways: 2, latency: 4, replacement: "lru" },
+  l2: { bytes: 1024, ways: 4, latency: 14, replacement: "lru" },
+};
+
+function make(policy: Policy): { caches: CacheHierarchy; clock: RecencyClock } {
+  const arena = new Arena(1 << 20);
+  const clock = new RecencyClock(arena);
+  const profile: MemoryProfile = {
+    ...TINY,
+    l3: { bytes: 2048, ways: 4, latency: 50, replacement: "lru", policy },
+  };
+  return { caches: new CacheHierarchy(arena, clock, profile, 1), clock };
+}
+
+const access = fc.record({
+  kind: fc.constantFrom("read", "write", "fetch", "flush"),
+  frame: fc.integer({ min: 0, max: 7 }),
+  line: fc.integer({ min: 0, max: 15 }),
+});
+
+describe.each(POLICIES)("L3 policy %s", (policy) => {
+  test("reports the highest level that has the line, and brings it to L1", () => {
+    fc.assert(
+      fc.property(fc.array(access, { maxLength: 300 }), (accesses) => {
+        const { caches, clock } = make(policy);
+        const where = (frame: number, line: number): number[] =>
+          [caches.l2, caches.l3].map((level) => (level.find(frame, line) >= 0 ? 1 : 0));
+        for (const { kind, frame, line } of accesses) {
+          if (kind === "flush") {
+            caches.flushLine(frame, line);
+            expect(caches.l1d.find(frame, line)).toBe(-1);
+            expect(caches.l1i.find(frame, line)).toBe(-1);
+            expect(where(frame, line)).toEqual([0, 0]);
+            continue;
+          }
+          const l1 = kind === "fetch" ? caches.l1i : caches.l1d;
+          const [inL2, inL3] = where(frame, line);
+          const expected = l1.find(frame, line) >= 0 ? 1 : inL2 ? 2 : inL3 ? 3 : 4;
+          const served =
+            kind === "fetch"
+              ? caches.instruction(frame, line, clock.next())
+              : caches.data(frame, line, kind === "write", clock.next());
+          expect(served).toBe(expected);
+          expect(l1.find(frame, line)).toBe(caches.way);
+          if (kind === "write") expect(l1.isDirty(caches.way)).toBe(true);
+        }
+      }),
+    );
+  });
+
+  test("keeps its inclusion rule at every step", () => {
+    fc.assert(
+      fc.property(fc.array(access, { maxLength: 300 }), (accesses) => {
+        const { caches, clock } = make(policy);
+        for (const { kind, frame, line } of accesses) {
+          if (kind === "fetch") caches.instruction(frame, line, clock.next());
+          else caches.data(frame, line, kind === "write", clock.next());
+          for (let f = 0; f < 8; f++)
+            for (let l = 0; l < 16; l++) {
+              const inL1 = caches.l1d.find(f, l) >= 0 || caches.l1i.find(f, l) >= 0;
+              const inL2 = caches.l2.find(f, l) >= 0;
+              const inL3 = caches.l3.find(f, l) >= 0;
+              if (policy === "victim") {
+                expect(inL2 && inL3, "a line is in L2 or in the victim L3, not both").toBe(false);
+                expect(inL1 && !inL2, "L2 includes L1").toBe(false);
+              }
+              if (policy === "inclusive") expect((inL1 || inL2) && !inL3, "L3 includes all").toBe(false);
+            }
+        }
+      }),
+      { numRuns: 20 },
+    );
+  });
+});
+
+test("victim: a line that L2 evicts is served by L3, then again by L2", () => {
+  const { caches, clock } = make("victim");
+  const read = (frame: number): number => caches.data(frame, 0, false, clock.next());
+  for (let frame = 0; frame < 5; frame++) expect(read(frame)).toBe(ServedBy.Dram);
+  expect(caches.l2.find(0, 0)).toBe(-1);
+  expect(read(0)).toBe(ServedBy.L3);
+  expect(caches.l3.find(0, 0)).toBe(-1);
+  expect(read(0)).toBe(ServedBy.L1);
+});
+
+test("victim: a dirty line stays dirty on its way down and back", () => {
+  const { caches, clock } = make("victim");
+  caches.data(0, 0, true, clock.next());
+  for (let frame = 1; frame < 5; frame++) caches.data(frame, 0, false, clock.next());
+  expect(caches.l3.isDirty(caches.l3.find(0, 0))).toBe(true);
+  caches.data(0, 0, false, clock.next());
+  expect(caches.l2.isDirty(caches.l2.find(0, 0))).toBe(true);
+});
+
+test("inclusive: a line that L3 evicts leaves L1, though it was just used there", () => {
+  const { caches, clock } = make("inclusive");
+  const served: number[] = [];
+  for (let frame = 1; frame < 5; frame++) {
+    caches.data(frame, 0, false, clock.next());
+    served.push(caches.data(0, 0, false, clock.next()));
+  }
+  expect(served).toEqual([ServedBy.Dram, ServedBy.L1, ServedBy.L1, ServedBy.L1]);
+  caches.data(5, 0, false, clock.next());
+  // Frame 1 was L3's oldest; frame 0 is next, however often L1 hit it.
+  expect(caches.l3.find(1, 0)).toBe(-1);
+  caches.data(6, 0, false, clock.next());
+  expect(caches.data(0, 0, false, clock.next())).toBe(ServedBy.Dram);
+});
+
+test("instructions and data share L2 but not L1", () => {
+  const { caches, clock } = make("non-inclusive");
+  expect(caches.data(1, 2, false, clock.next())).toBe(ServedBy.Dram);
+  expect(caches.instruction(1, 2, clock.next())).toBe(ServedBy.L2);
+  expect(caches.instruction(1, 2, clock.next())).toBe(ServedBy.L1);
+});
