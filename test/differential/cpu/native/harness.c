@@ -98,6 +98,7 @@ __asm__(".text\n"
         "  lea entry_frame(%rip), %rsp\n"
         "  iretq\n"
         "leave_case:\n"
+        "  push $0x202\n  popfq\n" /* sigreturn leaves NT and ID as they were */
         "  pop %r15\n  pop %r14\n  pop %r13\n  pop %r12\n  pop %rbp\n  pop %rbx\n"
         "  ret\n"
         "fault_entry:\n"

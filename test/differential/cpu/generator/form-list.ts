@@ -1,0 +1,108 @@
+import {
+  MandatoryPrefix,
+  OPCODE_MAPS,
+  type OpcodeForm,
+} from "../../../../packages/cpu/src/decode/opcode-map.js";
+import { OperandKind } from "../../../../packages/cpu/src/decode/operand-codes.js";
+
+/** One opcode form of the decoder's tables and where it stands. */
+export interface ListedForm {
+  readonly map: number;
+  readonly opcode: number;
+  readonly form: OpcodeForm;
+  /** Must fault at CPL 3: a few of these are enough. */
+  readonly privileged: boolean;
+}
+
+/** Why a form is not run against the machine, by its key. */
+const NOT_COMPARED: Readonly<Record<string, string>> = {
+  ...group("enters the operating system", "syscall", "sysenter", "sysexit", "sysret"),
+  ...group("answers differently on every machine", "cpuid", "rdtsc", "rdtscp", "rdpmc", "rdpid"),
+  ...group("random", "rdrand", "rdseed"),
+  ...group("depends on XCR0 or keys of the system", "xgetbv", "xsetbv", "rdpkru", "wrpkru"),
+  ...group("emulated by Linux under UMIP", "sgdt", "sidt", "sldt", "str", "smsw"),
+  ...group("depends on the system's GDT", "lar", "lsl", "verr", "verw"),
+  ...group("aborts at will", "xbegin", "xabort", "xend", "xtest"),
+  ...group("processor state of vector units", "fxsave", "fxrstor", "ldmxcsr", "stmxcsr", "emms", "femms"),
+  ...group("processor state of vector units", "xsave", "xrstor", "xsaveopt", "xsavec", "xsaves", "xrstors"),
+  ...group(
+    "answered by the hypervisor that this machine runs on",
+    "vmcall",
+    "vmlaunch",
+    "vmresume",
+    "vmxoff",
+  ),
+  ...group("answered by the hypervisor that this machine runs on", "vmfunc", "vmread", "vmwrite", "vmptrld"),
+  ...group("answered by the hypervisor that this machine runs on", "vmptrst", "vmclear", "vmxon", "invept"),
+  ...group("answered by the hypervisor that this machine runs on", "invvpid", "invpcid", "monitor", "mwait"),
+  ...group("answered by the hypervisor that this machine runs on", "vmrun", "vmmcall", "vmgexit", "vmload"),
+  ...group("answered by the hypervisor that this machine runs on", "vmsave", "stgi", "clgi", "skinit"),
+  ...group("not on every machine", "invlpga", "monitorx", "mwaitx", "clzero", "invlpgb", "tlbsync"),
+  ...group("not on every machine", "rmpupdate", "rmpadjust", "pvalidate", "psmash", "getsec", "rsm"),
+  ...group("not on every machine", "encls", "enclu", "serialize", "movdiri", "clwb", "clflushopt"),
+  ...group("not on every machine", "prefetchwt1", "wbnoinvd", "clac", "stac", "movbe", "adcx", "adox"),
+  ...group("not on every machine", "crc32", "tzcnt", "lzcnt", "clflush"),
+  ...group("x87", "wait"),
+};
+
+const PRIVILEGED = new Set(
+  "hlt cli sti in out insb insw outsb outsw clts invd wbinvd lgdt lidt lldt ltr lmsw invlpg rdmsr wrmsr swapgs".split(
+    " ",
+  ),
+);
+
+const VECTOR_OR_X87: ReadonlySet<number> = new Set([
+  OperandKind.VectorFromReg,
+  OperandKind.VectorOrMemory,
+  OperandKind.VectorFromRm,
+  OperandKind.MmxFromReg,
+  OperandKind.MmxOrMemory,
+  OperandKind.MmxFromRm,
+  OperandKind.StackTop,
+  OperandKind.StackRegister,
+]);
+
+/** Why a form is left out, or undefined. */
+export function whyNotCompared(map: number, opcode: number, form: OpcodeForm): string | undefined {
+  if (map === 0 && (opcode & 0xf8) === 0xd8) return "x87";
+  if (form.operands.some((operand) => VECTOR_OR_X87.has(operand.kind))) return "vector registers";
+  return NOT_COMPARED[form.key];
+}
+
+/** Every form of the decoder's tables that user code can run with a result that all machines share. */
+export function listForms(mode: 32 | 64): ListedForm[] {
+  const list: ListedForm[] = [];
+  OPCODE_MAPS.forEach((opcodes, map) => {
+    opcodes.forEach((forms, opcode) => {
+      for (const form of forms) {
+        if (mode === 64 ? form.invalidIn64 : form.onlyIn64) continue;
+        if (whyNotCompared(map, opcode, form) !== undefined) continue;
+        const privileged = PRIVILEGED.has(form.key) || form.operands.some(isSystemRegister);
+        list.push({ map, opcode, form, privileged });
+      }
+    });
+  });
+  return list;
+}
+
+function isSystemRegister(operand: { readonly kind: number }): boolean {
+  return operand.kind === OperandKind.Control || operand.kind === OperandKind.Debug;
+}
+
+/** Prefix bytes that a form demands. */
+export function mandatoryPrefixes(form: OpcodeForm): readonly number[] {
+  switch (form.prefix) {
+    case MandatoryPrefix.P66:
+      return [0x66];
+    case MandatoryPrefix.F3:
+      return [0xf3];
+    case MandatoryPrefix.F2:
+      return [0xf2];
+    default:
+      return [];
+  }
+}
+
+function group(reason: string, ...keys: readonly string[]): Record<string, string> {
+  return Object.fromEntries(keys.map((key) => [key, reason]));
+}
