@@ -1,16 +1,15 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
 import { createXenSystem } from "@hyperwalk/xen";
 import { DEFAULT_ITERATIONS, DEFAULT_MAX_INSTRUCTIONS, DEFAULT_MEMORY_MIB } from "./defaults.js";
+import { mergeEstimates } from "./estimates.js";
 import type { Guest, GuestOperation, GuestSettings } from "./guest.js";
 import {
   ABIS,
   type AbiName,
   type CompareDocument,
-  type EstimateUsed,
   type GuestPage,
   type Mitigations,
   type P2mPage,
-  type RunResult,
 } from "./result.js";
 import { runGuest } from "./run-guest.js";
 import type { SystemFactory } from "./simulated-system.js";
@@ -30,7 +29,7 @@ export interface CompareRequest {
   readonly cmdline?: string;
   /** Leaf size of the guest's page tables. Default 4 KiB. */
   readonly guestPage?: GuestPage;
-  /** Leaf size of the p2m. Default 4 KiB. */
+  /** Largest leaf of the p2m. Default: as Xen does, 2 MiB. */
   readonly p2mPage?: P2mPage;
   /** Default 64. */
   readonly memoryMiB?: number;
@@ -44,7 +43,7 @@ export interface CompareRequest {
  * Runs a guest once through each interface, each on a fresh machine, and returns what came out as plain data.
  *
  * @throws ImageError when the guest's image cannot be booted
- * @throws RangeError when the guest cannot make the requested call
+ * @throws RangeError when no interface is given, or the guest cannot make the requested call
  */
 export function compare(
   request: CompareRequest,
@@ -52,13 +51,13 @@ export function compare(
 ): CompareDocument {
   const { guest, machine } = request;
   const memoryMiB = request.memoryMiB ?? DEFAULT_MEMORY_MIB;
-  const p2mPage = request.p2mPage ?? "4k";
   const operation = request.operation ?? "get_runstate_info";
   if (!guest.operations.includes(operation))
     throw new RangeError(
       `operation: ${guest.name} does not call ${operation}; allowed: ${guest.operations.join(", ")}`,
     );
-  const mitigations = resolveMitigations(machine, request.mitigations);
+  const abis = request.abis ?? ABIS;
+  if (abis.length === 0) throw new RangeError(`abis: none is given; allowed: ${ABIS.join(", ")}`);
   const settingsFor = (abi: AbiName): GuestSettings => ({
     abi,
     vendor: machine.vendor,
@@ -67,19 +66,17 @@ export function compare(
     operation,
     cmdline: request.cmdline ?? "",
   });
-  const runs: RunResult[] = [];
-  const estimates = new Map<string, EstimateUsed>();
-  for (const abi of request.abis ?? ABIS) {
+  const runs = abis.map((abi) => {
     const settings = settingsFor(abi);
     const system = createSystem({
       profile: machine,
-      xen: mitigations,
+      xen: request.mitigations ?? {},
       domain: {
         image: guest.image(settings),
         memoryBytes: memoryMiB * 2 ** 20,
         cmdline: guest.cmdline(settings),
         abi,
-        p2mPage,
+        p2mPage: request.p2mPage,
       },
     });
     const run = runGuest(system, {
@@ -88,25 +85,23 @@ export function compare(
       ghz: machine.frequency.value,
       maxInstructions: request.maxInstructions ?? DEFAULT_MAX_INSTRUCTIONS,
     });
-    runs.push(run.result);
-    for (const estimate of run.estimates) estimates.set(estimate.key, estimate);
-  }
-  const settings = settingsFor("linear");
+    return { ...run, config: system.config };
+  });
+  const settings = settingsFor(abis[0]);
+  const { xen, domain } = runs[0].config;
   return {
     tool: TOOL,
     machine: { id: machine.id, name: machine.name, vendor: machine.vendor, ghz: machine.frequency.value },
-    host: { kind: "xen", mitigations, p2mPage, guestPage: settings.guestPage, memoryMiB },
+    host: {
+      kind: "xen",
+      mitigations: xen,
+      p2mPage: domain.p2mPage,
+      guestPage: settings.guestPage,
+      memoryMiB,
+      mmioHandlers: domain.mmioHandlers,
+    },
     guest: { name: guest.name, operation: settings.operation, cmdline: guest.cmdline(settings) },
-    runs,
-    estimates: [...estimates.values()].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)),
+    runs: runs.map((run) => run.result),
+    estimates: mergeEstimates(runs.map((run) => run.estimates)),
   };
-}
-
-/** What Xen switches on by default on this machine, with the requested changes. */
-export function resolveMitigations(
-  machine: ProcessorProfile,
-  requested: Partial<Mitigations> = {},
-): Mitigations {
-  const { ibpbEntry, rsbOverwrite, specCtrlWrite, verw, bhbClear } = machine.defaults;
-  return { ibpbEntry, rsbOverwrite, specCtrlWrite, verw, bhbClear, lockHarden: true, ...requested };
 }

@@ -5,8 +5,9 @@
  */
 
 export { findProfile, PROFILES } from "@hyperwalk/cpu";
-export { type CompareRequest, compare, resolveMitigations } from "./compare.js";
+export { type CompareRequest, compare } from "./compare.js";
 export { DEFAULT_ITERATIONS, DEFAULT_MAX_INSTRUCTIONS, DEFAULT_MEMORY_MIB } from "./defaults.js";
+export { mergeEstimates } from "./estimates.js";
 export {
   elfGuest,
   GUEST_OPERATIONS,

@@ -1,7 +1,8 @@
 import { CAUSES } from "@hyperwalk/mmu";
+import { HYPERVISOR_PHASES } from "@hyperwalk/xen";
 
 /** Phases in the order in which one hypercall passes through them. */
-export const PHASE_PATH: readonly string[] = ["guest"];
+export const PHASE_PATH: readonly string[] = ["guest", "vm-exit", ...HYPERVISOR_PHASES, "vm-entry"];
 
 function rank(order: readonly string[], name: string): number {
   const at = order.indexOf(name);

@@ -17,7 +17,8 @@ export interface Mitigations {
   readonly specCtrlWrite: boolean;
   readonly verw: boolean;
   readonly bhbClear: boolean;
-  /** LFENCE after lock acquisition and in bounds checks (`CONFIG_SPECULATIVE_HARDEN_LOCK`). */
+  readonly l1dFlush: boolean;
+  /** LFENCE after lock operations (`CONFIG_SPECULATIVE_HARDEN_LOCK`). */
   readonly lockHarden: boolean;
 }
 
@@ -98,6 +99,8 @@ export interface CompareDocument {
     readonly p2mPage: P2mPage;
     readonly guestPage: GuestPage;
     readonly memoryMiB: number;
+    /** Device models in Xen that it asks on each copy to or from the guest. */
+    readonly mmioHandlers: number;
   };
   readonly guest: { readonly name: string; readonly operation: string; readonly cmdline: string };
   readonly runs: readonly RunResult[];

@@ -35,6 +35,11 @@ export interface SystemOutcome {
 
 /** What a run asks of a simulated machine with a hypervisor and one guest on it; `XenSystem` is one. */
 export interface SimulatedSystem {
+  /** The configuration with every default decided. */
+  readonly config: {
+    readonly xen: Mitigations;
+    readonly domain: { readonly p2mPage: P2mPage; readonly mmioHandlers: number };
+  };
   run(budget: { maxInstructions?: number; maxCycles?: number }): SystemOutcome;
   readonly console: string;
   readonly ledger: { rows(): LedgerRow[] };
@@ -54,7 +59,7 @@ export interface SystemOptions {
     readonly memoryBytes: number;
     readonly cmdline: string;
     readonly abi: AbiName;
-    readonly p2mPage: P2mPage;
+    readonly p2mPage?: P2mPage | undefined;
   };
 }
 

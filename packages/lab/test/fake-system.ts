@@ -1,4 +1,5 @@
 import type { LedgerRow } from "@hyperwalk/mmu";
+import type { Mitigations } from "../src/result.js";
 import type { SimulatedSystem, SystemOutcome, SystemWindow } from "../src/simulated-system.js";
 
 const PERFECT: SystemOutcome = { reason: "shutdown", shutdown: "poweroff", rip: "0x100123" };
@@ -32,6 +33,16 @@ export const WINDOW: SystemWindow = {
   rows: ROWS,
 };
 
+const ALL_OFF: Mitigations = {
+  ibpbEntry: false,
+  rsbOverwrite: false,
+  specCtrlWrite: false,
+  verw: false,
+  bhbClear: false,
+  l1dFlush: false,
+  lockHarden: false,
+};
+
 /** A system that has already run: it returns what it was made with. */
 export function fakeSystem(parts: {
   console?: string;
@@ -39,6 +50,7 @@ export function fakeSystem(parts: {
   outcome?: SystemOutcome;
 }): SimulatedSystem {
   return {
+    config: { xen: ALL_OFF, domain: { p2mPage: "2m", mmioHandlers: 1 } },
     run: () => parts.outcome ?? PERFECT,
     console: parts.console ?? "",
     ledger: { rows: () => [...ROWS] },

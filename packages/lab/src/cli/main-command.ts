@@ -1,8 +1,9 @@
 import { compare } from "../compare.js";
+import { mergeEstimates } from "../estimates.js";
 import { hypercallBench } from "../guest-catalogue.js";
 import { breakdownTable } from "../report/breakdown.js";
 import { consoles } from "../report/ends.js";
-import { estimatesTable, mergeEstimates } from "../report/estimates.js";
+import { estimatesTable } from "../report/estimates.js";
 import { measurementNotes, publishedNote } from "../report/notes.js";
 import { setting, summaryTable } from "../report/summary.js";
 import type { CompareDocument } from "../result.js";

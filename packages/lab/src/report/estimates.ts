@@ -23,10 +23,3 @@ export function estimatesTable(estimates: readonly EstimateUsed[], paint: Paint)
     paint,
   );
 }
-
-/** Union of the estimates of several documents, by key. */
-export function mergeEstimates(lists: readonly (readonly EstimateUsed[])[]): EstimateUsed[] {
-  const byKey = new Map<string, EstimateUsed>();
-  for (const each of lists.flat()) byKey.set(each.key, each);
-  return [...byKey.values()].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
-}

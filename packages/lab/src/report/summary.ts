@@ -43,7 +43,7 @@ export function setting(document: CompareDocument, paint: Paint): string {
   return [
     `${paint.strong(guest.name)} (${guest.operation}${iterations}) on ${paint.strong(machine.name)}, ${machine.ghz} GHz, under Xen`,
     paint.faint(
-      `guest pages ${host.guestPage}, p2m pages ${host.p2mPage}, ${host.memoryMiB} MiB; on: ${on.join(", ") || "no mitigation"}`,
+      `guest pages ${host.guestPage}, p2m pages up to ${host.p2mPage}, ${host.memoryMiB} MiB; on: ${on.join(", ") || "no mitigation"}`,
     ),
   ].join("\n");
 }
