@@ -46,7 +46,7 @@ export const ResultField = {
 } as const;
 
 /** `Trap` of cases that did not end with an exception; there is nothing to compare then. */
-export const Outcome = { Timeout: 254, SystemCall: 255 } as const;
+export const Outcome = { TripleFault: 252, Unsupported: 253, Timeout: 254, SystemCall: 255 } as const;
 
 /** Registers at the start of a sequence, and its bytes. */
 export interface TestCase {

@@ -5,8 +5,8 @@ import { CODE_BASE, CODE_BYTES, type TestCase } from "../layout.js";
 import { Random } from "../random.js";
 import { Encoder } from "./encoder.js";
 import { type ListedForm, listForms } from "./form-list.js";
+import { makePhrase } from "./phrases.js";
 import { RegisterFile, Role } from "./registers.js";
-import { makeTransfer } from "./transfers.js";
 
 const INT3 = 0xcc;
 const ARITHMETIC = Flag.Cf | Flag.Pf | Flag.Af | Flag.Zf | Flag.Sf | Flag.Of;
@@ -58,11 +58,12 @@ export class CaseGenerator {
         code.push(0x3c, random.below(256));
         mask = 0;
       }
-      if (random.oneIn(24)) {
-        const transfer = makeTransfer(random, mode, CODE_BASE + codeOffset + code.length);
+      if (random.oneIn(16)) {
+        const phrase = makePhrase(random, mode, CODE_BASE + codeOffset + code.length);
         boundaries.push(code.length);
-        code.push(...transfer.bytes);
-        keys.push(transfer.key);
+        code.push(...phrase.bytes);
+        keys.push(phrase.key);
+        mask = undefinedFlags(phrase.key, -1, 32);
         continue;
       }
       const listed = this.pickForm();

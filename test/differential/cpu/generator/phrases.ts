@@ -1,16 +1,40 @@
 import { USER_CS, USER_CS32, USER_DS } from "../layout.js";
 import type { Random } from "../random.js";
 
-/** UD2, which a transfer must leap over. */
+/** UD2, which a transfer of control must leap over. */
 const TRAP = [0x0f, 0x0b];
 
-interface Transfer {
+interface Phrase {
   readonly key: string;
   /** `T` stands for four bytes of the target address. */
   readonly bytes: readonly (number | "T")[];
 }
 
-const LONG: readonly Transfer[] = [
+const SHARED: readonly Phrase[] = [
+  { key: "div", bytes: [0x31, 0xd2, 0xf7, 0xf1] },
+  { key: "div", bytes: [0x89, 0xca, 0xd1, 0xea, 0xf7, 0xf1] },
+  { key: "div", bytes: [0x88, 0xdc, 0xd0, 0xec, 0xf6, 0xf3] },
+  { key: "div", bytes: [0x89, 0xca, 0xd1, 0xea, 0x66, 0xd1, 0xea, 0x66, 0xf7, 0xf1] },
+  { key: "idiv", bytes: [0x99, 0xf7, 0xfb] },
+  { key: "idiv", bytes: [0x66, 0x99, 0x66, 0xf7, 0xfb] },
+  { key: "idiv", bytes: [0x89, 0xca, 0xc1, 0xfa, 0x02, 0xf7, 0xf9] },
+  { key: "movtoseg", bytes: [0xb8, USER_DS, 0, 0, 0, 0x8e, 0xc0] },
+  { key: "movtoseg", bytes: [0xb8, USER_DS - 3, 0, 0, 0, 0x8e, 0xd8] },
+  { key: "movtoseg", bytes: [0xb8, USER_DS, 0, 0, 0, 0x8e, 0xd0] },
+  { key: "movtoseg", bytes: [0xb8, USER_CS, 0, 0, 0, 0x8e, 0xd8] },
+  { key: "movtoseg", bytes: [0xb8, 3, 0, 0, 0, 0x8e, 0xc0] },
+  { key: "movtoseg", bytes: [0xb8, USER_DS, 0, 0, 0, 0x8e, 0xe8] },
+];
+
+const LONG: readonly Phrase[] = [
+  ...SHARED,
+  { key: "div", bytes: [0x31, 0xd2, 0x48, 0xf7, 0xf1] },
+  { key: "div", bytes: [0x48, 0x89, 0xca, 0x48, 0xd1, 0xea, 0x48, 0xf7, 0xf1] },
+  { key: "div", bytes: [0x4c, 0x89, 0xc2, 0x48, 0xc1, 0xea, 0x11, 0x49, 0xf7, 0xf0] },
+  { key: "idiv", bytes: [0x48, 0x99, 0x49, 0xf7, 0xf9] },
+  { key: "idiv", bytes: [0x48, 0x89, 0xca, 0x48, 0xc1, 0xfa, 0x02, 0x48, 0xf7, 0xf9] },
+  { key: "lss", bytes: [0x6a, USER_DS, 0x89, 0x44, 0x24, 0xfc, 0x0f, 0xb2, 0x4c, 0x24, 0xfc] },
+  { key: "lfs", bytes: [0x6a, USER_DS, 0x89, 0x44, 0x24, 0xfc, 0x0f, 0xb4, 0x4c, 0x24, 0xfc] },
   { key: "ret", bytes: [0x68, "T", 0xc3] },
   { key: "ret", bytes: [0x68, "T", 0xc2, 24, 0] },
   { key: "retf", bytes: [0x6a, USER_CS, 0x68, "T", 0x48, 0xcb] },
@@ -25,7 +49,15 @@ const LONG: readonly Transfer[] = [
   { key: "callf", bytes: [0x6a, USER_CS, 0xc7, 0x44, 0x24, 0xfc, "T", 0xff, 0x5c, 0x24, 0xfc] },
 ];
 
-const PROTECTED: readonly Transfer[] = [
+const PROTECTED: readonly Phrase[] = [
+  ...SHARED,
+  { key: "popseg", bytes: [0x6a, USER_DS, 0x1f] },
+  { key: "popseg", bytes: [0x6a, USER_DS, 0x07] },
+  { key: "popseg", bytes: [0x6a, USER_DS, 0x17] },
+  { key: "popseg", bytes: [0x6a, 0, 0x07] },
+  { key: "les", bytes: [0x6a, USER_DS, 0x50, 0xc4, 0x0c, 0x24] },
+  { key: "lds", bytes: [0x6a, USER_DS, 0x50, 0xc5, 0x0c, 0x24] },
+  { key: "lss", bytes: [0x6a, USER_DS, 0x54, 0x0f, 0xb2, 0x24, 0x24] },
   { key: "ret", bytes: [0x68, "T", 0xc3] },
   { key: "ret", bytes: [0x68, "T", 0xc2, 24, 0] },
   { key: "retf", bytes: [0x6a, USER_CS32, 0x68, "T", 0xcb] },
@@ -41,13 +73,14 @@ const PROTECTED: readonly Transfer[] = [
   { key: "callf", bytes: [0x6a, USER_CS32, 0x68, "T", 0xff, 0x1c, 0x24] },
 ];
 
-/** A transfer of control that arrives, which random operands hardly ever do. */
-export function makeTransfer(
+/** Several instructions with operands for which the last one succeeds, which random operands hardly ever allow. */
+export function makePhrase(
   random: Random,
   mode: 32 | 64,
   address: number,
 ): { readonly key: string; readonly bytes: number[] } {
   const { key, bytes } = random.pick(mode === 64 ? LONG : PROTECTED);
+  const isTransfer = bytes.includes("T");
   const length = bytes.reduce((sum: number, byte) => sum + (byte === "T" ? 4 : 1), TRAP.length);
   const target = address + length;
   const out: number[] = [];
@@ -55,5 +88,5 @@ export function makeTransfer(
     if (byte === "T") for (let i = 0; i < 4; i++) out.push((target >> (8 * i)) & 0xff);
     else out.push(byte);
   }
-  return { key, bytes: [...out, ...TRAP] };
+  return { key, bytes: isTransfer ? [...out, ...TRAP] : out };
 }
