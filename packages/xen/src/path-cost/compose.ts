@@ -1,0 +1,50 @@
+import { amountFor, type PerVendor, type Stage } from "./stage.js";
+
+/**
+ * One stage out of several that always run together, so that they cost one step of the simulator's own time. Every
+ * quantity is the sum of the parts'; the parts stay visible for reports. All of it is charged to `phase`.
+ */
+export function composeStage(name: string, phase: string, parts: readonly Stage[]): Stage {
+  const sum = (pick: (stage: Stage) => PerVendor | undefined): PerVendor => {
+    const amd = parts.reduce((total, part) => total + amountFor(pick(part), "amd"), 0);
+    const intel = parts.reduce((total, part) => total + amountFor(pick(part), "intel"), 0);
+    return amd === intel ? amd : { amd, intel };
+  };
+  const plain = (pick: (stage: Stage) => number | undefined): number =>
+    parts.reduce((total, part) => total + (pick(part) ?? 0), 0);
+  return {
+    name,
+    phase,
+    instructions: sum((s) => s.instructions),
+    basis: "derived",
+    source: `sum of ${parts.map((part) => part.name).join(", ")}`,
+    coldBranches: plain((s) => s.coldBranches ?? defaultColdBranches(s)),
+    mispredicts: plain((s) => s.mispredicts),
+    lfences: sum((s) => s.lfences),
+    lockLfences: sum((s) => s.lockLfences),
+    atomics: sum((s) => s.atomics),
+    vmreads: sum((s) => s.vmreads),
+    vmwrites: sum((s) => s.vmwrites),
+    wrmsrSpecCtrl: plain((s) => s.wrmsrSpecCtrl),
+    ibpb: plain((s) => s.ibpb),
+    verw: plain((s) => s.verw),
+    l1dFlush: plain((s) => s.l1dFlush),
+    cliSti: plain((s) => s.cliSti),
+    clgiStgi: plain((s) => s.clgiStgi),
+    strings: plain((s) => s.strings),
+    touches: parts.flatMap((part) => part.touches ?? []),
+    parts,
+  };
+}
+
+/** Instructions for each branch site that a cold predictor gets wrong once. */
+export const INSTRUCTIONS_PER_COLD_BRANCH = 12;
+
+/** Cold branches of a stage that does not say: one for every 12 instructions. */
+export function defaultColdBranches(stage: Stage): number {
+  const { amd, intel } =
+    typeof stage.instructions === "number"
+      ? { amd: stage.instructions, intel: stage.instructions }
+      : stage.instructions;
+  return Math.round(Math.max(amd, intel) / INSTRUCTIONS_PER_COLD_BRANCH);
+}

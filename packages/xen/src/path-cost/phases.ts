@@ -1,0 +1,35 @@
+/**
+ * Ledger phases of the modelled hypervisor, in the order in which a hypercall passes through them. The root phase
+ * `guest` is the guest's own code; what the processor does in VM exit and entry is charged by `@hyperwalk/cpu`.
+ */
+export const Phase = {
+  /** From the first instruction after the exit: saving registers, finding `current`. */
+  EntryAssembly: "entry assembly",
+  /** IBPB, RSB overwrite, SPEC_CTRL, BHB loops, VERW, L1D flush, wherever on the path they stand. */
+  Mitigations: "mitigations",
+  /** `svm_vmexit_handler`, `vmx_vmexit_handler`: exit reason, instruction length, RIP update. */
+  ExitHandler: "exit handler",
+  /** `hvm_hypercall`: mode, privilege, table. */
+  HypercallDispatch: "hypercall dispatch",
+  /** The hypercall's own body, and what it calls that has no phase of its own. */
+  Operation: "operation",
+  /** `copy_{from,to}_guest` outside the phases below. */
+  Copy: "copy",
+  /** Software walk of the guest's page tables. */
+  GuestWalk: "guest walk",
+  /** `p2m_get_page_from_gfn` and `put_page`. */
+  P2mLookup: "p2m lookup",
+  /** `map_domain_page`: arithmetic on the direct map. */
+  Map: "map",
+  /** `hvm_mmio_internal`: asks each MMIO handler of the domain. */
+  MmioScan: "mmio scan",
+  /** CPUID, MSR, I/O and other exits: their own work. */
+  ExitOperation: "exit operation",
+  /** Interrupt assist, nested-virtualization checks, softirqs, VM-entry helper. */
+  ReturnPath: "return path",
+  /** Restoring registers up to VMRUN or VMRESUME. */
+  ExitAssembly: "exit assembly",
+} as const;
+
+/** All of them, in path order. */
+export const HYPERVISOR_PHASES: readonly string[] = Object.values(Phase);

@@ -1,0 +1,127 @@
+import { composeStage } from "../compose.js";
+import { Phase } from "../phases.js";
+import type { Stage } from "../stage.js";
+import { COUNTED, COUNTED_BY_DIFFERENCE } from "./provenance.js";
+
+/*
+ * One copy of data in one page. Linear, 4 KiB leaves on both sides, hardware domain's five MMIO handlers:
+ *   115 + 6 x 507 + (100 + 298 + 4 x 150) + 4 x 31 + 287 + 226 + 31 = 4823   counted 4825
+ * Physical: 115 + 507 + 287 + 226 + 31 = 1166                                   counted 1165
+ * Further pages of the same copy: 4708 (counted about 4700) and 1051 (about 1020).
+ */
+
+/** `copy_{to,from}_guest` down to `__hvm_copy`, once a copy. */
+export const COPY_CALL: Stage = {
+  name: "copy_to_user_hvm, __hvm_copy",
+  phase: Phase.Copy,
+  instructions: 115,
+  basis: "derived",
+  source: `${COUNTED_BY_DIFFERENCE}: what a first page takes over a further one (125 linear, 145 physical), and the thunks`,
+  lfences: 2,
+  touches: [
+    { object: "stack", offsets: [384, 448, 512, 576], write: true },
+    { object: "domain", offsets: [0x400, 0x440] }, // struct p2m_domain: lock, hooks, max_mapped_pfn
+    { object: "data", offsets: [0x40] }, // mfn_valid's bounds
+  ],
+};
+
+/** What a copy from the guest takes more than one to it. */
+export const COPY_FROM_EXTRA: Stage = {
+  name: "copy_from_user_hvm",
+  phase: Phase.Copy,
+  instructions: 48,
+  basis: "derived",
+  source: `${COUNTED_BY_DIFFERENCE}: evtchn_send (copies in) against get_runstate_info and get_time (copy out), linear and physical alike`,
+};
+
+const GVA_TO_GFN: Stage = {
+  name: "paging_gva_to_gfn, hap_p2m_ga_to_gfn",
+  phase: Phase.GuestWalk,
+  instructions: 100,
+  basis: "derived",
+  source: `${COUNTED_BY_DIFFERENCE}: rest of a further linear page (4700) after look-ups, maps, walk, scan and loop`,
+  lfences: 2,
+  touches: [{ object: "vcpu", offsets: [0x380] }],
+};
+
+const GUEST_WALK: Stage = {
+  name: "guest_walk_tables (fixed part)",
+  phase: Phase.GuestWalk,
+  instructions: 298,
+  basis: "estimate",
+  source: `${COUNTED}: 898 for four levels without their look-ups; 150 of them a level is an estimate`,
+  range: [98, 498],
+  lfences: 2,
+  touches: [
+    { object: "stack", offsets: [640, 704], write: true },
+    { object: "vmcb", offsets: [0x4c0, 0x540] },
+  ],
+};
+
+/** Walk under long-mode, PAE or 2-level paging, besides its levels. */
+export const GUEST_WALK_FIXED: Stage = composeStage("guest walk", Phase.GuestWalk, [GVA_TO_GFN, GUEST_WALK]);
+
+/** One level: entry read, present and reserved bits, flags combined. */
+export const GUEST_WALK_LEVEL: Stage = {
+  name: "guest_walk_tables level",
+  phase: Phase.GuestWalk,
+  instructions: 150,
+  basis: "estimate",
+  source: `${COUNTED}: 898 for four levels; the share of a level is an estimate`,
+  range: [100, 200],
+  lfences: 2,
+};
+
+/** `hap_gva_to_gfn_real_mode`: with paging off the address is the result. */
+export const GUEST_WALK_UNPAGED: Stage = {
+  name: "hap_gva_to_gfn_real_mode",
+  phase: Phase.GuestWalk,
+  instructions: 45,
+  basis: "estimate",
+  source: "read in source: two indirect calls, no look-up",
+  range: [25, 80],
+};
+
+/** Setting accessed or dirty in one guest entry. */
+export const SET_AD_BITS: Stage = {
+  name: "set_ad_bits",
+  phase: Phase.GuestWalk,
+  instructions: 45,
+  basis: "estimate",
+  source: "read in source: LOCK CMPXCHG and paging_mark_dirty, which returns at once",
+  range: [25, 90],
+  atomics: 1,
+};
+
+/** `hvm_mmio_internal` without its handlers. */
+export const MMIO_SCAN: Stage = {
+  name: "hvm_mmio_internal (fixed part)",
+  phase: Phase.MmioScan,
+  instructions: 87,
+  basis: "estimate",
+  source: `${COUNTED}: 287 for the hardware domain, less five handlers of 40`,
+  range: [37, 187],
+  touches: [{ object: "domain", offsets: [0x300] }],
+};
+
+/** One `accept` call. */
+export const MMIO_HANDLER: Stage = {
+  name: "hvm_io_handler accept",
+  phase: Phase.MmioScan,
+  instructions: 40,
+  basis: "estimate",
+  source:
+    "the two counts differ by 91 to 114 instructions a copy, for a domain with fewer handlers; two to three of them at 40 each, and about 100 instructions for a PVH domain with one",
+  range: [20, 50],
+};
+
+/** `__hvm_copy`'s loop for one page: type checks, vm_event, memcpy, paging_mark_pfn_dirty. */
+export const COPY_LOOP: Stage = {
+  name: "__hvm_copy loop",
+  phase: Phase.Copy,
+  instructions: 226,
+  basis: "measured",
+  source: `${COUNTED}; two atomics by difference (20 a linear page with 18 in its look-ups, 5 a physical one with 3), and one XCHG`,
+  atomics: 3,
+  strings: 1,
+};
