@@ -1,0 +1,263 @@
+import { Flag, State } from "@hyperwalk/cpu";
+import { PageFaultCode, type PhysicalMemory } from "@hyperwalk/mmu";
+import type { GuestRegisters } from "../host/guest-registers.js";
+import type { HypervisorCounters } from "../hypervisor-counters.js";
+import type { P2m } from "../p2m.js";
+import { Phase } from "../path-cost/phases.js";
+import type { StagePathCost } from "../path-cost/stage-path-cost.js";
+import {
+  GUEST_WALK_FIXED,
+  GUEST_WALK_LEVEL,
+  GUEST_WALK_UNPAGED,
+  SET_AD_BITS,
+} from "../path-cost/stages/guest-copy.js";
+import { MAP_DOMAIN_PAGE } from "../path-cost/stages/p2m.js";
+
+const CR0_PG = 1 << 31;
+const CR0_WP = 1 << 16;
+const CR4_PSE = 0x10;
+const CR4_PAE = 0x20;
+const CR4_SMAP = 1 << 21;
+const EFER_LMA = 0x400;
+const EFER_NXE = 0x800;
+const PRESENT = 1;
+const WRITABLE = 2;
+const USER = 4;
+const ACCESSED = 0x20;
+const DIRTY = 0x40;
+const SUPERPAGE = 0x80;
+const MAX_LEVELS = 4;
+/** Frames below 2^31 only: a larger one is beyond any p2m here, and -1 would be ambiguous. */
+const NO_FRAME = -1;
+
+/**
+ * Xen's software walk of a guest's page tables (`guest_walk_tables_{2,3,4}_levels` through
+ * `hap_p2m_ga_to_gfn_*_levels`) with the access rights of CPL 0: look-up of the CR3 frame, then at each level one guest
+ * entry and a look-up of the table below, at the end a look-up of the result. Nothing is cached between two walks.
+ */
+export class GuestWalker {
+  /** After a failed {@link walk}: the page-fault error code that Xen computed (`pfec`). */
+  errorCode = 0;
+  private readonly p2m: P2m;
+  private readonly cost: StagePathCost;
+  private readonly counters: HypervisorCounters;
+  private readonly memory: PhysicalMemory;
+  private readonly registers: GuestRegisters;
+  /** Bits of an entry's high word beyond the guest's MAXPHYADDR. */
+  private readonly reservedHi: number;
+  private readonly phase: number;
+  private readonly fixedStage: number;
+  private readonly levelStage: number;
+  private readonly unpagedStage: number;
+  private readonly setBitsStage: number;
+  private readonly mapStage: number;
+  // The path walked, from the root: machine frame of each table, byte offset of the entry.
+  private readonly tables = new Float64Array(MAX_LEVELS + 1);
+  private readonly offsets = new Int32Array(MAX_LEVELS + 1);
+  private depth = 0;
+  // Rights so far: AND of writable and user over the levels; execution does not matter for data.
+  private rights = 0;
+
+  /** @param physicalAddressBits MAXPHYADDR that the guest's CPUID reports */
+  constructor(
+    p2m: P2m,
+    cost: StagePathCost,
+    counters: HypervisorCounters,
+    memory: PhysicalMemory,
+    registers: GuestRegisters,
+    physicalAddressBits: number,
+  ) {
+    this.p2m = p2m;
+    this.cost = cost;
+    this.counters = counters;
+    this.memory = memory;
+    this.registers = registers;
+    this.reservedHi = physicalAddressBits >= 52 ? 0 : 0xfffff & ~((1 << (physicalAddressBits - 32)) - 1);
+    this.phase = cost.phase(Phase.GuestWalk);
+    this.fixedStage = cost.compile(GUEST_WALK_FIXED);
+    this.levelStage = cost.compile(GUEST_WALK_LEVEL);
+    this.unpagedStage = cost.compile(GUEST_WALK_UNPAGED);
+    this.setBitsStage = cost.compile(SET_AD_BITS);
+    this.mapStage = cost.compile(MAP_DOMAIN_PAGE);
+  }
+
+  /** @returns the guest frame of a linear address, or -1 with {@link errorCode} */
+  walk(lo: number, hi: number, write: boolean): number {
+    const { cost, registers } = this;
+    const words = registers.words;
+    cost.enter(this.phase);
+    let gfn: number;
+    if ((words[State.Cr0] & CR0_PG) === 0) {
+      cost.run(this.unpagedStage);
+      gfn = lo >>> 12;
+    } else {
+      cost.run(this.fixedStage);
+      this.depth = 0;
+      this.rights = WRITABLE | USER;
+      this.errorCode = write ? PageFaultCode.Write : 0;
+      const cr4 = words[State.Cr4];
+      if ((words[State.EferLo] & EFER_LMA) !== 0) gfn = this.walkLong(lo, hi, write);
+      else if ((cr4 & CR4_PAE) !== 0) gfn = this.walkPae(lo, write);
+      else gfn = this.walkLegacy(lo, write, (cr4 & CR4_PSE) !== 0);
+      cost.runTimes(this.levelStage, this.depth);
+      cost.runTimes(this.mapStage, this.depth);
+      for (let i = 0; i < this.depth; i++) if (this.tables[i] >= 0) this.p2m.putPage(this.tables[i]);
+      // hap_p2m_ga_to_gfn looks the result up once more to report paged-out and shared pages.
+      if (gfn >= 0) gfn = this.confirm(gfn);
+    }
+    cost.leave();
+    return gfn;
+  }
+
+  private walkLong(lo: number, hi: number, write: boolean): number {
+    const words = this.registers.words;
+    const upper = hi >> 15; // bits 63:47
+    if (upper !== 0 && upper !== -1) return this.fail(0);
+    let table = frameOf(words[State.Cr3Lo], words[State.Cr3Hi]);
+    for (let level = 4; level >= 1; level--) {
+      const index =
+        level === 4
+          ? (hi >>> 7) & 511
+          : level === 3
+            ? ((lo >>> 30) | (hi << 2)) & 511
+            : (lo >>> (level === 2 ? 21 : 12)) & 511;
+      const at = this.readEntry(table, index << 3, 8);
+      if (at < 0) return NO_FRAME;
+      const entryLo = this.memory.arena.i32[at];
+      const entryHi = this.memory.arena.i32[at + 1];
+      const leaf = level === 1 || (entryLo & SUPERPAGE) !== 0;
+      if (!this.accept(entryLo, entryHi, level === 4 ? SUPERPAGE : leaf ? alignmentMask(level) : 0))
+        return NO_FRAME;
+      table = frameOf(entryLo, entryHi);
+      if (leaf) return this.finish(table, lo, level, write);
+    }
+    return NO_FRAME;
+  }
+
+  private walkPae(lo: number, write: boolean): number {
+    const words = this.registers.words;
+    // The PDPTE comes from the page at CR3, which takes a look-up like any other table.
+    const top = this.readEntry(
+      frameOf(words[State.Cr3Lo], 0),
+      (words[State.Cr3Lo] & 0xfe0) | ((lo >>> 30) << 3),
+      8,
+    );
+    if (top < 0) return NO_FRAME;
+    const topLo = this.memory.arena.i32[top];
+    const topHi = this.memory.arena.i32[top + 1];
+    if ((topLo & PRESENT) === 0) return this.fail(0);
+    if ((topLo & 0x1e6) !== 0 || (topHi & (0xfff00000 | this.reservedHi)) !== 0)
+      return this.fail(PageFaultCode.Reserved);
+    let table = frameOf(topLo, topHi);
+    for (let level = 2; level >= 1; level--) {
+      const at = this.readEntry(table, ((lo >>> (level === 2 ? 21 : 12)) & 511) << 3, 8);
+      if (at < 0) return NO_FRAME;
+      const entryLo = this.memory.arena.i32[at];
+      const entryHi = this.memory.arena.i32[at + 1];
+      const leaf = level === 1 || (entryLo & SUPERPAGE) !== 0;
+      if (!this.accept(entryLo, entryHi, leaf ? alignmentMask(level) : 0)) return NO_FRAME;
+      if ((entryHi & 0x7ff00000) !== 0) return this.fail(PageFaultCode.Reserved);
+      table = frameOf(entryLo, entryHi);
+      if (leaf) return this.finish(table, lo, level, write);
+    }
+    return NO_FRAME;
+  }
+
+  private walkLegacy(lo: number, write: boolean, pse: boolean): number {
+    const words = this.registers.words;
+    let table = frameOf(words[State.Cr3Lo], 0);
+    for (let level = 2; level >= 1; level--) {
+      const at = this.readEntry(table, ((lo >>> (level === 2 ? 22 : 12)) & 1023) << 2, 4);
+      if (at < 0) return NO_FRAME;
+      const entry = this.memory.arena.i32[at];
+      const large = level === 2 && pse && (entry & SUPERPAGE) !== 0;
+      if (!this.accept(entry, 0, large ? 1 << 21 : 0)) return NO_FRAME;
+      if (large) {
+        const gfn = (entry >>> 22) * 1024 + ((entry >>> 13) & 0xff) * 0x100000; // PSE-36
+        return this.checkRights(write) && this.setBits(write, 4) ? gfn + ((lo >>> 12) & 1023) : NO_FRAME;
+      }
+      table = entry >>> 12;
+      if (level === 1) return this.checkRights(write) && this.setBits(write, 4) ? table : NO_FRAME;
+    }
+    return NO_FRAME;
+  }
+
+  /** Looks up and reads one table; remembers it. @returns index of the entry's low word in the arena, or -1 */
+  private readEntry(table: number, offset: number, bytes: number): number {
+    const mfn = this.p2m.lookup(table);
+    if (mfn < 0) return this.fail(0);
+    this.tables[this.depth] = mfn;
+    this.offsets[this.depth++] = offset;
+    this.counters.guestPteReads++;
+    return this.cost.access(mfn, offset, bytes, false) >> 2;
+  }
+
+  /** Present, reserved bits; collects the rights. @param mustBeClear further reserved bits of the low word */
+  private accept(lo: number, hi: number, mustBeClear: number): boolean {
+    if ((lo & PRESENT) === 0) return this.fail(0) === 0;
+    const noExecute = (this.registers.words[State.EferLo] & EFER_NXE) === 0 && hi < 0;
+    if ((lo & mustBeClear) !== 0 || (hi & this.reservedHi) !== 0 || noExecute)
+      return this.fail(PageFaultCode.Present | PageFaultCode.Reserved) === 0;
+    this.rights &= lo;
+    return true;
+  }
+
+  private finish(base: number, lo: number, level: number, write: boolean): number {
+    if (!this.checkRights(write) || !this.setBits(write, 8)) return NO_FRAME;
+    if (level === 1) return base;
+    const within = level === 2 ? 0x1ff : 0x3ffff;
+    return base - (base & within) + ((lo >>> 12) & within);
+  }
+
+  /** CPL 0: write protection by CR0.WP, user pages by SMAP unless EFLAGS.AC. */
+  private checkRights(write: boolean): boolean {
+    const { registers, rights } = this;
+    const words = registers.words;
+    if (write && (rights & WRITABLE) === 0 && (words[State.Cr0] & CR0_WP) !== 0)
+      return this.fail(PageFaultCode.Present) === 0;
+    if ((rights & USER) !== 0 && (words[State.Cr4] & CR4_SMAP) !== 0 && (registers.rflags & Flag.Ac) === 0)
+      return this.fail(PageFaultCode.Present) === 0;
+    return true;
+  }
+
+  /** Accessed everywhere, dirty at the leaf of a write: only once the walk has succeeded, by LOCK CMPXCHG. */
+  private setBits(write: boolean, entryBytes: number): boolean {
+    const { cost, depth } = this;
+    // PAE's PDPTEs have neither bit.
+    const words = this.registers.words;
+    const first = entryBytes === 8 && (words[State.EferLo] & EFER_LMA) === 0 ? 1 : 0;
+    for (let i = first; i < depth; i++) {
+      const wanted = i === depth - 1 && write ? ACCESSED | DIRTY : ACCESSED;
+      const entry = this.memory.arena.i32[(this.memory.frameOffset(this.tables[i]) + this.offsets[i]) >> 2];
+      if ((entry & wanted) === wanted) continue;
+      this.counters.accessedDirtyUpdates++;
+      cost.run(this.setBitsStage);
+      this.memory.arena.i32[cost.access(this.tables[i], this.offsets[i], entryBytes, true) >> 2] |= wanted;
+    }
+    return true;
+  }
+
+  private confirm(gfn: number): number {
+    const mfn = this.p2m.lookup(gfn);
+    if (mfn < 0) {
+      this.errorCode = 0;
+      return NO_FRAME;
+    }
+    this.p2m.putPage(mfn);
+    return gfn;
+  }
+
+  private fail(code: number): number {
+    this.errorCode |= code;
+    return NO_FRAME;
+  }
+}
+
+function frameOf(lo: number, hi: number): number {
+  return (lo >>> 12) + (hi & 0xfffff) * 0x100000;
+}
+
+/** Address bits of a superpage entry that must be clear (bit 12 is PAT). */
+function alignmentMask(level: number): number {
+  return level === 2 ? 0x1fe000 : level === 3 ? 0x3fffe000 : 0;
+}

@@ -1,0 +1,159 @@
+import type { CoreTiming } from "@hyperwalk/cpu";
+import { Cause, type CycleLedger, type PhysicalMemory, ticks } from "@hyperwalk/mmu";
+import { Errno } from "../errno.js";
+import type { HypervisorCounters } from "../hypervisor-counters.js";
+import type { P2m } from "../p2m.js";
+import { P2mType } from "../p2m-type.js";
+import { Phase } from "../path-cost/phases.js";
+import type { StagePathCost } from "../path-cost/stage-path-cost.js";
+import {
+  COPY_CALL,
+  COPY_FROM_EXTRA,
+  COPY_LOOP,
+  MMIO_HANDLER,
+  MMIO_SCAN,
+} from "../path-cost/stages/guest-copy.js";
+import { MAP_DOMAIN_PAGE } from "../path-cost/stages/p2m.js";
+import type { GuestAccess } from "./guest-access.js";
+
+const PAGE = 4096;
+const BUFFER_BYTES = PAGE;
+/** Guest frame of the local APIC, which the first MMIO handler claims. */
+const LOCAL_APIC_GFN = 0xfee00;
+
+export interface HvmCopyOptions {
+  readonly p2m: P2m;
+  readonly cost: StagePathCost;
+  readonly counters: HypervisorCounters;
+  readonly memory: PhysicalMemory;
+  readonly ledger: CycleLedger;
+  readonly timing: CoreTiming;
+  /** `accept` calls of one `hvm_mmio_internal`. */
+  readonly mmioHandlers: number;
+}
+
+/**
+ * `__hvm_copy`: one round for every page that a buffer touches. What differs between the two kinds of address is only
+ * how a page's guest frame is found.
+ */
+export abstract class HvmCopy implements GuestAccess {
+  abstract readonly id: "linear" | "physical";
+  readonly buffer: DataView;
+  protected readonly p2m: P2m;
+  protected readonly cost: StagePathCost;
+  private readonly bytes: Uint8Array;
+  private readonly words: Int32Array;
+  private readonly counters: HypervisorCounters;
+  private readonly memory: PhysicalMemory;
+  private readonly ledger: CycleLedger;
+  private readonly mmioHandlers: number;
+  private readonly perLineTicks: number;
+  private readonly phase: number;
+  private readonly scanPhase: number;
+  private readonly callStage: number;
+  private readonly fromStage: number;
+  private readonly loopStage: number;
+  private readonly scanStage: number;
+  private readonly handlerStage: number;
+  private readonly mapStage: number;
+
+  constructor(options: HvmCopyOptions) {
+    const { cost } = options;
+    this.p2m = options.p2m;
+    this.cost = cost;
+    this.counters = options.counters;
+    this.memory = options.memory;
+    this.ledger = options.ledger;
+    this.mmioHandlers = options.mmioHandlers;
+    this.perLineTicks = ticks(options.timing.stringPerLine);
+    this.bytes = new Uint8Array(BUFFER_BYTES);
+    this.words = new Int32Array(this.bytes.buffer);
+    this.buffer = new DataView(this.bytes.buffer);
+    this.phase = cost.phase(Phase.Copy);
+    this.scanPhase = cost.phase(Phase.MmioScan);
+    this.callStage = cost.compile(COPY_CALL);
+    this.fromStage = cost.compile(COPY_FROM_EXTRA);
+    this.loopStage = cost.compile(COPY_LOOP);
+    this.scanStage = cost.compile(MMIO_SCAN);
+    this.handlerStage = cost.compile(MMIO_HANDLER);
+    this.mapStage = cost.compile(MAP_DOMAIN_PAGE);
+  }
+
+  copyFromGuest(lo: number, hi: number, bytes: number): number {
+    return this.copy(lo, hi, bytes, false);
+  }
+
+  copyToGuest(lo: number, hi: number, bytes: number): number {
+    return this.copy(lo, hi, bytes, true);
+  }
+
+  /** Guest frame of an address, or -1 when it has none. */
+  protected abstract guestFrame(lo: number, hi: number, write: boolean): number;
+
+  /** @throws RangeError when the model's own buffer is too small: a mistake in an operation, not in the guest */
+  private copy(lo: number, hi: number, bytes: number, toGuest: boolean): number {
+    if (bytes > BUFFER_BYTES) throw new RangeError(`a copy of ${bytes} bytes: at most ${BUFFER_BYTES}`);
+    const { cost } = this;
+    cost.enter(this.phase);
+    cost.run(this.callStage);
+    if (!toGuest) cost.run(this.fromStage);
+    let result = 0;
+    for (let done = 0; done < bytes; ) {
+      const count = Math.min(PAGE - (lo & 4095), bytes - done);
+      const mfn = this.page(lo, hi, toGuest);
+      if (mfn < 0) {
+        result = -Errno.EFAULT;
+        break;
+      }
+      const dropped = toGuest && this.p2m.type === P2mType.RamRo;
+      cost.run(this.loopStage);
+      cost.run(this.mapStage);
+      if (!dropped) this.move(mfn, lo & 4095, count, done, toGuest);
+      this.p2m.putPage(mfn);
+      done += count;
+      const next = (lo + count) | 0;
+      if (next >>> 0 < lo >>> 0) hi = (hi + 1) | 0;
+      lo = next;
+    }
+    cost.leave();
+    return result;
+  }
+
+  /** `hvm_translate_get_page`: the machine frame, referenced, or -1. */
+  private page(lo: number, hi: number, write: boolean): number {
+    const gfn = this.guestFrame(lo, hi, write);
+    if (gfn < 0) return -1;
+    const { cost, mmioHandlers } = this;
+    cost.enter(this.scanPhase);
+    cost.run(this.scanStage);
+    cost.runTimes(this.handlerStage, mmioHandlers);
+    cost.leave();
+    if (gfn === LOCAL_APIC_GFN && mmioHandlers > 0) return -1;
+    return this.p2m.lookup(gfn);
+  }
+
+  private move(mfn: number, offset: number, count: number, at: number, toGuest: boolean): void {
+    const { cost, bytes, words, memory } = this;
+    let lines = 0;
+    for (let done = 0; done < count; lines++) {
+      const part = Math.min(64 - ((offset + done) & 63), count - done);
+      const from = cost.access(mfn, offset + done, part, toGuest);
+      const to = at + done;
+      if (((from | to | part) & 3) === 0) {
+        const { i32 } = memory.arena;
+        const first = from >> 2;
+        const count32 = part >> 2;
+        const own = to >> 2;
+        if (toGuest) for (let i = 0; i < count32; i++) i32[first + i] = words[own + i];
+        else for (let i = 0; i < count32; i++) words[own + i] = i32[first + i];
+      } else {
+        const { u8 } = memory.arena;
+        if (toGuest) for (let i = 0; i < part; i++) u8[from + i] = bytes[to + i];
+        else for (let i = 0; i < part; i++) bytes[to + i] = u8[from + i];
+      }
+      done += part;
+    }
+    this.counters.bytesCopied += count;
+    this.ledger.charge(Cause.Microcode, this.perLineTicks * lines);
+  }
+}

@@ -1,0 +1,17 @@
+import type { GuestWalker } from "./guest-walk.js";
+import { HvmCopy, type HvmCopyOptions } from "./hvm-copy.js";
+
+/** `hvm_copy_{to,from}_guest_linear`: addresses go through the guest's own page tables, walked by software. */
+export class LinearAccess extends HvmCopy {
+  readonly id = "linear";
+  private readonly walker: GuestWalker;
+
+  constructor(options: HvmCopyOptions, walker: GuestWalker) {
+    super(options);
+    this.walker = walker;
+  }
+
+  protected guestFrame(lo: number, hi: number, write: boolean): number {
+    return this.walker.walk(lo, hi, write);
+  }
+}

@@ -1,0 +1,75 @@
+import { FRAME_BYTES, type PhysicalMemory } from "@hyperwalk/mmu";
+import type { P2m } from "./p2m.js";
+
+/** A guest-physical address outside the domain's memory. */
+export class GuestAddressError extends Error {
+  readonly code = "GUEST_ADDRESS";
+  /** The guest-physical address. */
+  readonly address: number;
+
+  constructor(address: number) {
+    super(`guest-physical address 0x${address.toString(16)} is not mapped`);
+    this.name = "GuestAddressError";
+    this.address = address;
+  }
+}
+
+/**
+ * A domain's memory by guest-physical address, for builders, devices in dom0 and tests: no cost, no caches.
+ * Every accessor throws {@link GuestAddressError} where the p2m has a hole.
+ */
+export class GuestMemory {
+  private readonly memory: PhysicalMemory;
+  private readonly p2m: P2m;
+
+  constructor(memory: PhysicalMemory, p2m: P2m) {
+    this.memory = memory;
+    this.p2m = p2m;
+  }
+
+  readU8(address: number): number {
+    return this.memory.readU8(this.machine(address));
+  }
+
+  writeU8(address: number, value: number): void {
+    this.memory.writeU8(this.machine(address), value);
+  }
+
+  readU16(address: number): number {
+    return this.readU8(address) | (this.readU8(address + 1) << 8);
+  }
+
+  readU32(address: number): number {
+    if (address % FRAME_BYTES <= FRAME_BYTES - 4) return this.memory.readU32(this.machine(address));
+    return (this.readU16(address) | (this.readU16(address + 2) << 16)) >>> 0;
+  }
+
+  writeU32(address: number, value: number): void {
+    if (address % FRAME_BYTES <= FRAME_BYTES - 4) this.memory.writeU32(this.machine(address), value >>> 0);
+    else for (let i = 0; i < 4; i++) this.writeU8(address + i, (value >>> (8 * i)) & 0xff);
+  }
+
+  readBytes(address: number, length: number): Uint8Array {
+    const out = new Uint8Array(length);
+    for (let done = 0; done < length; ) {
+      const count = Math.min(FRAME_BYTES - ((address + done) % FRAME_BYTES), length - done);
+      out.set(this.memory.readBytes(this.machine(address + done), count), done);
+      done += count;
+    }
+    return out;
+  }
+
+  writeBytes(address: number, bytes: Uint8Array): void {
+    for (let done = 0; done < bytes.length; ) {
+      const count = Math.min(FRAME_BYTES - ((address + done) % FRAME_BYTES), bytes.length - done);
+      this.memory.writeBytes(this.machine(address + done), bytes.subarray(done, done + count));
+      done += count;
+    }
+  }
+
+  private machine(address: number): number {
+    const mfn = address >= 0 ? this.p2m.translate(Math.floor(address / FRAME_BYTES)) : -1;
+    if (mfn < 0) throw new GuestAddressError(address);
+    return mfn * FRAME_BYTES + (address % FRAME_BYTES);
+  }
+}

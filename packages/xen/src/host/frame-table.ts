@@ -1,0 +1,55 @@
+import { FRAME_BYTES, type PhysicalMemory } from "@hyperwalk/mmu";
+
+/** Bytes of one `struct page_info`. */
+export const PAGE_INFO_BYTES = 32;
+const PER_FRAME = FRAME_BYTES / PAGE_INFO_BYTES;
+// struct page_info: list 0-7, count_info 8-15, type_info 16-23, owner 24-27, TLB flush stamp 28-31.
+export const COUNT_INFO = 8;
+const TYPE_INFO_HI = 20;
+const OWNER = 24;
+const PGC_ALLOCATED_HI = 0x80000000;
+/** PGT_writable_page (7) and PGT_validated. */
+const PGT_WRITABLE_HI = 0x74000000;
+
+/**
+ * Xen's frame table: one `page_info` for every machine frame, in a range of frames of its own. Entries come into being
+ * with the frame of them that is touched first: allocated, writable, one reference, owned by the one domain.
+ */
+export class FrameTable {
+  /** First frame of the table itself. */
+  readonly first: number;
+  /** Machine frames described. */
+  readonly frames: number;
+  private readonly memory: PhysicalMemory;
+
+  /** @param owner frame of the struct domain that owns the described frames (a pdx in Xen) */
+  constructor(memory: PhysicalMemory, first: number, frames: number, owner: number) {
+    this.memory = memory;
+    this.first = first;
+    this.frames = frames;
+    memory.addRam(first, Math.ceil(frames / PER_FRAME), (_frame, bytes) => {
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      for (let at = 0; at < FRAME_BYTES; at += PAGE_INFO_BYTES) {
+        view.setUint32(at + COUNT_INFO, 1, true);
+        view.setUint32(at + COUNT_INFO + 4, PGC_ALLOCATED_HI, true);
+        view.setUint32(at + TYPE_INFO_HI, PGT_WRITABLE_HI, true);
+        view.setUint32(at + OWNER, owner, true);
+      }
+    });
+  }
+
+  /** Frame in which the entry of `mfn` lies. */
+  frameOf(mfn: number): number {
+    return this.first + (mfn >>> 7);
+  }
+
+  /** Byte offset of that entry in its frame. */
+  offsetOf(mfn: number): number {
+    return (mfn & (PER_FRAME - 1)) * PAGE_INFO_BYTES;
+  }
+
+  /** References on a frame (PGC_count_mask). Costs nothing: for tests and tools. */
+  references(mfn: number): number {
+    return this.memory.readU32(this.frameOf(mfn) * FRAME_BYTES + this.offsetOf(mfn) + COUNT_INFO);
+  }
+}

@@ -1,0 +1,17 @@
+/** Running totals of the modelled hypervisor, counted where the thing happens. */
+export class HypervisorCounters {
+  /** VM exits of all kinds. */
+  vmExits = 0;
+  /** Hypercalls that reached `hvm_hypercall`, whatever came of them. */
+  hypercalls = 0;
+  /** `p2m_get_page_from_gfn` calls. */
+  p2mLookups = 0;
+  /** Entries of p2m tables read by those. */
+  p2mTableReads = 0;
+  /** Entries of the guest's own page tables read by the software walk. */
+  guestPteReads = 0;
+  /** Bytes that `__hvm_copy` moved between guest memory and Xen, either way. */
+  bytesCopied = 0;
+  /** Accessed and dirty flags that the software walk set. */
+  accessedDirtyUpdates = 0;
+}

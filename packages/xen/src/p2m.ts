@@ -1,0 +1,276 @@
+import {
+  Ept,
+  EptTables,
+  FRAME_BYTES,
+  NptTables,
+  type PageSizeName,
+  type PhysicalMemory,
+  Pte,
+  type SecondStage,
+} from "@hyperwalk/mmu";
+import type { FrameAllocator } from "./frame-allocator.js";
+import { COUNT_INFO, type FrameTable, PAGE_INFO_BYTES } from "./host/frame-table.js";
+import type { HypervisorCounters } from "./hypervisor-counters.js";
+import { P2mType } from "./p2m-type.js";
+import { Phase } from "./path-cost/phases.js";
+import type { StagePathCost } from "./path-cost/stage-path-cost.js";
+import {
+  MAP_DOMAIN_PAGE,
+  P2M_FOUND,
+  P2M_LEVEL,
+  P2M_LOOKUP,
+  P2M_SET_ENTRY,
+  PUT_PAGE,
+} from "./path-cost/stages/p2m.js";
+
+const LEVELS = 4;
+const PER_TABLE = 512;
+const SUPERPAGE = 0x80;
+const TYPE_MASK = 0x3f;
+
+/** A range of guest frames. */
+export interface GfnRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+export interface P2mOptions {
+  readonly memory: PhysicalMemory;
+  readonly format: "npt" | "ept";
+  /** Largest leaf; what is not aligned to it gets smaller ones. */
+  readonly page: PageSizeName;
+  /** Guest RAM; frame n is backed by machine frame `guestFirst + n`. */
+  readonly ram: readonly GfnRange[];
+  readonly guestFirst: number;
+  /** Machine frames for tables; its range is declared as RAM here. */
+  readonly pool: FrameAllocator;
+  readonly frameTable: FrameTable;
+  readonly cost: StagePathCost;
+  readonly counters: HypervisorCounters;
+}
+
+/**
+ * Guest frame → machine frame, in real NPT or EPT tables: the very ones that the hardware walks (Xen:
+ * `arch/x86/mm/p2m*.c`). Level-1 tables of ordinary RAM are filled when something first touches them, so that a large
+ * guest with 4 KiB leaves costs only what it uses.
+ *
+ * {@link lookup} is what Xen does and is priced; everything else edits or reads the tables without cost.
+ */
+export class P2m {
+  readonly format: "npt" | "ept";
+  readonly rootFrame: number;
+  /** For `TranslationContext.secondStage`. */
+  readonly secondStage: SecondStage;
+  /** Largest guest frame that was ever mapped (`max_mapped_pfn`). */
+  maxMappedGfn = 0;
+  /** After a {@link lookup}: the entry's {@link P2mType}. */
+  type: number = P2mType.Invalid;
+  /** Told after an entry changed, so that cached translations can be invalidated. */
+  onChange: (() => void) | undefined;
+  /** Entries that the latest {@link walk} read. */
+  private reads = 0;
+  private readonly tables: NptTables | EptTables;
+  private readonly memory: PhysicalMemory;
+  private readonly frameTable: FrameTable;
+  private readonly cost: StagePathCost;
+  private readonly counters: HypervisorCounters;
+  private readonly presentMask: number;
+  private readonly typeShift: number;
+  private readonly leafAttributes: number;
+  private readonly phase: number;
+  /** By entries read: a look-up that found a page. */
+  private readonly foundStages: readonly number[];
+  private readonly lookupStage: number;
+  private readonly levelStage: number;
+  private readonly mapStage: number;
+  private readonly putPageStage: number;
+  private readonly setEntryStage: number;
+
+  constructor(options: P2mOptions) {
+    const { memory, format, pool, cost } = options;
+    this.format = format;
+    this.memory = memory;
+    this.frameTable = options.frameTable;
+    this.cost = cost;
+    this.counters = options.counters;
+    this.presentMask = format === "npt" ? Pte.Present : Ept.All;
+    this.typeShift = 20; // bits 63:52 of an entry are bits 31:20 of its high word, in both formats
+    this.leafAttributes =
+      format === "npt"
+        ? Pte.Present | Pte.Write | Pte.User | Pte.Accessed | Pte.Dirty
+        : Ept.All | Ept.WriteBack | Ept.Accessed | Ept.Dirty;
+    const last = options.ram[options.ram.length - 1];
+    const lazyTables = Math.ceil((last.first + last.count) / PER_TABLE);
+    const lazyFirst = pool.allocate(lazyTables);
+    this.declarePool(options, lazyFirst, lazyTables);
+    const Tables = format === "npt" ? NptTables : EptTables;
+    this.tables = new Tables({
+      memory,
+      allocate: () => pool.allocate(),
+      release: (frame) => {
+        if (frame >= lazyFirst + lazyTables) pool.release(frame);
+      },
+    });
+    this.rootFrame = this.tables.rootFrame;
+    this.secondStage = { format, rootFrame: this.rootFrame, levels: LEVELS, tag: 0, accessDirty: false };
+    for (const range of options.ram) this.populate(range, options, lazyFirst);
+    this.phase = cost.phase(Phase.P2mLookup);
+    this.lookupStage = cost.compile(P2M_LOOKUP);
+    this.levelStage = cost.compile(P2M_LEVEL);
+    this.mapStage = cost.compile(MAP_DOMAIN_PAGE);
+    this.foundStages = P2M_FOUND.map((stage) => cost.compile(stage));
+    this.putPageStage = cost.compile(PUT_PAGE);
+    this.setEntryStage = cost.compile(P2M_SET_ENTRY);
+  }
+
+  /**
+   * `p2m_get_page_from_gfn`: read lock, table walk through the caches, a reference on the page.
+   * @returns the machine frame, referenced until {@link putPage}; -1 for a hole ({@link type} says what it is)
+   */
+  lookup(gfn: number): number {
+    const { cost, counters } = this;
+    counters.p2mLookups++;
+    cost.enter(this.phase);
+    const mfn = this.walk(gfn);
+    const { reads } = this;
+    counters.p2mTableReads += reads;
+    if (mfn >= 0) {
+      const at = this.pageInfo(mfn);
+      cost.run(this.foundStages[reads]);
+      this.memory.arena.i32[at >> 2]++;
+    } else {
+      cost.run(this.lookupStage);
+      cost.runTimes(this.levelStage, reads);
+    }
+    cost.runTimes(this.mapStage, reads);
+    cost.leave();
+    return mfn;
+  }
+
+  /** `put_page`: drops the reference that {@link lookup} took. */
+  putPage(mfn: number): void {
+    const { cost } = this;
+    cost.enter(this.phase);
+    const at = this.pageInfo(mfn);
+    cost.run(this.putPageStage);
+    this.memory.arena.i32[at >> 2]--;
+    cost.leave();
+  }
+
+  /** Machine frame of a guest frame, or -1: no cost, no reference. */
+  translate(gfn: number): number {
+    return gfn <= this.maxMappedGfn && this.tables.find(gfn) > 0 ? this.tables.foundFrame : -1;
+  }
+
+  /** Leaf level of a guest frame: 1 (4 KiB), 2 (2 MiB), 3 (1 GiB), or 0 for a hole. No cost. */
+  leafLevel(gfn: number): number {
+    return this.tables.find(gfn);
+  }
+
+  /**
+   * Maps one 4 KiB page; a superpage around it is shattered. Priced only with `priced` (hypercalls; builders are free).
+   */
+  setEntry(gfn: number, mfn: number, priced = false, type: number = P2mType.RamRw): void {
+    if (priced) this.cost.run(this.setEntryStage);
+    this.tables.map(gfn, mfn, "4k", this.attributes(type));
+    if (gfn > this.maxMappedGfn) this.maxMappedGfn = gfn;
+    this.onChange?.();
+  }
+
+  /** Makes a hole of one 4 KiB page; a superpage around it is shattered. */
+  removeEntry(gfn: number, priced = false): void {
+    if (priced) this.cost.run(this.setEntryStage);
+    this.tables.unmap(gfn);
+    this.onChange?.();
+  }
+
+  private attributes(type: number): number {
+    return this.leafAttributes | (type << this.typeShift);
+  }
+
+  /** The table walk of `p2m_pt_get_entry` and `ept_get_entry`. */
+  private walk(gfn: number): number {
+    const { cost, memory } = this;
+    this.type = P2mType.Invalid;
+    this.reads = 0;
+    if (gfn > this.maxMappedGfn) return -1; // early out, before any table is read
+    let table = this.rootFrame;
+    let reads = 0;
+    let mfn = -1;
+    for (let level = LEVELS; ; level--) {
+      const at = cost.access(table, ((gfn >>> (9 * (level - 1))) & 511) << 3, 8, false);
+      reads++;
+      const lo = memory.arena.i32[at >> 2];
+      if ((lo & this.presentMask) === 0) break;
+      const hi = memory.arena.i32[(at >> 2) + 1];
+      table = (lo >>> 12) + (hi & 0xfffff) * 0x100000;
+      if (level > 1 && (lo & SUPERPAGE) === 0) continue;
+      const within = (1 << (9 * (level - 1))) - 1;
+      mfn = table - (table & within) + (gfn & within);
+      this.type = (hi >>> this.typeShift) & TYPE_MASK;
+      break;
+    }
+    this.reads = reads;
+    return mfn;
+  }
+
+  /** Arena offset of a frame's count_info, through the caches. */
+  private pageInfo(mfn: number): number {
+    const { frameTable } = this;
+    return (
+      this.cost.access(frameTable.frameOf(mfn), frameTable.offsetOf(mfn), PAGE_INFO_BYTES, true) + COUNT_INFO
+    );
+  }
+
+  /** Level-1 tables fill themselves with the plain mapping; what is changed later is an ordinary write. */
+  private declarePool(options: P2mOptions, lazyFirst: number, lazyTables: number): void {
+    const { memory, pool, ram, guestFirst } = options;
+    memory.addRam(lazyFirst, lazyTables, (frame, bytes) => {
+      const first = (frame - lazyFirst) * PER_TABLE;
+      const view = new DataView(bytes.buffer, bytes.byteOffset, FRAME_BYTES);
+      for (const range of ram) {
+        const from = Math.max(first, range.first);
+        const end = Math.min(first + PER_TABLE, range.first + range.count);
+        for (let gfn = from; gfn < end; gfn++) {
+          const mfn = guestFirst + gfn;
+          const at = (gfn - first) * 8;
+          view.setInt32(at, ((mfn % 0x100000) << 12) | (this.leafAttributes & 0xfff), true);
+          view.setInt32(at + 4, Math.floor(mfn / 0x100000), true);
+        }
+      }
+    });
+    memory.addRam(lazyFirst + lazyTables, pool.end - lazyFirst - lazyTables);
+  }
+
+  /** Maps a range of RAM with leaves as large as alignment and configuration allow, as the toolstack populates it. */
+  private populate(range: GfnRange, options: P2mOptions, lazyFirst: number): void {
+    const { page, guestFirst } = options;
+    const end = range.first + range.count;
+    const attributes = this.attributes(P2mType.RamRw);
+    for (let gfn = range.first; gfn < end; ) {
+      const fits = (span: number) => gfn % span === 0 && gfn + span <= end;
+      if (page === "1g" && fits(PER_TABLE ** 2)) {
+        this.tables.map(gfn, guestFirst + gfn, "1g", attributes);
+        gfn += PER_TABLE ** 2;
+      } else if (page !== "4k" && fits(PER_TABLE)) {
+        this.tables.map(gfn, guestFirst + gfn, "2m", attributes);
+        gfn += PER_TABLE;
+      } else {
+        const block = gfn - (gfn % PER_TABLE);
+        this.linkLazyTable(block, guestFirst + block, lazyFirst + block / PER_TABLE);
+        gfn = block + PER_TABLE;
+      }
+    }
+    this.maxMappedGfn = Math.max(this.maxMappedGfn, end - 1);
+  }
+
+  /** Points the level-2 entry of a 2 MiB block to its self-filling table. */
+  private linkLazyTable(block: number, mfn: number, table: number): void {
+    this.tables.map(block, mfn, "2m", this.attributes(P2mType.RamRw));
+    this.tables.find(block);
+    const address = this.tables.pathFrame[2] * FRAME_BYTES + this.tables.pathOffset[2];
+    const flags = this.format === "npt" ? Pte.Present | Pte.Write | Pte.User | Pte.Accessed : Ept.All;
+    this.memory.writeU32(address, (((table % 0x100000) << 12) | flags) >>> 0);
+    this.memory.writeU32(address + 4, Math.floor(table / 0x100000));
+  }
+}

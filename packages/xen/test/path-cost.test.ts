@@ -1,0 +1,139 @@
+import { epyc9124, resolveProfile } from "@hyperwalk/cpu";
+import { TICKS_PER_CYCLE } from "@hyperwalk/mmu";
+import { describe, expect, it } from "vitest";
+import { composeStage } from "../src/path-cost/compose.ts";
+import type { Stage } from "../src/path-cost/stage.ts";
+import { HypervisorBench } from "./hypervisor-bench.ts";
+
+const { timing } = resolveProfile(epyc9124);
+
+function stage(extra: Partial<Stage> = {}): Stage {
+  return {
+    name: "test stage",
+    phase: "operation",
+    instructions: 120,
+    basis: "estimate",
+    source: "made up",
+    range: [100, 140],
+    ...extra,
+  };
+}
+
+/** Cycles of one more run of a stage, by cause, once its lines are warm. */
+function warmRun(bench: HypervisorBench, subject: Stage): Record<string, number> {
+  const id = bench.cost.compile(subject);
+  bench.cost.run(id);
+  bench.cost.run(id);
+  const before = bench.ledger.snapshot();
+  bench.cost.run(id);
+  const rows = bench.ledger.rows(before).map((row) => [row.cause, row.ticks / TICKS_PER_CYCLE] as const);
+  return Object.fromEntries(rows);
+}
+
+describe("StagePathCost", () => {
+  it("gives one number to one stage object", () => {
+    const { cost } = new HypervisorBench();
+    const subject = stage();
+    expect(cost.compile(subject)).toBe(cost.compile(subject));
+    expect(cost.compile(stage())).not.toBe(cost.compile(subject));
+  });
+
+  it("charges issue for plain instructions and the own price of special ones", () => {
+    const bench = new HypervisorBench();
+    expect(warmRun(bench, stage())).toEqual({ issue: expect.closeTo(120 * timing.issue, 1) });
+    const special = warmRun(bench, stage({ lfences: 2, atomics: 3, clgiStgi: 1, cliSti: 2 }));
+    expect(special.issue).toBeCloseTo((120 - 8) * timing.issue, 1);
+    expect(special.serialise).toBeCloseTo(2 * timing.lfence + timing.clgiStgi + 2 * timing.cliSti, 1);
+    expect(special.atomic).toBeCloseTo(3 * timing.atomic, 1);
+    const barriers = warmRun(bench, stage({ ibpb: 1, verw: 1, wrmsrSpecCtrl: 2 }));
+    expect(barriers["predictor-barrier"]).toBeCloseTo(
+      timing.ibpb + timing.verw + 2 * timing.wrmsrSpecCtrl,
+      1,
+    );
+  });
+
+  it("charges cold branches once after the predictor was emptied", () => {
+    const bench = new HypervisorBench();
+    const subject = stage({ coldBranches: 7 });
+    expect(warmRun(bench, subject).branch).toBeUndefined();
+    bench.predictor.flush();
+    const before = bench.ledger.snapshot();
+    bench.cost.run(bench.cost.compile(subject));
+    bench.cost.run(bench.cost.compile(subject));
+    const branch = bench.ledger.rows(before).find((row) => row.cause === "branch");
+    expect(branch?.ticks).toBe(7 * timing.branchMispredict * TICKS_PER_CYCLE);
+  });
+
+  it("fetches its text and touches its lines: cold once, then warm", () => {
+    const bench = new HypervisorBench();
+    const subject = stage({ touches: [{ object: "vcpu", offsets: [0, 64], write: true }] });
+    const id = bench.cost.compile(subject);
+    bench.cost.run(id);
+    const cold = bench.ledger.rows().filter((row) => row.cause === "dram" || row.cause === "walk");
+    expect(cold.length).toBe(2);
+    expect(Object.keys(warmRun(bench, subject))).toEqual(["issue"]);
+  });
+
+  it("fetches its text again after L1I was emptied", () => {
+    const bench = new HypervisorBench();
+    const subject = stage();
+    expect(Object.keys(warmRun(bench, subject))).toEqual(["issue"]);
+    bench.mmu.flushCaches();
+    bench.cost.forgetText();
+    const before = bench.ledger.snapshot();
+    bench.cost.run(bench.cost.compile(subject));
+    expect(bench.ledger.rows(before).some((row) => row.cause === "dram")).toBe(true);
+  });
+
+  it("runs a stage several times for the price of as many", () => {
+    const bench = new HypervisorBench();
+    const subject = stage({ lfences: 1 });
+    const once = warmRun(bench, subject);
+    const before = bench.ledger.snapshot();
+    bench.cost.runTimes(bench.cost.compile(subject), 5);
+    const rows = bench.ledger.rows(before);
+    expect(rows.find((row) => row.cause === "issue")?.ticks).toBe(5 * once.issue * TICKS_PER_CYCLE);
+    expect(bench.ledger.phaseDepth).toBe(0);
+  });
+
+  it("does not enter a phase that is on top already", () => {
+    const bench = new HypervisorBench();
+    const { cost, ledger } = bench;
+    cost.enter(cost.phase("operation"));
+    cost.enter(cost.phase("operation"));
+    cost.run(cost.compile(stage()));
+    cost.leave();
+    cost.leave();
+    expect(ledger.rows().every((row) => row.path.length === 2)).toBe(true);
+    expect(ledger.phaseDepth).toBe(0);
+  });
+
+  it("names the estimates among what ran, parts included", () => {
+    const { cost } = new HypervisorBench();
+    const counted = stage({ name: "counted", basis: "measured" });
+    cost.run(cost.compile(composeStage("both", "operation", [counted, stage({ name: "guessed" })])));
+    cost.compile(stage({ name: "never ran" }));
+    const keys = cost.estimates().map(({ key }) => key);
+    expect(keys).toContain("stage.guessed");
+    expect(keys).not.toContain("stage.counted");
+    expect(keys).not.toContain("stage.never ran");
+    expect(cost.estimates().find(({ key }) => key === "stage.guessed")).toMatchObject({
+      value: 120,
+      unit: "instructions",
+      range: [100, 140],
+    });
+  });
+});
+
+describe("composeStage", () => {
+  it("sums every quantity for each vendor", () => {
+    const sum = composeStage("sum", "operation", [
+      stage({ instructions: { amd: 10, intel: 20 }, lfences: 1, coldBranches: 2 }),
+      stage({ instructions: 24, vmreads: { amd: 0, intel: 3 } }),
+    ]);
+    expect(sum.instructions).toEqual({ amd: 34, intel: 44 });
+    expect(sum.lfences).toBe(1);
+    expect(sum.vmreads).toEqual({ amd: 0, intel: 3 });
+    expect(sum.coldBranches).toBe(2 + 2);
+  });
+});
