@@ -1,0 +1,33 @@
+import type { GuestRegisters } from "../host/guest-registers.js";
+import { GuestCodeMode } from "../host/guest-registers.js";
+
+/** rdi, rsi, rdx, r10, r8: arguments of a 64-bit caller. */
+const LONG_ARGUMENTS: readonly number[] = [7, 6, 2, 10, 8];
+/** ebx, ecx, edx, esi, edi: arguments in every other mode. */
+const COMPAT_ARGUMENTS: readonly number[] = [3, 1, 2, 6, 7];
+
+/** The five register arguments of a traditional hypercall, by the mode of the caller. */
+export class ArgumentRegisters {
+  /** After {@link latch}: the caller is not in 64-bit mode. */
+  compat = false;
+  private readonly registers: GuestRegisters;
+  private order = LONG_ARGUMENTS;
+
+  constructor(registers: GuestRegisters) {
+    this.registers = registers;
+  }
+
+  /** Takes the caller's mode. */
+  latch(): void {
+    this.compat = this.registers.mode !== GuestCodeMode.Long;
+    this.order = this.compat ? COMPAT_ARGUMENTS : LONG_ARGUMENTS;
+  }
+
+  lo(argument: number): number {
+    return this.registers.lo(this.order[argument]);
+  }
+
+  hi(argument: number): number {
+    return this.compat ? 0 : this.registers.hi(this.order[argument]);
+  }
+}

@@ -1,0 +1,15 @@
+import type { Operation, OperationCall } from "../operations/operation.js";
+
+/**
+ * How a hypercall's number, values and results travel. An interface turns registers and guest memory into an
+ * {@link OperationCall} and back; it knows every operation only through its descriptor.
+ */
+export interface HypercallAbi {
+  readonly id: "linear" | "physaddr" | "fastabi";
+  /** Does this interface claim a call with this number in rax (low word; bits 63:32 are zero)? */
+  claims(number: number): boolean;
+  /** The operation that the guest's registers name, or `undefined` for -ENOSYS. */
+  decode(number: number): Operation | undefined;
+  /** Brings the inputs in, runs the operation, takes the outputs out. @returns the result-register value (int32, sign-extended by the caller) */
+  invoke(operation: Operation, call: OperationCall): number;
+}

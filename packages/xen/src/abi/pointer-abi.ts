@@ -1,0 +1,133 @@
+import { Errno } from "../errno.js";
+import type { GuestAccess } from "../guest-access/guest-access.js";
+import type { GuestRegisters } from "../host/guest-registers.js";
+import type { Operation, OperationCall } from "../operations/operation.js";
+import type { PathCost } from "../path-cost/path-cost.js";
+import { ArgumentRegisters } from "./argument-registers.js";
+import type { HypercallAbi } from "./hypercall-abi.js";
+import { type FieldPlan, type OperationPlan, Place, planOperation } from "./operation-plan.js";
+
+/** memory_op keeps a continuation's progress in the bits above its sub-operation (MEMOP_EXTENT_SHIFT). */
+const MEMORY_OP = 12;
+const MEMORY_OP_MASK = 0x3f;
+/** Numbers with this bit belong to FastABI, or to nobody. */
+const FASTABI_MASK = 0x40000000;
+
+/**
+ * The traditional interface: number in rax, five register arguments, everything else in a struct that the guest points
+ * to. What a pointer means is the {@link GuestAccess}'s business, so linear and physical pointers share all of this.
+ */
+export abstract class PointerAbi implements HypercallAbi {
+  abstract readonly id: "linear" | "physaddr";
+  private readonly access: GuestAccess;
+  private readonly cost: PathCost;
+  private readonly argumentRegisters: ArgumentRegisters;
+  private readonly plans: readonly (readonly (OperationPlan | undefined)[] | undefined)[];
+  private plan: OperationPlan | undefined;
+
+  constructor(
+    operations: readonly Operation[],
+    registers: GuestRegisters,
+    access: GuestAccess,
+    cost: PathCost,
+  ) {
+    this.access = access;
+    this.cost = cost;
+    this.argumentRegisters = new ArgumentRegisters(registers);
+    const plans: (OperationPlan | undefined)[][] = [];
+    for (const operation of operations) {
+      const { hypercall, subop } = operation.descriptor;
+      plans[hypercall] ??= [];
+      plans[hypercall][subop] = planOperation(operation, cost.compile(operation.stage));
+    }
+    this.plans = plans;
+  }
+
+  claims(number: number): boolean {
+    return (number & FASTABI_MASK) === 0;
+  }
+
+  decode(number: number): Operation | undefined {
+    const group = number >= 0 && number < this.plans.length ? this.plans[number] : undefined;
+    if (group === undefined) return undefined;
+    const { argumentRegisters } = this;
+    argumentRegisters.latch();
+    const command = argumentRegisters.lo(0);
+    const subop = number === MEMORY_OP ? command & MEMORY_OP_MASK : command;
+    const plan = subop >= 0 && subop < group.length ? group[subop] : undefined;
+    if (plan === undefined || (argumentRegisters.compat && !plan.compatLayout)) return undefined;
+    this.plan = plan;
+    return plan.operation;
+  }
+
+  /** Follows a {@link decode} of the same call. */
+  invoke(operation: Operation, call: OperationCall): number {
+    const { plan, access, cost } = this;
+    if (plan === undefined || plan.operation !== operation) return -Errno.ENOSYS;
+    const { argumentRegisters } = this;
+    const pointerLo = argumentRegisters.lo(plan.pointer);
+    const pointerHi = argumentRegisters.hi(plan.pointer);
+    if (plan.isArray && argumentRegisters.lo(plan.pointer + 1) !== 1) return -Errno.EINVAL;
+    if (plan.copyIn > 0 && access.copyFromGuest(pointerLo, pointerHi, plan.copyIn) !== 0)
+      return -Errno.EFAULT;
+    this.takeInputs(plan, call.inputs);
+    call.outputs.fill(0);
+    cost.run(plan.stage);
+    const result = operation.handle(call);
+    if (result < 0 || plan.copyOut === 0) return result;
+    this.writeStruct(plan, call);
+    return access.copyToGuest(pointerLo, pointerHi, plan.copyOut) !== 0 ? -Errno.EFAULT : result;
+  }
+
+  private takeInputs(plan: OperationPlan, words: Int32Array): void {
+    const { argumentRegisters, access } = this;
+    const { inputs } = plan;
+    for (let i = 0; i < inputs.length; i++) {
+      const field = inputs[i];
+      let lo = 0;
+      let hi = 0;
+      if (field.place === Place.Argument) {
+        lo = argumentRegisters.lo(field.at);
+        hi = argumentRegisters.hi(field.at);
+      } else if (field.place === Place.Struct) {
+        lo = readLow(access.buffer, field);
+        if (field.bytes === 8) hi = access.buffer.getInt32(field.at + 4, true);
+      }
+      words[2 * i] = narrowLow(lo, field.bytes, field.signed);
+      words[2 * i + 1] = field.bytes === 8 ? hi : field.signed ? words[2 * i] >> 31 : 0;
+    }
+  }
+
+  /** The struct afresh, from inputs and outputs: a handler may have used the buffer for something else. */
+  private writeStruct(plan: OperationPlan, call: OperationCall): void {
+    const { buffer } = this.access;
+    for (let at = 0; at < plan.structBytes; at += 2) buffer.setInt16(at, 0, true);
+    writeFields(buffer, plan.inputs, call.inputs);
+    writeFields(buffer, plan.outputs, call.outputs);
+  }
+}
+
+function writeFields(buffer: DataView, fields: readonly FieldPlan[], words: Int32Array): void {
+  for (let i = 0; i < fields.length; i++) {
+    const { place, at, bytes } = fields[i];
+    if (place !== Place.Struct) continue;
+    const lo = words[2 * i];
+    if (bytes >= 4) {
+      buffer.setInt32(at, lo, true);
+      if (bytes === 8) buffer.setInt32(at + 4, words[2 * i + 1], true);
+    } else if (bytes === 2) buffer.setInt16(at, lo, true);
+    else buffer.setInt8(at, lo);
+  }
+}
+
+function readLow(buffer: DataView, field: FieldPlan): number {
+  if (field.bytes >= 4) return buffer.getInt32(field.at, true);
+  return field.bytes === 2 ? buffer.getInt16(field.at, true) : buffer.getInt8(field.at);
+}
+
+/** Low word of a value of so many bytes, extended to 32 bits as its type says. */
+export function narrowLow(lo: number, bytes: number, signed: boolean): number {
+  if (bytes >= 4) return lo;
+  const shift = 32 - 8 * bytes;
+  return signed ? (lo << shift) >> shift : (lo << shift) >>> shift;
+}
