@@ -4,6 +4,12 @@ import { VirtualizationError } from "./virtualized-processor.js";
 /** High word of the linear address at which Xen maps all of physical memory. */
 export const DIRECTMAP_HI: number = 0xffff8300 | 0;
 
+/** High word of the linear address at which a host reaches a frame; the low word is `frame << 12`. */
+export function hostAddressHi(frame: number, host: TranslationContext): number {
+  const base = host.paging === PagingMode.None ? 0 : DIRECTMAP_HI;
+  return (base + Math.floor(frame / 0x100000)) | 0;
+}
+
 const LINES = FRAME_BYTES / 64;
 const DIRTY = 1; // bit 0 of a way's generation
 
@@ -30,8 +36,7 @@ export class HostLines {
     this.mmu = mmu;
     this.frame = frame;
     this.lo = (frame << 12) | 0;
-    const base = host.paging === PagingMode.None ? 0 : DIRECTMAP_HI;
-    this.hi = (base + Math.floor(frame / 0x100000)) | 0;
+    this.hi = hostAddressHi(frame, host);
     this.marksAt = mmu.caches.l1d.marksAt;
     const { arena } = mmu.memory;
     arena.adopt(() => {

@@ -67,8 +67,7 @@ export class HostSaveArea {
     words[State.Gpr + 1] = i32[at + RAX + 1];
     words[State.Gpr + 8] = i32[at + RSP];
     words[State.Gpr + 9] = i32[at + RSP + 1];
-    words[State.Flags] = i32[at + RFLAGS] | 2;
-    words[State.FlagsSource] = 0;
+    this.processor.engine.setRflags(i32[at + RFLAGS]);
     words[State.InterruptShadow] = 0;
     words[State.Dr7] = DR7_DISABLED;
     words[State.Cpl] = 0;

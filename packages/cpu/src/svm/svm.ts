@@ -68,7 +68,6 @@ const S_CR3_LO = State.Cr3Lo;
 const S_CR8 = State.Cr8;
 const S_DIRTY = State.Dirty;
 const S_FLAGS = State.Flags;
-const S_FLAGS_SOURCE = State.FlagsSource;
 const S_GPR = State.Gpr;
 const S_GUEST_MODE = State.GuestMode;
 const S_INTERRUPT_SHADOW = State.InterruptShadow;
@@ -135,6 +134,7 @@ export interface SvmSnapshot {
   readonly loaded: boolean;
   readonly suspended: boolean;
   readonly physicalInterrupt: boolean;
+  readonly savedRflags: number;
   readonly tscOffset: number;
   readonly vIntr: number;
   readonly vVector: number;
@@ -190,6 +190,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
   private loaded = false;
   private suspended = false;
   private recorded = false;
+  private savedRflags = 0;
   private tscOffset = 0;
   private vIntr = 0;
   private vVector = 0;
@@ -397,8 +398,8 @@ export class Svm implements HardwareVirtualization, GuestMode {
     words[S_GPR + 1] = i32[at + RAX + 1];
     words[S_GPR + 8] = i32[at + RSP];
     words[S_GPR + 9] = i32[at + RSP + 1];
-    words[S_FLAGS] = rflags | 2;
-    words[S_FLAGS_SOURCE] = 0;
+    // Between #VMEXIT and VMRUN the registers still hold the flags that were saved.
+    if (!resident || rflags !== this.savedRflags) processor.engine.setRflags(rflags);
     words[S_INTERRUPT_SHADOW] = i32[at + SHADOW] & 1;
     words[S_DIRTY] = 0;
     words[S_RESIDENT_GUEST] = this.residence;
@@ -520,6 +521,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
     i32[at + RSP] = words[S_GPR + 8];
     i32[at + RSP + 1] = words[S_GPR + 9];
     i32[at + RFLAGS] = rflags;
+    this.savedRflags = rflags;
     i32[at + RFLAGS + 1] = 0;
     this.vIntr = (this.vIntr & ~V_INTR_TPR_MASK) | (words[S_CR8] & 15);
     i32[at + V_INTR] = this.vIntr;
@@ -653,6 +655,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
       loaded: this.loaded,
       suspended: this.suspended,
       physicalInterrupt: this.physicalInterrupt,
+      savedRflags: this.savedRflags,
       tscOffset: this.tscOffset,
       vIntr: this.vIntr,
       vVector: this.vVector,
@@ -668,6 +671,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
     this.loaded = snapshot.loaded;
     this.suspended = snapshot.suspended;
     this.physicalInterrupt = snapshot.physicalInterrupt;
+    this.savedRflags = snapshot.savedRflags;
     this.tscOffset = snapshot.tscOffset;
     this.vIntr = snapshot.vIntr;
     this.vVector = snapshot.vVector;

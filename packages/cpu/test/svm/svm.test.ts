@@ -888,3 +888,23 @@ describe("set-up errors", () => {
     expect(enter(hypercall).kind).toBe(ExitKind.Hypercall);
   });
 });
+
+describe("host memory", () => {
+  it("is not allocated by enter()", () => {
+    processor.script = (_, guest) => {
+      guest.interceptInstruction(Intercept.Vmmcall, 0, 3);
+      return undefined;
+    };
+    const rounds = (count: number) => {
+      for (let i = 0; i < count; i++) {
+        svm.enter(1e9, 1e15);
+        svm.vmcb.markAllClean();
+      }
+    };
+    rounds(30_000);
+    const before = process.memoryUsage().heapUsed;
+    rounds(100_000);
+    // The smallest object is 16 bytes; the rest is the test runner's own.
+    expect((process.memoryUsage().heapUsed - before) / 100_000).toBeLessThan(8);
+  });
+});
