@@ -96,6 +96,8 @@ export class Mmu {
   private epoch = 0;
   private space = 0;
   private tag = 0;
+  /** Protection keys apply: CR4.PKE, and a long-mode format. */
+  private keysActive = false;
   private readonly rightsMask = new Int32Array(5);
   private readonly rightsValue = new Int32Array(5);
   private readonly walkAccess = new Int32Array(5);
@@ -188,6 +190,7 @@ export class Mmu {
       secondStage = walker;
     }
     this.walker.configure(c, secondStage, this.space, this.tag);
+    this.keysActive = c.pke && c.paging >= PagingMode.FourLevel;
     this.setRights(c);
     this.epoch = this.epochOf(c);
   }
@@ -589,9 +592,8 @@ export class Mmu {
   private permits(entry: number, mode: number): boolean {
     const rights = this.i32[entry + 6];
     if ((rights & this.rightsMask[mode]) !== this.rightsValue[mode]) return false;
-    const c = this.active;
-    if (!c.pke || (rights & USER_PAGE) === 0) return true;
-    return !refusedByKey(c, (rights >>> KEY_SHIFT) & 15, this.walkAccess[mode]);
+    if (!this.keysActive || (rights & USER_PAGE) === 0) return true;
+    return !refusedByKey(this.active, (rights >>> KEY_SHIFT) & 15, this.walkAccess[mode]);
   }
 
   private noRam(frame: number, lo: number, hi: number): number {

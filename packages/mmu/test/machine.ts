@@ -107,3 +107,28 @@ export class TestMachine {
     return this.ledger.rows().reduce((sum, row) => sum + row.ticks, 0);
   }
 }
+
+/** All state of a machine as hashes of its parts: equal exactly when the states are (FNV-1a, 2 x 32 bits). */
+export function bytesOf(m: TestMachine): Record<string, string> {
+  const parts: Record<string, string> = {};
+  const visit = (name: string, value: unknown): void => {
+    if (ArrayBuffer.isView(value))
+      parts[name] = hash(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+    else if (typeof value === "object" && value !== null)
+      for (const [key, inner] of Object.entries(value)) visit(`${name}.${key}`, inner);
+    else parts[name] = String(value);
+  };
+  visit("mmu", m.mmu.snapshot());
+  visit("memory", m.memory.snapshot());
+  return parts;
+}
+
+function hash(bytes: Uint8Array): string {
+  let a = 0x811c9dc5;
+  let b = 0x01234567;
+  for (const byte of bytes) {
+    a = Math.imul(a ^ byte, 0x01000193);
+    b = Math.imul(b + byte, 0x85ebca6b) ^ (b >>> 13);
+  }
+  return `${bytes.length}:${a >>> 0}:${b >>> 0}`;
+}

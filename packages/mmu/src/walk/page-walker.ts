@@ -319,7 +319,8 @@ export class PageWalker {
     if ((rights & mask & GUEST_RIGHTS) !== (value & GUEST_RIGHTS))
       return this.pageFault(access, PageFaultCode.Present);
     const context = this.context;
-    if (context.pke && (rights & Rights.User) !== 0 && refusedByKey(context, key, access))
+    const keyed = context.pke && context.paging >= PagingMode.FourLevel && (rights & Rights.User) !== 0;
+    if (keyed && refusedByKey(context, key, access))
       return this.pageFault(access, PageFaultCode.Present | PageFaultCode.ProtectionKey);
     return true;
   }
