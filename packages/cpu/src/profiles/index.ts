@@ -2,6 +2,13 @@ import type { ProcessorProfile } from "../profile.js";
 import { epyc9124 } from "./epyc-9124.js";
 import { skylakeSp } from "./skylake-sp.js";
 
+export {
+  type ProfileEstimate,
+  profileEstimates,
+  profileQuantities,
+  resolveProfile,
+  withOverrides,
+} from "../resolve-profile.js";
 export { checkProfile } from "./check-profile.js";
 export { epyc9124 } from "./epyc-9124.js";
 export { Implemented, only } from "./implemented-features.js";

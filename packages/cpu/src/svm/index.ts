@@ -1,3 +1,5 @@
+export { DIRECTMAP_HI } from "../host-lines.js";
+export { EventKind, VirtualizationError, type VirtualizedProcessor } from "../virtualized-processor.js";
 export {
   EventInfo,
   General1,

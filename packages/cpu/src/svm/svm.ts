@@ -6,7 +6,7 @@ import {
   type TranslationContext,
   ticks,
 } from "@hyperwalk/mmu";
-import { Attention, Dirty, Flag, State } from "../cpu-state.js";
+import { Attention, Flag, State } from "../cpu-state.js";
 import { StopReason } from "../execution-engine.js";
 import { type GuestContextSnapshot, restoreContext, snapshotContext } from "../guest-context.js";
 import type { GuestMode } from "../guest-mode.js";
@@ -23,15 +23,8 @@ import { EventInfo, General1, General2, SvmExitCode, TlbControl, VIntrBit } from
 import { HostSaveArea } from "./host-save-area.js";
 import { copyInstructionBytes } from "./instruction-bytes.js";
 import { SvmIntercepts } from "./intercepts.js";
-import {
-  loadGuestState,
-  loadHiddenState,
-  saveControlRegisters,
-  saveDebugRegisters,
-  saveDescriptorTables,
-  saveHiddenState,
-  saveSegments,
-} from "./save-area.js";
+import { loadGuestState, loadHiddenState, saveHiddenState } from "./save-area.js";
+import { StateTransfer } from "./state-transfer.js";
 import { Vmcb } from "./vmcb.js";
 import { CleanBit, VmcbOffset } from "./vmcb-fields.js";
 
@@ -56,14 +49,9 @@ const RIP = VmcbOffset.Rip >>> 2;
 const RSP = VmcbOffset.Rsp >>> 2;
 const RAX = VmcbOffset.Rax >>> 2;
 const G_PAT = VmcbOffset.GPat >>> 2;
-const CPL = VmcbOffset.Cpl >>> 2; // the byte is the top one of this word
-const CR2 = VmcbOffset.Cr2 >>> 2;
 
 // Copies of constants: V8 folds a module's own, and looks up those of an imported object each time.
 const S_ATTENTION = State.Attention;
-const S_CPL = State.Cpl;
-const S_CR2_HI = State.Cr2Hi;
-const S_CR2_LO = State.Cr2Lo;
 const S_CR3_LO = State.Cr3Lo;
 const S_CR8 = State.Cr8;
 const S_DIRTY = State.Dirty;
@@ -78,18 +66,11 @@ const S_RIP_HI = State.RipHi;
 const S_RIP_LO = State.RipLo;
 const CLEAN_ASID = CleanBit.Asid;
 const CLEAN_CONTROL_REGISTERS = CleanBit.ControlRegisters;
-const CLEAN_CR2 = CleanBit.Cr2;
-const CLEAN_DEBUG_REGISTERS = CleanBit.DebugRegisters;
-const CLEAN_DESCRIPTOR_TABLES = CleanBit.DescriptorTables;
 const CLEAN_INTERCEPTS = CleanBit.Intercepts;
 const CLEAN_IOPM = CleanBit.Iopm;
 const CLEAN_NESTED_PAGING = CleanBit.NestedPaging;
 const CLEAN_SEGMENTS = CleanBit.Segments;
 const CLEAN_TPR = CleanBit.Tpr;
-const DIRTY_CONTROL = Dirty.Control;
-const DIRTY_DEBUG = Dirty.Debug;
-const DIRTY_DESCRIPTOR_TABLES = Dirty.DescriptorTables;
-const DIRTY_SEGMENTS = Dirty.Segments;
 const CAUSE_ENTRY_HARDWARE = Cause.EntryHardware;
 const CAUSE_EXIT_HARDWARE = Cause.ExitHardware;
 const V_INTR_IGNORE_TPR = VIntrBit.IgnoreTpr;
@@ -140,6 +121,7 @@ export interface SvmSnapshot {
   readonly vVector: number;
   readonly intercepts: readonly number[];
   readonly context: GuestContextSnapshot;
+  readonly overwritten: number;
   readonly lines: readonly number[];
 }
 
@@ -162,6 +144,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
   private readonly processor: VirtualizedProcessor;
   private readonly host: TranslationContext;
   private readonly lines: HostLines;
+  private readonly transfer: StateTransfer;
   private readonly hostSave: HostSaveArea | undefined;
   private readonly intercepts: SvmIntercepts;
   private readonly nested: SecondStage;
@@ -211,6 +194,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
     this.at = this.vmcb.at;
     this.residence = (options.vmcbFrame + 1) | 0;
     this.lines = new HostLines(mmu, options.vmcbFrame, options.host);
+    this.transfer = new StateTransfer(processor, this.vmcb, this.lines);
     if (options.hostSaveFrame !== undefined)
       this.hostSave = new HostSaveArea(processor, options.hostSaveFrame, options.host);
     this.intercepts = new SvmIntercepts(memory, (this.features & FEATURE_DECODE_ASSISTS) !== 0);
@@ -381,7 +365,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
     const cached = resident && (this.features & FEATURE_CLEAN_BITS) !== 0;
     const clean = cached ? i32[at + CLEAN] : 0;
     if (mmu.context !== this.host) mmu.activate(this.host);
-    this.readLines(clean);
+    this.transfer.readLines(clean);
     this.hostSave?.save(words, processor.engine.rflags());
     if (!this.loadControls(clean) || !stateConsistent(i32, at, clean, this.addressBits)) {
       this.loaded = false;
@@ -510,8 +494,8 @@ export class Svm implements HardwareVirtualization, GuestMode {
     else i32[at + INSTRUCTION] = 0;
     this.leaveGuestMode();
     this.gif = 0;
-    this.writeLines();
-    this.saveChangedState();
+    this.transfer.writeLines();
+    this.transfer.saveChangedState(this.context.secondStage !== null);
     const ripLo = words[S_RIP_LO];
     const ripHi = words[S_RIP_HI];
     i32[at + RIP] = ripLo;
@@ -575,79 +559,6 @@ export class Svm implements HardwareVirtualization, GuestMode {
     copyInstructionBytes(mmu, memory, this.words, this.u8, 4 * (this.at + INSTRUCTION));
   }
 
-  /** The lines of the VMCB that VMRUN reads: those of groups in the processor's copy are left alone. */
-  private readLines(clean: number): void {
-    const { lines } = this;
-    if ((clean & CLEAN_INTERCEPTS) === 0) lines.read(0x000);
-    lines.read(0x040);
-    lines.read(0x080);
-    lines.read(0x0c0);
-    if ((clean & CLEAN_SEGMENTS) === 0) lines.read(0x400);
-    if ((clean & CLEAN_DESCRIPTOR_TABLES) === 0) {
-      lines.read(0x440);
-      lines.read(0x480);
-    }
-    if ((clean & TRANSLATION_GROUPS) !== TRANSLATION_GROUPS) lines.read(0x4c0);
-    lines.read(0x540);
-    lines.read(0x5c0);
-    if ((clean & (CLEAN_CR2 | CLEAN_NESTED_PAGING)) !== (CLEAN_CR2 | CLEAN_NESTED_PAGING)) lines.read(0x640);
-  }
-
-  /** The lines that every #VMEXIT writes. */
-  private writeLines(): void {
-    const { lines } = this;
-    lines.write(0x040);
-    lines.write(0x080);
-    lines.write(0x0c0);
-    lines.write(0x540);
-    lines.write(0x5c0);
-  }
-
-  /**
-   * Writes the groups that the guest changed since VMRUN, and those where memory may differ from what VMRUN loaded;
-   * the rest of the save area already holds the guest's state, so memory is as if all had been written.
-   */
-  private saveChangedState(): void {
-    const { i32, at, words, lines, vmcb } = this;
-    const dirty = words[S_DIRTY];
-    const stale = vmcb.overwritten;
-    vmcb.overwritten = 0;
-    if ((dirty & DIRTY_CONTROL) !== 0 || (stale & CLEAN_CONTROL_REGISTERS) !== 0) {
-      lines.write(0x4c0);
-      saveControlRegisters(i32, at, words);
-    }
-    if ((dirty & DIRTY_DEBUG) !== 0 || (stale & CLEAN_DEBUG_REGISTERS) !== 0)
-      saveDebugRegisters(i32, at, words);
-    if ((dirty & DIRTY_DESCRIPTOR_TABLES) !== 0 || (stale & CLEAN_DESCRIPTOR_TABLES) !== 0) {
-      lines.write(0x440);
-      lines.write(0x480);
-      saveDescriptorTables(i32, at, words);
-    }
-    if ((dirty & DIRTY_SEGMENTS) !== 0 || (stale & CLEAN_SEGMENTS) !== 0) {
-      lines.write(0x400);
-      saveSegments(i32, at, words);
-    }
-    if (i32[at + CPL] >>> 24 !== words[S_CPL]) {
-      lines.write(0x4c0);
-      i32[at + CPL] = (i32[at + CPL] & 0xffffff) | (words[S_CPL] << 24);
-    }
-    if (i32[at + CR2] !== words[S_CR2_LO] || i32[at + CR2 + 1] !== words[S_CR2_HI]) {
-      lines.write(0x640);
-      i32[at + CR2] = words[S_CR2_LO];
-      i32[at + CR2 + 1] = words[S_CR2_HI];
-    }
-    if (i32[at + G_PAT] !== words[S_PAT_LO] || i32[at + G_PAT + 1] !== words[S_PAT_HI]) this.savePat();
-  }
-
-  /** With nested paging the guest's PAT is the VMCB's. */
-  private savePat(): void {
-    const { i32, at, words } = this;
-    if (this.context.secondStage === null) return;
-    this.lines.write(0x640);
-    i32[at + G_PAT] = words[S_PAT_LO];
-    i32[at + G_PAT + 1] = words[S_PAT_HI];
-  }
-
   /** State beyond memory, registers and ledger, as plain data. */
   snapshot(): SvmSnapshot {
     return {
@@ -661,6 +572,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
       vVector: this.vVector,
       intercepts: this.intercepts.values(),
       context: snapshotContext(this.context),
+      overwritten: this.vmcb.overwritten,
       lines: this.lines.snapshot(),
     };
   }
@@ -677,6 +589,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
     this.vVector = snapshot.vVector;
     this.intercepts.restore(snapshot.intercepts);
     restoreContext(this.context, snapshot.context);
+    this.vmcb.overwritten = snapshot.overwritten;
     this.lines.restore(snapshot.lines);
     const { rootFrame } = snapshot.context;
     if (rootFrame >= 0) this.nested.rootFrame = rootFrame;

@@ -6,14 +6,14 @@ import {
   type TranslationContext,
   ticks,
 } from "@hyperwalk/mmu";
-import { Attention, Dirty, Flag, Segment, State } from "../cpu-state.js";
+import { Attention, Flag, State } from "../cpu-state.js";
 import { StopReason } from "../execution-engine.js";
 import { type GuestContextSnapshot, restoreContext, snapshotContext } from "../guest-context.js";
 import type { GuestMode } from "../guest-mode.js";
 import { ExitKind, type HardwareVirtualization, type VmExit } from "../hardware-virtualization.js";
 import { HostLines } from "../host-lines.js";
 import { EventKind, type VirtualizedProcessor } from "../virtualized-processor.js";
-import { EntryControl, ExitControl, PinControl, PrimaryControl, SecondaryControl } from "./controls.js";
+import { ExitControl, PinControl, PrimaryControl, SecondaryControl } from "./controls.js";
 import { checkControls, checkGuestState, checkHostState, eventConsistent } from "./entry-checks.js";
 import {
   ActivityState,
@@ -23,14 +23,14 @@ import {
   VmxExitReason,
 } from "./exit-reason.js";
 import type { ExtendedPageTableTags } from "./extended-page-tables.js";
-import * as guest from "./guest-state.js";
 import { loadHostState } from "./host-state.js";
 import { InstructionError } from "./instruction-error.js";
 import { VmxIntercepts } from "./intercepts.js";
 import { MsrLists, type MsrLoad, type MsrStore } from "./msr-lists.js";
+import { StateTransfer } from "./state-transfer.js";
 import { Vmcs } from "./vmcs.js";
 import { VmcsField } from "./vmcs-fields.js";
-import { FieldGroup, REGION_WORDS, wordOf } from "./vmcs-layout.js";
+import { FieldGroup, wordOf } from "./vmcs-layout.js";
 
 // Words of the region that every entry or exit touches.
 const RIP = wordOf(VmcsField.GuestRip);
@@ -51,7 +51,6 @@ const EXIT_ERROR = wordOf(VmcsField.ExitInterruptionErrorCode);
 const VECTORING = wordOf(VmcsField.IdtVectoringInfo);
 const VECTORING_ERROR = wordOf(VmcsField.IdtVectoringErrorCode);
 const ENTRY_CONTROLS = wordOf(VmcsField.EntryControls);
-const PAT = wordOf(VmcsField.GuestPat);
 const PDPTE = wordOf(VmcsField.GuestPdpte0);
 
 // Copies of constants: V8 folds a module's own, and looks up those of an imported object each time.
@@ -59,13 +58,11 @@ const S_GPR = State.Gpr;
 const S_RIP_LO = State.RipLo;
 const S_RIP_HI = State.RipHi;
 const S_FLAGS = State.Flags;
-const S_CPL = State.Cpl;
 const S_SHADOW = State.InterruptShadow;
 const S_ATTENTION = State.Attention;
 const S_GUEST_MODE = State.GuestMode;
 const S_DIRTY = State.Dirty;
 const S_RESIDENT = State.ResidentGuest;
-const S_SS_RIGHTS = State.Segments + 8 * Segment.Ss + 1;
 const G_CONTROLS = FieldGroup.Controls;
 const G_CONTROL_REGISTERS = FieldGroup.ControlRegisters;
 const G_SEGMENTS = FieldGroup.Segments;
@@ -73,8 +70,6 @@ const G_CHECKED = FieldGroup.All & ~FieldGroup.Host;
 const G_TRANSLATION = G_CONTROLS | G_CONTROL_REGISTERS | G_SEGMENTS;
 
 const RFLAGS_RESERVED = ~0x3f7fd7;
-const EFER_LME = 0x100;
-const EFER_LMA = 0x400;
 const BLOCKED = Interruptibility.BySti | Interruptibility.ByMovSs;
 const VECTOR_NMI = 2;
 const VECTOR_BP = 3;
@@ -82,8 +77,6 @@ const VECTOR_OF = 4;
 const VECTOR_PF = 14;
 const VECTOR_MC = 18;
 /** Bytes of a VMCS region's used part, in whole lines. */
-const REGION_BYTES = Math.ceil((4 * REGION_WORDS) / 64) * 64;
-const HOT_BYTES = 128;
 
 /** How one guest is set up on a processor. */
 export interface VmxOptions {
@@ -139,6 +132,7 @@ export class Vmx implements HardwareVirtualization, GuestMode {
   private readonly hostExecutes: boolean;
   private readonly eptTags: ExtendedPageTableTags;
   private readonly lines: HostLines;
+  private readonly transfer: StateTransfer;
   private readonly msrLists: MsrLists;
   private readonly intercepts: VmxIntercepts;
   private readonly ept: SecondStage;
@@ -196,6 +190,7 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     this.at = this.vmcs.at;
     this.residence = (options.vmcsFrame + 1) | 0;
     this.lines = new HostLines(mmu, options.vmcsFrame, options.host);
+    this.transfer = new StateTransfer(processor, this.vmcs, this.lines);
     this.msrLists = new MsrLists(processor, options.host, options.onMsrLoad, options.onMsrStore);
     this.intercepts = new VmxIntercepts(memory);
     this.context = mmu.createContext();
@@ -346,13 +341,13 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     const resident = this.loaded && words[S_RESIDENT] === this.residence;
     const written = resident ? vmcs.written : FieldGroup.All;
     if (mmu.context !== this.host) mmu.activate(this.host);
-    this.readLines(written !== 0);
+    this.transfer.readLines(written !== 0);
     const event = i32[at + ENTRY_INFO];
     const error = this.takeControls(written, event);
     if (error !== InstructionError.None) return this.failInstruction(error);
     const qualification = this.checkGuest(written, event);
     if (qualification >= 0) return this.failEntry(VmxExitReason.InvalidGuestState, qualification);
-    this.loadGroups(written);
+    if (written !== 0) this.transfer.load(written, this.entryControls);
     const rflags = i32[at + RFLAGS];
     words[S_RIP_LO] = i32[at + RIP];
     words[S_RIP_HI] = i32[at + RIP + 1];
@@ -443,28 +438,6 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     return checkGuestState(this.vmcs, this.addressBits);
   }
 
-  private loadGroups(written: number): void {
-    if (written === 0) return;
-    const { i32, at, words, entryControls } = this;
-    if ((written & (G_CONTROL_REGISTERS | G_CONTROLS)) !== 0) {
-      guest.loadControlRegisters(i32, at, words);
-      if ((entryControls & EntryControl.LoadEfer) !== 0) guest.loadEfer(i32, at, words);
-      else {
-        const long = (entryControls & EntryControl.Ia32eModeGuest) !== 0;
-        words[State.EferLo] = long
-          ? words[State.EferLo] | EFER_LMA | EFER_LME
-          : words[State.EferLo] & ~(EFER_LMA | (words[State.Cr0] < 0 ? EFER_LME : 0));
-      }
-    }
-    if ((written & FieldGroup.Debug) !== 0 && (entryControls & EntryControl.LoadDebugControls) !== 0)
-      guest.loadDr7(i32, at, words);
-    if ((written & FieldGroup.DescriptorTables) !== 0) guest.loadDescriptorTables(i32, at, words);
-    if ((written & G_SEGMENTS) !== 0) guest.loadSegments(i32, at, words);
-    if ((written & FieldGroup.Sysenter) !== 0) guest.loadSysenter(i32, at, words);
-    if ((written & FieldGroup.Pat) !== 0 && (entryControls & EntryControl.LoadPat) !== 0)
-      guest.loadPat(i32, at, words);
-  }
-
   /** The guest context becomes the active one. */
   private resume(): void {
     const { processor } = this;
@@ -533,7 +506,8 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     this.leaveGuestMode();
     this.lines.write(0);
     this.lines.write(64);
-    this.saveChangedState();
+    this.transfer.saveChangedState(this.exitControls, this.context);
+    this.entryControls = i32[at + ENTRY_CONTROLS];
     i32[at + RIP] = words[S_RIP_LO];
     i32[at + RIP + 1] = words[S_RIP_HI];
     i32[at + RSP] = words[S_GPR + 8];
@@ -586,42 +560,6 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     this.exitInfo = this.exitError = this.injecting = this.linearLo = this.linearHi = 0;
   }
 
-  /**
-   * Saves the groups that the guest changed since VM entry. The region holds the others as VM entry loaded them: only
-   * VMWRITE changes it in between, and what it writes is loaded.
-   */
-  private saveChangedState(): void {
-    const { i32, at, words, exitControls } = this;
-    const dirty = words[S_DIRTY];
-    if ((words[S_SS_RIGHTS] >>> 5) % 4 !== words[S_CPL] || (dirty & Dirty.Segments) !== 0) {
-      this.touchCold(true);
-      guest.saveSegments(i32, at, words);
-    }
-    if (i32[at + PAT] !== words[State.PatLo] || i32[at + PAT + 1] !== words[State.PatHi])
-      if ((exitControls & ExitControl.SavePat) !== 0) guest.savePat(i32, at, words);
-    if (dirty === 0) return;
-    this.touchCold(true);
-    if ((dirty & Dirty.Control) !== 0) this.saveControlRegisters();
-    if ((dirty & Dirty.Debug) !== 0 && (exitControls & ExitControl.SaveDebugControls) !== 0)
-      guest.saveDr7(i32, at, words);
-    if ((dirty & Dirty.DescriptorTables) !== 0) guest.saveDescriptorTables(i32, at, words);
-    if ((dirty & Dirty.SyscallMsrs) !== 0) guest.saveSysenter(i32, at, words);
-  }
-
-  private saveControlRegisters(): void {
-    const { i32, at, words, context, exitControls } = this;
-    guest.saveControlRegisters(i32, at, words);
-    if ((exitControls & ExitControl.SaveEfer) !== 0) guest.saveEfer(i32, at, words);
-    const long = (words[State.EferLo] & EFER_LMA) !== 0 ? EntryControl.Ia32eModeGuest : 0;
-    i32[at + ENTRY_CONTROLS] = (i32[at + ENTRY_CONTROLS] & ~EntryControl.Ia32eModeGuest) | long;
-    this.entryControls = i32[at + ENTRY_CONTROLS];
-    if (context.secondStage === null || context.paging !== PagingMode.Pae) return;
-    for (let i = 0; i < 4; i++) {
-      i32[at + PDPTE + 2 * i] = (context.pdpte[i] % 0x100000000) | 0;
-      i32[at + PDPTE + 2 * i + 1] = Math.floor(context.pdpte[i] / 0x100000000);
-    }
-  }
-
   /** VMfail: the entry instruction completed with an error and no VM exit. */
   private failInstruction(error: number): boolean {
     const { ledger } = this.processor;
@@ -648,20 +586,6 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     this.returnToHost();
     ledger.leave();
     return false;
-  }
-
-  private readLines(changed: boolean): void {
-    this.lines.read(0);
-    this.lines.read(64);
-    if (changed) this.touchCold(false);
-  }
-
-  /** The rest of the region, when something beyond the hot fields is read or written. */
-  private touchCold(write: boolean): void {
-    for (let offset = HOT_BYTES; offset < REGION_BYTES; offset += 64) {
-      if (write) this.lines.write(offset);
-      else this.lines.read(offset);
-    }
   }
 
   private address(field: number): number {
