@@ -1,0 +1,56 @@
+/**
+ * x86 decode and execution, instruction timing, VMX and SVM entry and exit for the hyperwalk simulator.
+ *
+ * @packageDocumentation
+ */
+
+export { Cr0, Cr4, Efer } from "./control-registers.js";
+export {
+  ARITHMETIC_FLAGS,
+  Attention,
+  CpuState,
+  Dirty,
+  Flag,
+  Segment,
+  SegmentWord,
+  State,
+} from "./cpu-state.js";
+export { type CpuidSource, ProfileCpuid } from "./cpuid.js";
+export { DecodeStatus, Instruction } from "./decode/instruction.js";
+export { Disassembler } from "./disassembler/disassembler.js";
+export { Vector } from "./exceptions/vector.js";
+export { type ExecutionEngine, StopReason, type UnsupportedInstruction } from "./execution-engine.js";
+export {
+  DescriptorTableAccess,
+  type GuestMode,
+  Intercept,
+  ioInfo,
+  RegisterAccess,
+  registerInfo,
+} from "./guest-mode.js";
+export { ExitKind, type HardwareVirtualization, type VmExit } from "./hardware-virtualization.js";
+export { ArchitecturalMsrs, Msr, type MsrSource } from "./msr.js";
+export { NO_PORTS, type PortSource } from "./port-source.js";
+export { Processor, type ProcessorOptions, type ProcessorProbes } from "./processor.js";
+export type {
+  Basis,
+  CoreTiming,
+  CpuidLeaf,
+  PredictorProfile,
+  ProcessorProfile,
+  Quantified,
+  Quantity,
+  ResolvedProfile,
+} from "./profile.js";
+export * from "./profiles/index.js";
+export {
+  type ProfileEstimate,
+  profileEstimates,
+  profileQuantities,
+  resolveProfile,
+  withOverrides,
+} from "./resolve-profile.js";
+export * from "./svm/index.js";
+export { BranchPredictor, type BranchPredictorSnapshot } from "./timing/branch-predictor.js";
+export { EventKind, VirtualizationError, type VirtualizedProcessor } from "./virtualized-processor.js";
+export * from "./vmx/index.js";

@@ -1,0 +1,139 @@
+import { Cr0 } from "../control-registers.js";
+import { State } from "../cpu-state.js";
+import type { OpcodeForm } from "../decode/opcode-map.js";
+import { OperandKind } from "../decode/operand-codes.js";
+import { Vector } from "../exceptions/vector.js";
+import type { ExecutionCore } from "./core.js";
+import { Status } from "./entry.js";
+import { ARITHMETIC } from "./families/arithmetic.js";
+import { BITS } from "./families/bits.js";
+import { CONTROL_FLOW } from "./families/control-flow.js";
+import { FAR_TRANSFERS } from "./families/far-transfers.js";
+import { FLAG_CONTROL } from "./families/flag-control.js";
+import { IO } from "./families/io.js";
+import { MOVES } from "./families/moves.js";
+import { MULTIPLY } from "./families/multiply.js";
+import { SEGMENTS } from "./families/segments.js";
+import { SHIFTS } from "./families/shifts.js";
+import { STACK } from "./families/stack.js";
+import { STRINGS } from "./families/strings.js";
+import { SYSTEM } from "./families/system.js";
+import { SYSTEM_CALLS } from "./families/system-calls.js";
+import type { Family, Handler } from "./handler.js";
+
+const CR4_OSFXSR = 0x200;
+
+function invalid(core: ExecutionCore): number {
+  return core.undefined();
+}
+
+/** Longer than 15 bytes. */
+function tooLong(core: ExecutionCore): number {
+  return core.protection();
+}
+
+function unsupported(): number {
+  return Status.Unsupported;
+}
+
+/** x87: #NM when it is emulated or another task's; otherwise the engine has to give up. */
+function x87(core: ExecutionCore): number {
+  if ((core.words[State.Cr0] & (Cr0.Em | Cr0.Ts)) !== 0) return core.raisePlain(Vector.Nm);
+  return Status.Unsupported;
+}
+
+/** MMX and SSE: #UD when not enabled, #NM when another task's; otherwise the engine has to give up. */
+function vector(core: ExecutionCore, pc: number): number {
+  const { words } = core;
+  const sse = core.variantOf(pc) === 1;
+  if ((words[State.Cr0] & Cr0.Em) !== 0 || (sse && (words[State.Cr4] & CR4_OSFXSR) === 0))
+    return core.undefined();
+  if ((words[State.Cr0] & Cr0.Ts) !== 0) return core.raisePlain(Vector.Nm);
+  return Status.Unsupported;
+}
+
+function wait(core: ExecutionCore): number {
+  const both = Cr0.Mp | Cr0.Ts;
+  return (core.words[State.Cr0] & both) === both ? core.raisePlain(Vector.Nm) : Status.Next;
+}
+
+const SPECIAL: Family = {
+  "#ud": invalid,
+  "#long": tooLong,
+  "#unsupported": unsupported,
+  "#x87": x87,
+  "#vector": vector,
+  wait,
+};
+
+const FAMILIES: readonly Family[] = [
+  SPECIAL,
+  ARITHMETIC,
+  BITS,
+  CONTROL_FLOW,
+  FAR_TRANSFERS,
+  FLAG_CONTROL,
+  IO,
+  MOVES,
+  MULTIPLY,
+  SEGMENTS,
+  SHIFTS,
+  STACK,
+  STRINGS,
+  SYSTEM,
+  SYSTEM_CALLS,
+];
+
+/** Handlers by number; an entry's `Form` word has the number in its top byte. */
+export const HANDLERS: Handler[] = [];
+const numbers = new Map<string, { readonly handler: number; readonly variant: number }>();
+
+for (const family of FAMILIES)
+  for (const [key, entry] of Object.entries(family)) {
+    const [handler, variant] = typeof entry === "function" ? [entry, 0] : entry;
+    let number = HANDLERS.indexOf(handler);
+    if (number < 0) number = HANDLERS.push(handler) - 1;
+    if (numbers.has(key)) throw new RangeError(`two handlers for ${key}`);
+    numbers.set(key, { handler: number, variant });
+  }
+if (HANDLERS.length > 256) throw new RangeError("more handlers than an entry can name");
+
+const VECTOR_KINDS = new Set<number>([
+  OperandKind.VectorFromReg,
+  OperandKind.VectorOrMemory,
+  OperandKind.VectorFromRm,
+  OperandKind.MmxFromReg,
+  OperandKind.MmxOrMemory,
+  OperandKind.MmxFromRm,
+]);
+const VECTOR_KEYS = new Set("emms femms ldmxcsr stmxcsr fxsave fxrstor xsave xrstor xsaveopt".split(" "));
+
+/** Handler number and variant of a form key: `#ud`, `#long` and `#unsupported` are the special ones. */
+export function handlerOf(key: string): { readonly handler: number; readonly variant: number } | undefined {
+  return numbers.get(key);
+}
+
+/** The key of the handler for a form that no family has. */
+export function fallbackKey(form: OpcodeForm, map: number, opcode: number): string {
+  if (map === 0 && opcode >= 0xd8 && opcode <= 0xdf) return "#x87";
+  if (VECTOR_KEYS.has(form.key) || form.operands.some((o) => VECTOR_KINDS.has(o.kind))) return "#vector";
+  return "#unsupported";
+}
+
+/** Whether the form touches vector (not MMX) registers. */
+export function usesVectors(form: OpcodeForm): boolean {
+  return form.operands.some((o) => o.kind >= OperandKind.VectorFromReg && o.kind <= OperandKind.VectorFromRm);
+}
+
+/** Keys after which a block ends: transfers of control, and whatever may stop, exit or change how code decodes. */
+export const BLOCK_ENDS: ReadonlySet<string> = new Set(
+  [
+    ...Object.keys(CONTROL_FLOW),
+    ...Object.keys(FAR_TRANSFERS),
+    ...Object.keys(SYSTEM_CALLS),
+    ...Object.keys(IO),
+    ...Object.keys(SPECIAL),
+    ..."cli sti clac stac popf movtoseg popseg les lds lss lfs lgs lgdt lidt lldt ltr".split(" "),
+    ...Object.keys(SYSTEM),
+  ].filter((key) => !/^(lfence|mfence|sfence|rdpid|clflush|clflushopt|clwb|movfromcr|smsw|wait)$/.test(key)),
+);

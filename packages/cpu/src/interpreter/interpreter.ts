@@ -1,0 +1,2762 @@
+import { Cause, FaultKind } from "@hyperwalk/mmu";
+import { Cr0 } from "../control-registers.js";
+import { Attention, Flag, Segment, SegmentWord, State } from "../cpu-state.js";
+import { Disassembler } from "../disassembler/disassembler.js";
+import { EventDelivery, makesDoubleFault } from "../exceptions/deliver.js";
+import { pushesErrorCode, Vector } from "../exceptions/vector.js";
+import { type ExecutionEngine, StopReason, type UnsupportedInstruction } from "../execution-engine.js";
+import { Intercept } from "../guest-mode.js";
+import type { Processor } from "../processor.js";
+import { conditionHolds, oddParity, packFlags, setArithmeticFlags, unpackFlags } from "../registers/flags.js";
+import { InstructionCosts } from "../timing/instruction-costs.js";
+import { BlockBuilder } from "./block-builder.js";
+import { BlockStore } from "./block-store.js";
+import { ExecutionCore } from "./core.js";
+import { Entry, Status } from "./entry.js";
+import { multiplyHigh, multiplySigned64 } from "./families/multiply.js";
+import { HANDLERS } from "./handlers.js";
+import { ModeBits } from "./mode-bits.js";
+
+const MAX_BLOCKS = 1 << 16;
+const MAX_ENTRIES = 1 << 18;
+/** Instructions between two looks at the caller's budget: keeps the loop's counter a small integer. */
+const SLICE = 0x3fffffff;
+const DR6_SINGLE_STEP = 0x4000;
+const EVENT_HARDWARE_EXCEPTION = 3;
+const EVENT_SOFTWARE_INTERRUPT = 4;
+const EVENT_SOFTWARE_EXCEPTION = 6;
+
+/** Continue with the next block; other answers of the slow paths are `StopReason` numbers. */
+const GO_ON = -1;
+
+/** Reasons why the block that just ran was of one instruction. */
+const AFTER_SHADOW = 1;
+const AFTER_TRAP_FLAG = 2;
+
+const product: Int32Array = new Int32Array(2);
+
+function swapBytes(value: number): number {
+  return (value << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24);
+}
+
+/**
+ * The reference execution engine: decoded basic blocks, one switch over their entries, everything that is not frequent
+ * through handlers by instruction family.
+ *
+ * A block's issue cost and instruction count are charged when it is entered; whoever leaves it early gives back what was
+ * not executed. Arithmetic flags live in local variables while the loop runs and in the state words outside.
+ */
+export class Interpreter implements ExecutionEngine {
+  /** Instructions retired so far. */
+  instructions = 0;
+  lastUnsupported: UnsupportedInstruction | undefined;
+  readonly core: ExecutionCore;
+  private readonly processor: Processor;
+  private readonly store: BlockStore;
+  private readonly builder: BlockBuilder;
+  private readonly delivery: EventDelivery;
+  private readonly disassembler: Disassembler = new Disassembler();
+  /** What stopped the latest event delivery for good; {@link GO_ON} otherwise. */
+  private pendingStop: number = GO_ON;
+
+  constructor(processor: Processor) {
+    this.processor = processor;
+    this.core = new ExecutionCore(processor);
+    this.store = new BlockStore(processor.memory, MAX_BLOCKS, MAX_ENTRIES);
+    this.builder = new BlockBuilder(
+      processor.mmu,
+      this.store,
+      new InstructionCosts(processor.profile.timing),
+    );
+    this.delivery = new EventDelivery(this.core);
+    this.core.code = this.store.code;
+    processor.memory.onCodeWrite = (frameOffset) => this.store.dropFrame(frameOffset);
+  }
+
+  rflags(): number {
+    return packFlags(this.core.words);
+  }
+
+  setRflags(value: number): void {
+    unpackFlags(this.core.words, value);
+  }
+
+  /** Forgets every decoded block; for tests and after memory was replaced wholesale. */
+  dropBlocks(): void {
+    this.store.clear();
+  }
+
+  run(maxInstructions: number, maxTicks: number): number {
+    const { core, processor } = this;
+    let left = maxInstructions;
+    if (this.pendingStop !== GO_ON) {
+      const stop = this.pendingStop;
+      this.pendingStop = GO_ON;
+      return stop;
+    }
+    for (;;) {
+      if (left <= 0) return StopReason.Budget;
+      processor.memory.grow();
+      if (core.words[State.FlagsSource] === 0) setArithmeticFlags(core.words, core.words[State.Flags]);
+      core.words[State.ZeroLo] = 0;
+      core.words[State.ZeroHi] = 0;
+      core.resuming = false;
+      core.syncMode();
+      const before = this.instructions;
+      const stop = this.execute(Math.min(left, SLICE), maxTicks);
+      left -= this.instructions - before;
+      if (stop !== StopReason.Budget || processor.ledger.clock[0] >= maxTicks) return stop;
+    }
+  }
+
+  /** Runs blocks until something stops it. State words hold RIP and flags before and after, locals in between. */
+  private execute(limit: number, maxTicks: number): number {
+    const { core, processor, store, builder } = this;
+    const { mmu, ledger, words: w, view, u8, code } = core;
+    const { predictor } = processor;
+    const { blocks, heads } = store;
+    const { cells, clock } = ledger;
+    const issue = ledger.base + Cause.Issue;
+    const handlers = HANDLERS;
+
+    let executed = 0;
+    let ripLo = w[State.RipLo];
+    let ripHi = w[State.RipHi];
+    let zero = w[State.FlagsZero];
+    let sign = w[State.FlagsSign];
+    let parity = w[State.FlagsParity];
+    let carry = w[State.FlagsCarry];
+    // What the code segment means for the loop; taken anew after every handler that may change it.
+    let mode = 0;
+    let hiMask = 0;
+    let canonicalShift = 0;
+    let codeBase = 0;
+    let codeLimit = -1;
+    let stale = true;
+    let after = 0;
+    let stop = GO_ON;
+
+    next: for (;;) {
+      if (after !== 0) {
+        // A block of one instruction has run: its interrupt shadow ends, its trap flag traps.
+        const why = after;
+        after = 0;
+        w[State.InterruptShadow] = 0;
+        stale = true;
+        if ((why & AFTER_TRAP_FLAG) !== 0) {
+          w[State.RipLo] = ripLo;
+          w[State.RipHi] = ripHi;
+          w[State.FlagsZero] = zero;
+          w[State.FlagsSign] = sign;
+          w[State.FlagsParity] = parity;
+          w[State.FlagsCarry] = carry;
+          stop = this.singleStep();
+          if (stop !== GO_ON) break;
+          ripLo = w[State.RipLo];
+          ripHi = w[State.RipHi];
+        }
+      }
+      if (w[State.Attention] !== 0) {
+        w[State.RipLo] = ripLo;
+        w[State.RipHi] = ripHi;
+        w[State.FlagsZero] = zero;
+        w[State.FlagsSign] = sign;
+        w[State.FlagsParity] = parity;
+        w[State.FlagsCarry] = carry;
+        stop = this.attend();
+        if (stop !== GO_ON) break;
+        ripLo = w[State.RipLo];
+        ripHi = w[State.RipHi];
+        stale = true;
+      }
+      if (executed >= limit || clock[0] >= maxTicks) {
+        stop = StopReason.Budget;
+        break;
+      }
+      if (stale) {
+        stale = false;
+        mode = core.modeBits;
+        hiMask = core.mode === 64 ? -1 : 0;
+        ripHi &= hiMask;
+        canonicalShift = (w[State.Cr4] & 0x1000) !== 0 ? 24 : 15;
+        const cs = State.Segments + 8 * Segment.Cs;
+        codeBase = hiMask === 0 ? w[cs + SegmentWord.BaseLo] : 0;
+        codeLimit = hiMask === 0 ? w[cs + SegmentWord.Limit] : -1;
+        if (w[State.InterruptShadow] !== 0) after = AFTER_SHADOW;
+        if ((w[State.Flags] & Flag.Tf) !== 0) after |= AFTER_TRAP_FLAG;
+        if (after !== 0) mode |= ModeBits.Single;
+        if ((w[State.Cr0] & Cr0.Pe) === 0) {
+          w[State.RipLo] = ripLo;
+          w[State.RipHi] = ripHi;
+          stop = this.unsupported("real mode");
+          break;
+        }
+      }
+
+      // The block at RIP.
+      w[State.RipLo] = ripLo;
+      w[State.RipHi] = ripHi;
+      const linearLo = (ripLo + codeBase) | 0;
+      const offset = mmu.fetch(linearLo, ripHi);
+      let block = 0;
+      if (offset >= 0) {
+        block = heads[(offset ^ (offset >>> 12) ^ (mode << 9)) & 0x7fff];
+        while (block !== 0 && (blocks[block] !== offset || blocks[block + 1] !== mode))
+          block = blocks[block + 7];
+        if (block === 0) block = builder.build(u8, offset, mode, linearLo, ripHi);
+        if (block > 0) {
+          const lines = blocks[block + 5];
+          for (let line = 1; line < lines; line++) mmu.fetch((linearLo & -64) + (line << 6), ripHi);
+          if (blocks[block + 6] !== 0) block = this.checkCrossing(block, offset, mode, linearLo, ripHi);
+        }
+      }
+      const outside = codeLimit !== -1 && ripLo >>> 0 > codeLimit >>> 0;
+      if (block <= 0 || offset < 0 || outside) {
+        w[State.FlagsZero] = zero;
+        w[State.FlagsSign] = sign;
+        w[State.FlagsParity] = parity;
+        w[State.FlagsCarry] = carry;
+        if (outside) core.protection();
+        else core.memoryFault(Segment.Cs);
+        after = 0;
+        stop = this.deliverFault();
+        if (stop !== GO_ON) break;
+        ripLo = w[State.RipLo];
+        ripHi = w[State.RipHi];
+        stale = true;
+        continue;
+      }
+      executed += blocks[block + 3];
+      const cost = blocks[block + 4];
+      cells[issue] += cost;
+      clock[0] += cost;
+      let pc = blocks[block + 2];
+      let status: number = Status.Next;
+      let at = 0;
+      let lo = 0;
+      let hi = 0;
+      let taken = 0;
+
+      run: for (;;) {
+        const op = code[pc];
+        const a = code[pc + 1];
+        if (op >= 108) {
+          // Linear address of the memory operand.
+          const ea = code[pc + 5];
+          const kind = ea & 3;
+          const x = w[code[pc + 3]];
+          const d = code[pc + 6];
+          lo = (x + d) | 0;
+          if (kind === 2) {
+            lo = (lo + (w[code[pc + 4]] << (ea >> 8))) | 0;
+            hi = 0;
+          } else {
+            hi = (w[code[pc + 3] + 1] + (d >> 31) + (lo >>> 0 < x >>> 0 ? 1 : 0)) | 0;
+            if (kind !== 0) {
+              const y = w[code[pc + 4]];
+              const yh = w[code[pc + 4] + 1];
+              const first = lo;
+              lo = (first + (y << (ea >> 8))) | 0;
+              hi =
+                (hi +
+                  (yh << (ea >> 8)) +
+                  ((y >>> 1) >>> (31 - (ea >> 8))) +
+                  (lo >>> 0 < first >>> 0 ? 1 : 0)) |
+                0;
+              if (kind === 3 && op >= 110) {
+                const base = State.Segments + 8 * ((code[pc + 11] >> 4) & 7) + SegmentWord.BaseLo;
+                const second = lo;
+                lo = (second + w[base]) | 0;
+                hi = (hi + w[base + 1] + (lo >>> 0 < second >>> 0 ? 1 : 0)) | 0;
+              }
+            }
+          }
+          if (op >= 156) at = mmu.write(lo, hi, ea >> 16);
+          else if (op >= 110) at = mmu.read(lo, hi, ea >> 16);
+          if (at < 0) {
+            core.memoryFault((code[pc + 11] >> 4) & 7);
+            status = Status.Fault;
+            break;
+          }
+        }
+        // biome-ignore lint/suspicious/noConfusingLabels: the switch has two common tails
+        branch: {
+          // biome-ignore lint/suspicious/noConfusingLabels: see above
+          written: {
+            // Case numbers are those of `HotOp`.
+            switch (op) {
+              case 0: // Leave
+                status = Status.Again;
+                break run;
+              case 1: {
+                // Handler
+                w[State.FlagsZero] = zero;
+                w[State.FlagsSign] = sign;
+                w[State.FlagsParity] = parity;
+                w[State.FlagsCarry] = carry;
+                status = handlers[code[pc + 11] >>> 24](core, pc);
+                zero = w[State.FlagsZero];
+                sign = w[State.FlagsSign];
+                parity = w[State.FlagsParity];
+                carry = w[State.FlagsCarry];
+                if (status !== 0) break run;
+                pc += 12;
+                continue;
+              }
+              case 2: {
+                // Nop
+
+                pc += 12;
+                continue;
+              }
+              case 3: {
+                // MovRR32
+                w[a] = w[code[pc + 2]];
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 4: {
+                // MovRR64
+                const b = code[pc + 2];
+                w[a] = w[b];
+                w[a + 1] = w[b + 1];
+                pc += 12;
+                continue;
+              }
+              case 5: {
+                // MovRI32
+                w[a] = code[pc + 7];
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 6: {
+                // MovRI64
+                w[a] = code[pc + 7];
+                w[a + 1] = code[pc + 8];
+                pc += 12;
+                continue;
+              }
+              case 7: {
+                // MovzxByteReg
+                w[a] = w[code[pc + 2]] & 0xff;
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 8: {
+                // MovzxWordReg
+                w[a] = w[code[pc + 2]] & 0xffff;
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 9: {
+                // MovsxByteReg32
+                w[a] = (w[code[pc + 2]] << 24) >> 24;
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 10: {
+                // MovsxByteReg64
+                const x = (w[code[pc + 2]] << 24) >> 24;
+                w[a] = x;
+                w[a + 1] = x >> 31;
+                pc += 12;
+                continue;
+              }
+              case 11: {
+                // MovsxWordReg32
+                w[a] = (w[code[pc + 2]] << 16) >> 16;
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 12: {
+                // MovsxWordReg64
+                const x = (w[code[pc + 2]] << 16) >> 16;
+                w[a] = x;
+                w[a + 1] = x >> 31;
+                pc += 12;
+                continue;
+              }
+              case 13: {
+                // MovsxdReg
+                const x = w[code[pc + 2]];
+                w[a] = x;
+                w[a + 1] = x >> 31;
+                pc += 12;
+                continue;
+              }
+              case 14: {
+                // MovRR8
+                w[a] = (w[a] & ~0xff) | (w[code[pc + 2]] & 0xff);
+                pc += 12;
+                continue;
+              }
+              case 15: {
+                // MovRI8
+                w[a] = (w[a] & ~0xff) | (code[pc + 7] & 0xff);
+                pc += 12;
+                continue;
+              }
+              case 16: {
+                // Cdqe
+                w[1] = w[0] >> 31;
+                pc += 12;
+                continue;
+              }
+              case 17: {
+                // Cdq
+                w[4] = w[0] >> 31;
+                w[5] = 0;
+                pc += 12;
+                continue;
+              }
+              case 18: {
+                // Cqo
+                const s = w[1] >> 31;
+                w[4] = s;
+                w[5] = s;
+                pc += 12;
+                continue;
+              }
+              case 19: {
+                // AddRR32
+                const x = w[a];
+                const y = w[code[pc + 2]];
+                const r = (x + y) | 0;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = (x & y) | ((x | y) & ~r);
+                pc += 12;
+                continue;
+              }
+              case 20: {
+                // OrRR32
+                const x = w[a];
+                const y = w[code[pc + 2]];
+                const r = x | y;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 21: {
+                // AndRR32
+                const x = w[a];
+                const y = w[code[pc + 2]];
+                const r = x & y;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 22: {
+                // SubRR32
+                const x = w[a];
+                const y = w[code[pc + 2]];
+                const r = (x - y) | 0;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = (~x & y) | (~(x ^ y) & r);
+                pc += 12;
+                continue;
+              }
+              case 23: {
+                // XorRR32
+                const x = w[a];
+                const y = w[code[pc + 2]];
+                const r = x ^ y;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 24: {
+                // CmpRR32
+                const x = w[a];
+                const y = w[code[pc + 2]];
+                const r = (x - y) | 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = (~x & y) | (~(x ^ y) & r);
+                pc += 12;
+                continue;
+              }
+              case 25: {
+                // TestRR32
+                const x = w[a];
+                const y = w[code[pc + 2]];
+                const r = x & y;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 26: {
+                // AddRR64
+                const b = code[pc + 2];
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = w[b];
+                const yh = w[b + 1];
+                const r = (x + y) | 0;
+                const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                pc += 12;
+                continue;
+              }
+              case 27: {
+                // OrRR64
+                const b = code[pc + 2];
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = w[b];
+                const yh = w[b + 1];
+                const r = x | y;
+                const s = xh | yh;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 28: {
+                // AndRR64
+                const b = code[pc + 2];
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = w[b];
+                const yh = w[b + 1];
+                const r = x & y;
+                const s = xh & yh;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 29: {
+                // SubRR64
+                const b = code[pc + 2];
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = w[b];
+                const yh = w[b + 1];
+                const r = (x - y) | 0;
+                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                pc += 12;
+                continue;
+              }
+              case 30: {
+                // XorRR64
+                const b = code[pc + 2];
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = w[b];
+                const yh = w[b + 1];
+                const r = x ^ y;
+                const s = xh ^ yh;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 31: {
+                // CmpRR64
+                const b = code[pc + 2];
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = w[b];
+                const yh = w[b + 1];
+                const r = (x - y) | 0;
+                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                pc += 12;
+                continue;
+              }
+              case 32: {
+                // TestRR64
+                const b = code[pc + 2];
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = w[b];
+                const yh = w[b + 1];
+                const r = x & y;
+                const s = xh & yh;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 33: {
+                // AddRI32
+                const x = w[a];
+                const y = code[pc + 7];
+                const r = (x + y) | 0;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = (x & y) | ((x | y) & ~r);
+                pc += 12;
+                continue;
+              }
+              case 34: {
+                // OrRI32
+                const x = w[a];
+                const y = code[pc + 7];
+                const r = x | y;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 35: {
+                // AndRI32
+                const x = w[a];
+                const y = code[pc + 7];
+                const r = x & y;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 36: {
+                // SubRI32
+                const x = w[a];
+                const y = code[pc + 7];
+                const r = (x - y) | 0;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = (~x & y) | (~(x ^ y) & r);
+                pc += 12;
+                continue;
+              }
+              case 37: {
+                // XorRI32
+                const x = w[a];
+                const y = code[pc + 7];
+                const r = x ^ y;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 38: {
+                // CmpRI32
+                const x = w[a];
+                const y = code[pc + 7];
+                const r = (x - y) | 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = (~x & y) | (~(x ^ y) & r);
+                pc += 12;
+                continue;
+              }
+              case 39: {
+                // TestRI32
+                const x = w[a];
+                const y = code[pc + 7];
+                const r = x & y;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 40: {
+                // AddRI64
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = code[pc + 7];
+                const yh = y >> 31;
+                const r = (x + y) | 0;
+                const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                pc += 12;
+                continue;
+              }
+              case 41: {
+                // OrRI64
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = code[pc + 7];
+                const yh = y >> 31;
+                const r = x | y;
+                const s = xh | yh;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 42: {
+                // AndRI64
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = code[pc + 7];
+                const yh = y >> 31;
+                const r = x & y;
+                const s = xh & yh;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 43: {
+                // SubRI64
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = code[pc + 7];
+                const yh = y >> 31;
+                const r = (x - y) | 0;
+                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                pc += 12;
+                continue;
+              }
+              case 44: {
+                // XorRI64
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = code[pc + 7];
+                const yh = y >> 31;
+                const r = x ^ y;
+                const s = xh ^ yh;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 45: {
+                // CmpRI64
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = code[pc + 7];
+                const yh = y >> 31;
+                const r = (x - y) | 0;
+                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                pc += 12;
+                continue;
+              }
+              case 46: {
+                // TestRI64
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = code[pc + 7];
+                const yh = y >> 31;
+                const r = x & y;
+                const s = xh & yh;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 47: {
+                // ClearReg
+                w[a] = 0;
+                w[a + 1] = 0;
+                zero = 0;
+                sign = 0;
+                parity = 0;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 48: {
+                // AdcRR64
+                const x = w[a];
+                const xh = w[a + 1];
+                const b = code[pc + 2];
+                const y = w[b];
+                const yh = w[b + 1];
+                const c = carry >>> 31;
+                const r = (x + y + c) | 0;
+                const s = (xh + yh + ((c === 0 ? r >>> 0 < x >>> 0 : r >>> 0 <= x >>> 0) ? 1 : 0)) | 0;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                pc += 12;
+                continue;
+              }
+              case 49: {
+                // SbbRR64
+                const x = w[a];
+                const xh = w[a + 1];
+                const b = code[pc + 2];
+                const y = w[b];
+                const yh = w[b + 1];
+                const c = carry >>> 31;
+                const r = (x - y - c) | 0;
+                const s = (xh - yh - ((c === 0 ? x >>> 0 < y >>> 0 : x >>> 0 <= y >>> 0) ? 1 : 0)) | 0;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                pc += 12;
+                continue;
+              }
+              case 50: {
+                // AdcRR32
+                const x = w[a];
+                const y = w[code[pc + 2]];
+                const c = carry >>> 31;
+                const r = (x + y + c) | 0;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = (x & y) | ((x | y) & ~r);
+                pc += 12;
+                continue;
+              }
+              case 51: {
+                // SbbRR32
+                const x = w[a];
+                const y = w[code[pc + 2]];
+                const c = carry >>> 31;
+                const r = (x - y - c) | 0;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = (~x & y) | (~(x ^ y) & r);
+                pc += 12;
+                continue;
+              }
+              case 52: {
+                // AdcRI32
+                const x = w[a];
+                const y = code[pc + 7];
+                const c = carry >>> 31;
+                const r = (x + y + c) | 0;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = (x & y) | ((x | y) & ~r);
+                pc += 12;
+                continue;
+              }
+              case 53: {
+                // AdcRI64
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = code[pc + 7];
+                const yh = y >> 31;
+                const c = carry >>> 31;
+                const r = (x + y + c) | 0;
+                const s = (xh + yh + ((c === 0 ? r >>> 0 < x >>> 0 : r >>> 0 <= x >>> 0) ? 1 : 0)) | 0;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                pc += 12;
+                continue;
+              }
+              case 54: {
+                // Neg32
+                const x = 0;
+                const y = w[a];
+                const r = (x - y) | 0;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = (~x & y) | (~(x ^ y) & r);
+                pc += 12;
+                continue;
+              }
+              case 55: {
+                // Neg64
+                const x = 0;
+                const xh = 0;
+                const y = w[a];
+                const yh = w[a + 1];
+                const r = (x - y) | 0;
+                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                pc += 12;
+                continue;
+              }
+              case 56: {
+                // Not32
+                w[a] = ~w[a];
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 57: {
+                // Not64
+                w[a] = ~w[a];
+                w[a + 1] = ~w[a + 1];
+                pc += 12;
+                continue;
+              }
+              case 58: {
+                // Inc32
+                const x = w[a];
+                const y = 1;
+                const old = carry >> 31;
+                const r = (x + y) | 0;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                const c = (x & y) | ((x | y) & ~r);
+                carry = (old << 31) | (((c >>> 31) ^ ((c >>> 30) & 1) ^ (old & 1)) << 30) | (c & 8);
+                pc += 12;
+                continue;
+              }
+              case 59: {
+                // Inc64
+                const x = w[a];
+                const y = 1;
+                const xh = w[a + 1];
+                const yh = 0;
+                const old = carry >> 31;
+                const r = (x + y) | 0;
+                const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                const c = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                carry = (old << 31) | (((c >>> 31) ^ ((c >>> 30) & 1) ^ (old & 1)) << 30) | (c & 8);
+                pc += 12;
+                continue;
+              }
+              case 60: {
+                // Dec32
+                const x = w[a];
+                const y = 1;
+                const old = carry >> 31;
+                const r = (x - y) | 0;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                const c = (~x & y) | (~(x ^ y) & r);
+                carry = (old << 31) | (((c >>> 31) ^ ((c >>> 30) & 1) ^ (old & 1)) << 30) | (c & 8);
+                pc += 12;
+                continue;
+              }
+              case 61: {
+                // Dec64
+                const x = w[a];
+                const y = 1;
+                const xh = w[a + 1];
+                const yh = 0;
+                const old = carry >> 31;
+                const r = (x - y) | 0;
+                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                const c = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                carry = (old << 31) | (((c >>> 31) ^ ((c >>> 30) & 1) ^ (old & 1)) << 30) | (c & 8);
+                pc += 12;
+                continue;
+              }
+              case 62: {
+                // ShlRI32
+                const n = code[pc + 7];
+                const x = w[a];
+                const r = x << n;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                const c = (x >>> (32 - n)) & 1;
+                carry = (c << 31) | ((c ^ (c ^ (r >>> 31))) << 30);
+                pc += 12;
+                continue;
+              }
+              case 63: {
+                // ShlRI64
+                const n = code[pc + 7];
+                const x = w[a];
+                const xh = w[a + 1];
+                let r = 0;
+                let s = x << (n - 32);
+                let c = x >>> (64 - n);
+                if (n < 32) {
+                  r = x << n;
+                  s = (xh << n) | (x >>> (32 - n));
+                  c = xh >>> (32 - n);
+                } else if (n === 32) c = xh;
+                c &= 1;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (c << 31) | ((c ^ (c ^ (s >>> 31))) << 30);
+                pc += 12;
+                continue;
+              }
+              case 64: {
+                // ShrRI32
+                const n = code[pc + 7];
+                const x = w[a];
+                const r = x >>> n;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r | 0;
+                sign = r | 0;
+                parity = r | 0;
+                const c = (x >>> (n - 1)) & 1;
+                carry = (c << 31) | ((c ^ (x >>> 31)) << 30);
+                pc += 12;
+                continue;
+              }
+              case 65: {
+                // ShrRI64
+                const n = code[pc + 7];
+                const x = w[a];
+                const xh = w[a + 1];
+                let r = (xh >>> (n - 32)) | 0;
+                let s = 0;
+                let c = xh >>> (n - 33);
+                if (n < 32) {
+                  r = (x >>> n) | (xh << (32 - n));
+                  s = (xh >>> n) | 0;
+                  c = x >>> (n - 1);
+                } else if (n === 32) c = x >>> 31;
+                c &= 1;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (c << 31) | ((c ^ (xh >>> 31)) << 30);
+                pc += 12;
+                continue;
+              }
+              case 66: {
+                // SarRI32
+                const n = code[pc + 7];
+                const x = w[a];
+                const r = x >> n;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                const c = (x >> (n - 1)) & 1;
+                carry = (c << 31) | (c << 30);
+                pc += 12;
+                continue;
+              }
+              case 67: {
+                // SarRI64
+                const n = code[pc + 7];
+                const x = w[a];
+                const xh = w[a + 1];
+                let r = xh >> (n - 32);
+                let s = xh >> 31;
+                let c = xh >> (n - 33);
+                if (n < 32) {
+                  r = (x >>> n) | (xh << (32 - n));
+                  s = xh >> n;
+                  c = x >>> (n - 1);
+                } else if (n === 32) c = x >>> 31;
+                c &= 1;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (c << 31) | (c << 30);
+                pc += 12;
+                continue;
+              }
+              case 68: {
+                // RolRI32
+                const n = code[pc + 7];
+                const x = w[a];
+                const r = (x << n) | (x >>> (32 - n));
+                w[a] = r;
+                w[a + 1] = 0;
+                const c = r & 1;
+                carry = (c << 31) | ((r >>> 31) << 30) | (carry & 8);
+                pc += 12;
+                continue;
+              }
+              case 69: {
+                // RolRI64
+                const n = code[pc + 7];
+                let x = w[a];
+                let xh = w[a + 1];
+                if (n >= 32) {
+                  const t = x;
+                  x = xh;
+                  xh = t;
+                }
+                const m = n & 31;
+                const r = m === 0 ? x : (x << m) | (xh >>> (32 - m));
+                const s = m === 0 ? xh : (xh << m) | (x >>> (32 - m));
+                w[a] = r;
+                w[a + 1] = s;
+                const c = r & 1;
+                carry = (c << 31) | ((s >>> 31) << 30) | (carry & 8);
+                pc += 12;
+                continue;
+              }
+              case 70: {
+                // RorRI32
+                const n = code[pc + 7];
+                const x = w[a];
+                const r = (x >>> n) | (x << (32 - n));
+                w[a] = r;
+                w[a + 1] = 0;
+                carry = (r & (1 << 31)) | (r & (1 << 30)) | (carry & 8);
+                pc += 12;
+                continue;
+              }
+              case 71: {
+                // RorRI64
+                const n = 64 - code[pc + 7];
+                let x = w[a];
+                let xh = w[a + 1];
+                if (n >= 32) {
+                  const t = x;
+                  x = xh;
+                  xh = t;
+                }
+                const m = n & 31;
+                const r = m === 0 ? x : (x << m) | (xh >>> (32 - m));
+                const s = m === 0 ? xh : (xh << m) | (x >>> (32 - m));
+                w[a] = r;
+                w[a + 1] = s;
+                carry = (s & (1 << 31)) | (s & (1 << 30)) | (carry & 8);
+                pc += 12;
+                continue;
+              }
+              case 72: {
+                // ShiftCl32
+                const n = w[2] & 31;
+                const x = w[a];
+                w[a + 1] = 0;
+                if (n !== 0) {
+                  const kind = code[pc + 2];
+                  let r = x << n;
+                  let c = (x >>> (32 - n)) & 1;
+                  let o = c ^ (r >>> 31);
+                  if (kind !== 4) {
+                    r = kind === 5 ? (x >>> n) | 0 : x >> n;
+                    c = (x >>> (n - 1)) & 1;
+                    o = kind === 5 ? x >>> 31 : 0;
+                  }
+                  w[a] = r;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = (c << 31) | ((c ^ o) << 30);
+                }
+                pc += 12;
+                continue;
+              }
+              case 73: {
+                // ShiftCl64
+                const n = w[2] & 63;
+                if (n !== 0) {
+                  const kind = code[pc + 2];
+                  const x = w[a];
+                  const xh = w[a + 1];
+                  let r = 0;
+                  let s = 0;
+                  let c = 0;
+                  let o = 0;
+                  if (kind === 4) {
+                    if (n < 32) {
+                      r = x << n;
+                      s = (xh << n) | (x >>> (32 - n));
+                      c = xh >>> (32 - n);
+                    } else {
+                      s = x << (n - 32);
+                      c = n === 32 ? xh : x >>> (64 - n);
+                    }
+                    o = (c & 1) ^ (s >>> 31);
+                  } else {
+                    if (n < 32) {
+                      r = (x >>> n) | (xh << (32 - n));
+                      s = xh >> n;
+                      c = x >>> (n - 1);
+                    } else {
+                      r = xh >> (n - 32);
+                      s = xh >> 31;
+                      c = n === 32 ? x >>> 31 : xh >> (n - 33);
+                    }
+                    if (kind === 5) {
+                      if (n < 32) s = (xh >>> n) | 0;
+                      else {
+                        r = (xh >>> (n - 32)) | 0;
+                        s = 0;
+                      }
+                      o = xh >>> 31;
+                    }
+                  }
+                  c &= 1;
+                  w[a] = r;
+                  w[a + 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (c << 31) | ((c ^ o) << 30);
+                }
+                pc += 12;
+                continue;
+              }
+              case 74: {
+                // ImulRR32
+                const x = w[a];
+                const y = w[code[pc + 2]];
+                const r = Math.imul(x, y);
+                const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = h === r >> 31 ? 0 : 1 << 31;
+                pc += 12;
+                continue;
+              }
+              case 75: {
+                // ImulRR64
+                const b = code[pc + 2];
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = w[b];
+                const yh = w[b + 1];
+                const c = multiplySigned64(x, xh, y, yh, product);
+                const r = product[0];
+                const s = product[1];
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = c << 31;
+                pc += 12;
+                continue;
+              }
+              case 76: {
+                // ImulRRI32
+                const x = w[code[pc + 2]];
+                const y = code[pc + 7];
+                const r = Math.imul(x, y);
+                const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = h === r >> 31 ? 0 : 1 << 31;
+                pc += 12;
+                continue;
+              }
+              case 77: {
+                // ImulRRI64
+                const b = code[pc + 2];
+                const x = w[b];
+                const xh = w[b + 1];
+                const y = code[pc + 7];
+                const yh = y >> 31;
+                const c = multiplySigned64(x, xh, y, yh, product);
+                const r = product[0];
+                const s = product[1];
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = c << 31;
+                pc += 12;
+                continue;
+              }
+              case 78: {
+                // Setcc
+                w[a] = (w[a] & ~0xff) | (conditionHolds(code[pc + 2], zero, sign, parity, carry) ? 1 : 0);
+                pc += 12;
+                continue;
+              }
+              case 79: {
+                // CmovRR32
+                if (conditionHolds(code[pc + 7], zero, sign, parity, carry)) w[a] = w[code[pc + 2]];
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 80: {
+                // CmovRR64
+                if (conditionHolds(code[pc + 7], zero, sign, parity, carry)) {
+                  const b = code[pc + 2];
+                  w[a] = w[b];
+                  w[a + 1] = w[b + 1];
+                }
+                pc += 12;
+                continue;
+              }
+              case 81: {
+                // CmpRI8
+                const x = (w[a] << 24) >> 24;
+                const y = code[pc + 7];
+                const d = (x - y) | 0;
+                const r = (d << 24) >> 24;
+                zero = r;
+                sign = r;
+                parity = r;
+                const c = (~x & y) | (~(x ^ y) & d);
+                carry = ((c << 24) & ~8) | (c & 8);
+                pc += 12;
+                continue;
+              }
+              case 82: {
+                // TestRR8
+                const x = (w[a] << 24) >> 24;
+                const y = (w[code[pc + 2]] << 24) >> 24;
+                const r = x & y;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 83: {
+                // TestRI8
+                const x = (w[a] << 24) >> 24;
+                const y = code[pc + 7];
+                const r = x & y;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 84: {
+                // CmpRR8
+                const x = (w[a] << 24) >> 24;
+                const y = (w[code[pc + 2]] << 24) >> 24;
+                const d = (x - y) | 0;
+                const r = (d << 24) >> 24;
+                zero = r;
+                sign = r;
+                parity = r;
+                const c = (~x & y) | (~(x ^ y) & d);
+                carry = ((c << 24) & ~8) | (c & 8);
+                pc += 12;
+                continue;
+              }
+              case 85: {
+                // Bswap32
+                w[a] = swapBytes(w[a]);
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 86: {
+                // Bswap64
+                const r = swapBytes(w[a + 1]);
+                w[a + 1] = swapBytes(w[a]);
+                w[a] = r;
+                pc += 12;
+                continue;
+              }
+              case 87: {
+                // XchgRR64
+                const b = code[pc + 2];
+                const x = w[a];
+                const xh = w[a + 1];
+                w[a] = w[b];
+                w[a + 1] = w[b + 1];
+                w[b] = x;
+                w[b + 1] = xh;
+                pc += 12;
+                continue;
+              }
+              case 88: {
+                // Jmp
+                const step = code[pc + 7];
+                const penalty = predictor.direct((ripLo + (code[pc + 9] & 0xffff)) | 0, (ripLo + step) | 0);
+                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                const old = ripLo;
+                ripLo = (old + step) | 0;
+                ripHi = (ripHi + (step >> 31) + (ripLo >>> 0 < old >>> 0 ? 1 : 0)) & hiMask;
+                continue next;
+              }
+              case 89: {
+                // Jo
+                taken = (carry ^ (carry << 1)) < 0 ? 1 : 0;
+                break branch;
+              }
+              case 90: {
+                // Jno
+                taken = (carry ^ (carry << 1)) >= 0 ? 1 : 0;
+                break branch;
+              }
+              case 91: {
+                // Jb
+                taken = carry < 0 ? 1 : 0;
+                break branch;
+              }
+              case 92: {
+                // Jae
+                taken = carry >= 0 ? 1 : 0;
+                break branch;
+              }
+              case 93: {
+                // Je
+                taken = zero === 0 ? 1 : 0;
+                break branch;
+              }
+              case 94: {
+                // Jne
+                taken = zero !== 0 ? 1 : 0;
+                break branch;
+              }
+              case 95: {
+                // Jbe
+                taken = carry < 0 || zero === 0 ? 1 : 0;
+                break branch;
+              }
+              case 96: {
+                // Ja
+                taken = carry >= 0 && zero !== 0 ? 1 : 0;
+                break branch;
+              }
+              case 97: {
+                // Js
+                taken = sign < 0 ? 1 : 0;
+                break branch;
+              }
+              case 98: {
+                // Jns
+                taken = sign >= 0 ? 1 : 0;
+                break branch;
+              }
+              case 99: {
+                // Jp
+                taken = oddParity(parity) === 0 ? 1 : 0;
+                break branch;
+              }
+              case 100: {
+                // Jnp
+                taken = oddParity(parity) !== 0 ? 1 : 0;
+                break branch;
+              }
+              case 101: {
+                // Jl
+                taken = (sign ^ carry ^ (carry << 1)) < 0 ? 1 : 0;
+                break branch;
+              }
+              case 102: {
+                // Jge
+                taken = (sign ^ carry ^ (carry << 1)) >= 0 ? 1 : 0;
+                break branch;
+              }
+              case 103: {
+                // Jle
+                taken = zero === 0 || (sign ^ carry ^ (carry << 1)) < 0 ? 1 : 0;
+                break branch;
+              }
+              case 104: {
+                // Jg
+                taken = zero !== 0 && (sign ^ carry ^ (carry << 1)) >= 0 ? 1 : 0;
+                break branch;
+              }
+              case 105: {
+                // JmpReg
+                const x = w[a];
+                const xh = w[a + 1] & hiMask;
+                const top = xh >> canonicalShift;
+                if (top !== 0 && top !== -1) {
+                  status = core.protection();
+                  break run;
+                }
+                const penalty = predictor.indirect((ripLo + (code[pc + 9] & 0xffff)) | 0, x);
+                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                ripLo = x;
+                ripHi = xh;
+                continue next;
+              }
+              case 108: {
+                // Lea32
+                w[a] = lo;
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 109: {
+                // Lea64
+                w[a] = lo;
+                w[a + 1] = hi;
+                pc += 12;
+                continue;
+              }
+              case 110: {
+                // MovRM32
+                w[a] = view.getInt32(at, true);
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 111: {
+                // MovRM64
+                w[a] = view.getInt32(at, true);
+                w[a + 1] = view.getInt32(at + 4, true);
+                pc += 12;
+                continue;
+              }
+              case 112: {
+                // MovzxByteMem
+                w[a] = view.getUint8(at);
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 113: {
+                // MovzxWordMem
+                w[a] = view.getUint16(at, true);
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 114: {
+                // MovsxByteMem32
+                w[a] = view.getInt8(at);
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 115: {
+                // MovsxByteMem64
+                const x = view.getInt8(at);
+                w[a] = x;
+                w[a + 1] = x >> 31;
+                pc += 12;
+                continue;
+              }
+              case 116: {
+                // MovsxWordMem32
+                w[a] = view.getInt16(at, true);
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 117: {
+                // MovsxWordMem64
+                const x = view.getInt16(at, true);
+                w[a] = x;
+                w[a + 1] = x >> 31;
+                pc += 12;
+                continue;
+              }
+              case 118: {
+                // MovsxdMem
+                const x = view.getInt32(at, true);
+                w[a] = x;
+                w[a + 1] = x >> 31;
+                pc += 12;
+                continue;
+              }
+              case 119: {
+                // MovRM8
+                w[a] = (w[a] & ~0xff) | view.getUint8(at);
+                pc += 12;
+                continue;
+              }
+              case 120: {
+                // AddRM32
+                const x = w[a];
+                const y = view.getInt32(at, true);
+                const r = (x + y) | 0;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = (x & y) | ((x | y) & ~r);
+                pc += 12;
+                continue;
+              }
+              case 121: {
+                // OrRM32
+                const x = w[a];
+                const y = view.getInt32(at, true);
+                const r = x | y;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 122: {
+                // AndRM32
+                const x = w[a];
+                const y = view.getInt32(at, true);
+                const r = x & y;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 123: {
+                // SubRM32
+                const x = w[a];
+                const y = view.getInt32(at, true);
+                const r = (x - y) | 0;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = (~x & y) | (~(x ^ y) & r);
+                pc += 12;
+                continue;
+              }
+              case 124: {
+                // XorRM32
+                const x = w[a];
+                const y = view.getInt32(at, true);
+                const r = x ^ y;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 125: {
+                // CmpRM32
+                const x = w[a];
+                const y = view.getInt32(at, true);
+                const r = (x - y) | 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = (~x & y) | (~(x ^ y) & r);
+                pc += 12;
+                continue;
+              }
+              case 126: {
+                // TestMR32
+                const x = w[a];
+                const y = view.getInt32(at, true);
+                const r = x & y;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 127: {
+                // AddRM64
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = view.getInt32(at, true);
+                const yh = view.getInt32(at + 4, true);
+                const r = (x + y) | 0;
+                const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                pc += 12;
+                continue;
+              }
+              case 128: {
+                // OrRM64
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = view.getInt32(at, true);
+                const yh = view.getInt32(at + 4, true);
+                const r = x | y;
+                const s = xh | yh;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 129: {
+                // AndRM64
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = view.getInt32(at, true);
+                const yh = view.getInt32(at + 4, true);
+                const r = x & y;
+                const s = xh & yh;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 130: {
+                // SubRM64
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = view.getInt32(at, true);
+                const yh = view.getInt32(at + 4, true);
+                const r = (x - y) | 0;
+                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                pc += 12;
+                continue;
+              }
+              case 131: {
+                // XorRM64
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = view.getInt32(at, true);
+                const yh = view.getInt32(at + 4, true);
+                const r = x ^ y;
+                const s = xh ^ yh;
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 132: {
+                // CmpRM64
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = view.getInt32(at, true);
+                const yh = view.getInt32(at + 4, true);
+                const r = (x - y) | 0;
+                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                pc += 12;
+                continue;
+              }
+              case 133: {
+                // TestMR64
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = view.getInt32(at, true);
+                const yh = view.getInt32(at + 4, true);
+                const r = x & y;
+                const s = xh & yh;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 134: {
+                // CmpMR32
+                const x = view.getInt32(at, true);
+                const y = w[code[pc + 2]];
+                const r = (x - y) | 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = (~x & y) | (~(x ^ y) & r);
+                pc += 12;
+                continue;
+              }
+              case 135: {
+                // CmpMR64
+                const b = code[pc + 2];
+                const x = view.getInt32(at, true);
+                const xh = view.getInt32(at + 4, true);
+                const y = w[b];
+                const yh = w[b + 1];
+                const r = (x - y) | 0;
+                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                pc += 12;
+                continue;
+              }
+              case 136: {
+                // CmpMI32
+                const x = view.getInt32(at, true);
+                const y = code[pc + 7];
+                const r = (x - y) | 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = (~x & y) | (~(x ^ y) & r);
+                pc += 12;
+                continue;
+              }
+              case 137: {
+                // CmpMI64
+                const x = view.getInt32(at, true);
+                const xh = view.getInt32(at + 4, true);
+                const y = code[pc + 7];
+                const yh = y >> 31;
+                const r = (x - y) | 0;
+                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                pc += 12;
+                continue;
+              }
+              case 138: {
+                // CmpMI8
+                const x = view.getInt8(at);
+                const y = code[pc + 7];
+                const d = (x - y) | 0;
+                const r = (d << 24) >> 24;
+                zero = r;
+                sign = r;
+                parity = r;
+                const c = (~x & y) | (~(x ^ y) & d);
+                carry = ((c << 24) & ~8) | (c & 8);
+                pc += 12;
+                continue;
+              }
+              case 139: {
+                // TestMI32
+                const r = view.getInt32(at, true) & code[pc + 7];
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 140: {
+                // TestMI64
+                const x = view.getInt32(at, true);
+                const xh = view.getInt32(at + 4, true);
+                const y = code[pc + 7];
+                const yh = y >> 31;
+                const r = x & y;
+                const s = xh & yh;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 141: {
+                // TestMI8
+                const x = view.getInt8(at);
+                const y = code[pc + 7];
+                const r = x & y;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = 0;
+                pc += 12;
+                continue;
+              }
+              case 142: {
+                // CmpRM8
+                const x = (w[a] << 24) >> 24;
+                const y = view.getInt8(at);
+                const d = (x - y) | 0;
+                const r = (d << 24) >> 24;
+                zero = r;
+                sign = r;
+                parity = r;
+                const c = (~x & y) | (~(x ^ y) & d);
+                carry = ((c << 24) & ~8) | (c & 8);
+                pc += 12;
+                continue;
+              }
+              case 143: {
+                // CmpMR8
+                const x = view.getInt8(at);
+                const y = (w[code[pc + 2]] << 24) >> 24;
+                const d = (x - y) | 0;
+                const r = (d << 24) >> 24;
+                zero = r;
+                sign = r;
+                parity = r;
+                const c = (~x & y) | (~(x ^ y) & d);
+                carry = ((c << 24) & ~8) | (c & 8);
+                pc += 12;
+                continue;
+              }
+              case 144: {
+                // ImulRM32
+                const x = w[a];
+                const y = view.getInt32(at, true);
+                const r = Math.imul(x, y);
+                const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
+                w[a] = r;
+                w[a + 1] = 0;
+                zero = r;
+                sign = r;
+                parity = r;
+                carry = h === r >> 31 ? 0 : 1 << 31;
+                pc += 12;
+                continue;
+              }
+              case 145: {
+                // ImulRM64
+                const x = w[a];
+                const xh = w[a + 1];
+                const y = view.getInt32(at, true);
+                const yh = view.getInt32(at + 4, true);
+                const c = multiplySigned64(x, xh, y, yh, product);
+                const r = product[0];
+                const s = product[1];
+                w[a] = r;
+                w[a + 1] = s;
+                zero = r | s;
+                sign = s;
+                parity = r;
+                carry = c << 31;
+                pc += 12;
+                continue;
+              }
+              case 146: {
+                // Pop64
+                const x = view.getInt32(at, true);
+                const xh = view.getInt32(at + 4, true);
+                const next = (lo + 8) | 0;
+                w[8] = next;
+                w[9] = (hi + (next >>> 0 < 8 ? 1 : 0)) | 0;
+                w[a] = x;
+                w[a + 1] = xh;
+                pc += 12;
+                continue;
+              }
+              case 147: {
+                // Pop32
+                const x = view.getInt32(at, true);
+                w[8] = (lo + 4) | 0;
+                w[a] = x;
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 148: {
+                // Ret64
+                const x = view.getInt32(at, true);
+                const xh = view.getInt32(at + 4, true);
+                const top = xh >> canonicalShift;
+                if (top !== 0 && top !== -1) {
+                  status = core.protection();
+                  break run;
+                }
+                const next = (lo + 8 + code[pc + 7]) | 0;
+                w[8] = next;
+                w[9] = (hi + (next >>> 0 < lo >>> 0 ? 1 : 0)) | 0;
+                const penalty = predictor.return(x);
+                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                ripLo = x;
+                ripHi = xh;
+                continue next;
+              }
+              case 149: {
+                // Ret32
+                const x = view.getInt32(at, true);
+                w[8] = (lo + 4 + code[pc + 7]) | 0;
+                const penalty = predictor.return(x);
+                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                ripLo = x;
+                continue next;
+              }
+              case 150: {
+                // Leave64
+                const x = view.getInt32(at, true);
+                const xh = view.getInt32(at + 4, true);
+                const next = (lo + 8) | 0;
+                w[8] = next;
+                w[9] = (hi + (next >>> 0 < 8 ? 1 : 0)) | 0;
+                w[10] = x;
+                w[11] = xh;
+                pc += 12;
+                continue;
+              }
+              case 151: {
+                // Leave32
+                w[8] = (lo + 4) | 0;
+                w[10] = view.getInt32(at, true);
+                pc += 12;
+                continue;
+              }
+              case 152: {
+                // JmpMem
+                const x = view.getInt32(at, true);
+                const xh = hiMask === 0 ? 0 : view.getInt32(at + 4, true);
+                const top = xh >> canonicalShift;
+                if (top !== 0 && top !== -1) {
+                  status = core.protection();
+                  break run;
+                }
+                const penalty = predictor.indirect((ripLo + (code[pc + 9] & 0xffff)) | 0, x);
+                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                ripLo = x;
+                ripHi = xh;
+                continue next;
+              }
+              case 153: {
+                // CmovRM32
+                if (conditionHolds(code[pc + 7], zero, sign, parity, carry)) w[a] = view.getInt32(at, true);
+                w[a + 1] = 0;
+                pc += 12;
+                continue;
+              }
+              case 154: {
+                // CmovRM64
+                if (conditionHolds(code[pc + 7], zero, sign, parity, carry)) {
+                  w[a] = view.getInt32(at, true);
+                  w[a + 1] = view.getInt32(at + 4, true);
+                }
+                pc += 12;
+                continue;
+              }
+              case 156: {
+                // MovMR8
+                view.setInt8(at, w[code[pc + 2]]);
+                break written;
+              }
+              case 157: {
+                // MovMR16
+                view.setInt16(at, w[code[pc + 2]], true);
+                break written;
+              }
+              case 158: {
+                // MovMR32
+                view.setInt32(at, w[code[pc + 2]], true);
+                break written;
+              }
+              case 159: {
+                // MovMR64
+                const b = code[pc + 2];
+                view.setInt32(at, w[b], true);
+                view.setInt32(at + 4, w[b + 1], true);
+                break written;
+              }
+              case 160: {
+                // MovMI8
+                view.setInt8(at, code[pc + 7]);
+                break written;
+              }
+              case 161: {
+                // MovMI16
+                view.setInt16(at, code[pc + 7], true);
+                break written;
+              }
+              case 162: {
+                // MovMI32
+                view.setInt32(at, code[pc + 7], true);
+                break written;
+              }
+              case 163: {
+                // MovMI64
+                const x = code[pc + 7];
+                view.setInt32(at, x, true);
+                view.setInt32(at + 4, x >> 31, true);
+                break written;
+              }
+              case 164: {
+                // Push64
+                view.setInt32(at, w[a], true);
+                view.setInt32(at + 4, w[a + 1], true);
+                w[8] = lo;
+                w[9] = hi;
+                break written;
+              }
+              case 165: {
+                // Push32
+                view.setInt32(at, w[a], true);
+                w[8] = lo;
+                break written;
+              }
+              case 166: {
+                // PushImm64
+                const x = code[pc + 7];
+                view.setInt32(at, x, true);
+                view.setInt32(at + 4, x >> 31, true);
+                w[8] = lo;
+                w[9] = hi;
+                break written;
+              }
+              case 167: {
+                // PushImm32
+                view.setInt32(at, code[pc + 7], true);
+                w[8] = lo;
+                break written;
+              }
+              case 168: {
+                // CallRel64
+                const back = (ripLo + code[pc + 8]) | 0;
+                const backHi = (ripHi + (back >>> 0 < ripLo >>> 0 ? 1 : 0)) | 0;
+                view.setInt32(at, back, true);
+                view.setInt32(at + 4, backHi, true);
+                if (mmu.writePending !== 0) mmu.commitWrite();
+                w[8] = lo;
+                w[9] = hi;
+                const step = code[pc + 7];
+                const penalty = predictor.direct((ripLo + (code[pc + 9] & 0xffff)) | 0, (ripLo + step) | 0);
+                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                predictor.call(back);
+                const old = ripLo;
+                ripLo = (old + step) | 0;
+                ripHi = (ripHi + (step >> 31) + (ripLo >>> 0 < old >>> 0 ? 1 : 0)) & hiMask;
+                continue next;
+              }
+              case 169: {
+                // CallRel32
+                const back = (ripLo + code[pc + 8]) | 0;
+                view.setInt32(at, back, true);
+                if (mmu.writePending !== 0) mmu.commitWrite();
+                w[8] = lo;
+                const step = code[pc + 7];
+                const penalty = predictor.direct((ripLo + (code[pc + 9] & 0xffff)) | 0, (ripLo + step) | 0);
+                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                predictor.call(back);
+                const old = ripLo;
+                ripLo = (old + step) | 0;
+                ripHi = (ripHi + (step >> 31) + (ripLo >>> 0 < old >>> 0 ? 1 : 0)) & hiMask;
+                continue next;
+              }
+              case 170: {
+                // CallReg64
+                const x = w[a];
+                const xh = w[a + 1];
+                const top = xh >> canonicalShift;
+                if (top !== 0 && top !== -1) {
+                  status = core.protection();
+                  break run;
+                }
+                const back = (ripLo + code[pc + 8]) | 0;
+                const backHi = (ripHi + (back >>> 0 < ripLo >>> 0 ? 1 : 0)) | 0;
+                view.setInt32(at, back, true);
+                view.setInt32(at + 4, backHi, true);
+                if (mmu.writePending !== 0) mmu.commitWrite();
+                w[8] = lo;
+                w[9] = hi;
+                const penalty = predictor.indirect((ripLo + (code[pc + 9] & 0xffff)) | 0, x);
+                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                predictor.call(back);
+                ripLo = x;
+                ripHi = xh;
+                continue next;
+              }
+              case 171: {
+                // CallReg32
+                const x = w[a];
+                const back = (ripLo + code[pc + 8]) | 0;
+                view.setInt32(at, back, true);
+                if (mmu.writePending !== 0) mmu.commitWrite();
+                w[8] = lo;
+                const penalty = predictor.indirect((ripLo + (code[pc + 9] & 0xffff)) | 0, x);
+                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                predictor.call(back);
+                ripLo = x;
+                continue next;
+              }
+              case 172: {
+                // AluMR32
+                const x = view.getInt32(at, true);
+                const y = w[a];
+                let r = 0;
+                carry = 0;
+                switch (code[pc + 2]) {
+                  case 0:
+                    r = (x + y) | 0;
+                    carry = (x & y) | ((x | y) & ~r);
+                    break;
+                  case 1:
+                    r = x | y;
+                    break;
+                  case 4:
+                    r = x & y;
+                    break;
+                  case 5:
+                    r = (x - y) | 0;
+                    carry = (~x & y) | (~(x ^ y) & r);
+                    break;
+                  default:
+                    r = x ^ y;
+                }
+                view.setInt32(at, r, true);
+                zero = r;
+                sign = r;
+                parity = r;
+                break written;
+              }
+              case 173: {
+                // AluMR64
+                const x = view.getInt32(at, true);
+                const xh = view.getInt32(at + 4, true);
+                const y = w[a];
+                const yh = w[a + 1];
+                let r = 0;
+                let s = 0;
+                carry = 0;
+                switch (code[pc + 2]) {
+                  case 0:
+                    r = (x + y) | 0;
+                    s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
+                    carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                    break;
+                  case 1:
+                    r = x | y;
+                    s = xh | yh;
+                    break;
+                  case 4:
+                    r = x & y;
+                    s = xh & yh;
+                    break;
+                  case 5:
+                    r = (x - y) | 0;
+                    s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                    carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                    break;
+                  default:
+                    r = x ^ y;
+                    s = xh ^ yh;
+                }
+                view.setInt32(at, r, true);
+                view.setInt32(at + 4, s, true);
+                zero = r | s;
+                sign = s;
+                parity = r;
+                break written;
+              }
+              case 174: {
+                // AluMI32
+                const x = view.getInt32(at, true);
+                const y = code[pc + 7];
+                let r = 0;
+                carry = 0;
+                switch (code[pc + 2]) {
+                  case 0:
+                    r = (x + y) | 0;
+                    carry = (x & y) | ((x | y) & ~r);
+                    break;
+                  case 1:
+                    r = x | y;
+                    break;
+                  case 4:
+                    r = x & y;
+                    break;
+                  case 5:
+                    r = (x - y) | 0;
+                    carry = (~x & y) | (~(x ^ y) & r);
+                    break;
+                  default:
+                    r = x ^ y;
+                }
+                view.setInt32(at, r, true);
+                zero = r;
+                sign = r;
+                parity = r;
+                break written;
+              }
+              case 175: {
+                // AluMI64
+                const x = view.getInt32(at, true);
+                const xh = view.getInt32(at + 4, true);
+                const y = code[pc + 7];
+                const yh = y >> 31;
+                let r = 0;
+                let s = 0;
+                carry = 0;
+                switch (code[pc + 2]) {
+                  case 0:
+                    r = (x + y) | 0;
+                    s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
+                    carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                    break;
+                  case 1:
+                    r = x | y;
+                    s = xh | yh;
+                    break;
+                  case 4:
+                    r = x & y;
+                    s = xh & yh;
+                    break;
+                  case 5:
+                    r = (x - y) | 0;
+                    s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                    carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                    break;
+                  default:
+                    r = x ^ y;
+                    s = xh ^ yh;
+                }
+                view.setInt32(at, r, true);
+                view.setInt32(at + 4, s, true);
+                zero = r | s;
+                sign = s;
+                parity = r;
+                break written;
+              }
+              default:
+                status = Status.Unsupported;
+                break run;
+            }
+          }
+          // A store: its bytes are in place unless it crossed a page.
+          if (mmu.writePending !== 0) mmu.commitWrite();
+          pc += 12;
+          continue;
+        }
+        // A conditional jump.
+        const penalty = predictor.conditional(
+          (ripLo + (code[pc + 9] & 0xffff)) | 0,
+          taken,
+          (ripLo + code[pc + 7]) | 0,
+        );
+        if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+        const step = taken !== 0 ? code[pc + 7] : code[pc + 8];
+        const old = ripLo;
+        ripLo = (old + step) | 0;
+        ripHi = (ripHi + (step >> 31) + (ripLo >>> 0 < old >>> 0 ? 1 : 0)) & hiMask;
+        continue next;
+      }
+
+      // The block ended before its last instruction, or with one that needs a closer look.
+      const retires = status === Status.Jump || status === Status.EndBlock || status >= Status.RetireAndStop;
+      const end = retires ? pc + Entry.Stride : pc;
+      const unspent = cost - code[end + Entry.Cost];
+      if (unspent !== 0) {
+        cells[issue] -= unspent;
+        clock[0] -= unspent;
+      }
+      executed -= blocks[block + 3] - (end - blocks[block + 2]) / Entry.Stride;
+      if (status === Status.Jump) {
+        ripLo = w[State.RipLo];
+        ripHi = w[State.RipHi];
+        stale = true;
+        continue;
+      }
+      const where = code[pc + Entry.Where];
+      const wasTrapped = after;
+      const step =
+        (where & 0xffff) + (status === Status.EndBlock || status === Status.RetireAndStop ? where >>> 16 : 0);
+      ripLo = (w[State.RipLo] + step) | 0;
+      ripHi = (w[State.RipHi] + (ripLo >>> 0 < w[State.RipLo] >>> 0 ? 1 : 0)) & hiMask;
+      w[State.RipLo] = ripLo;
+      w[State.RipHi] = ripHi;
+      w[State.FlagsZero] = zero;
+      w[State.FlagsSign] = sign;
+      w[State.FlagsParity] = parity;
+      w[State.FlagsCarry] = carry;
+      switch (status) {
+        case Status.Again:
+          // Nothing retired at this address (or the block was dropped under way): the shadow goes on.
+          if (end === blocks[block + 2]) {
+            after = 0;
+            stale = wasTrapped !== 0 || stale;
+          }
+          continue;
+        case Status.EndBlock:
+          stale = true;
+          continue;
+        case Status.Fault:
+          after = 0;
+          stop = this.deliverFault();
+          break;
+        case Status.SoftwareEvent:
+          after = 0;
+          stop = this.deliverSoftware(where >>> 16);
+          if (stop >= 0) executed--;
+          break;
+        case Status.RetireAndStop:
+          after = 0;
+          w[State.InterruptShadow] = 0;
+          stop = core.stopReason;
+          break;
+        case Status.Stop:
+          stop = core.stopReason;
+          break;
+        default:
+          stop = this.unsupported("");
+      }
+      if (stop !== GO_ON) break;
+      ripLo = w[State.RipLo];
+      ripHi = w[State.RipHi];
+      stale = true;
+    }
+
+    w[State.RipLo] = ripLo;
+    w[State.RipHi] = ripHi;
+    w[State.FlagsZero] = zero;
+    w[State.FlagsSign] = sign;
+    w[State.FlagsParity] = parity;
+    w[State.FlagsCarry] = carry;
+    this.instructions += executed;
+    return stop;
+  }
+
+  /** The second page of an instruction that crosses one, fetched each time. @returns the block, a new one, or -1 */
+  private checkCrossing(block: number, offset: number, mode: number, lo: number, hi: number): number {
+    const { blocks } = this.store;
+    const nextLo = ((lo | 4095) + 1) | 0;
+    const second = this.core.mmu.fetch(nextLo, nextLo === 0 && this.core.mode === 64 ? (hi + 1) | 0 : hi);
+    if (second < 0) return -1;
+    if (second === blocks[block + 6]) return block;
+    this.store.dropFrame(offset & -4096);
+    return this.builder.build(this.core.u8, offset, mode, lo, hi);
+  }
+
+  /** Looks at `State.Attention`. @returns a StopReason, or GO_ON */
+  private attend(): number {
+    const { core, processor } = this;
+    const { words } = core;
+    const raised = words[State.Attention];
+    if ((raised & Attention.ArenaLow) !== 0) {
+      words[State.Attention] &= ~Attention.ArenaLow;
+      return StopReason.ArenaLow;
+    }
+    if ((raised & Attention.Stop) !== 0) {
+      words[State.Attention] &= ~Attention.Stop;
+      return StopReason.Requested;
+    }
+    words[State.Attention] &= ~(Attention.ModeChanged | Attention.CodeWritten);
+    if (
+      (raised & Attention.Interrupt) !== 0 &&
+      processor.guestMode !== null &&
+      processor.guestMode.externalEvent()
+    )
+      return StopReason.VmExit;
+    if (this.pendingStop === GO_ON) return GO_ON;
+    const stop = this.pendingStop;
+    this.pendingStop = GO_ON;
+    return stop;
+  }
+
+  /** Delivers the fault that a handler or a memory access raised; RIP is at the instruction. */
+  private deliverFault(): number {
+    const { core } = this;
+    if (core.faultIsExit) return this.leaveForMemory();
+    return this.deliverException(core.faultVector, core.faultCode, core.faultHasCode);
+  }
+
+  /** A second-stage fault, or memory that nothing answers. */
+  private leaveForMemory(): number {
+    const { guestMode } = this.processor;
+    this.core.faultIsExit = false;
+    if (guestMode !== null) {
+      guestMode.secondStageFault();
+      return StopReason.VmExit;
+    }
+    const { fault } = this.core.mmu;
+    const what = fault.kind === FaultKind.NoRam ? "no RAM" : "second-stage fault";
+    return this.unsupported(`${what} at frame 0x${fault.gfn.toString(16)}`);
+  }
+
+  /**
+   * An exception with everything that may come of it: an intercept, a double fault, a shutdown.
+   * @returns GO_ON once the handler's first instruction is at RIP, otherwise a StopReason
+   */
+  private deliverException(vector: number, errorCode: number, hasErrorCode: boolean): number {
+    return this.deliver(vector, errorCode, hasErrorCode, false, true);
+  }
+
+  /**
+   * @param software the gate's DPL counts and faults carry no EXT
+   * @param isException it is looked up in the exception intercepts and can be the first half of a double fault
+   */
+  private deliver(
+    firstVector: number,
+    firstCode: number,
+    firstHasCode: boolean,
+    software: boolean,
+    isException: boolean,
+  ): number {
+    const { core, processor } = this;
+    const { words } = core;
+    let vector = firstVector;
+    let errorCode = firstCode;
+    let hasErrorCode = firstHasCode;
+    let exception = isException;
+    let isSoftware = software;
+    for (;;) {
+      if (exception) {
+        const { guestMode } = processor;
+        const lo = vector === Vector.Pf ? core.faultAddressLo : 0;
+        const hi = vector === Vector.Pf ? core.faultAddressHi : 0;
+        if (guestMode?.interceptException(vector, errorCode, hasErrorCode, lo, hi)) return StopReason.VmExit;
+        if (vector === Vector.Pf) {
+          words[State.Cr2Lo] = lo;
+          words[State.Cr2Hi] = core.longMode ? hi : 0;
+        }
+      }
+      const status = this.delivery.deliver(vector, errorCode, hasErrorCode, isSoftware);
+      if (status === Status.Next) {
+        core.charge(Cause.Microcode, core.timing.interruptDelivery);
+        words[State.InterruptShadow] = 0;
+        return GO_ON;
+      }
+      if (status === Status.Unsupported) return this.unsupported(`task gate for vector ${vector}`);
+      if (core.faultIsExit) return this.leaveForMemory();
+      if (exception && vector === Vector.Df) return this.shutdown();
+      if (exception && makesDoubleFault(vector, core.faultVector)) {
+        vector = Vector.Df;
+        errorCode = 0;
+        hasErrorCode = true;
+      } else {
+        vector = core.faultVector;
+        errorCode = core.faultCode;
+        hasErrorCode = core.faultHasCode;
+      }
+      exception = true;
+      isSoftware = false;
+    }
+  }
+
+  private shutdown(): number {
+    const { guestMode } = this.processor;
+    if (guestMode?.interceptInstruction(Intercept.Shutdown, 0, 0)) return StopReason.VmExit;
+    return StopReason.TripleFault;
+  }
+
+  /** INT n and its kin, RIP at the instruction: what is pushed is the address after it. */
+  private deliverSoftware(length: number): number {
+    const { core, processor } = this;
+    const { words } = core;
+    const { eventVector, eventIsInterrupt } = core;
+    const lo = words[State.RipLo];
+    const hi = words[State.RipHi];
+    if (!eventIsInterrupt && processor.guestMode?.interceptException(eventVector, 0, false, 0, 0))
+      return StopReason.VmExit;
+    words[State.RipLo] = (lo + length) | 0;
+    if (core.mode === 64 && words[State.RipLo] >>> 0 < lo >>> 0) words[State.RipHi] = (hi + 1) | 0;
+    const software = eventVector !== Vector.Db || eventIsInterrupt;
+    const status = this.delivery.deliver(eventVector, 0, false, software);
+    if (status === Status.Next) {
+      core.charge(Cause.Microcode, core.timing.interruptDelivery);
+      words[State.InterruptShadow] = 0;
+      return GO_ON;
+    }
+    words[State.RipLo] = lo;
+    words[State.RipHi] = hi;
+    if (status === Status.Unsupported) return this.unsupported(`task gate for vector ${eventVector}`);
+    if (core.faultIsExit) return this.leaveForMemory();
+    return this.deliverException(core.faultVector, core.faultCode, core.faultHasCode);
+  }
+
+  /** #DB after an instruction that ran with TF set. */
+  private singleStep(): number {
+    const { core } = this;
+    core.words[State.Dr6] |= DR6_SINGLE_STEP;
+    return this.deliverException(Vector.Db, 0, false);
+  }
+
+  /**
+   * Delivers an event between two instructions: injection by a hypervisor.
+   * @param kind an `EventKind` number @param length instruction length of software events
+   * @returns false when it left the guest instead
+   */
+  deliverEvent(
+    kind: number,
+    vector: number,
+    errorCode: number,
+    hasErrorCode: boolean,
+    length: number,
+  ): boolean {
+    const { core } = this;
+    const { words } = core;
+    core.syncMode();
+    if (words[State.FlagsSource] === 0) setArithmeticFlags(words, words[State.Flags]);
+    const software = kind >= EVENT_SOFTWARE_INTERRUPT && kind <= EVENT_SOFTWARE_EXCEPTION;
+    const lo = words[State.RipLo];
+    const hi = words[State.RipHi];
+    if (software && length !== 0) {
+      words[State.RipLo] = (lo + length) | 0;
+      if (core.mode === 64 && words[State.RipLo] >>> 0 < lo >>> 0) words[State.RipHi] = (hi + 1) | 0;
+    }
+    const status = this.delivery.deliver(vector, errorCode, hasErrorCode, software);
+    if (status === Status.Next) {
+      core.charge(Cause.Microcode, core.timing.interruptDelivery);
+      words[State.InterruptShadow] = 0;
+      return true;
+    }
+    words[State.RipLo] = lo;
+    words[State.RipHi] = hi;
+    let stop: number;
+    if (status === Status.Unsupported) stop = this.unsupported(`task gate for vector ${vector}`);
+    else if (core.faultIsExit) stop = this.leaveForMemory();
+    else if (kind === EVENT_HARDWARE_EXCEPTION && vector === Vector.Df) stop = this.shutdown();
+    else if (kind === EVENT_HARDWARE_EXCEPTION && makesDoubleFault(vector, core.faultVector))
+      stop = this.deliverException(Vector.Df, 0, pushesErrorCode(Vector.Df));
+    else stop = this.deliverException(core.faultVector, core.faultCode, core.faultHasCode);
+    if (stop !== GO_ON && stop !== StopReason.VmExit) this.pendingStop = stop;
+    return stop === GO_ON;
+  }
+
+  /** Remembers the instruction at RIP for the report. */
+  private unsupported(why: string): number {
+    const { core, processor } = this;
+    const { words, mmu } = core;
+    const lo = words[State.RipLo];
+    const hi = core.mode === 64 ? words[State.RipHi] : 0;
+    const bytes: number[] = [];
+    const base = core.mode === 64 ? 0 : words[State.Segments + 8 * Segment.Cs + SegmentWord.BaseLo];
+    for (let i = 0; i < 15; i++) {
+      const at = (lo + base + i) | 0;
+      const frame = mmu.probe(at, at >>> 0 < i ? hi + 1 : hi);
+      const offset = frame < 0 ? -1 : processor.memory.frameOffset(frame);
+      if (offset < 0) break;
+      bytes.push(core.u8[offset + (at & 4095)]);
+    }
+    const text = this.disassembler.disassemble(Uint8Array.from(bytes), 0, core.mode, lo, hi);
+    this.lastUnsupported = {
+      rip: `0x${((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)).toString(16)}`,
+      bytes: Uint8Array.from(bytes.slice(0, Math.max(1, this.disassembler.length))),
+      disassembly: why === "" ? text : `${text} (${why})`,
+    };
+    return StopReason.Unsupported;
+  }
+}

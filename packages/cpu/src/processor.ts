@@ -1,0 +1,126 @@
+import { Arena, Cause, CycleLedger, Mmu, PhysicalMemory, type TranslationContext } from "@hyperwalk/mmu";
+import { followRegisters } from "./control-registers.js";
+import { Attention, CpuState, State } from "./cpu-state.js";
+import { type CpuidSource, ProfileCpuid } from "./cpuid.js";
+import type { ExecutionEngine } from "./execution-engine.js";
+import type { GuestMode } from "./guest-mode.js";
+import { Interpreter } from "./interpreter/interpreter.js";
+import { ArchitecturalMsrs, type MsrSource } from "./msr.js";
+import { NO_PORTS, type PortSource } from "./port-source.js";
+import type { ProcessorProfile, ResolvedProfile } from "./profile.js";
+import { resolveProfile } from "./resolve-profile.js";
+import { BranchPredictor } from "./timing/branch-predictor.js";
+import type { VirtualizedProcessor } from "./virtualized-processor.js";
+
+/** Observers of a processor; a missing one costs nothing. */
+export interface ProcessorProbes {
+  /** A timestamp was read. @param cycles what the reader saw, exact */
+  onTimestamp?: (cycles: number) => void;
+}
+
+/** What a processor is made of. */
+export interface ProcessorOptions {
+  /** Default: one of its own. */
+  readonly arena?: Arena;
+  /** Default: none but what the caller adds with `memory.addRam`. */
+  readonly memory?: PhysicalMemory;
+  readonly profile: ProcessorProfile | ResolvedProfile;
+}
+
+/**
+ * One logical x86 processor: state, memory side, predictor, ledger, and the engine that executes.
+ *
+ * Life cycle: construct, fill memory and `state`, call {@link syncTranslation}, then `engine.run`. A hypervisor model
+ * sets {@link guestMode} and {@link guestContext} while its guest runs.
+ */
+export class Processor implements VirtualizedProcessor {
+  readonly arena: Arena;
+  readonly memory: PhysicalMemory;
+  readonly ledger: CycleLedger;
+  readonly mmu: Mmu;
+  readonly state: CpuState;
+  readonly profile: ResolvedProfile;
+  readonly predictor: BranchPredictor;
+  readonly engine: ExecutionEngine;
+  /** Follows this processor's control registers while no guest runs. */
+  readonly context: TranslationContext;
+  guestMode: GuestMode | null = null;
+  guestContext: TranslationContext | null = null;
+  /** Outside guest mode, or not intercepted. */
+  cpuid: CpuidSource;
+  msrs: MsrSource;
+  ports: PortSource = NO_PORTS;
+  probes: ProcessorProbes = {};
+  /** Linear address of an INVLPG that is being offered to {@link guestMode}. */
+  interceptAddressLo = 0;
+  interceptAddressHi = 0;
+  private readonly interpreter: Interpreter;
+
+  constructor(options: ProcessorOptions) {
+    this.profile = isResolved(options.profile) ? options.profile : resolveProfile(options.profile);
+    this.arena = options.memory?.arena ?? options.arena ?? new Arena();
+    this.memory = options.memory ?? new PhysicalMemory(this.arena);
+    this.ledger = new CycleLedger(this.arena);
+    this.mmu = new Mmu(this.arena, this.memory, this.ledger, this.profile.memory);
+    this.state = new CpuState(this.arena);
+    this.predictor = new BranchPredictor(this.arena, this.profile.predictor, this.profile.timing);
+    this.context = this.mmu.createContext();
+    this.context.physicalAddressBits = this.profile.memory.physicalAddressBits;
+    this.cpuid = new ProfileCpuid(this.profile.cpuid, () => this.state.words);
+    this.msrs = new ArchitecturalMsrs(this);
+    this.interpreter = new Interpreter(this);
+    this.engine = this.interpreter;
+    this.memory.onLowHeadroom = () => {
+      this.state.words[State.Attention] |= Attention.ArenaLow;
+    };
+    resetState(this.state.words);
+    this.syncTranslation();
+  }
+
+  /** Recomputes the active context from CR0, CR3, CR4, EFER, CPL and AC. */
+  syncTranslation(): void {
+    const context = this.guestMode === null ? this.context : (this.guestContext ?? this.context);
+    followRegisters(context, this.state.words);
+    if (this.mmu.context === context) this.mmu.reload();
+    else this.mmu.activate(context);
+  }
+
+  /** Reads the time stamp: the ledger moves to a whole cycle first. @returns cycles, exact */
+  readTimestamp(): number {
+    this.ledger.alignToCycle(Cause.Issue);
+    const cycles = this.ledger.cycles + this.state.tscOffset;
+    this.probes.onTimestamp?.(cycles);
+    return cycles;
+  }
+
+  deliverEvent(
+    kind: number,
+    vector: number,
+    errorCode: number,
+    hasErrorCode: boolean,
+    length: number,
+  ): boolean {
+    return this.interpreter.deliverEvent(kind, vector, errorCode, hasErrorCode, length);
+  }
+
+  /** Whether the high word of a linear address has the canonical form under CR4.LA57. */
+  canonical(hi: number): boolean {
+    const top = hi >> ((this.state.words[State.Cr4] & 0x1000) !== 0 ? 24 : 15);
+    return top === 0 || top === -1;
+  }
+}
+
+function isResolved(profile: ProcessorProfile | ResolvedProfile): profile is ResolvedProfile {
+  return "ghz" in profile;
+}
+
+/** Values after RESET that are not zero and that matter before software sets them. */
+function resetState(words: Int32Array): void {
+  words[State.Flags] = 2;
+  words[State.Cr0] = 0x60000010;
+  words[State.Dr6] = 0xffff0ff0;
+  words[State.Dr7] = 0x400;
+  words[State.PatLo] = 0x00070406;
+  words[State.PatHi] = 0x00070406;
+  words[State.XcrLo] = 1;
+}

@@ -1,0 +1,92 @@
+import { ticks } from "@hyperwalk/mmu";
+import type { OpcodeForm } from "../decode/opcode-map.js";
+import type { CoreTiming } from "../profile.js";
+
+/**
+ * Instructions that are several micro-operations, in multiples of the issue cost. Counts are those that vendors'
+ * optimisation guides give for current cores, rounded.
+ */
+const WEIGHTS: Readonly<Record<string, number>> = {
+  xchg: 2,
+  xadd: 3,
+  cmpxchg: 5,
+  cmpxchg8b: 18,
+  leave: 2,
+  enter: 12,
+  pushf: 4,
+  popf: 18,
+  pusha: 9,
+  popa: 9,
+  lahf: 2,
+  sahf: 2,
+  rcl: 7,
+  rcr: 7,
+  shld: 6,
+  shrd: 6,
+  bsf: 6,
+  bsr: 6,
+  movsb: 5,
+  movsw: 5,
+  cmpsb: 5,
+  cmpsw: 5,
+  stosb: 3,
+  stosw: 3,
+  lodsb: 3,
+  lodsw: 3,
+  scasb: 4,
+  scasw: 4,
+  loop: 2,
+  loope: 2,
+  loopne: 2,
+  jrcxz: 2,
+  xlatb: 2,
+  bound: 8,
+  aam: 20,
+  aad: 5,
+  daa: 8,
+  das: 8,
+  aaa: 8,
+  aas: 8,
+  rdfsbase: 4,
+  rdgsbase: 4,
+  wrfsbase: 8,
+  wrgsbase: 8,
+};
+
+/**
+ * Instructions that charge themselves when they execute, to the cause that fits (serialising, microcode, atomic):
+ * their issue cost is nothing.
+ */
+const SELF_CHARGING = new Set(
+  [
+    "cpuid rdmsr wrmsr rdtsc rdtscp rdpmc hlt cli sti pause lfence mfence serialize wbinvd wbnoinvd invd invlpg invpcid",
+    "lgdt lidt lldt ltr lmsw clts syscall sysret sysenter sysexit iret int int3 into int1 callf jmpf retf in out insb",
+    "insw outsb outsw vmcall vmmcall swapgs xsetbv clac stac wrpkru clflush clflushopt clwb verr verw lar lsl",
+  ]
+    .join(" ")
+    .split(" "),
+);
+
+/** Issue cost of one instruction form in ticks: what passes when nothing stalls. */
+export class InstructionCosts {
+  private readonly issue: number;
+  private readonly multiply: number;
+  private readonly divide32: number;
+  private readonly divide64: number;
+
+  constructor(timing: CoreTiming) {
+    this.issue = ticks(timing.issue);
+    this.multiply = ticks(timing.multiply);
+    this.divide32 = ticks(timing.divide32);
+    this.divide64 = ticks(timing.divide64);
+  }
+
+  /** @param operandSize log2 bytes of the operands */
+  of(form: OpcodeForm, operandSize: number): number {
+    const { key } = form;
+    if (key === "mul" || key === "imul") return this.multiply;
+    if (key === "div" || key === "idiv") return operandSize === 3 ? this.divide64 : this.divide32;
+    if (SELF_CHARGING.has(key)) return 0;
+    return this.issue * (WEIGHTS[key] ?? 1);
+  }
+}
