@@ -61,8 +61,8 @@ export interface TestCase {
   readonly flags: number;
   readonly fsBase: number;
   readonly gsBase: number;
-  /** Arithmetic flags that the last instruction leaves undefined; 0 when the sequence ends earlier. */
-  readonly undefinedFlags: number;
+  /** Arithmetic flags that the instruction which ends at a code offset leaves undefined. */
+  readonly undefinedFlags: ReadonlyMap<number, number>;
   /** Keys of the opcode forms in the sequence. */
   readonly keys: readonly string[];
 }

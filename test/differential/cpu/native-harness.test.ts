@@ -17,7 +17,7 @@ function caseOf(mode: 32 | 64, code: readonly number[]): TestCase {
     flags: 0x202,
     fsBase: 0x10,
     gsBase: 0x20,
-    undefinedFlags: 0,
+    undefinedFlags: new Map(),
     keys: [],
   };
 }

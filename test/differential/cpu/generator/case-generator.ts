@@ -51,6 +51,7 @@ export class CaseGenerator {
     const keys: string[] = [];
     const boundaries: number[] = [];
     const relatives: { at: number; bytes: number; end: number; key: string }[] = [];
+    const undefinedAt = new Map<number, number>();
     let mask = 0;
     while (keys.length < wanted && code.length < MAX_SEQUENCE - 25) {
       if (mask !== 0) {
@@ -64,6 +65,7 @@ export class CaseGenerator {
         code.push(...phrase.bytes);
         keys.push(phrase.key);
         mask = undefinedFlags(phrase.key, -1, 32);
+        if (mask !== 0) undefinedAt.set(code.length, mask);
         continue;
       }
       const listed = this.pickForm();
@@ -76,6 +78,7 @@ export class CaseGenerator {
       }
       code.push(...encoder.bytes);
       mask = undefinedFlags(listed.form.key, this.shiftCount(listed, keys.length === 0), encoder.bits);
+      if (mask !== 0) undefinedAt.set(code.length, mask);
       this.forgetDestination(listed);
       keys.push(listed.form.key);
     }
@@ -91,7 +94,7 @@ export class CaseGenerator {
       flags: this.startFlags(),
       fsBase: random.below(0x100),
       gsBase: random.below(0x100),
-      undefinedFlags: codeOffset + code.length > CODE_BYTES ? ARITHMETIC : mask,
+      undefinedFlags: undefinedAt,
       keys,
     };
   }

@@ -50,6 +50,7 @@ export function buildSystem(memory: PhysicalMemory): number {
   memory.writeU64(at(KernelPage.Gdt) + TSS_SELECTOR, low);
   memory.writeU64(at(KernelPage.Gdt) + TSS_SELECTOR + 8, tss >> 32n);
   memory.writeU64(at(KernelPage.Tss) + 4, linear(KernelPage.Stack) + 4096n);
+  memory.writeU32(at(KernelPage.Tss) + 0x64, 0x680000); // the I/O permission map lies beyond the limit: no ports
   for (let vector = 0; vector < 256; vector++) {
     const handler = linear(KernelPage.Handlers) + BigInt(HANDLER_STRIDE * vector);
     const type = USER_VECTORS.has(vector) ? 0xeen : 0x8en;

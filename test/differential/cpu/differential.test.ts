@@ -1,0 +1,37 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { epyc9124, skylakeSp } from "../../../packages/cpu/src/profiles/index.js";
+import { DifferentialRun } from "./differential-run.js";
+import { NativeHarness, nativeVendor, whyNotNative } from "./native/native-harness.js";
+import { SimulatedMachine } from "./simulated/simulated-machine.js";
+
+const reason = whyNotNative();
+const SEQUENCES = 15_000;
+
+describe.skipIf(reason !== "")(
+  `the processor against this machine${reason && ` (skipped: ${reason})`}`,
+  () => {
+    let harness: NativeHarness;
+    let machine: SimulatedMachine;
+    const vendor = reason === "" ? nativeVendor() : "";
+    const profile = vendor === "AuthenticAMD" ? epyc9124 : skylakeSp;
+
+    beforeAll(() => {
+      harness = new NativeHarness();
+      machine = new SimulatedMachine(profile);
+    });
+    afterAll(() => harness?.close());
+
+    it.each([64, 32] as const)(`runs ${SEQUENCES} random sequences alike in %i-bit mode`, (mode) => {
+      const run = new DifferentialRun({ seed: 20_260_101, mode, vendor }, harness, machine);
+      run.batch(SEQUENCES, 5);
+      const { totals } = run;
+      const explained = totals.kept.map((mismatch) => run.explain(mismatch));
+      expect(explained.join("\n\n")).toBe("");
+      expect(totals.mismatches).toBe(0);
+      expect([...totals.unsupported.keys()]).toEqual([]);
+      expect(totals.skipped).toBeLessThan(SEQUENCES / 100);
+      // Most sequences run to their INT3.
+      expect(totals.vectors.get(3)).toBeGreaterThan(SEQUENCES / 2);
+    });
+  },
+);
