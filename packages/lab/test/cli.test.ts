@@ -31,7 +31,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-describe("a wrong command line ends with 2 and says what is allowed", () => {
+describe("a wrong command line ends with 2 and says what is allowed", { timeout: 60_000 }, () => {
   const bench = "hypercall-bench";
   const cases: [string, string[], string[]][] = [
     ["no command", [], ["Usage:", "compare"]],
@@ -111,7 +111,7 @@ describe("help and version", () => {
   });
 });
 
-describe("compare", () => {
+describe("compare", { timeout: 60_000 }, () => {
   it("--json prints one document and nothing else", async () => {
     const { code, out, err } = await hyperwalk("compare", "hypercall-bench", "--json", "--iterations", "64");
     expect(err).toBe("");
@@ -176,7 +176,7 @@ describe("compare", () => {
   });
 });
 
-it("profiles lists the machines and shows where a number is from", async () => {
+it("profiles lists the machines and shows where a number is from", { timeout: 60_000 }, async () => {
   const list = await hyperwalk("profiles");
   expect(list.code).toBe(0);
   expect(list.out).toContain("epyc-9124");

@@ -5,7 +5,7 @@ import { estimatesTable } from "../src/report/estimates.js";
 import { figure, percent } from "../src/report/figures.js";
 import { measurementNotes, publishedNote } from "../src/report/notes.js";
 import { ansi, plain } from "../src/report/paint.js";
-import { setting, summaryTable } from "../src/report/summary.js";
+import { setting, settingsTable, summaryTable } from "../src/report/summary.js";
 import { CANNED, endedBadly } from "./canned-document.js";
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: this is what an escape sequence starts with
@@ -14,6 +14,14 @@ const ESCAPES = /\u001b\[\d+m/g;
 describe("text reports", () => {
   it("summary", () => {
     expect(`${setting(CANNED, plain)}\n\n${summaryTable(CANNED, plain)}`).toMatchSnapshot();
+  });
+
+  it("several settings in one table", () => {
+    const settings = [
+      { label: "off", document: CANNED },
+      { label: "on", document: CANNED },
+    ];
+    expect(settingsTable("IBPB on exit", settings, plain)).toMatchSnapshot();
   });
 
   it("breakdown", () => {
@@ -25,9 +33,9 @@ describe("text reports", () => {
   });
 
   it("published figure", () => {
-    expect(publishedNote([["IBPB on exit on", CANNED]])).toMatchSnapshot();
+    expect(publishedNote([{ label: "IBPB on exit on", document: CANNED }])).toMatchSnapshot();
     const elsewhere = { ...CANNED, machine: { ...CANNED.machine, id: "skylake-sp" } };
-    expect(publishedNote([["x", elsewhere]])).toBe("");
+    expect(publishedNote([{ label: "x", document: elsewhere }])).toBe("");
   });
 
   it("guests' consoles and ends", () => {

@@ -77,7 +77,7 @@ function report(document: CompareDocument, { paint }: Output): string {
     consoles(document, paint),
     summaryTable(document, paint),
     measurementNotes(document).join("\n"),
-    publishedNote([[`IBPB on exit ${mitigations.ibpbEntry ? "on" : "off"}`, document]]),
+    publishedNote([{ label: `IBPB on exit ${mitigations.ibpbEntry ? "on" : "off"}`, document }]),
     `${paint.strong("Where the cycles go")} (cycles per call)`,
     breakdownTable(document, paint),
     `${paint.strong("Estimates that these figures rest on")} (${document.estimates.length})`,

@@ -5,8 +5,7 @@ import { breakdownTable } from "../report/breakdown.js";
 import { consoles } from "../report/ends.js";
 import { estimatesTable } from "../report/estimates.js";
 import { measurementNotes, publishedNote } from "../report/notes.js";
-import { setting, summaryTable } from "../report/summary.js";
-import type { CompareDocument } from "../result.js";
+import { type Labelled, setting, settingsTable } from "../report/summary.js";
 import { exitCode } from "./compare-command.js";
 import { machineById } from "./machine.js";
 import type { Output } from "./output.js";
@@ -15,26 +14,29 @@ import type { Output } from "./output.js";
 export function mainCommand(output: Output): number {
   const { paint } = output;
   const machine = machineById("machine", "epyc-9124");
-  const run = (ibpbEntry: boolean): CompareDocument =>
-    compare({ guest: hypercallBench, machine, mitigations: { ibpbEntry } });
-  const settings: [string, CompareDocument][] = [
-    ["IBPB on exit off", run(false)],
-    ["IBPB on exit on", run(true)],
-  ];
-  const documents = settings.map(([, document]) => document);
-  const write = (...parts: string[]): void => output.out(`${parts.join("\n\n")}\n\n`);
-  for (const [label, document] of settings) {
-    write(paint.strong(`== ${label} ==`), setting(document, paint), consoles(document, paint));
-    write(summaryTable(document, paint), measurementNotes(document).join("\n"));
-  }
-  write(publishedNote(settings));
-  for (const [label, document] of settings)
-    write(
+  const settings: readonly Labelled[] = (["off", "on"] as const).map((label) => ({
+    label,
+    document: compare({ guest: hypercallBench, machine, mitigations: { ibpbEntry: label === "on" } }),
+  }));
+  const named = settings.map(({ label, document }) => ({ label: `IBPB on exit ${label}`, document }));
+  const documents = settings.map(({ document }) => document);
+  const estimates = mergeEstimates(documents.map((document) => document.estimates));
+  const notes = new Set(documents.flatMap(measurementNotes));
+
+  const parts = named.flatMap(({ label, document }) => [
+    `${paint.strong(label)}: ${setting(document, paint)}`,
+    consoles(document, paint),
+  ]);
+  parts.push(settingsTable("IBPB on exit", settings, paint), [...notes].join("\n"), publishedNote(named));
+  for (const { label, document } of named)
+    parts.push(
       `${paint.strong("Where the cycles go")} (cycles per call, ${label})`,
       breakdownTable(document, paint),
     );
-  const estimates = mergeEstimates(documents.map((document) => document.estimates));
-  write(`${paint.strong("Estimates that these figures rest on")} (${estimates.length})`);
-  output.out(`${estimatesTable(estimates, paint)}\n`);
+  parts.push(
+    `${paint.strong("Estimates that these figures rest on")} (${estimates.length})`,
+    estimatesTable(estimates, paint),
+  );
+  output.out(`${parts.join("\n\n")}\n`);
   return exitCode(documents, output);
 }

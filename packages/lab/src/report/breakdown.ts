@@ -7,8 +7,9 @@ import type { Paint } from "./paint.js";
 type Selector = (cell: LedgerCell) => boolean;
 
 /**
- * Cycles per call by phase and, under each phase, by cause; the interfaces side by side. The last line is the sum of
- * the cells, which is the figure of the summary.
+ * Cycles per call by phase and, under each phase, by cause; the interfaces side by side. A cause that rounds to
+ * nothing everywhere has no line of its own, but counts. The last line is the sum of all cells, which is the figure
+ * of the summary.
  */
 export function breakdownTable(document: CompareDocument, paint: Paint): string {
   const { runs } = document;
@@ -19,8 +20,10 @@ export function breakdownTable(document: CompareDocument, paint: Paint): string 
     const whole = figures((cell) => cell.phase === phase).map(paint.strong);
     rows.push([paint.strong(phase), others.length === 0 ? only : "", ...whole]);
     if (others.length === 0) continue;
-    for (const cause of causes)
-      rows.push(["", cause, ...figures((cell) => cell.phase === phase && cell.cause === cause)]);
+    for (const cause of causes) {
+      const own = figures((cell) => cell.phase === phase && cell.cause === cause);
+      if (own.some((text) => /[1-9]/.test(text))) rows.push(["", cause, ...own]);
+    }
   }
   rows.push("rule", [paint.strong("sum"), "", ...figures(() => true).map(paint.strong)]);
   const columns: Column[] = [

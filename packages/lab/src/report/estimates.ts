@@ -17,7 +17,7 @@ export function estimatesTable(estimates: readonly EstimateUsed[], paint: Paint)
       { title: "value" },
       { title: "unit", align: "left" },
       { title: "range", align: "left" },
-      { title: "source", align: "left" },
+      { title: "source", align: "left", wrapAt: 72 },
     ],
     rows,
     paint,

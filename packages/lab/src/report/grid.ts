@@ -5,6 +5,8 @@ import type { Paint } from "./paint.js";
 export interface Column {
   readonly title: string;
   readonly align?: "left" | "right";
+  /** Longer text is wrapped at words to so many columns. */
+  readonly wrapAt?: number;
 }
 
 /** A row of cells, or a rule across the table. */
@@ -30,14 +32,17 @@ const BARE = {
 
 /** Lays out aligned columns under their titles; titles and rules are painted, cells are the caller's. */
 export function grid(columns: readonly Column[], rows: readonly Row[], paint: Paint): string {
+  const widths = columns.map((column, at) => {
+    const texts = [column.title, ...rows.flatMap((row) => (row === "rule" ? [] : [row[at]]))];
+    return Math.min(column.wrapAt ?? Number.POSITIVE_INFINITY, Math.max(...texts.map(visible)));
+  });
   const table = new Table({
     chars: BARE,
     colAligns: columns.map((column) => column.align ?? "right"),
+    colWidths: widths,
+    wordWrap: true,
     style: { head: [], border: [], compact: true, "padding-left": 0, "padding-right": 0 },
   });
-  const widths = columns.map((column, at) =>
-    Math.max(column.title.length, ...rows.map((row) => (row === "rule" ? 0 : visible(row[at])))),
-  );
   const rule = widths.map((width) => paint.faint("─".repeat(width)));
   table.push(
     columns.map((column) => paint.strong(column.title)),

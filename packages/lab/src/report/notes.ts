@@ -1,6 +1,7 @@
 import { publishedFigure, saving } from "../published.js";
 import type { CompareDocument } from "../result.js";
 import { percent } from "./figures.js";
+import type { Labelled } from "./summary.js";
 
 /** How to read the figures of a document: where they were taken and whether the guest saw the same. */
 export function measurementNotes(document: CompareDocument): string[] {
@@ -22,12 +23,10 @@ export function measurementNotes(document: CompareDocument): string[] {
 }
 
 /** The published figure beside what came out, for settings of the same comparison; empty when nothing was published. */
-export function publishedNote(
-  documents: readonly (readonly [label: string, document: CompareDocument])[],
-): string {
-  const published = documents.length > 0 ? publishedFigure(documents[0][1]) : undefined;
+export function publishedNote(settings: readonly Labelled[]): string {
+  const published = settings.length > 0 ? publishedFigure(settings[0].document) : undefined;
   if (!published) return "";
-  const results = documents.map(([label, { runs }]) => {
+  const results = settings.map(({ label, document: { runs } }) => {
     const run = runs.find((each) => each.abi === published.abi);
     const against = runs.find((each) => each.abi === published.against);
     return `${run ? percent(saving(run, against)) : "-"} (${label})`;

@@ -1,4 +1,4 @@
-import type { ProcessorProfile, Quantity } from "@hyperwalk/cpu";
+import { type ProcessorProfile, profileQuantities } from "@hyperwalk/cpu";
 import { grid } from "./grid.js";
 import type { Paint } from "./paint.js";
 
@@ -14,7 +14,7 @@ export function profileList(profiles: readonly ProcessorProfile[], paint: Paint)
       { title: "of them estimates" },
     ],
     profiles.map((profile) => {
-      const all = quantities(profile);
+      const all = profileQuantities(profile);
       const estimates = all.filter(([, { basis }]) => basis === "estimate").length;
       return [
         profile.id,
@@ -38,9 +38,9 @@ export function profileTable(profile: ProcessorProfile, paint: Paint): string {
       { title: "unit", align: "left" },
       { title: "basis", align: "left" },
       { title: "range", align: "left" },
-      { title: "source", align: "left" },
+      { title: "source", align: "left", wrapAt: 72 },
     ],
-    quantities(profile).map(([key, { value, unit, basis, range, source }]) => [
+    profileQuantities(profile).map(([key, { value, unit, basis, range, source }]) => [
       key,
       String(value),
       unit,
@@ -50,20 +50,4 @@ export function profileTable(profile: ProcessorProfile, paint: Paint): string {
     ]),
     paint,
   );
-}
-
-/** All quantities of a profile, with their paths. */
-export function quantities(profile: ProcessorProfile): [string, Quantity][] {
-  const found: [string, Quantity][] = [];
-  const visit = (path: string, node: unknown): void => {
-    if (typeof node !== "object" || node === null) return;
-    if (isQuantity(node)) found.push([path, node]);
-    else for (const [key, child] of Object.entries(node)) visit(path === "" ? key : `${path}.${key}`, child);
-  };
-  visit("", profile);
-  return found;
-}
-
-function isQuantity(node: object): node is Quantity {
-  return "value" in node && "basis" in node && "source" in node;
 }

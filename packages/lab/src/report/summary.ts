@@ -1,36 +1,56 @@
 import { saving } from "../published.js";
-import type { CompareDocument } from "../result.js";
+import type { CompareDocument, RunResult } from "../result.js";
 import { figure, percent } from "./figures.js";
-import { grid } from "./grid.js";
+import { type Column, grid, type Row } from "./grid.js";
 import type { Paint } from "./paint.js";
 
-/** One line for each interface: cycles, nanoseconds, saving against linear, and what was counted. */
+/** A document with the name of the setting that tells it from the others. */
+export interface Labelled {
+  readonly label: string;
+  readonly document: CompareDocument;
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: "interface", align: "left" },
+  { title: "cycles/call" },
+  { title: "ns/call" },
+  { title: "saving vs linear" },
+  { title: "Xen instr." },
+  { title: "p2m lookups" },
+  { title: "guest PTE reads" },
+  { title: "guest instr." },
+];
+
+/** One line for each interface: cycles, nanoseconds, saving against linear, and what was counted per call. */
 export function summaryTable(document: CompareDocument, paint: Paint): string {
-  const linear = document.runs.find((run) => run.abi === "linear");
-  const rows = document.runs.map((run) => [
+  return grid(
+    COLUMNS,
+    document.runs.map((run) => cells(run, document)),
+    paint,
+  );
+}
+
+/** The same for several settings in one table; the saving is against linear in the same setting. */
+export function settingsTable(title: string, settings: readonly Labelled[], paint: Paint): string {
+  const rows = settings.flatMap(({ label, document }, at): Row[] => [
+    ...(at === 0 ? [] : (["rule"] as const)),
+    ...document.runs.map((run) => [label, ...cells(run, document)]),
+  ]);
+  return grid([{ title, align: "left" }, ...COLUMNS], rows, paint);
+}
+
+function cells(run: RunResult, { runs }: CompareDocument): string[] {
+  const linear = runs.find((each) => each.abi === "linear");
+  return [
     run.abi,
     figure(run.cyclesPerCall, 1),
     figure(run.nsPerCall, 1),
-    run === linear || !linear ? "-" : percent(saving(run, linear)),
+    run === linear ? "-" : percent(saving(run, linear)),
     figure(run.counters?.hypervisorInstructionsPerCall, 1),
     figure(run.counters?.p2mLookupsPerCall, 2),
     figure(run.counters?.guestPteReadsPerCall, 2),
     figure(run.counters?.guestInstructionsPerCall, 1),
-  ]);
-  return grid(
-    [
-      { title: "interface", align: "left" },
-      { title: "cycles/call" },
-      { title: "ns/call" },
-      { title: "saving vs linear" },
-      { title: "Xen instr." },
-      { title: "p2m lookups" },
-      { title: "guest PTE reads" },
-      { title: "guest instr." },
-    ],
-    rows,
-    paint,
-  );
+  ];
 }
 
 /** What was run on what, in two lines. */
