@@ -27,6 +27,9 @@ export interface VirtualizedProcessor {
   guestMode: GuestMode | null;
   /** The context that follows the control registers while a guest runs. */
   guestContext: TranslationContext | null;
+  /** Linear address of an INVLPG that is being offered to {@link guestMode}. */
+  readonly interceptAddressLo: number;
+  readonly interceptAddressHi: number;
   /** Recomputes the active context from CR0, CR3, CR4, EFER, CPL and AC. */
   syncTranslation(): void;
   /**

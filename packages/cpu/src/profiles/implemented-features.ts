@@ -1,8 +1,19 @@
+/** Registers of CPUID that carry feature bits. */
+export type ImplementedRegister =
+  | "leaf1Edx"
+  | "leaf1Ecx"
+  | "leaf7Ebx"
+  | "leaf7Ecx"
+  | "extended1Edx"
+  | "extended1Ecx"
+  | "extended7Edx"
+  | "svmEdx";
+
 /**
  * Feature bits that the simulated processor implements. A profile keeps the register values of the real part and
  * shows the intersection, so that no guest is promised an instruction that the engine cannot execute.
  */
-export const Implemented = {
+export const Implemented: Readonly<Record<ImplementedRegister, number>> = {
   /** DE, PSE, TSC, MSR, PAE, CX8, APIC, SEP, PGE, CMOV, PAT, PSE-36, CLFSH. */
   leaf1Edx: bits(2, 3, 4, 5, 6, 8, 9, 11, 13, 15, 16, 17, 19),
   /** VMX, CX16, PCID, POPCNT. */
@@ -19,7 +30,7 @@ export const Implemented = {
   extended7Edx: bits(8),
   /** SVM: nested paging, NRIP save, VMCB clean bits, flush by ASID, decode assists. */
   svmEdx: bits(0, 3, 5, 6, 7),
-} as const satisfies Record<string, number>;
+};
 
 /** The bits of a real register that are implemented, as an unsigned word. */
 export function only(register: number, implemented: number): number {

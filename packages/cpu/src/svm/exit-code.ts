@@ -114,13 +114,13 @@ export const General3 = { Invlpgb: 0, IllegalInvlpgb: 1, Invpcid: 2 } as const;
 export const TlbControl = { Nothing: 0, FlushAll: 1, FlushAsid: 3, FlushAsidNonGlobal: 7 } as const;
 
 /** Bits of EVENTINJ and EXITINTINFO, low word (APM vol. 2, figures 15-4 and 15-6). */
-export const EventInfo = { KindShift: 8, ErrorCodeValid: 0x800, Valid: 1 << 31 } as const;
+export const EventInfo = { KindShift: 8, ErrorCodeValid: 0x800, Valid: -0x80000000 } as const;
 
 /** Low word of V_TPR and its neighbours, VMCB offset 060h; the vector is bits 7:0 of the high word. */
 export const VIntrBit = {
   TprMask: 0xff,
   Irq: 0x100,
   PriorityShift: 16,
-  IgnoreTpr: 1 << 20,
-  Masking: 1 << 24,
+  IgnoreTpr: 0x100000,
+  Masking: 0x1000000,
 } as const;

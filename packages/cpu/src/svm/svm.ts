@@ -9,7 +9,7 @@ import {
 import { Attention, Flag, State } from "../cpu-state.js";
 import { StopReason } from "../execution-engine.js";
 import { type GuestContextSnapshot, restoreContext, snapshotContext } from "../guest-context.js";
-import type { GuestMode } from "../guest-mode.js";
+import { type GuestMode, Intercept } from "../guest-mode.js";
 import { ExitKind, type HardwareVirtualization, type VmExit } from "../hardware-virtualization.js";
 import { HostLines } from "../host-lines.js";
 import type { VirtualizedProcessor } from "../virtualized-processor.js";
@@ -80,6 +80,7 @@ const V_INTR_TPR_MASK = VIntrBit.TprMask;
 const EVENT_ERROR_CODE_VALID = EventInfo.ErrorCodeValid;
 const EVENT_KIND_SHIFT = EventInfo.KindShift;
 
+const INTERCEPT_INVLPG = Intercept.Invlpg;
 const NP_ENABLE = 1;
 const GUEST_INTERRUPT_MASK = 2;
 const TRANSLATION_GROUPS = CLEAN_CONTROL_REGISTERS | CLEAN_SEGMENTS;
@@ -269,6 +270,10 @@ export class Svm implements HardwareVirtualization, GuestMode {
     const nextHi = nextLo >>> 0 < ripLo >>> 0 ? (words[S_RIP_HI] + 1) | 0 : words[S_RIP_HI];
     const i = this.intercepts;
     if (!i.wants(event, info, nextLo, nextHi, words)) return false;
+    if (event === INTERCEPT_INVLPG && (this.features & FEATURE_DECODE_ASSISTS) !== 0) {
+      i.info1Lo = this.processor.interceptAddressLo;
+      i.info1Hi = this.processor.interceptAddressHi;
+    }
     return this.record(i.kind, i.code, i.info1Lo, i.info1Hi, i.info2Lo, i.info2Hi, length);
   }
 
@@ -321,7 +326,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
     if ((wanted & (1 << General1.VIntr)) !== 0)
       return this.record(ExitKind.ExternalInterrupt, SvmExitCode.VIntr, 0, 0, 0, 0, 0);
     this.vIntr &= ~V_INTR_IRQ;
-    this.processor.deliverEvent(0, this.vVector, 0, false, 0);
+    this.inject(EventInfo.Valid | this.vVector, 0);
     return this.recorded;
   }
 

@@ -1,67 +1,67 @@
 /** Bits of the pin-based VM-execution controls (SDM vol. 3, table 25-5). */
 export const PinControl = {
-  ExternalInterruptExiting: 1 << 0,
-  NmiExiting: 1 << 3,
-  VirtualNmis: 1 << 5,
-  PreemptionTimer: 1 << 6,
-  PostedInterrupts: 1 << 7,
+  ExternalInterruptExiting: 0x1,
+  NmiExiting: 0x8,
+  VirtualNmis: 0x20,
+  PreemptionTimer: 0x40,
+  PostedInterrupts: 0x80,
 } as const;
 
 /** Bits of the primary processor-based controls (SDM vol. 3, table 25-6). */
 export const PrimaryControl = {
-  InterruptWindowExiting: 1 << 2,
-  TscOffsetting: 1 << 3,
-  HltExiting: 1 << 7,
-  InvlpgExiting: 1 << 9,
-  MwaitExiting: 1 << 10,
-  RdpmcExiting: 1 << 11,
-  RdtscExiting: 1 << 12,
-  Cr3LoadExiting: 1 << 15,
-  Cr3StoreExiting: 1 << 16,
-  Cr8LoadExiting: 1 << 19,
-  Cr8StoreExiting: 1 << 20,
-  TprShadow: 1 << 21,
-  NmiWindowExiting: 1 << 22,
-  MovDrExiting: 1 << 23,
-  UnconditionalIoExiting: 1 << 24,
-  UseIoBitmaps: 1 << 25,
-  MonitorTrap: 1 << 27,
-  UseMsrBitmaps: 1 << 28,
-  MonitorExiting: 1 << 29,
-  PauseExiting: 1 << 30,
-  Secondary: 1 << 31,
+  InterruptWindowExiting: 0x4,
+  TscOffsetting: 0x8,
+  HltExiting: 0x80,
+  InvlpgExiting: 0x200,
+  MwaitExiting: 0x400,
+  RdpmcExiting: 0x800,
+  RdtscExiting: 0x1000,
+  Cr3LoadExiting: 0x8000,
+  Cr3StoreExiting: 0x10000,
+  Cr8LoadExiting: 0x80000,
+  Cr8StoreExiting: 0x100000,
+  TprShadow: 0x200000,
+  NmiWindowExiting: 0x400000,
+  MovDrExiting: 0x800000,
+  UnconditionalIoExiting: 0x1000000,
+  UseIoBitmaps: 0x2000000,
+  MonitorTrap: 0x8000000,
+  UseMsrBitmaps: 0x10000000,
+  MonitorExiting: 0x20000000,
+  PauseExiting: 0x40000000,
+  Secondary: -0x80000000,
 } as const;
 
 /** Bits of the secondary processor-based controls (SDM vol. 3, table 25-7). */
 export const SecondaryControl = {
-  VirtualizeApicAccesses: 1 << 0,
-  EnableEpt: 1 << 1,
-  DescriptorTableExiting: 1 << 2,
-  EnableRdtscp: 1 << 3,
-  EnableVpid: 1 << 5,
-  WbinvdExiting: 1 << 6,
-  UnrestrictedGuest: 1 << 7,
-  PauseLoopExiting: 1 << 10,
-  EnableInvpcid: 1 << 12,
+  VirtualizeApicAccesses: 0x1,
+  EnableEpt: 0x2,
+  DescriptorTableExiting: 0x4,
+  EnableRdtscp: 0x8,
+  EnableVpid: 0x20,
+  WbinvdExiting: 0x40,
+  UnrestrictedGuest: 0x80,
+  PauseLoopExiting: 0x400,
+  EnableInvpcid: 0x1000,
 } as const;
 
 /** Bits of the VM-exit controls (SDM vol. 3, table 25-13). */
 export const ExitControl = {
-  SaveDebugControls: 1 << 2,
-  HostAddressSpaceSize: 1 << 9,
-  AcknowledgeInterrupt: 1 << 15,
-  SavePat: 1 << 18,
-  LoadPat: 1 << 19,
-  SaveEfer: 1 << 20,
-  LoadEfer: 1 << 21,
+  SaveDebugControls: 0x4,
+  HostAddressSpaceSize: 0x200,
+  AcknowledgeInterrupt: 0x8000,
+  SavePat: 0x40000,
+  LoadPat: 0x80000,
+  SaveEfer: 0x100000,
+  LoadEfer: 0x200000,
 } as const;
 
 /** Bits of the VM-entry controls (SDM vol. 3, table 25-15). */
 export const EntryControl = {
-  LoadDebugControls: 1 << 2,
-  Ia32eModeGuest: 1 << 9,
-  LoadPat: 1 << 14,
-  LoadEfer: 1 << 15,
+  LoadDebugControls: 0x4,
+  Ia32eModeGuest: 0x200,
+  LoadPat: 0x4000,
+  LoadEfer: 0x8000,
 } as const;
 
 /** Which control bits must be one (`one`) and may be one (`may`). */

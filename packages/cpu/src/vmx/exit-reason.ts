@@ -65,7 +65,7 @@ export const InterruptionInfo = {
   ErrorCodeValid: 0x800,
   /** Exit information only: the exit hit an IRET that had unblocked NMIs. */
   NmiUnblocking: 0x1000,
-  Valid: 1 << 31,
+  Valid: -0x80000000,
 } as const;
 
 /** Interruptibility state (SDM vol. 3, table 25-3). */

@@ -9,7 +9,7 @@ import {
 import { Attention, Flag, State } from "../cpu-state.js";
 import { StopReason } from "../execution-engine.js";
 import { type GuestContextSnapshot, restoreContext, snapshotContext } from "../guest-context.js";
-import type { GuestMode } from "../guest-mode.js";
+import { type GuestMode, Intercept } from "../guest-mode.js";
 import { ExitKind, type HardwareVirtualization, type VmExit } from "../hardware-virtualization.js";
 import { HostLines } from "../host-lines.js";
 import { EventKind, type VirtualizedProcessor } from "../virtualized-processor.js";
@@ -71,6 +71,7 @@ const G_TRANSLATION = G_CONTROLS | G_CONTROL_REGISTERS | G_SEGMENTS;
 
 const RFLAGS_RESERVED = ~0x3f7fd7;
 const BLOCKED = Interruptibility.BySti | Interruptibility.ByMovSs;
+const INTERCEPT_INVLPG = Intercept.Invlpg;
 const VECTOR_NMI = 2;
 const VECTOR_BP = 3;
 const VECTOR_OF = 4;
@@ -234,6 +235,10 @@ export class Vmx implements HardwareVirtualization, GuestMode {
   interceptInstruction(event: number, info: number, length: number): boolean {
     const i = this.intercepts;
     if (!i.wants(event, info, this.words)) return false;
+    if (event === INTERCEPT_INVLPG) {
+      i.qualificationLo = this.processor.interceptAddressLo;
+      i.qualificationHi = this.processor.interceptAddressHi;
+    }
     return this.record(i.kind, i.reason, i.qualificationLo, i.qualificationHi, 0, 0, length);
   }
 

@@ -40,6 +40,8 @@ export class ScriptedProcessor implements VirtualizedProcessor {
   readonly delivered: number[][] = [];
   /** Makes delivery itself leave the guest. */
   onDelivery: ((guest: GuestMode) => boolean) | undefined;
+  interceptAddressLo = 0;
+  interceptAddressHi = 0;
   syncs = 0;
   private nextFrame = 1;
 

@@ -34,6 +34,11 @@ function setUp(vmcbFrame = 100): Svm {
   iopm = 200;
   msrpm = 210;
   const made = new Svm(processor, { vmcbFrame, host: processor.host });
+  fill(made);
+  return made;
+}
+
+function fill(made: Svm): void {
   const { vmcb } = made;
   vmcb.set(VmcbOffset.General1Intercepts, 1 << General1.Intr);
   vmcb.set(VmcbOffset.General2Intercepts, (1 << General2.Vmrun) | (1 << General2.Vmmcall));
@@ -56,7 +61,6 @@ function setUp(vmcbFrame = 100): Svm {
   vmcb.set64(VmcbOffset.Rflags, 2, 0);
   vmcb.set64(VmcbOffset.Rip, 0x100000, 0);
   vmcb.set64(VmcbOffset.Rsp, 0x9000, 0);
-  return made;
 }
 
 beforeEach(() => {
@@ -322,8 +326,8 @@ describe("whatever the guest changed, the VMCB holds it after #VMEXIT", () => {
         fc.nat(3),
         fc.boolean(),
         (changes, segments, table, cpl, clean) => {
-          processor = new ScriptedProcessor(epyc9124);
-          svm = setUp();
+          fill(svm);
+          svm.forget();
           enter(hypercall);
           if (clean) svm.vmcb.markAllClean();
           enter((p, guest) => {
@@ -420,6 +424,13 @@ describe("intercepts", () => {
     expect(ask(event, 0).code).toBe(code);
     general2(14);
     ask(event, 0, 2, false);
+  });
+
+  it("INVLPG gives its linear address", () => {
+    general1(General1.Invlpg);
+    processor.interceptAddressLo = 0x1234;
+    processor.interceptAddressHi = -2;
+    expect(ask(Intercept.Invlpg, 0)).toMatchObject({ info1Lo: 0x1234, info1Hi: -2 });
   });
 
   it("INVPCID leaves by its bit of vector 5", () => {

@@ -20,10 +20,12 @@ import {
   EntryControl,
   ExitControl,
   ExtendedPageTableTags,
+  FieldKind,
   InstructionError,
   PinControl,
   PrimaryControl,
   SecondaryControl,
+  VMCS_FIELDS,
   VmcsField,
   Vmx,
   type VmxOptions,
@@ -63,7 +65,13 @@ function setUp(vmcsFrame = 100, options: Partial<VmxOptions> = {}): Vmx {
   ept.mapRange(0, 1024, 1024, "4k", Ept.All | Ept.WriteBack);
   [ioA, ioB, msrBitmap] = [200, 201, 202];
   vmx = new Vmx(processor, { vmcsFrame, host: processor.host, eptTags: tags, ...options });
+  fill();
+  return vmx;
+}
+
+function fill(): void {
   const { vmcs } = vmx;
+  for (const { encoding, kind } of VMCS_FIELDS) if (kind === FieldKind.GuestState) vmcs.write(encoding, 0);
   const w = (field: keyof typeof VmcsField, lo: number, hi = 0) =>
     expect(vmcs.write(VmcsField[field], lo, hi), field).toBe(0);
   w("PinBasedControls", adjustControls(PinControl.ExternalInterruptExiting, CAPABILITIES.pin));
@@ -124,7 +132,6 @@ function setUp(vmcsFrame = 100, options: Partial<VmxOptions> = {}): Vmx {
   w("HostRip", 0x777, -1);
   w("HostRsp", 0x888, -1);
   w("HostGsBase", 0x999, -1);
-  return vmx;
 }
 
 beforeEach(() => {
@@ -337,8 +344,7 @@ describe("whatever the guest changed, the VMCS holds it after a VM exit", () => 
         ),
         fc.nat(3),
         (changes, segments, cpl) => {
-          processor = new ScriptedProcessor(skylakeSp);
-          setUp();
+          fill();
           enter(hypercall);
           enter((p, guest) => {
             const w = p.words;
@@ -412,6 +418,13 @@ describe("exits by instruction", () => {
     expect(ask(event, 0).code).toBe(code);
     controls();
     ask(event, 0, false);
+  });
+
+  it("INVLPG gives its linear address", () => {
+    controls(PrimaryControl.InvlpgExiting);
+    processor.interceptAddressLo = 0x1234;
+    processor.interceptAddressHi = -2;
+    expect(ask(Intercept.Invlpg, 0)).toMatchObject({ info1Lo: 0x1234, info1Hi: -2 });
   });
 
   it("WBINVD, RDTSCP and INVPCID leave by the secondary controls", () => {
