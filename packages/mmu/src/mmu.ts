@@ -538,6 +538,9 @@ export class Mmu {
     const nextLo = ((lo | 4095) + 1) | 0;
     // Linear addresses wrap at 4 GiB outside the long-mode formats.
     const nextHi = nextLo === 0 && this.active.paging >= PagingMode.FourLevel ? (hi + 1) | 0 : hi;
+    // The form of the whole address range is checked before either page is looked up.
+    if (nextLo === 0 && nextHi === (this.active.paging === PagingMode.FiveLevel ? 0x1000000 : 0x8000))
+      return this.data(nextLo, nextHi, bytes - firstBytes, mode);
     const first = this.data(lo, hi, firstBytes, mode);
     if (first < 0) return -1;
     const second = this.data(nextLo, nextHi, bytes - firstBytes, mode);
