@@ -89,12 +89,12 @@ export const epyc9124: ProcessorProfile = {
     vmread: vendor(0, "cycles", NOT_ON_SVM),
     vmwrite: vendor(0, "cycles", NOT_ON_SVM),
     vmentry: estimate(
-      490,
+      487,
       "cycles",
       [350, 690],
-      "half of VMRUN + #VMEXIT = 980, for which no Zen 4 figure is published: geometric mean of a raw hypercall on Zen 1 (697: Nelson et al., SOSP 2017, hypercall column) and the VMRUN window of an SEV-ES guest on an EPYC of 2020 (1,344-1,376: M. Roth, lkml 2020-12, with more state switched than for a plain guest). The split in halves is an estimate too.",
+      "half of VMRUN + #VMEXIT = 974, for which no Zen 4 figure is published: geometric mean of a raw hypercall on Zen 1 (697: Nelson et al., SOSP 2017, hypercall column) and the VMRUN window of an SEV-ES guest on an EPYC of 2020 (1,344-1,376: M. Roth, lkml 2020-12, with more state switched than for a plain guest). The split in halves is an estimate too.",
     ),
-    vmexit: estimate(490, "cycles", [350, 690], "the other half of VMRUN + #VMEXIT, see vmentry"),
+    vmexit: estimate(487, "cycles", [350, 690], "the other half of VMRUN + #VMEXIT, see vmentry"),
     movCr3: estimate(
       200,
       "cycles",
