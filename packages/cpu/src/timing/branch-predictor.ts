@@ -3,12 +3,15 @@ import { ticks } from "@hyperwalk/mmu";
 import type { CoreTiming, PredictorProfile } from "../profile.js";
 
 const HISTORY_BITS = 12;
+const GENERATION_LIMIT = 2 ** 28;
+const TARGET_WORDS = 4; // branch address, target, generation, unused
 
 /** Plain-data copy of a predictor. */
 export interface BranchPredictorSnapshot {
-  readonly patterns: Uint8Array;
+  readonly patterns: Int32Array;
   readonly targets: Int32Array;
   readonly returns: Int32Array;
+  readonly generation: number;
   readonly history: number;
   readonly top: number;
   readonly epoch: number;
@@ -31,10 +34,12 @@ export class BranchPredictor {
   private readonly patternMask: number;
   private readonly targetMask: number;
   private readonly returnMask: number;
-  /** Two-bit counters; 2 and 3 predict taken. */
-  private patterns!: Uint8Array;
-  /** Pairs: address of the branch ^ 1, low word of its target. */
+  /** `generation << 2 | two-bit counter`; counters 2 and 3 predict taken, one of an older generation is worth 1. */
+  private patterns!: Int32Array;
+  /** Rows of address of the branch, low word of its target, generation; an older generation is an empty row. */
   private targets!: Int32Array;
+  /** Renewed by {@link flush}, so that emptying the tables costs the host nothing. */
+  private generation = 1;
   private returns!: Int32Array;
   private history = 0;
   private top = 0;
@@ -48,15 +53,14 @@ export class BranchPredictor {
     this.patternMask = patternCount - 1;
     this.targetMask = targetCount - 1;
     this.returnMask = returnCount - 1;
-    const patternsAt = arena.reserve(patternCount);
-    const targetsAt = arena.reserve(targetCount * 8);
+    const patternsAt = arena.reserve(patternCount * 4);
+    const targetsAt = arena.reserve(targetCount * TARGET_WORDS * 4);
     const returnsAt = arena.reserve(returnCount * 4);
     arena.adopt(() => {
-      this.patterns = new Uint8Array(arena.memory.buffer, patternsAt, patternCount);
-      this.targets = arena.int32(targetsAt, targetCount * 2);
+      this.patterns = arena.int32(patternsAt, patternCount);
+      this.targets = arena.int32(targetsAt, targetCount * TARGET_WORDS);
       this.returns = arena.int32(returnsAt, returnCount);
     });
-    this.patterns.fill(1);
   }
 
   /**
@@ -66,16 +70,18 @@ export class BranchPredictor {
    */
   conditional(address: number, taken: number, target: number): number {
     const at = (address ^ (address >>> 13) ^ (this.history << 2)) & this.patternMask;
-    const counter = this.patterns[at];
+    const { patterns, generation } = this;
+    const pattern = patterns[at];
+    const counter = pattern >> 2 === generation ? pattern & 3 : 1;
     this.history = ((this.history << 1) | taken) & ((1 << HISTORY_BITS) - 1);
     if (taken !== 0) {
-      if (counter < 3) this.patterns[at] = counter + 1;
+      if (counter < 3) patterns[at] = (generation << 2) | (counter + 1);
       if (counter >= 2) return this.direct(address, target);
-      this.remember(address, target);
+      this.knows(address, target);
       this.mispredicts++;
       return this.mispredict;
     }
-    if (counter > 0) this.patterns[at] = counter - 1;
+    if (counter > 0) patterns[at] = (generation << 2) | (counter - 1);
     if (counter < 2) return 0;
     this.mispredicts++;
     return this.mispredict;
@@ -83,21 +89,12 @@ export class BranchPredictor {
 
   /** A direct jump or call, or a conditional branch rightly predicted taken: only its target may be unknown. */
   direct(address: number, target: number): number {
-    const at = this.slot(address);
-    const targets = this.targets;
-    if (targets[at] === (address ^ 1) && targets[at + 1] === target) return 0;
-    targets[at] = address ^ 1;
-    targets[at + 1] = target;
-    return this.resteer;
+    return this.knows(address, target) ? 0 : this.resteer;
   }
 
   /** An indirect jump or call. */
   indirect(address: number, target: number): number {
-    const at = this.slot(address);
-    const targets = this.targets;
-    if (targets[at] === (address ^ 1) && targets[at + 1] === target) return 0;
-    targets[at] = address ^ 1;
-    targets[at + 1] = target;
+    if (this.knows(address, target)) return 0;
     this.mispredicts++;
     return this.mispredict;
   }
@@ -120,8 +117,11 @@ export class BranchPredictor {
   /** IBPB: forgets everything. */
   flush(): void {
     this.epoch = (this.epoch + 1) | 0;
-    this.patterns.fill(1);
-    this.targets.fill(0);
+    if (++this.generation === GENERATION_LIMIT) {
+      this.generation = 1;
+      this.patterns.fill(0);
+      this.targets.fill(0);
+    }
     this.returns.fill(0);
     this.history = 0;
     this.top = 0;
@@ -137,6 +137,7 @@ export class BranchPredictor {
       patterns: this.patterns.slice(),
       targets: this.targets.slice(),
       returns: this.returns.slice(),
+      generation: this.generation,
       history: this.history,
       top: this.top,
       epoch: this.epoch,
@@ -147,19 +148,21 @@ export class BranchPredictor {
     this.patterns.set(snapshot.patterns);
     this.targets.set(snapshot.targets);
     this.returns.set(snapshot.returns);
+    this.generation = snapshot.generation;
     this.history = snapshot.history;
     this.top = snapshot.top;
     this.epoch = snapshot.epoch;
   }
 
-  private remember(address: number, target: number): void {
-    const at = this.slot(address);
-    this.targets[at] = address ^ 1;
-    this.targets[at + 1] = target;
-  }
-
-  private slot(address: number): number {
-    return ((address ^ (address >>> 12)) & this.targetMask) << 1;
+  /** Is that the target on record? It is from now on. */
+  private knows(address: number, target: number): boolean {
+    const at = ((address ^ (address >>> 12)) & this.targetMask) * TARGET_WORDS;
+    const { targets, generation } = this;
+    if (targets[at + 2] === generation && targets[at] === address && targets[at + 1] === target) return true;
+    targets[at] = address;
+    targets[at + 1] = target;
+    targets[at + 2] = generation;
+    return false;
   }
 }
 
