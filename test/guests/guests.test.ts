@@ -1,7 +1,9 @@
 import { PROFILES } from "@hyperwalk/cpu";
 import { hypercallBenchImage, runstateLoop, spinForever } from "@hyperwalk/guest-sdk";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { ABIS, boot, fieldsOf, LEAVES } from "./boot.js";
+
+vi.setConfig({ testTimeout: 60_000 }); // simulated work, however slow the host
 
 const ITERATIONS = 200;
 const amd = PROFILES.find(({ vendor }) => vendor === "amd")!;
@@ -51,8 +53,8 @@ describe.each(cases)("$id, $abi, $leaf", ({ profile, abi, leaf }) => {
     expect(window.counters.p2mLookups).toBe(c.counters.p2mLookups);
     expect(window.counters.guestPteReads).toBe(c.counters.guestPteReads);
     expect(window.counters.hypervisorInstructions).toBe(c.counters.hypervisorInstructions);
-    // The loops differ by a few instructions of their own.
-    expect(Math.abs(window.cycles - c.cycles) / c.cycles).toBeLessThan(0.03);
+    // The loops differ by a few instructions of their own; gcc's FastABI one also stores six results.
+    expect(Math.abs(window.cycles - c.cycles) / c.cycles).toBeLessThan(0.01);
   });
 });
 

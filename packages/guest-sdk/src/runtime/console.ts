@@ -110,8 +110,8 @@ export function emitConsoleRoutines(
   a.mov(ecx, MAX_YIELDS);
   const wait = a.here("wait for the console");
   a.push(rcx);
-  a.mov(rax, atLabel(state.port));
-  stubs.emitCall(a, descriptorOf("event_channel.send"), [rax]);
+  a.mov(rcx, atLabel(state.port));
+  stubs.emitCall(a, descriptorOf("event_channel.send"), [rcx]);
   stubs.emitCall(a, descriptorOf("sched.yield"), []);
   a.pop(rcx);
   a.mov(rdi, atLabel(state.ring));

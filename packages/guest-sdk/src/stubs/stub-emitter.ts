@@ -20,8 +20,8 @@ export interface StubMemory {
 }
 
 /**
- * Emits hypercalls through one interface. A stub may overwrite RAX, RDI, RSI, RDX and R8-R12, never RBX, RBP, RSP or
- * R13-R15; the result is in RAX.
+ * Emits hypercalls through one interface. A stub may overwrite RAX, RDI, RSI, RDX and R8-R12, never RCX, RBX, RBP,
+ * RSP or R13-R15; inputs that are registers must be among the latter. The result is in RAX.
  *
  * Life cycle: one emitter for one image; {@link emitOutput} directly after the {@link emitCall} it belongs to.
  */
