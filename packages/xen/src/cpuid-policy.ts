@@ -1,0 +1,149 @@
+import type { CpuidLeaf, ResolvedProfile } from "@hyperwalk/cpu";
+import { XEN_MAJOR, XEN_MINOR } from "./operations/version.js";
+import type { HypercallAbiName } from "./xen-config.js";
+
+/** First of Xen's CPUID leaves; there is no Viridian here to come before it. */
+export const XEN_CPUID_BASE = 0x40000000;
+/** MSR that writes the hypercall page, from leaf base+2. */
+export const HYPERCALL_PAGE_MSR = 0x40000000;
+const MAX_XEN_LEAF = XEN_CPUID_BASE + 5;
+/** "XenVMMXenVMM". */
+const SIGNATURE = [0x566e6558, 0x65584d4d, 0x4d4d566e] as const;
+
+const HVM_IOMMU_MAPPINGS = 1 << 2;
+const HVM_VCPU_ID_PRESENT = 1 << 3;
+const HVM_DOMID_PRESENT = 1 << 4;
+const HVM_UPCALL_VECTOR = 1 << 6;
+/** XEN_HVM_CPUID_PHYS_ADDR_ABI of one proposal, XEN_HVM_CPUID_FASTABI of the other. */
+const HVM_NEW_ABI = 1 << 7;
+const TSC_HOST_RELIABLE = 1 << 1;
+
+const FEATURE_HYPERVISOR = 1 << 31;
+const FEATURE_VMX = 1 << 5;
+const FEATURE_SVM = 1 << 2;
+const FEATURE_MONITOR = 1 << 3;
+const FEATURE_OSXSAVE = 1 << 27;
+const FEATURE_OSPKE = 1 << 4;
+const CR4_OSXSAVE = 1 << 18;
+const CR4_PKE = 1 << 22;
+
+/** What a domain's CPUID policy is made from. */
+export interface CpuidPolicyOptions {
+  readonly profile: ResolvedProfile;
+  readonly abi: HypercallAbiName;
+  readonly domainId: number;
+}
+
+/**
+ * A domain's CPUID, as `guest_cpuid` answers it: the processor's leaves without nested virtualization and with the
+ * hypervisor bit, and Xen's own at {@link XEN_CPUID_BASE}. Leaves that are not there read as zero.
+ */
+export class CpuidPolicy {
+  /** After {@link query}: EAX, EBX, ECX, EDX. */
+  readonly result: Int32Array = new Int32Array(4);
+  private readonly leaves: readonly CpuidLeaf[];
+  private readonly hvmFeatures: number;
+  private readonly domainId: number;
+  private readonly khz: number;
+
+  constructor(options: CpuidPolicyOptions) {
+    const { profile, abi } = options;
+    this.leaves = profile.cpuid.filter((leaf) => leaf[0] !== 0x8000000a).map(levelled);
+    this.domainId = options.domainId;
+    this.khz = Math.round(profile.ghz * 1e6);
+    this.hvmFeatures =
+      HVM_IOMMU_MAPPINGS |
+      HVM_VCPU_ID_PRESENT |
+      HVM_DOMID_PRESENT |
+      HVM_UPCALL_VECTOR |
+      (abi === "linear" ? 0 : HVM_NEW_ABI);
+  }
+
+  /** Is this one of Xen's leaves (or past their end, but in their range)? */
+  isXenLeaf(leaf: number): boolean {
+    return (leaf & 0xffff0000) === XEN_CPUID_BASE;
+  }
+
+  /** Answers one CPUID into {@link result}. @param cr4 the guest's, which some bits mirror */
+  query(leaf: number, subleaf: number, vcpu: number, cr4: number): void {
+    const { result } = this;
+    result.fill(0);
+    if (this.isXenLeaf(leaf)) {
+      this.xenLeaf(leaf >>> 0, subleaf, vcpu);
+      return;
+    }
+    this.basicLeaf(leaf >>> 0, subleaf >>> 0);
+    if (leaf === 1 && (cr4 & CR4_OSXSAVE) !== 0) result[2] |= FEATURE_OSXSAVE;
+    if (leaf === 7 && subleaf === 0 && (cr4 & CR4_PKE) !== 0) result[2] |= FEATURE_OSPKE;
+  }
+
+  private basicLeaf(leaf: number, subleaf: number): void {
+    for (const [number, sub, eax, ebx, ecx, edx] of this.leaves) {
+      if (number !== leaf || (sub !== subleaf && this.hasSubleaves(leaf))) continue;
+      this.set(eax, ebx, ecx, edx);
+      return;
+    }
+  }
+
+  private hasSubleaves(leaf: number): boolean {
+    return (
+      leaf === 4 ||
+      leaf === 7 ||
+      leaf === 0xb ||
+      leaf === 0xd ||
+      leaf === 0x12 ||
+      leaf === 0x14 ||
+      leaf === 0x8000001d
+    );
+  }
+
+  private xenLeaf(leaf: number, subleaf: number, vcpu: number): void {
+    switch (leaf - XEN_CPUID_BASE) {
+      case 0:
+        this.set(MAX_XEN_LEAF, ...SIGNATURE);
+        break;
+      case 1:
+        this.set((XEN_MAJOR << 16) | XEN_MINOR, 0, 0, 0);
+        break;
+      case 2:
+        this.set(1, HYPERCALL_PAGE_MSR, 0, 0);
+        break;
+      case 3:
+        this.tscLeaf(subleaf);
+        break;
+      case 4:
+        this.set(this.hvmFeatures, vcpu, this.domainId, 0);
+        break;
+    }
+  }
+
+  private tscLeaf(subleaf: number): void {
+    if (subleaf === 0) this.set(TSC_HOST_RELIABLE, 0, this.khz, 0);
+    // Offset 0; nanoseconds = (cycles * mul_frac) >> 32.
+    else if (subleaf === 1) this.set(0, 0, Math.floor((1e6 / this.khz) * 2 ** 32), 0);
+    else if (subleaf === 2) this.set(this.khz, 0, 0, 0);
+  }
+
+  private set(eax: number, ebx: number, ecx: number, edx: number): void {
+    const { result } = this;
+    result[0] = eax;
+    result[1] = ebx;
+    result[2] = ecx;
+    result[3] = edx;
+  }
+}
+
+function levelled(leaf: CpuidLeaf): CpuidLeaf {
+  const [number, sub, eax, ebx, ecx, edx] = leaf;
+  if (number === 1)
+    return [
+      number,
+      sub,
+      eax,
+      ebx,
+      ((ecx & ~(FEATURE_VMX | FEATURE_MONITOR)) | FEATURE_HYPERVISOR) >>> 0,
+      edx,
+    ];
+  if (number === 0x80000001) return [number, sub, eax, ebx, (ecx & ~FEATURE_SVM) >>> 0, edx];
+  return leaf;
+}

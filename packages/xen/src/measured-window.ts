@@ -1,0 +1,101 @@
+import type { CycleLedger, LedgerRow, LedgerSnapshot } from "@hyperwalk/mmu";
+
+/** Running totals of a system; the difference of two is a window's. */
+export interface SystemCounters {
+  readonly hypercalls: number;
+  readonly vmExits: number;
+  readonly hypervisorInstructions: number;
+  readonly guestInstructions: number;
+  readonly p2mLookups: number;
+  readonly p2mTableReads: number;
+  readonly guestPteReads: number;
+  readonly bytesCopied: number;
+  readonly accessedDirtyUpdates: number;
+}
+
+/** The interval between two consecutive RDTSCs of the guest that held most hypercalls. */
+export interface MeasuredWindow {
+  /** Ledger cycles between the two reads: an integer, because RDTSC completes the running cycle. */
+  readonly cycles: number;
+  /** What the guest saw: the second timestamp less the first. */
+  readonly tscDifference: number;
+  readonly hypercalls: number;
+  readonly counters: SystemCounters;
+  /** Ledger cells of exactly this interval; they sum to `cycles`. */
+  readonly rows: readonly LedgerRow[];
+}
+
+/** What is known at one RDTSC. */
+interface Instant {
+  ledger: LedgerSnapshot;
+  cycles: number;
+  timestamp: number;
+  counters: SystemCounters;
+}
+
+/** Watches the guest's RDTSCs and keeps the interval with most hypercalls. */
+export class WindowRecorder {
+  private readonly ledger: CycleLedger;
+  private readonly counters: () => SystemCounters;
+  private last: Instant | undefined;
+  private bestStart: Instant | undefined;
+  private bestEnd: Instant | undefined;
+  private spare: LedgerSnapshot | undefined;
+
+  constructor(ledger: CycleLedger, counters: () => SystemCounters) {
+    this.ledger = ledger;
+    this.counters = counters;
+  }
+
+  /** The guest reads the time stamp counter; the ledger stands at a whole cycle. @param timestamp what it reads */
+  onTimestamp(timestamp: number): void {
+    const counters = this.counters();
+    const { last } = this;
+    const isBest =
+      last !== undefined &&
+      counters.hypercalls - last.counters.hypercalls >
+        (this.bestEnd && this.bestStart
+          ? this.bestEnd.counters.hypercalls - this.bestStart.counters.hypercalls
+          : 0);
+    const now: Instant = {
+      ledger: this.ledger.snapshot(isBest ? undefined : this.reusable()),
+      cycles: this.ledger.cycles,
+      timestamp,
+      counters,
+    };
+    if (isBest) {
+      this.bestStart = last;
+      this.bestEnd = now;
+    }
+    this.last = now;
+  }
+
+  /** The best interval so far; undefined before the second RDTSC, or when no interval held a hypercall. */
+  get window(): MeasuredWindow | undefined {
+    const { bestStart, bestEnd } = this;
+    if (bestStart === undefined || bestEnd === undefined) return undefined;
+    const counters = difference(bestEnd.counters, bestStart.counters);
+    return {
+      cycles: bestEnd.cycles - bestStart.cycles,
+      tscDifference: bestEnd.timestamp - bestStart.timestamp,
+      hypercalls: counters.hypercalls,
+      counters,
+      rows: this.ledger.rows(bestStart.ledger, bestEnd.ledger),
+    };
+  }
+
+  /** A snapshot's buffer that nobody needs any more. */
+  private reusable(): LedgerSnapshot | undefined {
+    const { last } = this;
+    const kept = last === undefined || last === this.bestEnd || last === this.bestStart;
+    const { spare } = this;
+    this.spare = kept ? undefined : last.ledger;
+    return spare;
+  }
+}
+
+/** @returns end − start, counter by counter */
+export function difference(end: SystemCounters, start: SystemCounters): SystemCounters {
+  const keys = Object.keys(end) as (keyof SystemCounters)[];
+  return Object.fromEntries(keys.map((key) => [key, end[key] - start[key]])) as unknown as SystemCounters;
+}

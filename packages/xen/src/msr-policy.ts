@@ -1,0 +1,134 @@
+import { State } from "@hyperwalk/cpu";
+import type { GuestRegisters } from "./host/guest-registers.js";
+
+/** MSRs that Xen answers itself when their access exits. */
+export const Msr = {
+  Tsc: 0x10,
+  ApicBase: 0x1b,
+  MiscEnable: 0x1a0,
+  MtrrCap: 0xfe,
+  MtrrDefType: 0x2ff,
+  McgCap: 0x179,
+  McgStatus: 0x17a,
+  SysenterCs: 0x174,
+  SysenterEsp: 0x175,
+  SysenterEip: 0x176,
+  DebugCtl: 0x1d9,
+  Pat: 0x277,
+  Efer: 0xc0000080,
+  TscAux: 0xc0000103,
+} as const;
+
+/** Local APIC at its usual place, enabled, boot processor. */
+const APIC_BASE = 0xfee00900;
+const CR0_PG = 1 << 31;
+const EFER_SVME = 0x1000;
+const EFER_LME = 0x100;
+const EFER_LMA = 0x400;
+/** SCE, LME, LMA, NXE: what a guest may have without nested virtualization and FFXSR. */
+const EFER_ALLOWED = 0xd01;
+
+/** Sets EFER in the guest's control structure. */
+export interface EferSink {
+  setEfer(value: number): void;
+  setSysenter(word: number, lo: number, hi: number): void;
+}
+
+/** A domain's MSRs (`hvm_msr_{read,write}_intercept`, `guest_{rd,wr}msr`): those whose accesses leave the guest. */
+export class MsrPolicy {
+  /** After a {@link read} that succeeded. */
+  lo = 0;
+  hi = 0;
+  private readonly registers: GuestRegisters;
+  private readonly sink: EferSink;
+  private readonly readCycles: () => number;
+
+  constructor(registers: GuestRegisters, sink: EferSink, readCycles: () => number) {
+    this.registers = registers;
+    this.sink = sink;
+    this.readCycles = readCycles;
+  }
+
+  /** @returns false for #GP(0) */
+  read(msr: number): boolean {
+    const words = this.registers.words;
+    this.lo = 0;
+    this.hi = 0;
+    switch (msr >>> 0) {
+      case Msr.Tsc: {
+        const cycles = this.readCycles();
+        this.lo = cycles | 0;
+        this.hi = Math.floor(cycles / 2 ** 32) | 0;
+        return true;
+      }
+      case Msr.ApicBase:
+        this.lo = APIC_BASE | 0;
+        return true;
+      case Msr.Efer:
+        this.lo = words[State.EferLo] & ~EFER_SVME;
+        return true;
+      case Msr.SysenterCs:
+        this.lo = words[State.SysenterCs];
+        return true;
+      case Msr.SysenterEsp:
+        return this.take(words[State.SysenterEspLo], words[State.SysenterEspHi]);
+      case Msr.SysenterEip:
+        return this.take(words[State.SysenterEipLo], words[State.SysenterEipHi]);
+      case Msr.Pat:
+        return this.take(words[State.PatLo], words[State.PatHi]);
+      case Msr.MiscEnable:
+        this.lo = 1; // fast strings
+        return true;
+      case Msr.MtrrCap:
+      case Msr.MtrrDefType:
+      case Msr.McgCap:
+      case Msr.McgStatus:
+      case Msr.DebugCtl:
+      case Msr.TscAux:
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /** @returns false for #GP(0) */
+  write(msr: number, lo: number, hi: number): boolean {
+    switch (msr >>> 0) {
+      case Msr.Efer:
+        return this.writeEfer(lo, hi);
+      case Msr.SysenterCs:
+        this.sink.setSysenter(State.SysenterCs, lo, hi);
+        return true;
+      case Msr.SysenterEsp:
+        this.sink.setSysenter(State.SysenterEspLo, lo, hi);
+        return true;
+      case Msr.SysenterEip:
+        this.sink.setSysenter(State.SysenterEipLo, lo, hi);
+        return true;
+      case Msr.ApicBase:
+        return lo === (APIC_BASE | 0) && hi === 0;
+      case Msr.McgStatus:
+      case Msr.TscAux:
+      case Msr.DebugCtl:
+        return (lo | hi) === 0;
+      default:
+        return false;
+    }
+  }
+
+  private take(lo: number, hi: number): boolean {
+    this.lo = lo;
+    this.hi = hi;
+    return true;
+  }
+
+  /** `hvm_set_efer`: reserved bits and a change of LME under paging are #GP; LMA is not the guest's to write. */
+  private writeEfer(lo: number, hi: number): boolean {
+    const words = this.registers.words;
+    const old = words[State.EferLo];
+    if (hi !== 0 || (lo & ~EFER_ALLOWED) !== 0) return false;
+    if (((lo ^ old) & EFER_LME) !== 0 && (words[State.Cr0] & CR0_PG) !== 0) return false;
+    this.sink.setEfer((lo & ~EFER_LMA) | (old & (EFER_LMA | EFER_SVME)));
+    return true;
+  }
+}

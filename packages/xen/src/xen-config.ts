@@ -1,0 +1,142 @@
+import type { ProcessorProfile } from "@hyperwalk/cpu";
+import type { PageSizeName } from "@hyperwalk/mmu";
+
+/** Hypervisor-wide switches, in the words of Xen's `spec-ctrl=`. What is left out follows the processor profile. */
+export interface XenConfig {
+  /** IBPB on every VM exit. */
+  readonly ibpbEntry?: boolean | undefined;
+  /** Overwrite the return stack on every VM exit. */
+  readonly rsbOverwrite?: boolean | undefined;
+  /** Write SPEC_CTRL around guest runs. */
+  readonly specCtrlWrite?: boolean | undefined;
+  /** VERW before every VM entry. */
+  readonly verw?: boolean | undefined;
+  /** Clear the branch history on every VM exit. */
+  readonly bhbClear?: boolean | undefined;
+  /** Flush L1D on every VM entry (L1TF; Intel). */
+  readonly l1dFlush?: boolean | undefined;
+  /** LFENCE after lock operations; default true. */
+  readonly lockHarden?: boolean | undefined;
+}
+
+export const HYPERCALL_ABIS = ["linear", "physaddr", "fastabi"] as const;
+export type HypercallAbiName = (typeof HYPERCALL_ABIS)[number];
+
+/** One domain, in the words of its toolstack configuration. */
+export interface DomainConfig {
+  /** PVH ELF image. */
+  readonly image: Uint8Array;
+  /** Guest RAM in bytes: a multiple of 4096, at least 1 MiB and at most 1 TiB. */
+  readonly memoryBytes: number;
+  readonly cmdline?: string | undefined;
+  readonly abi: HypercallAbiName;
+  /**
+   * What HVM CPUID leaf EAX bit 7 announces. Given only to say it explicitly: the bit is claimed by physaddr and by
+   * FastABI, so it follows from `abi`, and asking for both is refused.
+   */
+  readonly physaddrAbi?: boolean | undefined;
+  readonly fastabi?: boolean | undefined;
+  /** Largest p2m leaf; default "2m". */
+  readonly p2mPage?: PageSizeName | undefined;
+  /** Handlers that `hvm_mmio_internal` asks; default 1 (the local APIC), 5 for a hardware domain. 0 to 16. */
+  readonly mmioHandlers?: number | undefined;
+  /** May write to Xen's console and bind global VIRQs; default false. */
+  readonly hardwareDomain?: boolean | undefined;
+}
+
+/** A configuration that cannot be built. */
+export class XenConfigError extends Error {
+  readonly code = "XEN_CONFIG";
+  /** The offending key. */
+  readonly key: string;
+  readonly value: unknown;
+  /** What is allowed, in words. */
+  readonly allowed: string;
+
+  constructor(key: string, value: unknown, allowed: string) {
+    super(`${key} = ${String(value)}: allowed is ${allowed}`);
+    this.name = "XenConfigError";
+    this.key = key;
+    this.value = value;
+    this.allowed = allowed;
+  }
+}
+
+/** Switches with every default decided. */
+export type ResolvedXenConfig = { readonly [K in keyof XenConfig]-?: boolean };
+
+/** A domain's configuration with every default decided. */
+export interface ResolvedDomainConfig {
+  readonly image: Uint8Array;
+  readonly memoryBytes: number;
+  readonly cmdline: string;
+  readonly abi: HypercallAbiName;
+  readonly p2mPage: PageSizeName;
+  readonly mmioHandlers: number;
+  readonly hardwareDomain: boolean;
+}
+
+const PAGES: readonly string[] = ["4k", "2m", "1g"];
+const MIN_MEMORY = 2 ** 20;
+const MAX_MEMORY = 2 ** 40;
+const MAX_MMIO_HANDLERS = 16;
+/** `hvm_mmio_internal` of a PVH hardware domain: local APIC, I/O APIC, MSI-X table, vPCI, MMCFG (estimate). */
+const HARDWARE_DOMAIN_HANDLERS = 5;
+
+/** @throws XenConfigError for a switch that is not a boolean */
+export function resolveXenConfig(config: XenConfig, profile: ProcessorProfile): ResolvedXenConfig {
+  const { defaults } = profile;
+  const switches = {
+    ibpbEntry: config.ibpbEntry ?? defaults.ibpbEntry,
+    rsbOverwrite: config.rsbOverwrite ?? defaults.rsbOverwrite,
+    specCtrlWrite: config.specCtrlWrite ?? defaults.specCtrlWrite,
+    verw: config.verw ?? defaults.verw,
+    bhbClear: config.bhbClear ?? defaults.bhbClear,
+    l1dFlush: config.l1dFlush ?? defaults.l1dFlush,
+    lockHarden: config.lockHarden ?? true,
+  };
+  for (const [key, value] of Object.entries(switches))
+    if (typeof value !== "boolean") throw new XenConfigError(`xen.${key}`, value, "true or false");
+  if (switches.l1dFlush && profile.vendor === "amd")
+    throw new XenConfigError("xen.l1dFlush", true, "false on AMD, which has no FLUSH_CMD");
+  return switches;
+}
+
+/** @throws XenConfigError for the first key that is wrong */
+export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig {
+  const { memoryBytes, abi, p2mPage = "2m", hardwareDomain = false, cmdline = "" } = config;
+  if (!HYPERCALL_ABIS.includes(abi)) throw new XenConfigError("domain.abi", abi, HYPERCALL_ABIS.join(", "));
+  checkAnnouncement(config);
+  if (
+    !Number.isInteger(memoryBytes) ||
+    memoryBytes % 4096 !== 0 ||
+    memoryBytes < MIN_MEMORY ||
+    memoryBytes > MAX_MEMORY
+  )
+    throw new XenConfigError("domain.memoryBytes", memoryBytes, "a multiple of 4096 from 1 MiB to 1 TiB");
+  if (!PAGES.includes(p2mPage)) throw new XenConfigError("domain.p2mPage", p2mPage, PAGES.join(", "));
+  const mmioHandlers = config.mmioHandlers ?? (hardwareDomain ? HARDWARE_DOMAIN_HANDLERS : 1);
+  if (!Number.isInteger(mmioHandlers) || mmioHandlers < 0 || mmioHandlers > MAX_MMIO_HANDLERS)
+    throw new XenConfigError(
+      "domain.mmioHandlers",
+      mmioHandlers,
+      `an integer from 0 to ${MAX_MMIO_HANDLERS}`,
+    );
+  if (!(config.image instanceof Uint8Array))
+    throw new XenConfigError("domain.image", typeof config.image, "a Uint8Array with a PVH ELF image");
+  return { image: config.image, memoryBytes, cmdline, abi, p2mPage, mmioHandlers, hardwareDomain };
+}
+
+function checkAnnouncement(config: DomainConfig): void {
+  const { abi, physaddrAbi, fastabi } = config;
+  const reason =
+    "both proposals claim bit 7 of EAX in Xen's HVM CPUID leaf, so a guest could not tell which it has";
+  if (physaddrAbi === true && (fastabi === true || abi === "fastabi"))
+    throw new XenConfigError("domain.physaddrAbi", true, `false when FastABI is on: ${reason}`);
+  if (fastabi === true && abi === "physaddr")
+    throw new XenConfigError("domain.fastabi", true, `false with abi physaddr: ${reason}`);
+  if (physaddrAbi !== undefined && physaddrAbi !== (abi === "physaddr"))
+    throw new XenConfigError("domain.physaddrAbi", physaddrAbi, `${abi === "physaddr"} with abi ${abi}`);
+  if (fastabi !== undefined && fastabi !== (abi === "fastabi"))
+    throw new XenConfigError("domain.fastabi", fastabi, `${abi === "fastabi"} with abi ${abi}`);
+}
