@@ -4,10 +4,34 @@
  * @packageDocumentation
  */
 
+export { FASTABI_MASK, FastAbi } from "./abi/fastabi.js";
+export type { HypercallAbi } from "./abi/hypercall-abi.js";
+export { LinearAbi } from "./abi/linear.js";
+export { PhysaddrAbi } from "./abi/physaddr.js";
+export { PointerAbi } from "./abi/pointer-abi.js";
 export * from "./boot/index.js";
 export { CONSOLE_GFN, CONSOLE_TEXT_LIMIT, Console, type ConsoleMemory } from "./console.js";
+export { CpuidPolicy, type CpuidPolicyOptions, HYPERCALL_PAGE_MSR, XEN_CPUID_BASE } from "./cpuid-policy.js";
+export { Domain, type DomainOptions } from "./domain.js";
 export { Errno } from "./errno.js";
 export { DOMID_SELF, EventChannels, type EventChannelsOptions } from "./event-channel.js";
+export { FrameAllocator, OutOfFramesError } from "./frame-allocator.js";
+export type { GuestAccess } from "./guest-access/guest-access.js";
+export { GuestWalker } from "./guest-access/guest-walk.js";
+export { HvmCopy, type HvmCopyOptions } from "./guest-access/hvm-copy.js";
+export { LinearAccess } from "./guest-access/linear.js";
+export { PhysicalAccess } from "./guest-access/physical.js";
+export { GuestAddressError, GuestMemory } from "./guest-memory.js";
+export { FrameTable } from "./host/frame-table.js";
+export { GuestCodeMode, GuestRegisters } from "./host/guest-registers.js";
+export { HostMemory } from "./host/host-memory.js";
+export type { Hypervisor } from "./host/hypervisor.js";
+export { type RunOutcome, SHUTDOWN_REASONS, type ShutdownName } from "./host/run-outcome.js";
+export type { HypercallEvent } from "./host/xen/hypercall-handler.js";
+export type { VmExitEvent } from "./host/xen/xen-host.js";
+export { hypercallPage } from "./hypercall-page.js";
+export { HypervisorCounters } from "./hypervisor-counters.js";
+export type { MeasuredWindow, SystemCounters } from "./measured-window.js";
 export * from "./operations/descriptors.gen.js";
 export { OPERATIONS, operationTable } from "./operations/index.js";
 export type {
@@ -16,5 +40,39 @@ export type {
   OperationDescriptor,
   OperationField,
 } from "./operations/operation.js";
+export { type GfnRange, P2m, type P2mOptions } from "./p2m.js";
+export { P2mType } from "./p2m-type.js";
+export { composeStage } from "./path-cost/compose.js";
+export type { PathCost, StageId } from "./path-cost/path-cost.js";
+export { HYPERVISOR_PHASES, Phase } from "./path-cost/phases.js";
+export type { HostObject, PerVendor, Stage, Touch } from "./path-cost/stage.js";
+export {
+  HostAccessError,
+  type HostObjectHome,
+  type StageEstimate,
+  StagePathCost,
+  type StagePathCostOptions,
+} from "./path-cost/stage-path-cost.js";
 export { Runstate, type RunstateSnapshot } from "./runstate.js";
+export { SharedInfo } from "./shared-info.js";
+export { Vcpu } from "./vcpu.js";
 export { VIRQ_TIMER } from "./virq.js";
+export {
+  createXenSystem,
+  DEFAULT_MAX_CYCLES,
+  type RunBudget,
+  XenSystem,
+  type XenSystemEvents,
+  type XenSystemOptions,
+} from "./xen.js";
+export {
+  type DomainConfig,
+  HYPERCALL_ABIS,
+  type HypercallAbiName,
+  type ResolvedDomainConfig,
+  type ResolvedXenConfig,
+  resolveDomainConfig,
+  resolveXenConfig,
+  type XenConfig,
+  XenConfigError,
+} from "./xen-config.js";

@@ -40,7 +40,7 @@ export class HypervisorBench {
   readonly mmu: Mmu;
   readonly state: CpuState;
   readonly registers: PlainRegisters;
-  readonly counters = new HypervisorCounters();
+  readonly counters: HypervisorCounters = new HypervisorCounters();
   readonly predictor: BranchPredictor;
   readonly host: HostMemory;
   readonly cost: StagePathCost;

@@ -28,7 +28,6 @@ export function composeStage(name: string, phase: string, parts: readonly Stage[
     wrmsrSpecCtrl: plain((s) => s.wrmsrSpecCtrl),
     ibpb: plain((s) => s.ibpb),
     verw: plain((s) => s.verw),
-    l1dFlush: plain((s) => s.l1dFlush),
     cliSti: plain((s) => s.cliSti),
     clgiStgi: plain((s) => s.clgiStgi),
     strings: plain((s) => s.strings),

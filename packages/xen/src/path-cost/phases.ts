@@ -5,7 +5,7 @@
 export const Phase = {
   /** From the first instruction after the exit: saving registers, finding `current`. */
   EntryAssembly: "entry assembly",
-  /** IBPB, RSB overwrite, SPEC_CTRL, BHB loops, VERW, L1D flush, wherever on the path they stand. */
+  /** IBPB, RSB overwrite, SPEC_CTRL, BHB loops, VERW, wherever on the path they stand. */
   Mitigations: "mitigations",
   /** `svm_vmexit_handler`, `vmx_vmexit_handler`: exit reason, instruction length, RIP update. */
   ExitHandler: "exit handler",

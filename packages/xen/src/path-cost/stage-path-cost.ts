@@ -73,7 +73,7 @@ const TOUCH = 3; // integers of one touched line: low word, high word, 1 for wri
  *
  * - `issue`: instructions without a price of their own × `timing.issue`;
  * - LFENCE, CLI/STI, CLGI/STGI, VMREAD, VMWRITE: `serialise`; LOCKed ones: `atomic`; string start-up: `microcode`;
- * - SPEC_CTRL, IBPB, VERW, L1D flush: `predictor-barrier`;
+ * - SPEC_CTRL, IBPB, VERW: `predictor-barrier`;
  * - `branch`: on the first run after the predictor was emptied, its cold branches × `timing.branchMispredict`;
  * - touched lines and, when anything entered L1I or the ITLB since it last ran, its text lines, through `Mmu`.
  */
@@ -259,7 +259,6 @@ export class StagePathCost implements PathCost {
       [stage.wrmsrSpecCtrl ?? 0, timing.wrmsrSpecCtrl, Cause.PredictorBarrier, true],
       [stage.ibpb ?? 0, timing.ibpb, Cause.PredictorBarrier, true],
       [stage.verw ?? 0, timing.verw, Cause.PredictorBarrier, true],
-      [stage.l1dFlush ?? 0, timing.l1dFlush, Cause.PredictorBarrier, false],
       [stage.strings ?? 0, timing.stringStart, Cause.Microcode, false],
       [stage.mispredicts ?? 0, timing.branchMispredict, Cause.Branch, false],
     ];

@@ -51,8 +51,6 @@ export interface Stage {
   readonly wrmsrSpecCtrl?: number;
   readonly ibpb?: number;
   readonly verw?: number;
-  /** L1D flush through the VM-entry MSR load list: no instruction of its own. */
-  readonly l1dFlush?: number;
   readonly cliSti?: number;
   readonly clgiStgi?: number;
   /** String instructions started (`rep movs` of a memcpy). */

@@ -71,14 +71,3 @@ export const VERW: Stage = {
   coldBranches: 1,
   verw: 1,
 };
-
-/** FLUSH_CMD in the VM-entry MSR load list (L1TF): the processor's own work, no instruction of Xen's. */
-export const L1D_FLUSH: Stage = {
-  name: "FLUSH_CMD on VM entry",
-  phase: Phase.Mitigations,
-  instructions: 0,
-  basis: "derived",
-  source: "read in source: an entry of the MSR load list, no instruction",
-  coldBranches: 0,
-  l1dFlush: 1,
-};

@@ -1,0 +1,96 @@
+import type { PhysicalMemory } from "@hyperwalk/mmu";
+import { SPECIAL_FRAMES, SPECIAL_GFN, XENSTORE_GFN } from "./boot/index.js";
+import { CONSOLE_GFN, Console } from "./console.js";
+import { EventChannels } from "./event-channel.js";
+import type { GuestAccess } from "./guest-access/guest-access.js";
+import { GuestMemory } from "./guest-memory.js";
+import {
+  HVM_NR_PARAMS,
+  HVM_PARAM_CONSOLE_EVTCHN,
+  HVM_PARAM_CONSOLE_PFN,
+  HVM_PARAM_STORE_EVTCHN,
+  HVM_PARAM_STORE_PFN,
+} from "./operations/descriptors.gen.js";
+import type { P2m } from "./p2m.js";
+import type { StagePathCost } from "./path-cost/stage-path-cost.js";
+import { SharedInfo } from "./shared-info.js";
+import type { Vcpu } from "./vcpu.js";
+import type { ResolvedDomainConfig } from "./xen-config.js";
+
+/** What a domain is made with. */
+export interface DomainOptions {
+  readonly id: number;
+  readonly config: ResolvedDomainConfig;
+  readonly memory: PhysicalMemory;
+  readonly p2m: P2m;
+  /** Machine frame of shared_info. */
+  readonly sharedInfoFrame: number;
+  /** A zeroed frame of Xen's heap. */
+  readonly allocateFrame: () => number;
+  readonly cost: StagePathCost;
+  /** How the domain's hypercalls reach guest memory by pointer. */
+  readonly access: GuestAccess;
+}
+
+/** Ports at dom0's end of the toolstack's two channels, as EVTCHNOP_status reports them. */
+const DOM0_CONSOLE_PORT = 64;
+const DOM0_STORE_PORT = 65;
+
+/** A guest: its memory, parameters, event channels and consoles. */
+export class Domain {
+  readonly id: number;
+  readonly config: ResolvedDomainConfig;
+  readonly vcpus: Vcpu[] = [];
+  readonly p2m: P2m;
+  readonly guestMemory: GuestMemory;
+  readonly sharedInfo: SharedInfo;
+  readonly eventChannels: EventChannels;
+  readonly console: Console;
+  /** HVM parameters by number. */
+  readonly params: Float64Array = new Float64Array(HVM_NR_PARAMS);
+  /** SCHEDOP_shutdown's reason, or -1 while the domain runs. */
+  shutdownReason = -1;
+  /** What SCHEDOP_shutdown_code recorded for a later shutdown, or -1. */
+  shutdownCode = -1;
+  readonly cost: StagePathCost;
+  readonly access: GuestAccess;
+
+  constructor(options: DomainOptions) {
+    const { id, config, memory, p2m, allocateFrame } = options;
+    this.id = id;
+    this.config = config;
+    this.p2m = p2m;
+    this.cost = options.cost;
+    this.access = options.access;
+    this.guestMemory = new GuestMemory(memory, p2m);
+    this.sharedInfo = new SharedInfo(options.sharedInfoFrame);
+    for (let i = 0; i < SPECIAL_FRAMES; i++) p2m.setEntry(SPECIAL_GFN + i, allocateFrame());
+    this.eventChannels = new EventChannels({
+      memory,
+      domainId: id,
+      vcpus: 1,
+      sharedInfoFrame: this.sharedInfo.frame,
+      allocateFrame,
+      hardwareDomain: config.hardwareDomain,
+    });
+    this.console = new Console(this.guestMemory);
+    if (config.hardwareDomain) return; // Xen's own console, no toolstack
+    this.params[HVM_PARAM_CONSOLE_PFN] = CONSOLE_GFN;
+    this.params[HVM_PARAM_CONSOLE_EVTCHN] = this.eventChannels.connectBackend(DOM0_CONSOLE_PORT, () =>
+      this.console.drain(),
+    );
+    this.params[HVM_PARAM_STORE_PFN] = XENSTORE_GFN;
+    this.params[HVM_PARAM_STORE_EVTCHN] = this.eventChannels.connectBackend(DOM0_STORE_PORT, () => {});
+  }
+
+  /**
+   * XENMAPSPACE_shared_info: the guest sees shared_info at one frame, which takes the place of whatever was there; a
+   * superpage around it is shattered. An earlier place becomes a hole.
+   */
+  mapSharedInfo(gfn: number): void {
+    const { sharedInfo, p2m } = this;
+    if (sharedInfo.gfn >= 0) p2m.removeEntry(sharedInfo.gfn, true);
+    p2m.setEntry(gfn, sharedInfo.frame, true);
+    sharedInfo.gfn = gfn;
+  }
+}

@@ -1,0 +1,28 @@
+/** SCHEDOP_shutdown reasons by number (public/sched.h). */
+export const SHUTDOWN_REASONS = ["poweroff", "reboot", "suspend", "crash", "watchdog", "soft-reset"] as const;
+export type ShutdownName = (typeof SHUTDOWN_REASONS)[number];
+
+/** How a run ended. */
+export interface RunOutcome {
+  /**
+   * - `shutdown`: the guest asked for it, or Xen crashed the domain (`shutdown: "crash"`, with `detail`);
+   * - `budget`: instructions or cycles are used up; a further `run` goes on;
+   * - `triple-fault`: the guest's exception handling collapsed;
+   * - `unsupported-instruction`: the engine cannot execute what is at `rip`;
+   * - `invalid-state`: VM entry refused the guest's state;
+   * - `halted`: the guest waits, and nothing is left that could wake it.
+   */
+  readonly reason:
+    | "shutdown"
+    | "budget"
+    | "triple-fault"
+    | "unsupported-instruction"
+    | "invalid-state"
+    | "halted";
+  readonly shutdown?: ShutdownName;
+  readonly budget?: "instructions" | "cycles";
+  /** Guest RIP as a hexadecimal number. */
+  readonly rip: string;
+  /** Disassembly at RIP, or what else is known. */
+  readonly detail?: string;
+}

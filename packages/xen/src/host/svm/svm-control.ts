@@ -1,0 +1,185 @@
+import {
+  CleanBit,
+  General1,
+  General2,
+  IOPM_BYTES,
+  MSRPM_BYTES,
+  msrBit,
+  type Processor,
+  State,
+  Svm,
+  TlbControl,
+  VmcbOffset,
+} from "@hyperwalk/cpu";
+import { FRAME_BYTES } from "@hyperwalk/mmu";
+import type { PvhStart } from "../../boot/index.js";
+import type { P2m } from "../../p2m.js";
+import type { ResolvedXenConfig } from "../../xen-config.js";
+import type { HostMemory } from "../host-memory.js";
+import type { VcpuControl } from "../vcpu-control.js";
+import { SvmRegisters } from "./svm-registers.js";
+
+const ASID = 1; // the only guest's
+const NP_ENABLE = 1;
+const EFER_SVME = 0x1000;
+const CR0_PE_ET = 0x11;
+const DR6_INIT = 0xffff0ff0;
+const DR7_INIT = 0x400;
+const PAT_LO = 0x00070406;
+const PAT_HI = 0x00070406;
+const FLAT_CODE = 0xc9b;
+const FLAT_DATA = 0xc93;
+const BUSY_TSS32 = 0x8b;
+const LDT_UNUSABLE = 0;
+const LIMIT_4G = 0xffffffff | 0;
+/** #MC. Xen also asks for #DB and #AC (XSA-156) and gives them straight back; here they are not intercepted. */
+const EXCEPTIONS = 1 << 18;
+const PASSED_PORTS = [0x80, 0xed];
+/** MSRs that the guest reaches without an exit (`svm_construct_vmcb`, and the PAT under nested paging). */
+const PASSED_MSRS = [
+  0xc0000100, // FS_BASE
+  0xc0000101, // GS_BASE
+  0xc0000102, // KERNEL_GS_BASE
+  0xc0000081, // STAR
+  0xc0000082, // LSTAR
+  0xc0000083, // CSTAR
+  0xc0000084, // SYSCALL_MASK
+  0x277, // PAT
+];
+
+/** A vCPU under SVM: its VMCB as `construct_vmcb` sets it up, with CR0 and CR4 left to the hardware. */
+export class SvmControl implements VcpuControl {
+  readonly hardware: Svm;
+  readonly registers: SvmRegisters;
+  readonly controlFrame: number;
+  private readonly processor: Processor;
+
+  /** @param controlFrame zeroed frame for the VMCB */
+  constructor(
+    processor: Processor,
+    host: HostMemory,
+    p2m: P2m,
+    controlFrame: number,
+    _xen: ResolvedXenConfig,
+  ) {
+    this.processor = processor;
+    const { heap, memory } = host;
+    this.controlFrame = controlFrame;
+    const iopm = heap.allocate(IOPM_BYTES / FRAME_BYTES);
+    const msrpm = heap.allocate(MSRPM_BYTES / FRAME_BYTES);
+    memory.writeBytes(iopm * FRAME_BYTES, permissionMap(IOPM_BYTES, PASSED_PORTS));
+    const passed = PASSED_MSRS.flatMap((msr) => [msrBit(msr), msrBit(msr) + 1]);
+    memory.writeBytes(msrpm * FRAME_BYTES, permissionMap(MSRPM_BYTES, passed));
+    this.hardware = new Svm(processor, { vmcbFrame: this.controlFrame, host: host.context });
+    this.registers = new SvmRegisters(processor.state, this.hardware.vmcb);
+    this.setControls(iopm, msrpm, p2m);
+  }
+
+  acknowledgeExit(): void {
+    const { vmcb } = this.hardware;
+    vmcb.markAllClean();
+    if (vmcb.byte(VmcbOffset.TlbControl) !== TlbControl.Nothing) vmcb.storeByte(VmcbOffset.TlbControl, 0);
+  }
+
+  flushTlb(): void {
+    this.hardware.vmcb.set(VmcbOffset.TlbControl, TlbControl.FlushAsid);
+  }
+
+  flushSecondStage(): void {
+    this.flushTlb();
+  }
+
+  setEfer(value: number): void {
+    this.hardware.vmcb.set(VmcbOffset.Efer, value | EFER_SVME);
+  }
+
+  setSysenter(word: number, lo: number, hi: number): void {
+    // VMLOAD state: still in the processor, which Xen writes through to.
+    const { words } = this.processor.state;
+    words[word] = lo;
+    if (word !== State.SysenterCs) words[word + 1] = hi;
+  }
+
+  controlRegisterAccess(): boolean {
+    return false; // never intercepted
+  }
+
+  private setControls(iopm: number, msrpm: number, p2m: P2m): void {
+    const { vmcb } = this.hardware;
+    vmcb.set(
+      VmcbOffset.General1Intercepts,
+      bits(
+        General1.Intr,
+        General1.Nmi,
+        General1.Smi,
+        General1.Init,
+        General1.Cpuid,
+        General1.Invd,
+        General1.Hlt,
+        General1.Invlpga,
+        General1.Ioio,
+        General1.Msr,
+        General1.TaskSwitch,
+        General1.Shutdown,
+      ),
+    );
+    vmcb.set(
+      VmcbOffset.General2Intercepts,
+      bits(
+        General2.Vmrun,
+        General2.Vmmcall,
+        General2.Vmload,
+        General2.Vmsave,
+        General2.Stgi,
+        General2.Clgi,
+        General2.Skinit,
+        General2.Mwait,
+        General2.Wbinvd,
+        General2.Monitor,
+        General2.Xsetbv,
+      ),
+    );
+    vmcb.set(VmcbOffset.ExceptionIntercepts, EXCEPTIONS);
+    vmcb.set64(VmcbOffset.IopmBase, iopm << 12, 0);
+    vmcb.set64(VmcbOffset.MsrpmBase, msrpm << 12, 0);
+    vmcb.set(VmcbOffset.Asid, ASID);
+    vmcb.set(VmcbOffset.TlbControl, TlbControl.FlushAsid);
+    vmcb.set64(VmcbOffset.NestedControl, NP_ENABLE, 0);
+    vmcb.set64(VmcbOffset.NCr3, (p2m.rootFrame << 12) | 0, Math.floor(p2m.rootFrame / 0x100000));
+    vmcb.set64(VmcbOffset.GPat, PAT_LO, PAT_HI);
+    vmcb.store(VmcbOffset.CleanBits, 0);
+  }
+
+  start(start: PvhStart): void {
+    const { vmcb } = this.hardware;
+    vmcb.setSegment(VmcbOffset.Cs, 0, FLAT_CODE, LIMIT_4G, 0, 0);
+    for (const segment of [VmcbOffset.Ds, VmcbOffset.Es, VmcbOffset.Ss])
+      vmcb.setSegment(segment, 0, FLAT_DATA, LIMIT_4G, 0, 0);
+    vmcb.setSegment(VmcbOffset.Fs, 0, 0, 0, 0, 0);
+    vmcb.setSegment(VmcbOffset.Gs, 0, 0, 0, 0, 0);
+    vmcb.setSegment(VmcbOffset.Ldtr, 0, LDT_UNUSABLE, 0, 0, 0);
+    vmcb.setSegment(VmcbOffset.Tr, 0, BUSY_TSS32, 0x67, 0, 0);
+    vmcb.set64(VmcbOffset.Cr0, CR0_PE_ET, 0);
+    vmcb.set64(VmcbOffset.Efer, EFER_SVME, 0);
+    vmcb.set64(VmcbOffset.Dr6, DR6_INIT | 0, 0);
+    vmcb.set64(VmcbOffset.Dr7, DR7_INIT, 0);
+    vmcb.set64(VmcbOffset.Rflags, 2, 0);
+    vmcb.set64(VmcbOffset.Rip, start.entry | 0, 0);
+    vmcb.markDirty(CleanBit.All);
+    const { words } = this.processor.state;
+    words.fill(0, State.Gpr, State.Gpr + 32);
+    words[State.Gpr + 2 * 3] = start.startInfo | 0; // ebx
+    this.hardware.vmload();
+  }
+}
+
+/** All ones but for these bits. */
+function permissionMap(bytes: number, cleared: readonly number[]): Uint8Array {
+  const map = new Uint8Array(bytes).fill(0xff);
+  for (const bit of cleared) map[bit >>> 3] &= ~(1 << (bit & 7));
+  return map;
+}
+
+function bits(...positions: readonly number[]): number {
+  return positions.reduce((word, position) => word | (1 << position), 0);
+}

@@ -1,0 +1,68 @@
+import { type CpuState, EventInfo, EventKind, Flag, type Vmcb, VmcbOffset } from "@hyperwalk/cpu";
+import { GuestRegisters } from "../guest-registers.js";
+
+const SHADOW = 1;
+
+/** Guest registers between #VMEXIT and VMRUN: RAX, RIP and RFLAGS are the VMCB's. */
+export class SvmRegisters extends GuestRegisters {
+  private readonly vmcb: Vmcb;
+
+  constructor(state: CpuState, vmcb: Vmcb) {
+    super(state);
+    this.vmcb = vmcb;
+  }
+
+  get rflags(): number {
+    return this.vmcb.word(VmcbOffset.Rflags);
+  }
+
+  get ripLo(): number {
+    return this.vmcb.word(VmcbOffset.Rip);
+  }
+
+  get ripHi(): number {
+    return this.vmcb.wordHi(VmcbOffset.Rip);
+  }
+
+  skip(length: number): void {
+    const { vmcb } = this;
+    const lo = vmcb.word(VmcbOffset.Rip);
+    const next = (lo + length) | 0;
+    vmcb.store(VmcbOffset.Rip, next);
+    if (next >>> 0 < lo >>> 0) vmcb.store(VmcbOffset.Rip + 4, vmcb.wordHi(VmcbOffset.Rip) + 1);
+    const rflags = vmcb.word(VmcbOffset.Rflags);
+    if ((rflags & Flag.Rf) !== 0) vmcb.store(VmcbOffset.Rflags, rflags & ~Flag.Rf);
+    const shadow = vmcb.word(VmcbOffset.InterruptShadow);
+    if ((shadow & SHADOW) !== 0) vmcb.store(VmcbOffset.InterruptShadow, shadow & ~SHADOW);
+  }
+
+  injectException(vector: number, errorCode: number): void {
+    const hasErrorCode = errorCode >= 0;
+    const flags = EventInfo.Valid | (hasErrorCode ? EventInfo.ErrorCodeValid : 0);
+    this.vmcb.store(
+      VmcbOffset.EventInj,
+      flags | (EventKind.HardwareException << EventInfo.KindShift) | vector,
+    );
+    this.vmcb.store(VmcbOffset.EventInj + 4, hasErrorCode ? errorCode : 0);
+  }
+
+  injectInterrupt(vector: number): void {
+    const kind = EventKind.ExternalInterrupt << EventInfo.KindShift;
+    this.vmcb.store(VmcbOffset.EventInj, EventInfo.Valid | kind | vector);
+    this.vmcb.store(VmcbOffset.EventInj + 4, 0);
+  }
+
+  get canTakeInterrupt(): boolean {
+    const { vmcb } = this;
+    return (
+      (vmcb.word(VmcbOffset.Rflags) & Flag.If) !== 0 &&
+      (vmcb.word(VmcbOffset.InterruptShadow) & SHADOW) === 0 &&
+      vmcb.word(VmcbOffset.EventInj) >= 0
+    );
+  }
+
+  protected saveRax(lo: number, hi: number): void {
+    this.vmcb.store(VmcbOffset.Rax, lo);
+    this.vmcb.store(VmcbOffset.Rax + 4, hi);
+  }
+}

@@ -1,0 +1,313 @@
+import {
+  adjustControls,
+  CAPABILITIES,
+  EntryControl,
+  ExitControl,
+  ExtendedPageTableTags,
+  PinControl,
+  PrimaryControl,
+  type Processor,
+  SecondaryControl,
+  State,
+  type Vmcs,
+  VmcsField,
+  Vmx,
+} from "@hyperwalk/cpu";
+import { FRAME_BYTES } from "@hyperwalk/mmu";
+import type { PvhStart } from "../../boot/index.js";
+import type { P2m } from "../../p2m.js";
+import type { ResolvedXenConfig } from "../../xen-config.js";
+import type { HostMemory } from "../host-memory.js";
+import type { VcpuControl } from "../vcpu-control.js";
+import { VmxRegisters } from "./vmx-registers.js";
+
+const VPID = 1; // the only guest's
+const CR0_PE = 1;
+const CR0_ET = 0x10;
+const CR0_NE = 0x20;
+const CR0_NW = 1 << 29;
+const CR0_CD = 1 << 30;
+const CR0_PG = 1 << 31;
+const CR4_PAE = 0x20;
+const CR4_VMXE = 0x2000;
+const EFER_LME = 0x100;
+const EFER_LMA = 0x400;
+const HOST_EFER = 0xd01;
+const HOST_CS = 0xe008;
+const HOST_TR = 0xe040;
+const PAT_LO = 0x00070406;
+const PAT_HI = 0x00070406;
+/** Write-back tables, four levels; no accessed and dirty flags. */
+const EPTP_FLAGS = 6 | (3 << 3);
+const FLAT_CODE = 0xc09b;
+const FLAT_DATA = 0xc093;
+const BUSY_TSS32 = 0x8b;
+const UNUSABLE = 0x10000;
+const DR7_INIT = 0x400;
+const MSR_SPEC_CTRL = 0x48;
+const MSR_FLUSH_CMD = 0x10b;
+const FLUSH_CMD_L1D = 1;
+const PASSED_PORTS = [0x80, 0xed];
+/** MSRs that the guest reads and writes without an exit. */
+const PASSED_MSRS = [
+  0x174, // SYSENTER_CS
+  0x175, // SYSENTER_ESP
+  0x176, // SYSENTER_EIP
+  0x277, // PAT
+  0xc0000081, // STAR
+  0xc0000082, // LSTAR
+  0xc0000084, // SYSCALL_MASK
+  0xc0000100, // FS_BASE
+  0xc0000101, // GS_BASE
+  0xc0000102, // KERNEL_GS_BASE
+];
+/** … and EFER, which it only reads. */
+const READABLE_MSRS = [...PASSED_MSRS, 0xc0000080];
+const SEGMENTS = 8;
+const CS = 1;
+const LDTR = 6;
+const TR = 7;
+
+/** A vCPU under VMX: its VMCS as `construct_vmcs` sets it up, with CR0 and CR4 left to the guest but for NE and VMXE. */
+export class VmxControl implements VcpuControl {
+  readonly hardware: Vmx;
+  readonly registers: VmxRegisters;
+  readonly controlFrame: number;
+  private readonly processor: Processor;
+  private readonly p2m: P2m;
+  private readonly eptTags = new ExtendedPageTableTags();
+
+  /** @param controlFrame zeroed frame for the VMCS */
+  constructor(
+    processor: Processor,
+    host: HostMemory,
+    p2m: P2m,
+    controlFrame: number,
+    xen: ResolvedXenConfig,
+  ) {
+    this.processor = processor;
+    this.p2m = p2m;
+    this.controlFrame = controlFrame;
+    this.hardware = new Vmx(processor, {
+      vmcsFrame: controlFrame,
+      host: host.context,
+      eptTags: this.eptTags,
+      onMsrStore: () => NO_SPEC_CTRL,
+    });
+    this.registers = new VmxRegisters(processor.state, this.hardware.vmcs);
+    this.setControls(host);
+    this.setHostState(host);
+    this.setMsrLists(host, xen);
+  }
+
+  acknowledgeExit(): void {
+    // Nothing: VM exits leave the VMCS as it has to be.
+  }
+
+  flushTlb(): void {
+    this.processor.mmu.invalidateAsid(VPID, false);
+  }
+
+  flushSecondStage(): void {
+    this.processor.mmu.invalidateNested(this.eptTags.tagOf(this.p2m.rootFrame)); // INVEPT, single context
+  }
+
+  setEfer(value: number): void {
+    this.hardware.vmcs.write(VmcsField.GuestEfer, value, 0);
+  }
+
+  setSysenter(): void {
+    // Never asked for: these MSRs do not exit.
+  }
+
+  /**
+   * MOV to CR0 that changes NE, and MOV to CR4 that sets VMXE: the only accesses that exit.
+   * @returns false for #GP(0)
+   */
+  controlRegisterAccess(_code: number, qualification: number): boolean {
+    const register = qualification & 15;
+    const isMovTo = ((qualification >>> 4) & 3) === 0;
+    const gpr = (qualification >>> 8) & 15;
+    return isMovTo && register === 0 && this.setCr0(this.registers.lo(gpr));
+  }
+
+  start(start: PvhStart): void {
+    const { vmcs } = this.hardware;
+    for (let segment = 0; segment < SEGMENTS; segment++) {
+      const flat = segment < 4;
+      const rights = segment === CS ? FLAT_CODE : flat ? FLAT_DATA : segment === TR ? BUSY_TSS32 : UNUSABLE;
+      vmcs.write(VmcsField.GuestEsSelector + 2 * segment, 0);
+      vmcs.write(VmcsField.GuestEsAccessRights + 2 * segment, segment === LDTR ? UNUSABLE : rights);
+      vmcs.write(VmcsField.GuestEsLimit + 2 * segment, flat ? -1 : segment === TR ? 0x67 : 0);
+      vmcs.write(VmcsField.GuestEsBase + 2 * segment, 0, 0);
+    }
+    vmcs.write(VmcsField.GuestGdtrLimit, 0);
+    vmcs.write(VmcsField.GuestIdtrLimit, 0);
+    vmcs.write(VmcsField.Cr0Mask, CR0_NE, 0);
+    vmcs.write(VmcsField.Cr4Mask, CR4_VMXE, 0);
+    vmcs.write(VmcsField.GuestCr0, CR0_PE | CR0_ET | CR0_NE, 0);
+    vmcs.write(VmcsField.Cr0ReadShadow, CR0_PE | CR0_ET, 0);
+    vmcs.write(VmcsField.GuestCr4, CR4_VMXE, 0);
+    vmcs.write(VmcsField.Cr4ReadShadow, 0, 0);
+    vmcs.write(VmcsField.GuestEfer, 0, 0);
+    vmcs.write(VmcsField.GuestPat, PAT_LO, PAT_HI);
+    vmcs.write(VmcsField.GuestDr7, DR7_INIT, 0);
+    vmcs.write(VmcsField.GuestRflags, 2, 0);
+    vmcs.write(VmcsField.GuestRip, start.entry | 0, 0);
+    vmcs.write(VmcsField.VmcsLinkPointer, -1, -1);
+    const { words } = this.processor.state;
+    words.fill(0, State.Gpr, State.Gpr + 32);
+    words[State.Gpr + 2 * 3] = start.startInfo | 0; // ebx
+  }
+
+  private setControls(host: HostMemory): void {
+    const { vmcs } = this.hardware;
+    const { heap, memory } = host;
+    const control = (field: number, wanted: number, allowed: keyof typeof CAPABILITIES) =>
+      vmcs.write(field, adjustControls(wanted, CAPABILITIES[allowed]));
+    control(
+      VmcsField.PinBasedControls,
+      PinControl.ExternalInterruptExiting | PinControl.NmiExiting | PinControl.VirtualNmis,
+      "pin",
+    );
+    const wanted =
+      PrimaryControl.HltExiting |
+      PrimaryControl.MwaitExiting |
+      PrimaryControl.MonitorExiting |
+      PrimaryControl.TscOffsetting |
+      PrimaryControl.UseIoBitmaps |
+      PrimaryControl.UseMsrBitmaps |
+      PrimaryControl.Secondary;
+    control(VmcsField.PrimaryControls, wanted, "primary");
+    control(
+      VmcsField.SecondaryControls,
+      SecondaryControl.EnableEpt |
+        SecondaryControl.EnableVpid |
+        SecondaryControl.UnrestrictedGuest |
+        SecondaryControl.WbinvdExiting |
+        SecondaryControl.EnableRdtscp |
+        SecondaryControl.EnableInvpcid,
+      "secondary",
+    );
+    control(
+      VmcsField.ExitControls,
+      ExitControl.HostAddressSpaceSize |
+        ExitControl.AcknowledgeInterrupt |
+        ExitControl.SaveDebugControls |
+        ExitControl.SavePat |
+        ExitControl.LoadPat |
+        ExitControl.SaveEfer |
+        ExitControl.LoadEfer,
+      "exit",
+    );
+    control(
+      VmcsField.EntryControls,
+      EntryControl.LoadDebugControls | EntryControl.LoadPat | EntryControl.LoadEfer,
+      "entry",
+    );
+    const ioBitmaps = heap.allocate(2);
+    const msrBitmap = heap.allocate();
+    memory.writeBytes(ioBitmaps * FRAME_BYTES, ones(2 * FRAME_BYTES, PASSED_PORTS));
+    memory.writeBytes(msrBitmap * FRAME_BYTES, ones(FRAME_BYTES, passedMsrBits()));
+    writeFrame(vmcs, VmcsField.IoBitmapA, ioBitmaps);
+    writeFrame(vmcs, VmcsField.IoBitmapB, ioBitmaps + 1);
+    writeFrame(vmcs, VmcsField.MsrBitmap, msrBitmap);
+    vmcs.write(VmcsField.TscOffset, 0, 0);
+    vmcs.write(VmcsField.ExceptionBitmap, 1 << 18); // #MC
+    vmcs.write(VmcsField.Vpid, VPID);
+    const { rootFrame } = this.p2m;
+    vmcs.write(VmcsField.EptPointer, (rootFrame << 12) | EPTP_FLAGS, Math.floor(rootFrame / 0x100000));
+  }
+
+  private setHostState(host: HostMemory): void {
+    const { vmcs } = this.hardware;
+    vmcs.write(VmcsField.HostCr0, CR0_PG | CR0_NE | CR0_PE, 0);
+    vmcs.write(VmcsField.HostCr4, CR4_PAE | CR4_VMXE, 0);
+    writeFrame(vmcs, VmcsField.HostCr3, host.rootFrame);
+    vmcs.write(VmcsField.HostCsSelector, HOST_CS);
+    vmcs.write(VmcsField.HostTrSelector, HOST_TR);
+    vmcs.write(VmcsField.HostEfer, HOST_EFER, 0);
+    vmcs.write(VmcsField.HostPat, PAT_LO, PAT_HI);
+  }
+
+  /** `vmx_add_msr`: the guest's SPEC_CTRL both ways, FLUSH_CMD on the way in. */
+  private setMsrLists(host: HostMemory, xen: ResolvedXenConfig): void {
+    const { vmcs } = this.hardware;
+    const { heap, memory } = host;
+    const entries: (readonly [number, number])[] = [];
+    if (xen.specCtrlWrite) entries.push([MSR_SPEC_CTRL, 0]);
+    const stored = entries.length;
+    if (xen.l1dFlush) entries.push([MSR_FLUSH_CMD, FLUSH_CMD_L1D]);
+    if (entries.length === 0) return;
+    const list = heap.allocate();
+    entries.forEach(([msr, value], i) => {
+      memory.writeU32(list * FRAME_BYTES + 16 * i, msr);
+      memory.writeU32(list * FRAME_BYTES + 16 * i + 8, value);
+    });
+    writeFrame(vmcs, VmcsField.EntryMsrLoadAddress, list);
+    vmcs.write(VmcsField.EntryMsrLoadCount, entries.length);
+    writeFrame(vmcs, VmcsField.ExitMsrStoreAddress, list);
+    vmcs.write(VmcsField.ExitMsrStoreCount, stored);
+  }
+
+  /** `hvm_set_cr0` and `vmx_update_guest_cr`. */
+  private setCr0(value: number): boolean {
+    const { words } = this.processor.state;
+    const { vmcs } = this.hardware;
+    const old = words[State.Cr0];
+    const cr4 = words[State.Cr4];
+    const paging = (value & CR0_PG) !== 0;
+    if (paging && (value & CR0_PE) === 0) return false;
+    if ((value & CR0_NW) !== 0 && (value & CR0_CD) === 0) return false;
+    let efer = words[State.EferLo];
+    if (((value ^ old) & CR0_PG) !== 0) {
+      const long = paging && (efer & EFER_LME) !== 0;
+      if (long && (cr4 & CR4_PAE) === 0) return false;
+      efer = long ? efer | EFER_LMA : efer & ~EFER_LMA;
+      vmcs.write(VmcsField.GuestEfer, efer, 0);
+      const entry = vmcs.read(VmcsField.EntryControls) & ~EntryControl.Ia32eModeGuest;
+      vmcs.write(VmcsField.EntryControls, entry | (long ? EntryControl.Ia32eModeGuest : 0));
+      if (paging && !long && (cr4 & CR4_PAE) !== 0 && !this.loadPdptes(words[State.Cr3Lo])) return false;
+      this.flushTlb();
+    }
+    vmcs.write(VmcsField.GuestCr0, value | CR0_NE | CR0_ET, 0);
+    vmcs.write(VmcsField.Cr0ReadShadow, value | CR0_ET, 0);
+    return true;
+  }
+
+  /** `vmx_load_pdptrs` */
+  private loadPdptes(cr3: number): boolean {
+    const mfn = this.p2m.translate(cr3 >>> 12);
+    if (mfn < 0) return false;
+    const { memory } = this.processor;
+    for (let i = 0; i < 4; i++) {
+      const at = mfn * FRAME_BYTES + (cr3 & 0xfe0) + 8 * i;
+      this.hardware.vmcs.write(
+        VmcsField.GuestPdpte0 + 2 * i,
+        memory.readU32(at) | 0,
+        memory.readU32(at + 4) | 0,
+      );
+    }
+    return true;
+  }
+}
+
+const NO_SPEC_CTRL: readonly [number, number] = [0, 0];
+
+function writeFrame(vmcs: Vmcs, field: number, frame: number): void {
+  vmcs.write(field, (frame << 12) | 0, Math.floor(frame / 0x100000));
+}
+
+/** All ones but for these bits. */
+function ones(bytes: number, cleared: readonly number[]): Uint8Array {
+  const map = new Uint8Array(bytes).fill(0xff);
+  for (const bit of cleared) map[bit >>> 3] &= ~(1 << (bit & 7));
+  return map;
+}
+
+/** Read low, read high, write low, write high: 1 KiB each (SDM vol. 3, 25.6.9). */
+function passedMsrBits(): number[] {
+  const bit = (msr: number, write: boolean) =>
+    (write ? 2 : 0) * 8192 + (msr >= 0xc0000000 ? 8192 + msr - 0xc0000000 : msr);
+  return [...READABLE_MSRS.map((msr) => bit(msr, false)), ...PASSED_MSRS.map((msr) => bit(msr, true))];
+}

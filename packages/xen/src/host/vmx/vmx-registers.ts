@@ -1,0 +1,72 @@
+import {
+  type CpuState,
+  EventKind,
+  Flag,
+  Interruptibility,
+  InterruptionInfo,
+  type Vmcs,
+  VmcsField,
+} from "@hyperwalk/cpu";
+import { GuestRegisters } from "../guest-registers.js";
+
+const BLOCKED = Interruptibility.BySti | Interruptibility.ByMovSs;
+
+/** Guest registers between VM exit and VMRESUME: RIP and RFLAGS are the VMCS's, RAX is in the processor. */
+export class VmxRegisters extends GuestRegisters {
+  private readonly vmcs: Vmcs;
+
+  constructor(state: CpuState, vmcs: Vmcs) {
+    super(state);
+    this.vmcs = vmcs;
+  }
+
+  get rflags(): number {
+    return this.vmcs.read(VmcsField.GuestRflags);
+  }
+
+  get ripLo(): number {
+    return this.vmcs.read(VmcsField.GuestRip);
+  }
+
+  get ripHi(): number {
+    return this.vmcs.readHi(VmcsField.GuestRip);
+  }
+
+  skip(length: number): void {
+    const { vmcs } = this;
+    const lo = vmcs.read(VmcsField.GuestRip);
+    const hi = vmcs.readHi(VmcsField.GuestRip);
+    const next = (lo + length) | 0;
+    vmcs.write(VmcsField.GuestRip, next, next >>> 0 < lo >>> 0 ? (hi + 1) | 0 : hi);
+    const rflags = vmcs.read(VmcsField.GuestRflags);
+    if ((rflags & Flag.Rf) !== 0) vmcs.write(VmcsField.GuestRflags, rflags & ~Flag.Rf);
+    const blocking = vmcs.read(VmcsField.GuestInterruptibility);
+    if ((blocking & BLOCKED) !== 0) vmcs.write(VmcsField.GuestInterruptibility, blocking & ~BLOCKED);
+  }
+
+  injectException(vector: number, errorCode: number): void {
+    const hasErrorCode = errorCode >= 0;
+    const flags = InterruptionInfo.Valid | (hasErrorCode ? InterruptionInfo.ErrorCodeValid : 0);
+    const kind = EventKind.HardwareException << InterruptionInfo.KindShift;
+    this.vmcs.write(VmcsField.EntryInterruptionInfo, flags | kind | vector);
+    if (hasErrorCode) this.vmcs.write(VmcsField.EntryExceptionErrorCode, errorCode);
+  }
+
+  injectInterrupt(vector: number): void {
+    const kind = EventKind.ExternalInterrupt << InterruptionInfo.KindShift;
+    this.vmcs.write(VmcsField.EntryInterruptionInfo, InterruptionInfo.Valid | kind | vector);
+  }
+
+  get canTakeInterrupt(): boolean {
+    const { vmcs } = this;
+    return (
+      (vmcs.read(VmcsField.GuestRflags) & Flag.If) !== 0 &&
+      (vmcs.read(VmcsField.GuestInterruptibility) & BLOCKED) === 0 &&
+      vmcs.read(VmcsField.EntryInterruptionInfo) >= 0
+    );
+  }
+
+  protected saveRax(): void {
+    // RAX is where every other general register is.
+  }
+}

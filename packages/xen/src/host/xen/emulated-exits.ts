@@ -1,0 +1,182 @@
+import { ExitKind, State, SvmExitCode, type VmExit, VmxExitReason } from "@hyperwalk/cpu";
+import type { Mmu } from "@hyperwalk/mmu";
+import { type CpuidPolicy, HYPERCALL_PAGE_MSR } from "../../cpuid-policy.js";
+import type { Domain } from "../../domain.js";
+import type { MsrPolicy } from "../../msr-policy.js";
+import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
+import {
+  CPUID_HYPERVISOR_LEAF,
+  GUEST_CPUID,
+  GUEST_RDMSR,
+  GUEST_WRMSR,
+  PORT_IO,
+  SIMPLE_EXIT,
+  WRITE_HYPERCALL_PAGE,
+} from "../../path-cost/stages/dispatch.js";
+import { GuestCodeMode, type GuestRegisters } from "../guest-registers.js";
+import type { VcpuControl } from "../vcpu-control.js";
+
+const RAX = 0;
+const RCX = 1;
+const RDX = 2;
+const RBX = 3;
+const VECTOR_UD = 6;
+const VECTOR_GP = 13;
+const DEBUG_PORT = 0xe9;
+const LINES_OF_A_PAGE = 64;
+
+export interface EmulatedExitsOptions {
+  readonly domain: Domain;
+  readonly control: VcpuControl;
+  readonly cost: StagePathCost;
+  readonly mmu: Mmu;
+  readonly cpuid: CpuidPolicy;
+  readonly msrs: MsrPolicy;
+  /** Contents of the hypercall page. */
+  readonly hypercallPage: Uint8Array;
+}
+
+/**
+ * Instructions that Xen carries out for the guest: CPUID, MSR and port accesses, and the few others it intercepts.
+ * Each method says whether RIP moves on; if not, an exception was queued.
+ */
+export class EmulatedExits {
+  private readonly options: EmulatedExitsOptions;
+  private readonly registers: GuestRegisters;
+  private readonly cost: StagePathCost;
+  private readonly cpuidStage: number;
+  private readonly xenLeafStage: number;
+  private readonly rdmsrStage: number;
+  private readonly wrmsrStage: number;
+  private readonly pageStage: number;
+  private readonly portStage: number;
+  private readonly simpleStage: number;
+
+  constructor(options: EmulatedExitsOptions) {
+    const { cost } = options;
+    this.options = options;
+    this.registers = options.control.registers;
+    this.cost = cost;
+    this.cpuidStage = cost.compile(GUEST_CPUID);
+    this.xenLeafStage = cost.compile(CPUID_HYPERVISOR_LEAF);
+    this.rdmsrStage = cost.compile(GUEST_RDMSR);
+    this.wrmsrStage = cost.compile(GUEST_WRMSR);
+    this.pageStage = cost.compile(WRITE_HYPERCALL_PAGE);
+    this.portStage = cost.compile(PORT_IO);
+    this.simpleStage = cost.compile(SIMPLE_EXIT);
+  }
+
+  /** CPUID: all four registers, upper halves cleared. */
+  cpuid(): boolean {
+    const { registers, cost } = this;
+    const { cpuid } = this.options;
+    const leaf = registers.lo(RAX);
+    cost.run(this.cpuidStage);
+    if (cpuid.isXenLeaf(leaf)) cost.run(this.xenLeafStage);
+    cpuid.query(leaf, registers.lo(RCX), 0, registers.words[State.Cr4]);
+    const { result } = cpuid;
+    registers.set(RAX, result[0], 0);
+    registers.set(RBX, result[1], 0);
+    registers.set(RCX, result[2], 0);
+    registers.set(RDX, result[3], 0);
+    return true;
+  }
+
+  rdmsr(): boolean {
+    const { registers } = this;
+    const { msrs } = this.options;
+    this.cost.run(this.rdmsrStage);
+    const msr = registers.lo(RCX);
+    if (msr === HYPERCALL_PAGE_MSR) {
+      registers.set(RAX, 0, 0);
+      registers.set(RDX, 0, 0);
+      return true;
+    }
+    if (!msrs.read(msr)) return this.generalProtection();
+    registers.set(RAX, msrs.lo, 0);
+    registers.set(RDX, msrs.hi, 0);
+    return true;
+  }
+
+  wrmsr(): boolean {
+    const { registers } = this;
+    this.cost.run(this.wrmsrStage);
+    const msr = registers.lo(RCX);
+    const lo = registers.lo(RAX);
+    const hi = registers.lo(RDX);
+    const done =
+      msr === HYPERCALL_PAGE_MSR ? this.writeHypercallPage(lo, hi) : this.options.msrs.write(msr, lo, hi);
+    return done ? true : this.generalProtection();
+  }
+
+  /** IN and OUT: Xen's debug port, and ports that nobody answers. String forms are not carried out. */
+  io(exit: VmExit): boolean {
+    const { registers, cost } = this;
+    const intel = this.options.control.hardware.vendor === "intel";
+    const info = exit.info1Lo;
+    const port = info >>> 16;
+    const bytes = intel ? (info & 7) + 1 : (info >>> 4) & 7;
+    const read = intel ? (info & 8) !== 0 : (info & 1) !== 0;
+    const isString = intel ? (info & 16) !== 0 : (info & 4) !== 0;
+    cost.run(this.portStage);
+    if (isString) return this.undefinedInstruction();
+    const mask = bytes === 4 ? -1 : (1 << (8 * bytes)) - 1;
+    const rax = registers.lo(RAX);
+    if (!read) {
+      if (port === DEBUG_PORT && bytes === 1) this.options.domain.console.writePort(rax & 0xff);
+      return true;
+    }
+    // Nothing answers: all ones. A 4-byte IN clears the upper half, shorter ones keep the rest.
+    if (bytes === 4) registers.set(RAX, -1, 0);
+    else registers.set(RAX, rax | mask, registers.hi(RAX));
+    return true;
+  }
+
+  /** WBINVD, INVD and the like do what they do; XSETBV, MONITOR, MWAIT and virtualization instructions are #UD. */
+  other(exit: VmExit): boolean {
+    const { cost, options } = this;
+    cost.run(this.simpleStage);
+    const { vendor } = options.control.hardware;
+    if (exit.kind === ExitKind.CrAccess)
+      return (
+        options.control.controlRegisterAccess(exit.code, exit.info1Lo, exit.info1Hi) ||
+        this.generalProtection()
+      );
+    const flushes =
+      vendor === "amd"
+        ? exit.code === SvmExitCode.Wbinvd || exit.code === SvmExitCode.Invd
+        : exit.code === VmxExitReason.Wbinvd || exit.code === VmxExitReason.Invd;
+    if (!flushes) return this.undefinedInstruction();
+    options.mmu.flushCaches();
+    cost.forgetText();
+    return true;
+  }
+
+  private generalProtection(): boolean {
+    this.registers.injectException(VECTOR_GP, 0);
+    return false;
+  }
+
+  private undefinedInstruction(): boolean {
+    this.registers.injectException(VECTOR_UD, -1);
+    return false;
+  }
+
+  /** `guest_wrmsr_xen`: the index in the low 12 bits must be 0, the frame writable RAM. */
+  private writeHypercallPage(lo: number, hi: number): boolean {
+    if ((lo & 0xfff) !== 0) return false;
+    const { cost, options, registers } = this;
+    const { p2m, eventChannels } = options.domain;
+    cost.run(this.pageStage);
+    const mfn = p2m.lookup((lo >>> 12) + (hi >>> 0) * 0x100000);
+    if (mfn < 0) return false;
+    const page = options.hypercallPage;
+    for (let line = 0; line < LINES_OF_A_PAGE; line++) {
+      const at = cost.access(mfn, line * 64, 64, true);
+      options.mmu.memory.arena.u8.set(page.subarray(line * 64, line * 64 + 64), at);
+    }
+    p2m.putPage(mfn);
+    eventChannels.events.latchLayout(registers.mode !== GuestCodeMode.Long); // hvm_latch_shinfo_size
+    return true;
+  }
+}

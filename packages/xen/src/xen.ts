@@ -1,0 +1,287 @@
+import {
+  type HardwareVirtualization,
+  Processor,
+  type ProcessorProfile,
+  profileEstimates,
+} from "@hyperwalk/cpu";
+import { type CycleLedger, TICKS_PER_CYCLE, ticks } from "@hyperwalk/mmu";
+import { EventEmitter } from "eventemitter3";
+import { FastAbi } from "./abi/fastabi.js";
+import type { HypercallAbi } from "./abi/hypercall-abi.js";
+import { LinearAbi } from "./abi/linear.js";
+import { PhysaddrAbi } from "./abi/physaddr.js";
+import { buildPvhDomain, loadPvhImage, MEMMAP_RAM, pvhMemoryMap } from "./boot/index.js";
+import { CpuidPolicy } from "./cpuid-policy.js";
+import { Domain } from "./domain.js";
+import { GuestWalker } from "./guest-access/guest-walk.js";
+import { LinearAccess } from "./guest-access/linear.js";
+import { PhysicalAccess } from "./guest-access/physical.js";
+import { HostMemory, XEN_TEXT_BYTES } from "./host/host-memory.js";
+import { hostObjectHomes } from "./host/host-objects.js";
+import type { RunOutcome } from "./host/run-outcome.js";
+import { SvmControl } from "./host/svm/svm-control.js";
+import type { VcpuControl } from "./host/vcpu-control.js";
+import { VmxControl } from "./host/vmx/vmx-control.js";
+import { EmulatedExits } from "./host/xen/emulated-exits.js";
+import { type HypercallEvent, HypercallHandler } from "./host/xen/hypercall-handler.js";
+import { Mitigations } from "./host/xen/mitigations.js";
+import { type VmExitEvent, XenHost } from "./host/xen/xen-host.js";
+import { hypercallPage } from "./hypercall-page.js";
+import { HypervisorCounters } from "./hypervisor-counters.js";
+import { type MeasuredWindow, type SystemCounters, WindowRecorder } from "./measured-window.js";
+import { MsrPolicy } from "./msr-policy.js";
+import { OPERATIONS } from "./operations/index.js";
+import { P2m } from "./p2m.js";
+import { type StageEstimate, StagePathCost } from "./path-cost/stage-path-cost.js";
+import { XenText } from "./path-cost/xen-text.js";
+import { Vcpu } from "./vcpu.js";
+import {
+  type DomainConfig,
+  type ResolvedDomainConfig,
+  type ResolvedXenConfig,
+  resolveDomainConfig,
+  resolveXenConfig,
+  type XenConfig,
+} from "./xen-config.js";
+
+const DOMAIN_ID = 1;
+/** Cycles that a run may take when the caller names no budget. */
+export const DEFAULT_MAX_CYCLES = 20e9;
+
+/** What a simulated machine with Xen and one guest is made from. */
+export interface XenSystemOptions {
+  readonly profile: ProcessorProfile;
+  readonly xen?: XenConfig | undefined;
+  readonly domain: DomainConfig;
+  /** An existing processor of that profile, with nothing in its memory yet; default a new one. */
+  readonly processor?: Processor | undefined;
+}
+
+/** Budgets of one {@link XenSystem.run}; the first that is used up ends it. */
+export interface RunBudget {
+  /** Guest instructions; default unlimited. */
+  readonly maxInstructions?: number | undefined;
+  /** Cycles from now on; default {@link DEFAULT_MAX_CYCLES}. */
+  readonly maxCycles?: number | undefined;
+}
+
+/** What {@link XenSystem.on} tells. Objects are valid only during the call. */
+export interface XenSystemEvents {
+  "vm-exit": [VmExitEvent];
+  hypercall: [HypercallEvent];
+  shutdown: [RunOutcome];
+}
+
+/**
+ * One logical processor, Xen on it, and one PVH guest with one vCPU. Nothing is shared between two systems; the same
+ * options give the same bytes.
+ */
+export class XenSystem {
+  readonly processor: Processor;
+  readonly ledger: CycleLedger;
+  readonly domain: Domain;
+  readonly vcpu: Vcpu;
+  readonly config: { readonly xen: ResolvedXenConfig; readonly domain: ResolvedDomainConfig };
+  /** VMRUN or VMRESUME of this processor. */
+  readonly hardware: HardwareVirtualization;
+  readonly cost: StagePathCost;
+  private readonly profile: ProcessorProfile;
+  private readonly hypervisorCounters = new HypervisorCounters();
+  private readonly host: XenHost;
+  private readonly hypercalls: HypercallHandler;
+  private readonly recorder: WindowRecorder;
+  private readonly events = new EventEmitter<XenSystemEvents>();
+
+  constructor(options: XenSystemOptions) {
+    const { profile } = options;
+    const xen = resolveXenConfig(options.xen ?? {}, profile);
+    const config = resolveDomainConfig(options.domain);
+    const image = loadPvhImage(config.image);
+    this.config = { xen, domain: config };
+    this.profile = profile;
+    const processor = options.processor ?? new Processor({ profile });
+    this.processor = processor;
+    const { mmu, memory, ledger } = processor;
+    this.ledger = ledger;
+    const { vendor } = profile;
+
+    const map = pvhMemoryMap(config.memoryBytes);
+    const ram = map
+      .filter((entry) => entry.type === MEMMAP_RAM)
+      .map((entry) => ({ first: entry.address / 4096, count: entry.size / 4096 }));
+    const guestFrames = Math.max(...map.map((entry) => (entry.address + entry.size) / 4096));
+    const hostMemory = new HostMemory(mmu, guestFrames, ram);
+    mmu.activate(hostMemory.context);
+    const controlFrame = hostMemory.heap.allocate(1);
+    const sharedInfoFrame = hostMemory.heap.allocate(1);
+    const cost = new StagePathCost({
+      mmu,
+      timing: processor.profile.timing,
+      vendor,
+      predictor: processor.predictor,
+      homes: hostObjectHomes(hostMemory, controlFrame, sharedInfoFrame),
+      text: new XenText(XEN_TEXT_BYTES),
+      lockHarden: xen.lockHarden,
+    });
+    this.cost = cost;
+    const counters = this.hypervisorCounters;
+    const p2m = new P2m({
+      memory,
+      format: vendor === "amd" ? "npt" : "ept",
+      page: config.p2mPage,
+      ram,
+      guestFirst: hostMemory.guestFirst,
+      pool: hostMemory.p2mPool,
+      frameTable: hostMemory.frameTable,
+      cost,
+      counters,
+    });
+    const Control = vendor === "amd" ? SvmControl : VmxControl;
+    const control: VcpuControl = new Control(processor, hostMemory, p2m, controlFrame, xen);
+    p2m.onChange = () => control.flushSecondStage();
+    this.hardware = control.hardware;
+    const { registers } = control;
+    const copyOptions = {
+      p2m,
+      cost,
+      counters,
+      memory,
+      ledger,
+      timing: processor.profile.timing,
+      mmioHandlers: config.mmioHandlers,
+    };
+    const walker = new GuestWalker(
+      p2m,
+      cost,
+      counters,
+      memory,
+      registers,
+      processor.profile.memory.physicalAddressBits,
+    );
+    const access =
+      config.abi === "physaddr" ? new PhysicalAccess(copyOptions) : new LinearAccess(copyOptions, walker);
+    const allocateFrame = () => hostMemory.heap.allocate();
+    this.domain = new Domain({
+      id: config.hardwareDomain ? 0 : DOMAIN_ID,
+      config,
+      memory,
+      p2m,
+      sharedInfoFrame,
+      allocateFrame,
+      cost,
+      access,
+    });
+    this.vcpu = new Vcpu(0, this.domain, ledger, processor.profile.ghz, () => control.flushTlb());
+    this.domain.vcpus.push(this.vcpu);
+    control.start(buildPvhDomain(this.domain, image, { cmdline: config.cmdline }));
+
+    this.hypercalls = new HypercallHandler(this.makeAbis(config, control, access), registers, cost, counters);
+    const emulated = new EmulatedExits({
+      domain: this.domain,
+      control,
+      cost,
+      mmu,
+      cpuid: new CpuidPolicy({ profile: processor.profile, abi: config.abi, domainId: this.domain.id }),
+      msrs: new MsrPolicy(registers, control, () => ledger.cycles),
+      hypercallPage: hypercallPage(control.hardware.hypercallInstruction),
+    });
+    this.host = new XenHost({
+      processor,
+      domain: this.domain,
+      vcpu: this.vcpu,
+      control,
+      cost,
+      counters,
+      mitigations: new Mitigations(cost, processor.predictor, vendor, xen),
+      hypercalls: this.hypercalls,
+      emulated,
+    });
+    this.recorder = new WindowRecorder(ledger, () => this.counters());
+    processor.probes.onTimestamp = (timestamp) => this.recorder.onTimestamp(timestamp);
+  }
+
+  /** Runs the guest until it ends or a budget is used up. May be called again after `budget`. */
+  run(budget: RunBudget = {}): RunOutcome {
+    const { maxInstructions = Number.MAX_SAFE_INTEGER, maxCycles = DEFAULT_MAX_CYCLES } = budget;
+    const outcome = this.host.run(maxInstructions, this.ledger.clock[0] + ticks(maxCycles));
+    if (outcome.reason !== "budget" && this.events.listenerCount("shutdown") > 0)
+      this.events.emit("shutdown", outcome);
+    return outcome;
+  }
+
+  /** What the guest printed: PV console ring or console_io, else Xen's debug port. */
+  get console(): string {
+    return this.domain.console.text;
+  }
+
+  /** Totals since the system was made. */
+  counters(): SystemCounters {
+    const { hypervisorCounters: c } = this;
+    return {
+      hypercalls: c.hypercalls,
+      vmExits: c.vmExits,
+      hypervisorInstructions: this.cost.instructions,
+      guestInstructions: this.processor.engine.instructions,
+      p2mLookups: c.p2mLookups,
+      p2mTableReads: c.p2mTableReads,
+      guestPteReads: c.guestPteReads,
+      bytesCopied: c.bytesCopied,
+      accessedDirtyUpdates: c.accessedDirtyUpdates,
+    };
+  }
+
+  /** The interval between two consecutive RDTSCs of the guest that held most hypercalls. */
+  get window(): MeasuredWindow | undefined {
+    return this.recorder.window;
+  }
+
+  /** Everything that results rest on and nobody measured: numbers of the profile, and stages that ran. */
+  estimates(): readonly StageEstimate[] {
+    return [...profileEstimates(this.profile), ...this.cost.estimates()];
+  }
+
+  /** Simulated time since the domain was built, in cycles. */
+  get cycles(): number {
+    return this.ledger.clock[0] / TICKS_PER_CYCLE;
+  }
+
+  /** Listens. Without listeners events cost nothing. */
+  on<E extends keyof XenSystemEvents>(event: E, listener: (...args: XenSystemEvents[E]) => void): this {
+    this.events.on(event, listener as never);
+    this.connect();
+    return this;
+  }
+
+  off<E extends keyof XenSystemEvents>(event: E, listener: (...args: XenSystemEvents[E]) => void): this {
+    this.events.off(event, listener as never);
+    this.connect();
+    return this;
+  }
+
+  private connect(): void {
+    const { events } = this;
+    this.host.onExit =
+      events.listenerCount("vm-exit") > 0 ? (event) => events.emit("vm-exit", event) : undefined;
+    this.hypercalls.onHypercall =
+      events.listenerCount("hypercall") > 0 ? (event) => events.emit("hypercall", event) : undefined;
+  }
+
+  private makeAbis(
+    config: ResolvedDomainConfig,
+    control: VcpuControl,
+    access: LinearAccess | PhysicalAccess,
+  ): readonly HypercallAbi[] {
+    const { registers } = control;
+    if (config.abi === "physaddr") return [new PhysaddrAbi(OPERATIONS, registers, access, this.cost)];
+    const linear = new LinearAbi(OPERATIONS, registers, access, this.cost);
+    return config.abi === "fastabi" ? [new FastAbi(OPERATIONS, registers, this.cost), linear] : [linear];
+  }
+}
+
+/**
+ * Builds a simulated machine with Xen and one guest.
+ * @throws XenConfigError for a configuration that makes no sense @throws ImageError for an image that cannot boot
+ */
+export function createXenSystem(options: XenSystemOptions): XenSystem {
+  return new XenSystem(options);
+}
