@@ -208,7 +208,7 @@ export class GuestProgram {
   }
 
   /** SCHEDOP_shutdown; 0 powers off, 1 reboots, 3 crashes. Emitted at the program's end when the source does not. */
-  shutdown(reason = SHUTDOWN_POWEROFF): void {
+  shutdown(reason: number = SHUTDOWN_POWEROFF): void {
     this.callRoutine(this.routines.flush);
     this.hypercall.sched.shutdown({ reason });
     const forever = this.asm.here("halt");
