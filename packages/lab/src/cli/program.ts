@@ -95,7 +95,7 @@ function compareOptions(command: Command): Command {
       choice("--op", "name", GUEST_OPERATIONS, "what a benchmark guest calls").default("get_runstate_info"),
     )
     .addOption(choice("--guest-page", "size", GUEST_PAGES, "leaves of the guest's page tables").default("4k"))
-    .addOption(choice("--p2m-page", "size", P2M_PAGES, "largest leaves of the p2m").default("2m"))
+    .addOption(choice("--p2m-page", "size", P2M_PAGES, "largest leaves of the p2m").default("4k"))
     .addOption(
       choice("--ibpb", "switch", ["on", "off"], "IBPB on each exit (default: as Xen chooses on the machine)"),
     )
