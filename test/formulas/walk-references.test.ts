@@ -12,8 +12,10 @@ import {
 import { GUEST_BASE, TestMachine } from "../../packages/mmu/test/machine.js";
 
 const SHAPES = allShapes();
+/** A sample for tests that need no complete coverage; 7 is coprime to every dimension's size. */
+const SOME_SHAPES = SHAPES.filter((_, i) => i % 7 === 0);
 
-describe("a cold walk reads every level of both dimensions once", () => {
+describe("a cold walk reads every level of both dimensions once; a hit none; a walk nearby fewer", () => {
   test.each(SHAPES.map((shape) => [shapeName(shape), shape] as const))("%s", (_name, shape) => {
     const m = new TestMachine();
     const space = buildSpace(m, shape);
@@ -29,16 +31,9 @@ describe("a cold walk reads every level of both dimensions once", () => {
     expect(m.counters[MmuCounter.SecondStageReferences]).toBe(g * nTable + nPage);
     expect(m.counters[MmuCounter.Walks]).toBe(1);
     expect(m.counters[MmuCounter.AccessedDirtyUpdates]).toBe(0);
-  });
-});
 
-describe("a second walk nearby reads fewer entries, and a hit none", () => {
-  test.each(SHAPES.map((shape) => [shapeName(shape), shape] as const))("%s", (_name, shape) => {
-    const m = new TestMachine();
-    m.mmu.activate(buildSpace(m, shape).context);
-    m.mmu.read(...leafAddress(shape, 0), 8);
     const cold = m.counters[MmuCounter.WalkReferences];
-    m.mmu.read(...leafAddress(shape, 0), 8);
+    m.mmu.read(lo, hi, 8);
     expect(m.counters[MmuCounter.WalkReferences]).toBe(cold);
     expect(m.mmu.read(...leafAddress(shape, 1), 8)).toBeGreaterThanOrEqual(0);
     const hot = m.counters[MmuCounter.WalkReferences] - cold;
@@ -48,7 +43,7 @@ describe("a second walk nearby reads fewer entries, and a hit none", () => {
 });
 
 test("the same cold walk repeats after everything was invalidated", () => {
-  for (const shape of SHAPES) {
+  for (const shape of SOME_SHAPES) {
     const m = new TestMachine();
     m.mmu.activate(buildSpace(m, shape).context);
     m.mmu.read(...leafAddress(shape, 0), 8);
@@ -90,7 +85,7 @@ test("setting accessed flags adds no references, one update an entry written", (
 });
 
 test("a cold walk costs what its references cost: every reference at the latency of its level", () => {
-  for (const shape of SHAPES) {
+  for (const shape of SOME_SHAPES) {
     const m = new TestMachine();
     m.mmu.activate(buildSpace(m, shape).context);
     m.mmu.read(...leafAddress(shape, 0), 8);

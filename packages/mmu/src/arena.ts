@@ -30,7 +30,7 @@ export class Arena {
   private readonly adopters: (() => void)[] = [];
 
   /** @param initialBytes address space backed at first, in bytes; untouched pages cost the host nothing */
-  constructor(initialBytes = 512 * 1024 * 1024) {
+  constructor(initialBytes: number = 512 * 1024 * 1024) {
     this.memory = new WebAssembly.Memory({
       initial: Math.max(1, Math.ceil(initialBytes / WASM_PAGE)),
       maximum: MAX_WASM_PAGES,

@@ -142,6 +142,7 @@ class Driver {
 describe.each(Object.entries(PROFILES))("%s", (_name, profile) => {
   test.each([2 ** 30, 700])(
     "with and without filters: same state, costs and counters (recency limit %i)",
+    { timeout: 30_000 },
     (limit) => {
       fc.assert(
         fc.property(fc.array(operation, { minLength: 150, maxLength: 400 }), (operations) => {

@@ -79,7 +79,11 @@ export class TestMachine {
   readonly mmu: Mmu;
   private nextTable = TABLE_BASE;
 
-  constructor(profile: MemoryProfile = SMALL, options: MmuOptions = {}, arenaBytes = 16 * 1024 * 1024) {
+  constructor(
+    profile: MemoryProfile = SMALL,
+    options: MmuOptions = {},
+    arenaBytes: number = 16 * 1024 * 1024,
+  ) {
     this.arena = new Arena(arenaBytes);
     this.memory = new PhysicalMemory(this.arena);
     this.memory.addRam(0, RAM_FRAMES);

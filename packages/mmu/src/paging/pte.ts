@@ -11,7 +11,7 @@ export const Pte = {
   PageSize: 0x80,
   Global: 0x100,
   /** Attribute-word bit of bit 63, see {@link attributesOf}. */
-  NoExecute: 1 << 31,
+  NoExecute: -0x80000000,
 } as const;
 
 /** Bits 11:0 of an EPT entry (SDM vol. 3, tables 29-1 to 29-7). */
@@ -21,7 +21,7 @@ export const Ept = {
   Execute: 0x4,
   All: 0x7,
   /** Memory type write-back in bits 5:3 of a leaf. */
-  WriteBack: 6 << 3,
+  WriteBack: 0x30,
   IgnorePat: 0x40,
   PageSize: 0x80,
   Accessed: 0x100,

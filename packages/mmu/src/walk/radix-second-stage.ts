@@ -29,9 +29,9 @@ export abstract class RadixSecondStage implements SecondStageWalker {
   protected space = 0;
   protected tag = 0;
   /** Where the tables of the current walk lie, by level: for setting flags once the access is permitted. */
-  protected readonly entryAt = new Int32Array(6);
-  protected readonly entryFrame = new Float64Array(6);
-  protected readonly entryOffset = new Int32Array(6);
+  protected readonly entryAt: Int32Array = new Int32Array(6);
+  protected readonly entryFrame: Float64Array = new Float64Array(6);
+  protected readonly entryOffset: Int32Array = new Int32Array(6);
   /** Where the current walk starts: level, table and rights gathered above it. */
   protected startLevel = 4;
   protected startTable = 0;
