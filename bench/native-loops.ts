@@ -36,7 +36,7 @@ export class NativeLoops {
     for (let run = 0; run < 5; run++) {
       const { code, stdout } = await execute(join(this.directory, "loops"), [loop, String(iterations)]);
       if (code !== 0) throw new Error(`native ${loop}: exit ${code}`);
-      seconds.push(Number(/ns=(\d+)/.exec(stdout)?.[1]) / 1e9);
+      seconds.push(Number(/ ns=(\d+)/.exec(stdout)?.[1]) / 1e9);
       checksum = /checksum=(\S+)/.exec(stdout)?.[1] ?? "";
     }
     return { seconds: median(seconds), checksum };

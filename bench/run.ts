@@ -1,4 +1,5 @@
-// npm run bench: host speed of the simulator. Medians with extremes; nothing here is a simulated cycle.
+// npm run bench: host speed of the simulator. Medians with extremes; seconds are processor time except for start-up;
+// nothing here is a simulated cycle.
 import { cpus } from "node:os";
 import { Children } from "./child.js";
 import { collections } from "./collections.js";

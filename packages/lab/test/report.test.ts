@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { breakdownTable } from "../src/report/breakdown.js";
-import { consoles } from "../src/report/ends.js";
+import { consoles } from "../src/report/consoles.js";
 import { estimatesTable } from "../src/report/estimates.js";
 import { figure, percent } from "../src/report/figures.js";
 import { measurementNotes, publishedNote } from "../src/report/notes.js";

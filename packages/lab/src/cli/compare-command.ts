@@ -1,11 +1,7 @@
 import { ImageError } from "@hyperwalk/xen";
 import { type CompareRequest, compare } from "../compare.js";
 import type { GuestOperation } from "../guest.js";
-import { breakdownTable } from "../report/breakdown.js";
-import { consoles, describeExit } from "../report/ends.js";
-import { estimatesTable } from "../report/estimates.js";
-import { measurementNotes, publishedNote } from "../report/notes.js";
-import { setting, summaryTable } from "../report/summary.js";
+import { describeExit } from "../report/exits.js";
 import type { AbiName, CompareDocument, GuestPage, P2mPage } from "../result.js";
 import { guestFromArgument } from "./guest-argument.js";
 import { machineById } from "./machine.js";
@@ -28,7 +24,11 @@ export interface CompareOptions {
 }
 
 /** `hyperwalk compare`: one guest through several interfaces. @returns the exit code */
-export function compareCommand(guest: string, options: CompareOptions, output: Output): number {
+export async function compareCommand(
+  guest: string,
+  options: CompareOptions,
+  output: Output,
+): Promise<number> {
   const chosen = guestFromArgument(guest);
   if (!chosen.operations.includes(options.op))
     throw new UsageError("option --op", `${guest} does not call ${options.op}`, chosen.operations.join(", "));
@@ -45,7 +45,11 @@ export function compareCommand(guest: string, options: CompareOptions, output: O
     maxInstructions: options.maxInstructions,
     ...(options.ibpb === undefined ? {} : { mitigations: { ibpbEntry: options.ibpb === "on" } }),
   });
-  output.out(options.json ? `${JSON.stringify(document, null, 2)}\n` : report(document, output));
+  if (options.json) output.out(`${JSON.stringify(document, null, 2)}\n`);
+  else {
+    const { compareReport } = await import("../report/compare-report.js");
+    output.out(compareReport(document, output.paint));
+  }
   return exitCode([document], output);
 }
 
@@ -68,20 +72,4 @@ export function exitCode(documents: readonly CompareDocument[], output: Output):
   const bad = documents.flatMap((document) => document.runs).filter((run) => !run.exit.ok);
   for (const run of bad) output.err(`error: guest under ${run.abi}: ${describeExit(run.exit)}\n`);
   return bad.length === 0 ? 0 : 1;
-}
-
-function report(document: CompareDocument, { paint }: Output): string {
-  const { mitigations } = document.host;
-  const parts = [
-    setting(document, paint),
-    consoles(document, paint),
-    summaryTable(document, paint),
-    measurementNotes(document).join("\n"),
-    publishedNote([{ label: `IBPB on exit ${mitigations.ibpbEntry ? "on" : "off"}`, document }]),
-    `${paint.strong("Where the cycles go")} (cycles per call)`,
-    breakdownTable(document, paint),
-    `${paint.strong("Estimates that these figures rest on")} (${document.estimates.length})`,
-    estimatesTable(document.estimates, paint),
-  ];
-  return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
 }

@@ -2,7 +2,7 @@ import { compare } from "../compare.js";
 import { mergeEstimates } from "../estimates.js";
 import { hypercallBench } from "../guest-catalogue.js";
 import { breakdownTable } from "../report/breakdown.js";
-import { consoles } from "../report/ends.js";
+import { consoles } from "../report/consoles.js";
 import { estimatesTable } from "../report/estimates.js";
 import { measurementNotes, publishedNote } from "../report/notes.js";
 import { type Labelled, setting, settingsTable } from "../report/summary.js";

@@ -38,7 +38,7 @@ export async function runProgram(args: readonly string[], output: Output): Promi
     .argument("<guest>", "hypercall-bench, runstate-loop, or the path of a PVH ELF file")
     .action(async (guest: string, options: CompareOptions) => {
       const { compareCommand } = await import("./compare-command.js");
-      code = compareCommand(guest, options, output);
+      code = await compareCommand(guest, options, output);
     });
 
   const profiles = program

@@ -1,4 +1,5 @@
-import type { CompareDocument, RunExit, RunResult } from "../result.js";
+import type { CompareDocument, RunResult } from "../result.js";
+import { describeExit } from "./exits.js";
 import type { Paint } from "./paint.js";
 
 /** What each guest printed and how it ended, one block for each interface. */
@@ -20,20 +21,4 @@ function ending(run: RunResult, paint: Paint): string {
   return run.exit.ok
     ? paint.faint(`ended: ${describeExit(run.exit)}`)
     : paint.warn(`ended badly: ${describeExit(run.exit)}`);
-}
-
-/** How a run ended, in words. */
-export function describeExit(exit: RunExit): string {
-  const at = `at RIP ${exit.rip}`;
-  const detail = exit.detail ? `: ${exit.detail}` : "";
-  switch (exit.reason) {
-    case "shutdown":
-      return exit.ok
-        ? `the guest asked for ${exit.shutdown}`
-        : `shutdown for ${exit.shutdown ?? "no stated reason"} ${at}${detail}`;
-    case "budget":
-      return `the budget of ${exit.budget ?? "instructions"} was used up ${at}${detail}`;
-    default:
-      return `${exit.reason.replaceAll("-", " ")} ${at}${detail}`;
-  }
 }

@@ -1,0 +1,17 @@
+import type { RunExit } from "../result.js";
+
+/** How a run ended, in words. */
+export function describeExit(exit: RunExit): string {
+  const at = `at RIP ${exit.rip}`;
+  const detail = exit.detail ? `: ${exit.detail}` : "";
+  switch (exit.reason) {
+    case "shutdown":
+      return exit.ok
+        ? `the guest asked for ${exit.shutdown}`
+        : `shutdown for ${exit.shutdown ?? "no stated reason"} ${at}${detail}`;
+    case "budget":
+      return `the budget of ${exit.budget ?? "instructions"} was used up ${at}${detail}`;
+    default:
+      return `${exit.reason.replaceAll("-", " ")} ${at}${detail}`;
+  }
+}
