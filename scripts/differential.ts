@@ -1,7 +1,12 @@
 import { parseArgs } from "node:util";
 import { epyc9124, skylakeSp } from "../packages/cpu/src/profiles/index.js";
 import { DifferentialRun } from "../test/differential/cpu/differential-run.js";
-import { NativeHarness, nativeVendor, whyNotNative } from "../test/differential/cpu/native/native-harness.js";
+import {
+  NativeHarness,
+  nativeFeatures,
+  nativeVendor,
+  whyNotNative,
+} from "../test/differential/cpu/native/native-harness.js";
 import { SimulatedMachine } from "../test/differential/cpu/simulated/simulated-machine.js";
 
 /*
@@ -36,12 +41,13 @@ if (modes.length === 0 || !(minutes > 0) || !Number.isInteger(seed)) {
 }
 
 const vendor = nativeVendor();
+const features = nativeFeatures();
 const harness = new NativeHarness();
 const machine = new SimulatedMachine(vendor === "AuthenticAMD" ? epyc9124 : skylakeSp);
 let failed = false;
 try {
   for (const mode of modes) {
-    const run = new DifferentialRun({ seed, mode, vendor }, harness, machine);
+    const run = new DifferentialRun({ seed, mode, vendor, features }, harness, machine);
     const until = Date.now() + (minutes * 60_000) / modes.length;
     while (Date.now() < until && run.totals.sequences < Number(values.sequences))
       run.batch(5000, Number(values.show));

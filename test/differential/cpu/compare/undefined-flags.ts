@@ -14,6 +14,8 @@ const ALWAYS: Readonly<Record<string, number>> = {
   idiv: Cf | Pf | Af | Zf | Sf | Of,
   bsf: Cf | Of | Sf | Af | Pf,
   bsr: Cf | Of | Sf | Af | Pf,
+  tzcnt: Of | Sf | Af | Pf,
+  lzcnt: Of | Sf | Af | Pf,
   bt: Of | Sf | Af | Pf,
   bts: Of | Sf | Af | Pf,
   btr: Of | Sf | Af | Pf,

@@ -18,6 +18,8 @@ export interface GeneratorOptions {
   readonly mode: 32 | 64;
   /** "GenuineIntel", "AuthenticAMD": of the machine that the cases run on. */
   readonly vendor: string;
+  /** Feature names as in /proc/cpuinfo. */
+  readonly features: ReadonlySet<string>;
   /** Leave these keys out. */
   readonly without?: ReadonlySet<string>;
 }
@@ -37,7 +39,9 @@ export class CaseGenerator {
     this.random = new Random(options.seed);
     this.mode = options.mode;
     this.encoder = new Encoder(this.random, options.mode, options.vendor === "GenuineIntel");
-    this.forms = listForms(options.mode).filter(({ form }) => !options.without?.has(form.key));
+    this.forms = listForms(options.mode, options.features).filter(
+      ({ form }) => !options.without?.has(form.key),
+    );
     this.common = this.forms.filter((listed) => !listed.privileged);
     this.privileged = this.forms.filter((listed) => listed.privileged);
   }
@@ -114,6 +118,8 @@ export class CaseGenerator {
     const dice = random.below(24);
     if (dice === 0) return 0x1000 - random.between(1, 24);
     if (dice === 1) return CODE_BYTES - random.between(1, 32);
+    // The second page is writable: sequences there may change themselves.
+    if (dice < 5) return 0x1000 + random.below(0xf00);
     return random.below(0xf00);
   }
 

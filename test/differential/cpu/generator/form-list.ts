@@ -21,7 +21,7 @@ const NOT_COMPARED: Readonly<Record<string, string>> = {
   ...group("random", "rdrand", "rdseed"),
   ...group("depends on XCR0 or keys of the system", "xgetbv", "xsetbv", "rdpkru", "wrpkru"),
   ...group("emulated by Linux under UMIP", "sgdt", "sidt", "sldt", "str", "smsw"),
-  ...group("depends on the system's GDT", "lar", "lsl", "verr", "verw"),
+  ...group("shows the processor's number in a segment limit of Linux", "lsl"),
   ...group("aborts at will", "xbegin", "xabort", "xend", "xtest"),
   ...group("processor state of vector units", "fxsave", "fxrstor", "ldmxcsr", "stmxcsr", "emms", "femms"),
   ...group("processor state of vector units", "xsave", "xrstor", "xsaveopt", "xsavec", "xsaves", "xrstors"),
@@ -40,9 +40,19 @@ const NOT_COMPARED: Readonly<Record<string, string>> = {
   ...group("not on every machine", "invlpga", "monitorx", "mwaitx", "clzero", "invlpgb", "tlbsync"),
   ...group("not on every machine", "rmpupdate", "rmpadjust", "pvalidate", "psmash", "getsec", "rsm"),
   ...group("not on every machine", "encls", "enclu", "serialize", "movdiri", "clwb", "clflushopt"),
-  ...group("not on every machine", "prefetchwt1", "wbnoinvd", "clac", "stac", "movbe", "adcx", "adox"),
-  ...group("not on every machine", "crc32", "tzcnt", "lzcnt", "clflush"),
+  ...group("not on every machine", "prefetchwt1", "wbnoinvd", "adcx", "adox", "crc32"),
   ...group("x87", "wait"),
+};
+
+/** Feature names of /proc/cpuinfo that a key needs on the machine. */
+const NEEDS: Readonly<Record<string, string>> = {
+  tzcnt: "bmi1",
+  lzcnt: "abm",
+  movbe: "movbe",
+  popcnt: "popcnt",
+  clac: "smap",
+  stac: "smap",
+  clflush: "clflush",
 };
 
 const PRIVILEGED = new Set(
@@ -70,13 +80,14 @@ export function whyNotCompared(map: number, opcode: number, form: OpcodeForm): s
 }
 
 /** Every form of the decoder's tables that user code can run with a result that all machines share. */
-export function listForms(mode: 32 | 64): ListedForm[] {
+export function listForms(mode: 32 | 64, features: ReadonlySet<string>): ListedForm[] {
   const list: ListedForm[] = [];
   OPCODE_MAPS.forEach((opcodes, map) => {
     opcodes.forEach((forms, opcode) => {
       for (const form of forms) {
         if (mode === 64 ? form.invalidIn64 : form.onlyIn64) continue;
         if (whyNotCompared(map, opcode, form) !== undefined) continue;
+        if (NEEDS[form.key] !== undefined && !features.has(NEEDS[form.key])) continue;
         const privileged = PRIVILEGED.has(form.key) || form.operands.some(isSystemRegister);
         list.push({ map, opcode, form, privileged });
       }

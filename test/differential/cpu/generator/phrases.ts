@@ -6,11 +6,20 @@ const TRAP = [0x0f, 0x0b];
 
 interface Phrase {
   readonly key: string;
-  /** `T` stands for four bytes of the target address. */
-  readonly bytes: readonly (number | "T")[];
+  /**
+   * `T` stands for four bytes of the target address, `S` for the address of the phrase's last byte: self-modifying
+   * code where the page is writable, a write fault elsewhere.
+   */
+  readonly bytes: readonly (number | "T" | "S")[];
 }
 
 const SHARED: readonly Phrase[] = [
+  { key: "lar", bytes: [0xb9, USER_DS, 0, 0, 0, 0x0f, 0x02, 0xc1] },
+  { key: "lar", bytes: [0xb9, USER_CS, 0, 0, 0, 0x0f, 0x02, 0xd9] },
+  { key: "lar", bytes: [0xb9, 0x18, 0, 0, 0, 0x0f, 0x02, 0xd9] },
+  { key: "verr", bytes: [0xb9, USER_CS32, 0, 0, 0, 0x0f, 0x00, 0xe1] },
+  { key: "verw", bytes: [0xb9, USER_DS, 0, 0, 0, 0x0f, 0x00, 0xe9] },
+  { key: "verw", bytes: [0xb9, USER_CS, 0, 0, 0, 0x0f, 0x00, 0xe9] },
   { key: "div", bytes: [0x31, 0xd2, 0xf7, 0xf1] },
   { key: "div", bytes: [0x89, 0xca, 0xd1, 0xea, 0xf7, 0xf1] },
   { key: "div", bytes: [0x88, 0xdc, 0xd0, 0xec, 0xf6, 0xf3] },
@@ -27,6 +36,11 @@ const SHARED: readonly Phrase[] = [
 ];
 
 const LONG: readonly Phrase[] = [
+  { key: "mov", bytes: [0xc6, 0x04, 0x25, "S", 0x5a, 0xb0, 0x00] },
+  { key: "mov", bytes: [0xc6, 0x04, 0x25, "S", 0x5a, 0x48, 0x83, 0xc3, 0x00] },
+  { key: "mov", bytes: [0xb1, 0x42, 0x88, 0x0c, 0x25, "S", 0x90, 0x4c, 0x8d, 0x47, 0x00] },
+  { key: "add", bytes: [0xf0, 0x80, 0x04, 0x25, "S", 0x11, 0x99, 0xb3, 0x21] },
+  { key: "stosb", bytes: [0xbf, "S", 0x48, 0xaa, 0x34, 0x00] },
   ...SHARED,
   { key: "div", bytes: [0x31, 0xd2, 0x48, 0xf7, 0xf1] },
   { key: "div", bytes: [0x48, 0x89, 0xca, 0x48, 0xd1, 0xea, 0x48, 0xf7, 0xf1] },
@@ -50,6 +64,10 @@ const LONG: readonly Phrase[] = [
 ];
 
 const PROTECTED: readonly Phrase[] = [
+  { key: "mov", bytes: [0xc6, 0x05, "S", 0x5a, 0xb0, 0x00] },
+  { key: "mov", bytes: [0xb1, 0x42, 0x88, 0x0d, "S", 0x90, 0x8d, 0x47, 0x00] },
+  { key: "add", bytes: [0xf0, 0x80, 0x05, "S", 0x11, 0x99, 0xb3, 0x21] },
+  { key: "stosb", bytes: [0xbf, "S", 0xaa, 0x34, 0x00] },
   ...SHARED,
   { key: "popseg", bytes: [0x6a, USER_DS, 0x1f] },
   { key: "popseg", bytes: [0x6a, USER_DS, 0x07] },
@@ -81,12 +99,13 @@ export function makePhrase(
 ): { readonly key: string; readonly bytes: number[] } {
   const { key, bytes } = random.pick(mode === 64 ? LONG : PROTECTED);
   const isTransfer = bytes.includes("T");
-  const length = bytes.reduce((sum: number, byte) => sum + (byte === "T" ? 4 : 1), TRAP.length);
-  const target = address + length;
+  const own = bytes.reduce((sum: number, byte) => sum + (typeof byte === "string" ? 4 : 1), 0);
   const out: number[] = [];
   for (const byte of bytes) {
-    if (byte === "T") for (let i = 0; i < 4; i++) out.push((target >> (8 * i)) & 0xff);
-    else out.push(byte);
+    if (typeof byte === "string") {
+      const value = byte === "T" ? address + own + TRAP.length : address + own - 1;
+      for (let i = 0; i < 4; i++) out.push((value >> (8 * i)) & 0xff);
+    } else out.push(byte);
   }
   return { key, bytes: isTransfer ? [...out, ...TRAP] : out };
 }

@@ -3,8 +3,8 @@
  *
  * stdin: cases, back to back, of struct test_case; stdout: a struct test_result each, and with the argument "dump" the
  * data window after it. A case starts with exactly the registers it names and ends with the first exception, which its
- * closing INT3 makes sure of. The two code pages are read and execute only, the two data pages read and write, and the
- * pages around both are not mapped.
+ * closing INT3 makes sure of. The first code page is read and execute only, the second may also be written, the two data
+ * pages are read and write, and the pages around both are not mapped.
  *
  * Generated sequences may jump anywhere: a seccomp filter turns system calls from the code pages into an outcome, and a
  * timer ends sequences that loop.
@@ -134,7 +134,7 @@ void on_fault(int sig, siginfo_t *info, void *context)
     ucontext_t *uc = context;
     greg_t *gregs = uc->uc_mcontext.gregs;
     (void)info;
-    if (sig == SIGALRM) {
+    if (sig == SIGPROF) {
         const uint32_t number = case_number;
         const int stuck = in_case && number == last_tick;
         last_tick = number;
@@ -148,7 +148,7 @@ void on_fault(int sig, siginfo_t *info, void *context)
         result.gpr[i] = (uint64_t)gregs[GREG_OF[i]];
     result.rip = (uint64_t)gregs[REG_RIP];
     result.flags = (uint64_t)gregs[REG_EFL];
-    result.trap = sig == SIGALRM  ? TRAP_TIMEOUT
+    result.trap = sig == SIGPROF  ? TRAP_TIMEOUT
                   : sig == SIGSYS ? TRAP_SYSCALL
                                   : (uint32_t)gregs[REG_TRAPNO];
     result.error = (uint32_t)gregs[REG_ERR];
@@ -187,6 +187,8 @@ static int map_pages(void)
     if (mmap((void *)CODE_BASE, CODE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_POPULATE | MAP_FIXED_NOREPLACE, fd,
              0) != (void *)CODE_BASE)
         return fail("code pages");
+    if (mprotect((void *)(CODE_BASE + CODE_BYTES / 2), CODE_BYTES / 2, PROT_READ | PROT_WRITE | PROT_EXEC) != 0)
+        return fail("writable code page");
     if (mmap((void *)DATA_BASE, DATA_BYTES, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_FIXED_NOREPLACE, -1, 0) != (void *)DATA_BASE)
         return fail("data pages");
@@ -196,7 +198,7 @@ static int map_pages(void)
 
 static int install_handlers(void)
 {
-    static const int SIGNALS[] = {SIGTRAP, SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGSYS, SIGALRM};
+    static const int SIGNALS[] = {SIGTRAP, SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGSYS, SIGPROF};
     static uint8_t stack[65536] __attribute__((aligned(64)));
     const stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
     if (sigaltstack(&alternate, NULL) != 0)
@@ -206,8 +208,8 @@ static int install_handlers(void)
     for (size_t i = 0; i < sizeof(SIGNALS) / sizeof(SIGNALS[0]); i++)
         if (sigaction(SIGNALS[i], &action, NULL) != 0)
             return fail("sigaction");
-    const struct itimerval every = {.it_interval = {0, 100000}, .it_value = {0, 100000}};
-    return setitimer(ITIMER_REAL, &every, NULL) != 0 ? fail("setitimer") : 0;
+    const struct itimerval every = {.it_interval = {0, 50000}, .it_value = {0, 50000}};
+    return setitimer(ITIMER_PROF, &every, NULL) != 0 ? fail("setitimer") : 0;
 }
 
 /* System calls whose instruction lies in the code pages raise SIGSYS; the harness itself lives above 4 GiB. */
@@ -265,7 +267,7 @@ static void run(const struct test_case *c)
     case_number++;
     in_case = 1;
     enter_case();
-    memset(code_alias + c->code_offset, 0xcc, c->code_length);
+    memset(code_alias, 0xcc, CODE_BYTES);
     result.hash = hash_window();
 }
 

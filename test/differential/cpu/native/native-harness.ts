@@ -17,6 +17,11 @@ export function whyNotNative(): string {
   return "";
 }
 
+/** Feature names of this machine. */
+export function nativeFeatures(): ReadonlySet<string> {
+  return new Set(/^flags\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1].split(" "));
+}
+
 /** "GenuineIntel", "AuthenticAMD", ... of this machine. */
 export function nativeVendor(): string {
   return /^vendor_id\s*:\s*(\S+)/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? "";

@@ -5,6 +5,7 @@ import type { ProcessorProfile } from "../../../../packages/cpu/src/profile.js";
 import { fillWindow, HASH_START, hashWindow, windowState } from "../data-window.js";
 import {
   CODE_BASE,
+  CODE_BYTES,
   DATA_BYTES,
   Outcome,
   ResultField,
@@ -38,7 +39,7 @@ export class SimulatedMachine {
   readonly processor: Processor;
   /** The instruction that the engine could not execute in the latest case. */
   unsupported: UnsupportedInstruction | undefined;
-  private readonly codeFill: Uint8Array = new Uint8Array(256).fill(0xcc);
+  private readonly codeFill: Uint8Array = new Uint8Array(CODE_BYTES).fill(0xcc);
 
   constructor(profile: ProcessorProfile) {
     this.processor = new Processor({ profile });
@@ -71,7 +72,7 @@ export class SimulatedMachine {
     const reason = engine.run(BUDGET, Number.POSITIVE_INFINITY);
     this.unsupported = reason === StopReason.Unsupported ? engine.lastUnsupported : undefined;
     this.store(reason, into, at);
-    memory.writeBytes(Frame.Code * 4096 + test.codeOffset, this.codeFill.subarray(0, test.code.length));
+    memory.writeBytes(Frame.Code * 4096, this.codeFill);
     memory.grow();
   }
 

@@ -3,7 +3,7 @@ import { CODE_BASE, CODE_BYTES, DATA_BASE, DATA_BYTES } from "../layout.js";
 
 /** Supervisor addresses: descriptor tables, TSS, handlers and their stack, one page each. */
 export const KERNEL_LO = 0;
-export const KERNEL_HI = 0xffff8000 | 0;
+export const KERNEL_HI: number = 0xffff8000 | 0;
 export const KernelPage = { Gdt: 0, Idt: 1, Tss: 2, Handlers: 3, Stack: 4, Count: 5 } as const;
 /** Distance between the handlers of two vectors; each is one HLT. */
 export const HANDLER_STRIDE = 16;
@@ -35,6 +35,7 @@ export function buildSystem(memory: PhysicalMemory): number {
   const user = Pte.Present | Pte.User | Pte.Accessed;
   const kernel = Pte.Present | Pte.Write | Pte.Accessed | Pte.Dirty;
   tables.mapRange(CODE_BASE / 4096, Frame.Code, CODE_BYTES / 4096, "4k", user);
+  tables.setAttributes(CODE_BASE / 4096 + 1, user | Pte.Write | Pte.Dirty);
   const data = user | Pte.Write | Pte.Dirty | Pte.NoExecute;
   tables.mapRange(DATA_BASE / 4096, Frame.Data, DATA_BYTES / 4096, "4k", data);
   const kernelPage = linearPage(0xffff800000000000n);
@@ -45,6 +46,8 @@ export function buildSystem(memory: PhysicalMemory): number {
   DESCRIPTORS.forEach((descriptor, i) => {
     memory.writeU64(at(KernelPage.Gdt) + 8 * (i + 1), descriptor);
   });
+  // The processor number's segment, which user code can load as well.
+  memory.writeU64(at(KernelPage.Gdt) + 0x78, 0x0040f50000000000n);
   const tss = linear(KernelPage.Tss);
   const low = 0x67n | ((tss & 0xffffffn) << 16n) | (0x8bn << 40n) | (((tss >> 24n) & 0xffn) << 56n);
   memory.writeU64(at(KernelPage.Gdt) + TSS_SELECTOR, low);
