@@ -80,7 +80,7 @@ export class Machine {
     return this;
   }
 
-  run(maxInstructions = 1_000_000, maxTicks = Number.POSITIVE_INFINITY): number {
+  run(maxInstructions: number = 1_000_000, maxTicks: number = Number.POSITIVE_INFINITY): number {
     return this.processor.engine.run(maxInstructions, maxTicks);
   }
 

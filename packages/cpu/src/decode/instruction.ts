@@ -221,7 +221,11 @@ export class Instruction {
       this.mod = this.modrm >> 6;
     }
     const form = this.select(forms);
-    if (form === null) return DecodeStatus.Invalid;
+    if (form === null) {
+      // Processors fetch an undefined instruction's operands all the same.
+      if (needsModrm && !this.modrmByte()) return this.cut();
+      return DecodeStatus.Invalid;
+    }
     this.setOperandSize(form);
     if (form.needsModrm) {
       const registerOnly = form.operands.some((o) => o.kind === OperandKind.RegisterFromRm);

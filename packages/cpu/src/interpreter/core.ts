@@ -331,7 +331,7 @@ export class ExecutionCore {
     if (!isCode && (type & 4) !== 0) {
       const top = (attributes & DEFAULT_BIG) !== 0 ? 0xffffffff : 0xffff;
       if (first <= limit || last > top) return this.refuse(vector, 0);
-    } else if (last > limit) return this.refuse(vector, 0);
+    } else if (last > limit && limit !== 0xffffffff) return this.refuse(vector, 0); // 4 GiB segments wrap
     this.eaLo = (lo + words[at + SegmentWord.BaseLo]) | 0;
     this.eaHi = 0;
     return true;
@@ -520,6 +520,20 @@ export class ExecutionCore {
 
   pop(size: number): boolean {
     if (!this.stackLinear(1 << size, false) || !this.load(size, Segment.Ss)) return false;
+    this.moveStack(1 << size);
+    return true;
+  }
+
+  /** Whether a byte could be written at the working stack pointer. */
+  probeStack(): boolean {
+    if (!this.stackLinear(1, true)) return false;
+    return this.mmu.write(this.eaLo, this.eaHi, 1) >= 0 || this.memoryFault(Segment.Ss);
+  }
+
+  /** Pops a selector to lo: 2 bytes are read of a slot of 2^size. */
+  popSelector(size: number): boolean {
+    if (!this.stackLinear(2, false) || !this.load(1, Segment.Ss)) return false;
+    this.lo &= 0xffff;
     this.moveStack(1 << size);
     return true;
   }

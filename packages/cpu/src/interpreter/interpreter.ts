@@ -2271,16 +2271,17 @@ export class Interpreter implements ExecutionEngine {
                 // CallReg64
                 const x = w[a];
                 const xh = w[a + 1];
-                const top = xh >> canonicalShift;
-                if (top !== 0 && top !== -1) {
-                  status = core.protection();
-                  break run;
-                }
                 const back = (ripLo + code[pc + 8]) | 0;
                 const backHi = (ripHi + (back >>> 0 < ripLo >>> 0 ? 1 : 0)) | 0;
                 view.setInt32(at, back, true);
                 view.setInt32(at + 4, backHi, true);
                 if (mmu.writePending !== 0) mmu.commitWrite();
+                // The return address is in memory already when a bad target faults.
+                const top = xh >> canonicalShift;
+                if (top !== 0 && top !== -1) {
+                  status = core.protection();
+                  break run;
+                }
                 w[8] = lo;
                 w[9] = hi;
                 const penalty = predictor.indirect((ripLo + (code[pc + 9] & 0xffff)) | 0, x);
@@ -2496,8 +2497,10 @@ export class Interpreter implements ExecutionEngine {
         case Status.Again:
           // Nothing retired at this address (or the block was dropped under way): the shadow goes on.
           if (end === blocks[block + 2]) {
-            after = 0;
             stale = wasTrapped !== 0 || stale;
+            after = wasTrapped & AFTER_TRAP_FLAG;
+            // A repeated string traps after each iteration, and goes on when the handler returns.
+            if (after !== 0) w[State.Flags] |= Flag.Rf;
           }
           continue;
         case Status.EndBlock:

@@ -1,7 +1,7 @@
 import { State } from "../../cpu-state.js";
 import { carryFlag, setAdd, setCarry, setLogic, setSubtract } from "../../registers/flags.js";
 import type { ExecutionCore } from "../core.js";
-import { Status } from "../entry.js";
+import { Entry, Form, Status } from "../entry.js";
 import type { Family } from "../handler.js";
 
 const ADD = 0;
@@ -157,7 +157,8 @@ function cmpxchg(core: ExecutionCore, pc: number): number {
     core.second(pc, size);
     core.setFirst(pc, size, core.lo, core.hi);
   } else {
-    core.setFirst(pc, size, oldLo, oldHi);
+    // Memory is written anyway; a register is not touched at all and keeps its upper half.
+    if ((core.code[pc + Entry.Form] & Form.MemoryFirst) !== 0) core.setFirst(pc, size, oldLo, oldHi);
     core.writeRegister(0, size, oldLo, oldHi);
   }
   return Status.Next;

@@ -92,12 +92,12 @@ function call(core: ExecutionCore, pc: number): number {
   const address = addressOf(core, pc);
   if (!target(core, pc)) return Status.Fault;
   const { lo, hi } = core;
-  if (core.mode === 64 && !core.canonical(lo, hi)) return core.protection();
   const size = core.sizeOf(pc);
   core.nextRip(pc);
   const returnLo = core.lo;
   core.beginStack();
   if (!core.push(size, returnLo, core.hi)) return Status.Fault;
+  // The return address is in memory already when a bad target faults.
   const status = core.jump(lo, hi);
   if (status !== Status.Jump) return status;
   core.commitStack();

@@ -154,12 +154,18 @@ function returnFar(core: ExecutionCore, pc: number): number {
   const { words } = core;
   const size = core.sizeOf(pc);
   const extra = core.code[pc + Entry.Immediate] & 0xffff;
+  // The selector is read before the offset below it.
+  core.beginStack();
+  core.moveStack(1 << size);
+  if (!core.popSelector(size)) return Status.Fault;
+  const selector = core.lo;
+  const { spLo: pastLo, spHi: pastHi } = core;
   core.beginStack();
   if (!core.pop(size)) return Status.Fault;
   const lo = size === 1 ? core.lo & 0xffff : core.lo;
   const { hi } = core;
-  if (!core.pop(size)) return Status.Fault;
-  const selector = core.lo & 0xffff;
+  core.spLo = pastLo;
+  core.spHi = pastHi;
   if (!checkReturn(core, selector, lo, hi)) return Status.Fault;
   const rpl = selector & 3;
   if (rpl === words[State.Cpl]) {
@@ -172,8 +178,8 @@ function returnFar(core: ExecutionCore, pc: number): number {
     if (!core.pop(size)) return Status.Fault;
     const spLo = size === 1 ? core.lo & 0xffff : core.lo;
     const spHi = core.hi;
-    if (!core.pop(size)) return Status.Fault;
-    const stack = core.lo & 0xffff;
+    if (!core.popSelector(size)) return Status.Fault;
+    const stack = core.lo;
     if (!checkReturnStack(core, stack, rpl) || !target.setAccessed(core)) return Status.Fault;
     target.commit(core, rpl, lo, hi);
     loadReturnStack(core, stack, rpl, spLo, spHi);
@@ -196,8 +202,8 @@ function iret(core: ExecutionCore, pc: number): number {
   if (!core.pop(size)) return Status.Fault;
   const lo = size === 1 ? core.lo & 0xffff : core.lo;
   const { hi } = core;
-  if (!core.pop(size)) return Status.Fault;
-  const selector = core.lo & 0xffff;
+  if (!core.popSelector(size)) return Status.Fault;
+  const selector = core.lo;
   if (!core.pop(size)) return Status.Fault;
   const image = size === 1 ? core.lo & 0xffff : core.lo;
   if (!core.longMode && size === 2 && (image & Flag.Vm) !== 0 && words[State.Cpl] === 0)
@@ -212,8 +218,8 @@ function iret(core: ExecutionCore, pc: number): number {
     if (!core.pop(size)) return Status.Fault;
     spLo = size === 1 ? core.lo & 0xffff : core.lo;
     spHi = core.hi;
-    if (!core.pop(size)) return Status.Fault;
-    stack = core.lo & 0xffff;
+    if (!core.popSelector(size)) return Status.Fault;
+    stack = core.lo;
     if (!checkReturnStack(core, stack, rpl)) return Status.Fault;
   }
   if (!target.setAccessed(core)) return Status.Fault;

@@ -4,7 +4,7 @@ import { Intercept, ioInfo } from "../../guest-mode.js";
 import type { ExecutionCore } from "../core.js";
 import { Entry, Form, Status } from "../entry.js";
 import type { Family } from "../handler.js";
-import { advance, repeatCount, stringIndex } from "./strings.js";
+import { advance, emptyRepeat, repeatCount, stringIndex } from "./strings.js";
 
 const RDX = State.Gpr + 4;
 const RSI = State.Gpr + 12;
@@ -70,8 +70,8 @@ function stringIo(core: ExecutionCore, pc: number): number {
   const output = core.variantOf(pc) === 1;
   const repeated = (form & (Form.RepeatEqual | Form.RepeatNotEqual)) !== 0;
   const port = words[RDX] & 0xffff;
-  if (repeated && repeatCount(core, addressSize) === 0) return Status.Next;
   if (!permitted(core, port, bytes)) return Status.Fault;
+  if (repeated && repeatCount(core, addressSize) === 0) return Status.Next;
   const event = output ? Intercept.IoWrite : Intercept.IoRead;
   if (core.intercepted(event, ioInfo(port, bytes, true, repeated), pc)) return core.exit();
   const { ports } = core.processor;

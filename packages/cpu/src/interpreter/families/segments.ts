@@ -56,9 +56,9 @@ function loadSegment(core: ExecutionCore, pc: number): number {
 function popSegment(core: ExecutionCore, pc: number): number {
   const segment = core.variantOf(pc);
   core.beginStack();
-  if (!core.pop(core.sizeOf(pc))) return Status.Fault;
+  if (!core.popSelector(core.sizeOf(pc))) return Status.Fault;
   const { spLo, spHi } = core;
-  if (!loadDataSegment(core, segment, core.lo & 0xffff)) return Status.Fault;
+  if (!loadDataSegment(core, segment, core.lo)) return Status.Fault;
   core.spLo = spLo;
   core.spHi = spHi;
   core.commitStack();
@@ -265,14 +265,14 @@ function visible(
   return operation === VERR ? !isCode || (type & 2) !== 0 : !isCode && (type & 2) !== 0;
 }
 
-/** ARPL: raises the RPL of the first operand to that of the second. */
+/** ARPL: raises the RPL of the first operand to that of the second; memory is written only then. */
 function arpl(core: ExecutionCore, pc: number): number {
-  if (!core.openFirst(pc, 1)) return Status.Fault;
+  if (!core.first(pc, 1)) return Status.Fault;
   const selector = core.lo;
   core.second(pc, 1);
   const rpl = core.lo & 3;
   const lower = (selector & 3) < rpl;
-  core.setFirst(pc, 1, lower ? (selector & ~3) | rpl : selector, 0);
+  if (lower && !core.writeFirst(pc, 1, (selector & ~3) | rpl, 0)) return Status.Fault;
   setZero(core.words, lower);
   return Status.Next;
 }

@@ -40,18 +40,15 @@ function pushAll(core: ExecutionCore, pc: number): number {
   return Status.Next;
 }
 
-const popped: Int32Array = new Int32Array(8);
-
+/** POPA; processors write each register as they go, and rSP last. */
 function popAll(core: ExecutionCore, pc: number): number {
   const size = core.sizeOf(pc);
   core.beginStack();
   for (let register = 7; register >= 0; register--) {
     if (!core.pop(size)) return Status.Fault;
-    popped[register] = core.lo;
+    if (register !== 4) core.writeRegister(2 * register, size, core.lo, 0);
   }
   core.commitStack();
-  for (let register = 0; register < 8; register++)
-    if (register !== 4) core.writeRegister(2 * register, size, popped[register], 0);
   return Status.Next;
 }
 
@@ -117,6 +114,8 @@ function enter(core: ExecutionCore, pc: number): number {
     if (!core.push(size, frameLo, frameHi)) return Status.Fault;
   }
   core.moveStack(-room);
+  // A write to where the stack pointer ends up would have to succeed.
+  if (!core.probeStack()) return Status.Fault;
   core.commitStack();
   core.writeRegister(frameCode, size, frameLo, frameHi);
   return Status.Next;

@@ -1,6 +1,6 @@
 import { Cause, ticks } from "@hyperwalk/mmu";
 import { Flag, Segment, State } from "../../cpu-state.js";
-import { setSubtract } from "../../registers/flags.js";
+import { arithmeticFlags, setArithmeticFlags, setSubtract } from "../../registers/flags.js";
 import type { ExecutionCore } from "../core.js";
 import { Entry, Form, Status } from "../entry.js";
 import type { Family } from "../handler.js";
@@ -51,21 +51,24 @@ function strings(core: ExecutionCore, pc: number): number {
   const size = form & Form.SizeMask;
   if ((form & (Form.RepeatEqual | Form.RepeatNotEqual)) === 0)
     return element(core, pc, operation, size, addressSize);
-  if (repeatCount(core, addressSize) === 0) return Status.Next;
+  if (repeatCount(core, addressSize) === 0) {
+    // A count of 32 bits is written back even so.
+    if (addressSize === 2) core.words[RCX + 1] = 0;
+    return Status.Next;
+  }
   if (!core.resuming) core.charge(Cause.Microcode, core.timing.stringStart);
   core.resuming = false;
-  const backward = (core.words[State.Flags] & Flag.Df) !== 0;
-  const status =
-    operation === STOS && !backward
-      ? fill(core, pc, size, addressSize)
-      : operation === MOVS && !backward
-        ? copy(core, pc, size, addressSize)
-        : repeat(core, pc, operation, size, addressSize);
+  const single = (core.words[State.Flags] & Flag.Tf) !== 0;
+  const plain = !single && (core.words[State.Flags] & Flag.Df) === 0;
+  let status: number;
+  if (operation === STOS && plain) status = fill(core, pc, size, addressSize);
+  else if (operation === MOVS && plain) status = copy(core, pc, size, addressSize);
+  else status = repeat(core, pc, operation, size, addressSize, single ? 1 : SLICE);
   if (status === Status.Again) core.resuming = true;
   return status;
 }
 
-/** One element: memory first, then the index registers. */
+/** One element: memory first, then the index registers. CMPS reads ES:[rDI] before its source, as processors do. */
 function element(
   core: ExecutionCore,
   pc: number,
@@ -76,57 +79,71 @@ function element(
   const { words } = core;
   const bytes = 1 << size;
   const step = (words[State.Flags] & Flag.Df) !== 0 ? -bytes : bytes;
-  const source = core.segmentOf(pc);
-  let lo = 0;
-  let hi = 0;
-  if (operation === MOVS || operation === CMPS || operation === LODS) {
+  const compares = operation === CMPS || operation === SCAS;
+  let otherLo = 0;
+  let otherHi = 0;
+  if (compares) {
+    stringIndex(core, RDI, addressSize);
+    if (!core.linearize(Segment.Es, core.lo, core.hi, bytes, false) || !core.load(size, Segment.Es))
+      return Status.Fault;
+    otherLo = core.lo;
+    otherHi = core.hi;
+  }
+  const fromMemory = operation !== STOS && operation !== SCAS;
+  if (fromMemory) {
+    const source = core.segmentOf(pc);
     stringIndex(core, RSI, addressSize);
     if (!core.linearize(source, core.lo, core.hi, bytes, false) || !core.load(size, source))
       return Status.Fault;
-    lo = core.lo;
-    hi = core.hi;
-  } else {
-    core.readRegister(0, size);
-    lo = core.lo;
-    hi = core.hi;
-  }
-  if (operation !== LODS) {
-    const write = operation === MOVS || operation === STOS;
+  } else core.readRegister(0, size);
+  const { lo, hi } = core;
+  if (compares) {
+    const rLo = (lo - otherLo) | 0;
+    const rHi = (hi - otherHi - (lo >>> 0 < otherLo >>> 0 ? 1 : 0)) | 0;
+    setSubtract(words, size, lo, hi, otherLo, otherHi, rLo, rHi);
+  } else if (operation === LODS) core.writeRegister(0, size, lo, hi);
+  else {
     stringIndex(core, RDI, addressSize);
-    if (!core.linearize(Segment.Es, core.lo, core.hi, bytes, write)) return Status.Fault;
-    if (write) {
-      if (!core.store(size, lo, hi, Segment.Es)) return Status.Fault;
-    } else {
-      if (!core.load(size, Segment.Es)) return Status.Fault;
-      const rLo = (lo - core.lo) | 0;
-      const rHi = (hi - core.hi - (lo >>> 0 < core.lo >>> 0 ? 1 : 0)) | 0;
-      setSubtract(words, size, lo, hi, core.lo, core.hi, rLo, rHi);
-    }
-    advance(core, RDI, addressSize, step);
-  } else core.writeRegister(0, size, lo, hi);
-  if (operation === MOVS || operation === CMPS || operation === LODS) advance(core, RSI, addressSize, step);
+    if (!core.linearize(Segment.Es, core.lo, core.hi, bytes, true) || !core.store(size, lo, hi, Segment.Es))
+      return Status.Fault;
+  }
+  if (operation !== LODS) advance(core, RDI, addressSize, step);
+  if (fromMemory) advance(core, RSI, addressSize, step);
   return Status.Next;
 }
 
-/** Element by element: compares, scans, loads, and everything that runs backwards. */
+/** A count of zero: with 32-bit addresses in 64-bit mode the upper half of rCX goes all the same. */
+export function emptyRepeat(core: ExecutionCore, addressSize: number): number {
+  if (addressSize === 2) core.words[RCX + 1] = 0;
+  return Status.Next;
+}
+
+/** Element by element: compares, scans, loads, and everything that runs backwards or is single-stepped. */
 function repeat(
   core: ExecutionCore,
   pc: number,
   operation: number,
   size: number,
   addressSize: number,
+  budget: number,
 ): number {
   const form = core.code[pc + Entry.Form];
   const compares = operation === CMPS || operation === SCAS;
   const wanted = (form & Form.RepeatEqual) !== 0;
   const price = 2 * ticks(core.timing.issue);
-  for (let done = 0; done < SLICE; done += 1 << size) {
-    if (element(core, pc, operation, size, addressSize) !== Status.Next) return Status.Fault;
+  // Flags become visible when the instruction is done: a fault or a pause under way leaves those of before.
+  const flags = arithmeticFlags(core.words);
+  for (let done = 0; done < budget; done += 1 << size) {
+    if (element(core, pc, operation, size, addressSize) !== Status.Next) {
+      if (compares) setArithmeticFlags(core.words, flags);
+      return Status.Fault;
+    }
     advance(core, RCX, addressSize, -1);
     core.ledger.charge(Cause.Microcode, price);
     if (repeatCount(core, addressSize) === 0) return Status.Next;
     if (compares && (core.words[State.FlagsZero] === 0) !== wanted) return Status.Next;
   }
+  if (compares) setArithmeticFlags(core.words, flags);
   return Status.Again;
 }
 
