@@ -3,9 +3,9 @@ import { describe, expect, it } from "vitest";
 import { DecodeStatus, Instruction } from "../src/decode/instruction.js";
 import { OperandKind } from "../src/decode/operand-codes.js";
 import { icedImmediateBits, icedOperand, ourImmediate, ourOperand } from "./iced-operands.js";
+import { randomInstruction, randomSource } from "./iced-random.js";
 
-const ROUNDS = 60_000;
-const PREFIXES = [0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65];
+const ROUNDS = 50_000;
 
 /** Forms whose operands iced-x86 lists otherwise: implicit ones spelled out, NOP without any. */
 const OTHER_OPERAND_COUNT = new Set("nop xlatb xchg maskmovq maskmovdqu fxch fucom fucomp".split(" "));
@@ -35,29 +35,6 @@ const BASE_FEATURES = new Set<number>([
   CpuidFeature.MSR,
   CpuidFeature.SYSCALL,
 ]);
-
-/** Repeatable 32-bit random numbers (mulberry32). */
-function randomSource(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let x = Math.imul(state ^ (state >>> 15), 1 | state);
-    x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x;
-    return Math.floor((((x ^ (x >>> 14)) >>> 0) / 4294967296) * limit);
-  };
-}
-
-/** Random bytes that reach every opcode map often, with prefixes. */
-function randomBytes(below: (limit: number) => number, mode: number): Uint8Array {
-  const bytes = Uint8Array.from({ length: 15 }, () => below(256));
-  let at = 0;
-  while (at < 4 && below(2) === 0) bytes[at++] = PREFIXES[below(PREFIXES.length)];
-  if (mode === 64 && below(2) === 0) bytes[at++] = 0x40 | below(16);
-  const map = below(8);
-  if (map < 3) bytes[at++] = 0x0f;
-  if (map === 2) bytes[at++] = below(2) === 0 ? 0x38 : 0x3a;
-  return bytes;
-}
 
 /** What differs between the two decoders' operands, or an empty string. */
 function operandDifference(ours: Instruction, theirs: IcedInstruction, ip: bigint): string {
@@ -93,7 +70,7 @@ describe.each([64, 32, 16])("decoder against iced-x86 in %i-bit mode", (mode) =>
   let compared = 0;
 
   for (let i = 0; i < ROUNDS; i++) {
-    const bytes = randomBytes(below, mode);
+    const bytes = randomInstruction(below, mode);
     const status = ours.decode(bytes, 0, bytes.length, mode);
     const decoder = new Decoder(mode, bytes, DecoderOptions.None);
     decoder.ip = ip;
@@ -125,7 +102,7 @@ describe.each([64, 32, 16])("decoder against iced-x86 in %i-bit mode", (mode) =>
   });
 
   it(`compared ${compared} instructions of ${forms.size} forms`, () => {
-    expect(compared).toBeGreaterThan(35_000);
-    expect(forms.size).toBeGreaterThan(820);
+    expect(compared).toBeGreaterThan(30_000);
+    expect(forms.size).toBeGreaterThan(800);
   });
 });
