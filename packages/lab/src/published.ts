@@ -3,6 +3,8 @@ import type { CompareDocument, RunResult } from "./result.js";
 /** A figure that somebody else measured on real hardware. */
 export interface PublishedFigure {
   readonly machine: string;
+  /** Guests that do what was measured. */
+  readonly guests: readonly string[];
   readonly operation: string;
   readonly abi: string;
   readonly against: string;
@@ -17,6 +19,7 @@ export interface PublishedFigure {
 export const PUBLISHED: readonly PublishedFigure[] = [
   {
     machine: "epyc-9124",
+    guests: ["hypercall-bench", "runstate-loop"],
     operation: "get_runstate_info",
     abi: "physaddr",
     against: "linear",
@@ -27,10 +30,11 @@ export const PUBLISHED: readonly PublishedFigure[] = [
   },
 ];
 
-/** The published figure for the setting of a document, if there is one. */
-export function publishedFigure(document: CompareDocument): PublishedFigure | undefined {
+/** The published figure for what a document ran, if there is one. */
+export function publishedFigure({ machine, guest }: CompareDocument): PublishedFigure | undefined {
   return PUBLISHED.find(
-    (each) => each.machine === document.machine.id && each.operation === document.guest.operation,
+    (each) =>
+      each.machine === machine.id && each.operation === guest.operation && each.guests.includes(guest.name),
   );
 }
 

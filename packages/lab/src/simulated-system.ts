@@ -59,7 +59,7 @@ export interface SystemOptions {
     readonly memoryBytes: number;
     readonly cmdline: string;
     readonly abi: AbiName;
-    readonly p2mPage?: P2mPage | undefined;
+    readonly p2mPage: P2mPage;
   };
 }
 

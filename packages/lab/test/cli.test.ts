@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runProgram } from "../src/cli/program.js";
+import { runstateLoop } from "../src/guest-catalogue.js";
 import { plain } from "../src/report/paint.js";
 import type { CompareDocument } from "../src/result.js";
 
@@ -119,6 +120,7 @@ describe("compare", { timeout: 60_000 }, () => {
     const document: CompareDocument = JSON.parse(out);
     expect(Object.keys(document)).toEqual(["tool", "machine", "host", "guest", "runs", "estimates"]);
     expect(document.machine).toMatchObject({ id: "epyc-9124", ghz: 3 });
+    expect(document.host).toMatchObject({ kind: "xen", p2mPage: "4k", guestPage: "4k", memoryMiB: 64 });
     expect(document.runs.map((run) => run.abi)).toEqual(["linear", "physaddr", "fastabi"]);
     for (const run of document.runs) {
       expect(run).toMatchObject({ window: "rdtsc", windowHypercalls: 64, guestMeasuredBy: "console" });
@@ -162,6 +164,34 @@ describe("compare", { timeout: 60_000 }, () => {
       "30 %",
     ])
       expect(out).toContain(words);
+  });
+
+  it("a guest of one's own is measured from start to end when it reads no timestamps", async () => {
+    const image = runstateLoop.image({
+      abi: "linear",
+      vendor: "amd",
+      iterations: 16,
+      guestPage: "4k",
+      operation: "get_runstate_info",
+      cmdline: "",
+    });
+    // RDTSC becomes two NOPs: the guest is none the wiser, and there is no window.
+    for (let at = 0; at + 1 < image.length; at++)
+      if (image[at] === 0x0f && image[at + 1] === 0x31) image.fill(0x90, at, at + 2);
+    writeFileSync(join(directory, "own.elf"), image);
+    const { code, out } = await hyperwalk("compare", join(directory, "own.elf"), "--abi", "linear", "--json");
+    expect(code).toBe(0);
+    const document: CompareDocument = JSON.parse(out);
+    expect(document.guest.name).toBe("own.elf");
+    const [run] = document.runs;
+    expect(run).toMatchObject({
+      window: "whole-run",
+      guestMeasuredCyclesPerCall: null,
+      guestMeasuredBy: null,
+    });
+    expect(run.windowHypercalls).toBeGreaterThanOrEqual(16 + 64);
+    const sum = run.ledger.reduce((total, cell) => total + cell.cyclesPerCall, 0);
+    expect(sum).toBeCloseTo(run.cyclesPerCall ?? 0, 6);
   });
 
   it("a guest that does not end in time ends with 1 and says where it was", async () => {

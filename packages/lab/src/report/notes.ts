@@ -26,11 +26,12 @@ export function measurementNotes(document: CompareDocument): string[] {
 export function publishedNote(settings: readonly Labelled[]): string {
   const published = settings.length > 0 ? publishedFigure(settings[0].document) : undefined;
   if (!published) return "";
-  const results = settings.map(({ label, document: { runs } }) => {
+  const results = settings.flatMap(({ label, document: { runs } }) => {
     const run = runs.find((each) => each.abi === published.abi);
     const against = runs.find((each) => each.abi === published.against);
-    return `${run ? percent(saving(run, against)) : "-"} (${label})`;
+    return run && against ? [`${percent(saving(run, against))} (${label})`] : [];
   });
+  if (results.length === 0) return "";
   return [
     `Published for ${published.abi} against ${published.against}: about ${percent(published.saving, 0)} less.`,
     `  ${published.statement}; ${published.source}.`,

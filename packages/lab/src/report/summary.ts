@@ -53,17 +53,15 @@ function cells(run: RunResult, { runs }: CompareDocument): string[] {
   ];
 }
 
-/** What was run on what, in two lines. */
+/** What was run on what, in a few words a line. */
 export function setting(document: CompareDocument, paint: Paint): string {
-  const { machine, host, guest, runs } = document;
+  const { machine, host, guest } = document;
   const on = Object.entries(host.mitigations)
     .filter(([, value]) => value)
     .map(([name]) => name);
-  const iterations = runs.length > 0 ? `, ${figure(runs[0].iterations)} iterations` : "";
   return [
-    `${paint.strong(guest.name)} (${guest.operation}${iterations}) on ${paint.strong(machine.name)}, ${machine.ghz} GHz, under Xen`,
-    paint.faint(
-      `guest pages ${host.guestPage}, p2m pages up to ${host.p2mPage}, ${host.memoryMiB} MiB; on: ${on.join(", ") || "no mitigation"}`,
-    ),
+    `${paint.strong(guest.name)} on ${paint.strong(machine.name)}, ${machine.ghz} GHz, under Xen`,
+    `guest: ${guest.cmdline}; ${host.memoryMiB} MiB, p2m pages up to ${host.p2mPage}`,
+    `Xen: ${on.join(", ") || "no mitigation"}`,
   ].join("\n");
 }
