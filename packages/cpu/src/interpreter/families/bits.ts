@@ -196,10 +196,11 @@ function bound(core: ExecutionCore, pc: number): number {
   core.readRegister(code[pc + Entry.A], size);
   const index = core.lo;
   if (!core.address(pc, 2 << size, false) || !core.load(size, Segment.Ds)) return Status.Fault;
-  const lower = core.lo;
+  // Below the lower bound the upper one is not read any more.
+  if (index < core.lo) return core.raisePlain(5);
   core.eaLo = (core.eaLo + (1 << size)) | 0;
   if (!core.load(size, Segment.Ds)) return Status.Fault;
-  return index < lower || index > core.lo ? core.raisePlain(5) : Status.Next;
+  return index > core.lo ? core.raisePlain(5) : Status.Next;
 }
 
 export const BITS: Family = {

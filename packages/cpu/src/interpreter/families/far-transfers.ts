@@ -81,14 +81,14 @@ function callFar(core: ExecutionCore, pc: number): number {
 }
 
 /** RETF and IRET take the same checks of the return code segment (SDM vol. 2, IRET). */
-function checkReturn(core: ExecutionCore, selector: number, lo: number, hi: number): boolean {
+function checkReturn(core: ExecutionCore, selector: number): boolean {
   const { words } = core;
   if (!target.read(core, selector)) return false;
   const rpl = selector & 3;
   const error = selector & 0xfffc;
   if (target.system || rpl < words[State.Cpl]) return refuse(core, Vector.Gp, error);
   if (target.conforming ? target.dpl > rpl : target.dpl !== rpl) return refuse(core, Vector.Gp, error);
-  return target.checkSize(core) && target.checkPresent(core) && target.checkOffset(core, lo, hi);
+  return target.checkSize(core) && target.checkPresent(core);
 }
 
 function refuse(core: ExecutionCore, vector: number, errorCode: number): false {
@@ -166,11 +166,11 @@ function returnFar(core: ExecutionCore, pc: number): number {
   const { hi } = core;
   core.spLo = pastLo;
   core.spHi = pastHi;
-  if (!checkReturn(core, selector, lo, hi)) return Status.Fault;
+  if (!checkReturn(core, selector)) return Status.Fault;
   const rpl = selector & 3;
   if (rpl === words[State.Cpl]) {
     core.moveStack(extra);
-    if (!target.setAccessed(core)) return Status.Fault;
+    if (!target.checkOffset(core, lo, hi) || !target.setAccessed(core)) return Status.Fault;
     core.commitStack();
     target.commit(core, rpl, lo, hi);
   } else {
@@ -180,7 +180,8 @@ function returnFar(core: ExecutionCore, pc: number): number {
     const spHi = core.hi;
     if (!core.popSelector(size)) return Status.Fault;
     const stack = core.lo;
-    if (!checkReturnStack(core, stack, rpl) || !target.setAccessed(core)) return Status.Fault;
+    if (!checkReturnStack(core, stack, rpl)) return Status.Fault;
+    if (!target.checkOffset(core, lo, hi) || !target.setAccessed(core)) return Status.Fault;
     target.commit(core, rpl, lo, hi);
     loadReturnStack(core, stack, rpl, spLo, spHi);
     core.beginStack();
@@ -208,7 +209,7 @@ function iret(core: ExecutionCore, pc: number): number {
   const image = size === 1 ? core.lo & 0xffff : core.lo;
   if (!core.longMode && size === 2 && (image & Flag.Vm) !== 0 && words[State.Cpl] === 0)
     return Status.Unsupported;
-  if (!checkReturn(core, selector, lo, hi)) return Status.Fault;
+  if (!checkReturn(core, selector)) return Status.Fault;
   const rpl = selector & 3;
   const outer = rpl !== words[State.Cpl];
   let spLo = 0;
@@ -222,7 +223,8 @@ function iret(core: ExecutionCore, pc: number): number {
     stack = core.lo;
     if (!checkReturnStack(core, stack, rpl)) return Status.Fault;
   }
-  if (!target.setAccessed(core)) return Status.Fault;
+  // The offset comes last, behind the new stack segment.
+  if (!target.checkOffset(core, lo, hi) || !target.setAccessed(core)) return Status.Fault;
   loadFlags(core, image, size);
   if (outer || from64) {
     target.commit(core, rpl, lo, hi);
