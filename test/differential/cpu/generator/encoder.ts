@@ -80,7 +80,7 @@ export class Encoder {
     for (const operand of form.operands) this.trailing(operand, form.key);
     if (mode === 64 && (rex !== 0 || random.oneIn(6))) {
       // Rarely before a legacy prefix, where it is ignored.
-      const at = random.oneIn(150) ? 0 : rexAt;
+      const at = !rexW && random.oneIn(100) ? 0 : rexAt;
       bytes.splice(at, 0, 0x40 | rex);
       if (this.relativeAt >= 0) this.relativeAt++;
       if (this.ripAt >= 0) this.ripAt++;
