@@ -1,6 +1,11 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
 import { createXenSystem } from "@hyperwalk/xen";
-import { DEFAULT_ITERATIONS, DEFAULT_MAX_INSTRUCTIONS, DEFAULT_MEMORY_MIB } from "./defaults.js";
+import {
+  DEFAULT_ITERATIONS,
+  DEFAULT_MAX_INSTRUCTIONS,
+  DEFAULT_MEMORY_MIB,
+  DEFAULT_MMIO_HANDLERS,
+} from "./defaults.js";
 import { mergeEstimates } from "./estimates.js";
 import type { Guest, GuestOperation, GuestSettings } from "./guest.js";
 import {
@@ -31,6 +36,8 @@ export interface CompareRequest {
   readonly guestPage?: GuestPage;
   /** Largest leaf of the p2m. Default 4 KiB, as in the domain whose instructions were counted on real Xen. */
   readonly p2mPage?: P2mPage;
+  /** MMIO handlers that Xen asks on each guest copy, 0 to 16. Default {@link DEFAULT_MMIO_HANDLERS}. */
+  readonly mmioHandlers?: number;
   /** Default 64. */
   readonly memoryMiB?: number;
   /** Default: what Xen chooses on this machine, and lock hardening. */
@@ -77,6 +84,7 @@ export function compare(
         cmdline: guest.cmdline(settings),
         abi,
         p2mPage: request.p2mPage ?? "4k",
+        mmioHandlers: request.mmioHandlers ?? DEFAULT_MMIO_HANDLERS,
       },
     });
     const run = runGuest(system, {

@@ -4,3 +4,8 @@ export const DEFAULT_ITERATIONS = 16384;
 export const DEFAULT_MAX_INSTRUCTIONS = 200_000_000;
 /** Guest memory. */
 export const DEFAULT_MEMORY_MIB = 64;
+/**
+ * MMIO handlers of the domain. Three make the domain of the second instruction count on real Xen (by difference to the
+ * first: an estimate); a bare PVH domain has one.
+ */
+export const DEFAULT_MMIO_HANDLERS = 3;

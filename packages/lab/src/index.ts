@@ -6,7 +6,12 @@
 
 export { findProfile, PROFILES } from "@hyperwalk/cpu";
 export { type CompareRequest, compare } from "./compare.js";
-export { DEFAULT_ITERATIONS, DEFAULT_MAX_INSTRUCTIONS, DEFAULT_MEMORY_MIB } from "./defaults.js";
+export {
+  DEFAULT_ITERATIONS,
+  DEFAULT_MAX_INSTRUCTIONS,
+  DEFAULT_MEMORY_MIB,
+  DEFAULT_MMIO_HANDLERS,
+} from "./defaults.js";
 export { mergeEstimates } from "./estimates.js";
 export {
   elfGuest,

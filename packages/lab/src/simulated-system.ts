@@ -60,6 +60,7 @@ export interface SystemOptions {
     readonly cmdline: string;
     readonly abi: AbiName;
     readonly p2mPage: P2mPage;
+    readonly mmioHandlers: number;
   };
 }
 

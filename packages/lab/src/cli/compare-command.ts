@@ -17,6 +17,7 @@ export interface CompareOptions {
   readonly guestPage: GuestPage;
   readonly p2mPage: P2mPage;
   readonly ibpb?: "on" | "off";
+  readonly mmioHandlers: number;
   readonly memory: number;
   readonly maxInstructions: number;
   readonly cmdline: string;
@@ -41,6 +42,7 @@ export async function compareCommand(
     cmdline: options.cmdline,
     guestPage: options.guestPage,
     p2mPage: options.p2mPage,
+    mmioHandlers: options.mmioHandlers,
     memoryMiB: options.memory,
     maxInstructions: options.maxInstructions,
     ...(options.ibpb === undefined ? {} : { mitigations: { ibpbEntry: options.ibpb === "on" } }),

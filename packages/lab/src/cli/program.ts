@@ -1,5 +1,10 @@
 import { Command, CommanderError, Option } from "commander";
-import { DEFAULT_ITERATIONS, DEFAULT_MAX_INSTRUCTIONS, DEFAULT_MEMORY_MIB } from "../defaults.js";
+import {
+  DEFAULT_ITERATIONS,
+  DEFAULT_MAX_INSTRUCTIONS,
+  DEFAULT_MEMORY_MIB,
+  DEFAULT_MMIO_HANDLERS,
+} from "../defaults.js";
 import { GUEST_OPERATIONS } from "../guest.js";
 import { ABIS, GUEST_PAGES, P2M_PAGES } from "../result.js";
 import { TOOL } from "../tool.js";
@@ -98,6 +103,9 @@ function compareOptions(command: Command): Command {
     .addOption(choice("--p2m-page", "size", P2M_PAGES, "largest leaves of the p2m").default("4k"))
     .addOption(
       choice("--ibpb", "switch", ["on", "off"], "IBPB on each exit (default: as Xen chooses on the machine)"),
+    )
+    .addOption(
+      number("--mmio-handlers", 0, 16, DEFAULT_MMIO_HANDLERS, "handlers that Xen asks on each guest copy"),
     )
     .addOption(number("--memory", 8, 2 ** 20, DEFAULT_MEMORY_MIB, "guest memory, MiB"))
     .addOption(

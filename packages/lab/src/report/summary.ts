@@ -61,7 +61,7 @@ export function setting(document: CompareDocument, paint: Paint): string {
     .map(([name]) => name);
   return [
     `${paint.strong(guest.name)} on ${paint.strong(machine.name)}, ${machine.ghz} GHz, under Xen`,
-    `guest: ${guest.cmdline}; ${host.memoryMiB} MiB, p2m pages up to ${host.p2mPage}`,
+    `guest: ${guest.cmdline}; ${host.memoryMiB} MiB, p2m pages up to ${host.p2mPage}, ${host.mmioHandlers} MMIO handlers`,
     `Xen: ${on.join(", ") || "no mitigation"}`,
   ].join("\n");
 }
