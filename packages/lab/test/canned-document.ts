@@ -51,7 +51,7 @@ export const CANNED: CompareDocument = {
     p2mPage: "4k",
     guestPage: "4k",
     memoryMiB: 64,
-    mmioHandlers: 1,
+    mmioHandlers: 3,
   },
   guest: { name: "hypercall-bench", operation: "get_runstate_info", cmdline: "iterations=16384" },
   runs: [run("linear", 2000, 6), run("physaddr", 400, 1), run("fastabi", 0, 0)],

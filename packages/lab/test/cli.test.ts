@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { defineGuest } from "@hyperwalk/guest-sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runProgram } from "../src/cli/program.js";
 import { runstateLoop } from "../src/guest-catalogue.js";
@@ -193,6 +194,29 @@ describe("compare", { timeout: 60_000 }, () => {
     const sum = run.ledger.reduce((total, cell) => total + cell.cyclesPerCall, 0);
     expect(sum).toBeCloseTo(run.cyclesPerCall ?? 0, 6);
   });
+
+  const badEnds: [string, number[], object][] = [
+    ["an instruction that nobody implements", [0xd9, 0xe8], { reason: "unsupported-instruction" }],
+    ["a fault that nobody handles", [0x0f, 0x0b], { reason: "triple-fault" }],
+    ["a halt that nothing ends", [0xfa, 0xf4], { reason: "halted" }],
+  ];
+  for (const [name, bytes, exit] of badEnds)
+    it(`${name} ends with 1 and says where it was`, async () => {
+      const guest = defineGuest("bad", (g) => {
+        g.print("so far, so good\n");
+        g.asm.data(new Uint8Array(bytes));
+      });
+      const file = join(directory, "bad.elf");
+      writeFileSync(file, guest.build({ abi: "linear", vendor: "amd" }));
+      const { code, out, err } = await hyperwalk("compare", file, "--abi", "linear", "--json");
+      expect(code).toBe(1);
+      const [run] = (JSON.parse(out) as CompareDocument).runs;
+      expect(run.exit).toMatchObject({ ok: false, ...exit });
+      expect(run.exit.detail).toBeDefined();
+      expect(run.console).toContain("so far, so good");
+      for (const words of ["error:", "linear", run.exit.rip, run.exit.detail ?? ""])
+        expect(err).toContain(words);
+    });
 
   it("a guest that does not end in time ends with 1 and says where it was", async () => {
     const { code, out, err } = await hyperwalk(
