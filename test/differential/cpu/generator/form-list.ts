@@ -21,7 +21,6 @@ const NOT_COMPARED: Readonly<Record<string, string>> = {
   ...group("random", "rdrand", "rdseed"),
   ...group("depends on XCR0 or keys of the system", "xgetbv", "xsetbv", "rdpkru", "wrpkru"),
   ...group("emulated by Linux under UMIP", "sgdt", "sidt", "sldt", "str", "smsw"),
-  ...group("shows the processor's number in a segment limit of Linux", "lsl"),
   ...group("aborts at will", "xbegin", "xabort", "xend", "xtest"),
   ...group("processor state of vector units", "fxsave", "fxrstor", "ldmxcsr", "stmxcsr", "emms", "femms"),
   ...group("processor state of vector units", "xsave", "xrstor", "xsaveopt", "xsavec", "xsaves", "xrstors"),
