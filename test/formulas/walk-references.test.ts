@@ -68,6 +68,23 @@ test("the published figures: 24, 15 and 8 at four levels, 35 at five", () => {
   expect(references(5, "4k", 5)).toBe(35);
 });
 
+test.each([
+  ["4k", 2, "the page table entry, and the nested one of the page"],
+  ["2m", 1, "the page table entry alone: the nested TLB has the page"],
+  ["1g", 1, "likewise"],
+] as const)("warm walk next door over %s second-stage pages: %i references (%s)", (pageLeaf, references) => {
+  const m = new TestMachine();
+  const shape = { paging: 4, leaf: "4k", stage: "ept", stageLevels: 4, tableLeaf: "4k", pageLeaf } as const;
+  m.mmu.activate(buildSpace(m, shape, 3).context);
+  m.mmu.read(...leafAddress(shape, 0), 8);
+  for (let i = 1; i < 3; i++) {
+    const before = m.counters[MmuCounter.WalkReferences];
+    m.mmu.read(...leafAddress(shape, i), 8);
+    expect(m.counters[MmuCounter.WalkReferences] - before).toBe(references);
+  }
+  expect(m.counters[MmuCounter.PagingStructureHits]).toBe(2);
+});
+
 test("setting accessed flags adds no references, one update an entry written", () => {
   const m = new TestMachine();
   const shape = {

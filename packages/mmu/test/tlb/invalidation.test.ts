@@ -335,3 +335,53 @@ test("a stale paging-structure entry leads to the old table until it is invalida
   m.mmu.invalidatePage(4096, 0);
   expect(m.mmu.read(4096, 0, 1)).toBe(m.memory.frameOffset(NEW + 1));
 });
+
+test("a stale nested paging-structure entry leads to the old EPT table until INVEPT", () => {
+  const m = new TestMachine();
+  const [stage, other] = [m.stage("ept"), m.stage("ept")];
+  stage.mapRange(0, OLD, 3, "4k", EPT_OPEN);
+  other.mapRange(0, NEW, 3, "4k", EPT_OPEN);
+  const secondStage = {
+    format: "ept",
+    rootFrame: stage.rootFrame,
+    levels: 4,
+    tag: 2,
+    accessDirty: false,
+  } as const;
+  m.mmu.activate(m.context({ asid: 1, secondStage }));
+  m.mmu.read(0, 0, 1);
+  stage.find(0);
+  other.find(0);
+  const pde = stage.pathFrame[2] * 4096 + stage.pathOffset[2];
+  m.memory.writeU64(pde, m.memory.readU64(other.pathFrame[2] * 4096 + other.pathOffset[2]));
+  m.mmu.invalidateAsid(1, false);
+  expect(m.mmu.read(4096, 0, 1)).toBe(m.memory.frameOffset(OLD + 1));
+  m.mmu.invalidateNested(2);
+  expect(m.mmu.read(8192, 0, 1)).toBe(m.memory.frameOffset(NEW + 2));
+});
+
+test("a fault met through a stale paging-structure entry is confirmed from the root, and forgotten", () => {
+  const m = new TestMachine();
+  const tables = new LongModeTables({ memory: m.memory, allocate: m.allocate });
+  tables.mapRange(0, OLD, 3, "4k", OPEN);
+  tables.find(0);
+  const pde = tables.pathFrame[2] * 4096 + tables.pathOffset[2];
+  const entry = m.memory.readU32(pde);
+  m.memory.writeU32(pde, entry & ~Pte.Write);
+  m.mmu.activate(m.context({ paging: 4, rootFrame: tables.rootFrame }));
+  m.mmu.read(0, 0, 1);
+  // Cached: a page directory entry without Write. The tables allow the write by now.
+  m.memory.writeU32(pde, entry);
+  expect(m.mmu.write(4096, 0, 1)).toBe(m.memory.frameOffset(OLD + 1));
+  expect(m.counters[MmuCounter.WalkReferences]).toBe(4 + 1 + 4);
+  // A fault proper drops the paging-structure entries it went through (SDM vol. 3, 4.10.4.1).
+  m.mmu.invalidateAll();
+  m.memory.writeU32(pde, entry & ~Pte.Write);
+  m.mmu.read(0, 0, 1);
+  expect(m.mmu.write(8192, 0, 1)).toBe(-1);
+  m.memory.writeU32(pde, entry);
+  const before = m.counters[MmuCounter.WalkReferences];
+  expect(m.mmu.write(8192, 0, 1)).toBeGreaterThanOrEqual(0);
+  expect(m.counters[MmuCounter.WalkReferences] - before).toBeGreaterThan(1);
+  expect(m.counters[MmuCounter.PageFaults]).toBe(1);
+});
