@@ -225,7 +225,8 @@ function iret(core: ExecutionCore, pc: number): number {
   }
   // The offset comes last, behind the new stack segment.
   if (!target.checkOffset(core, lo, hi) || !target.setAccessed(core)) return Status.Fault;
-  loadFlags(core, image, size);
+  // RF would only hold instruction breakpoints off, which there are none of, until the next instruction ends.
+  loadFlags(core, image & ~Flag.Rf, size);
   if (outer || from64) {
     target.commit(core, rpl, lo, hi);
     loadReturnStack(core, stack, rpl, spLo, spHi);
