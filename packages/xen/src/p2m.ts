@@ -14,14 +14,7 @@ import type { HypervisorCounters } from "./hypervisor-counters.js";
 import { P2mType } from "./p2m-type.js";
 import { Phase } from "./path-cost/phases.js";
 import type { StagePathCost } from "./path-cost/stage-path-cost.js";
-import {
-  MAP_DOMAIN_PAGE,
-  P2M_FOUND,
-  P2M_LEVEL,
-  P2M_LOOKUP,
-  P2M_SET_ENTRY,
-  PUT_PAGE,
-} from "./path-cost/stages/p2m.js";
+import { P2M_FOUND, P2M_MISSED, P2M_SET_ENTRY } from "./path-cost/stages/p2m.js";
 
 const LEVELS = 4;
 const PER_TABLE = 512;
@@ -80,10 +73,7 @@ export class P2m {
   private readonly phase: number;
   /** By entries read: a look-up that found a page. */
   private readonly foundStages: readonly number[];
-  private readonly lookupStage: number;
-  private readonly levelStage: number;
-  private readonly mapStage: number;
-  private readonly putPageStage: number;
+  private readonly missedStages: readonly number[];
   private readonly setEntryStage: number;
 
   constructor(options: P2mOptions) {
@@ -115,11 +105,8 @@ export class P2m {
     this.secondStage = { format, rootFrame: this.rootFrame, levels: LEVELS, tag: 0, accessDirty: false };
     for (const range of options.ram) this.populate(range, options, lazyFirst);
     this.phase = cost.phase(Phase.P2mLookup);
-    this.lookupStage = cost.compile(P2M_LOOKUP);
-    this.levelStage = cost.compile(P2M_LEVEL);
-    this.mapStage = cost.compile(MAP_DOMAIN_PAGE);
     this.foundStages = P2M_FOUND.map((stage) => cost.compile(stage));
-    this.putPageStage = cost.compile(PUT_PAGE);
+    this.missedStages = P2M_MISSED.map((stage) => cost.compile(stage));
     this.setEntryStage = cost.compile(P2M_SET_ENTRY);
   }
 
@@ -138,22 +125,16 @@ export class P2m {
       const at = this.pageInfo(mfn);
       cost.run(this.foundStages[reads]);
       this.memory.arena.i32[at >> 2]++;
-    } else {
-      cost.run(this.lookupStage);
-      cost.runTimes(this.levelStage, reads);
-    }
-    cost.runTimes(this.mapStage, reads);
+    } else cost.run(this.missedStages[reads]);
     cost.leave();
     return mfn;
   }
 
-  /** `put_page`: drops the reference that {@link lookup} took. */
+  /** `put_page`: drops the reference that {@link lookup} took, and whose instructions that charged already. */
   putPage(mfn: number): void {
     const { cost } = this;
     cost.enter(this.phase);
-    const at = this.pageInfo(mfn);
-    cost.run(this.putPageStage);
-    this.memory.arena.i32[at >> 2]--;
+    this.memory.arena.i32[this.pageInfo(mfn) >> 2]--;
     cost.leave();
   }
 

@@ -16,6 +16,7 @@ import { Domain } from "./domain.js";
 import { GuestWalker } from "./guest-access/guest-walk.js";
 import { LinearAccess } from "./guest-access/linear.js";
 import { PhysicalAccess } from "./guest-access/physical.js";
+import type { FrameTable } from "./host/frame-table.js";
 import { HostMemory, XEN_TEXT_BYTES } from "./host/host-memory.js";
 import { hostObjectHomes } from "./host/host-objects.js";
 import type { RunOutcome } from "./host/run-outcome.js";
@@ -85,6 +86,8 @@ export class XenSystem {
   /** VMRUN or VMRESUME of this processor. */
   readonly hardware: HardwareVirtualization;
   readonly cost: StagePathCost;
+  /** `page_info` of every machine frame. */
+  readonly frameTable: FrameTable;
   private readonly profile: ProcessorProfile;
   private readonly hypervisorCounters = new HypervisorCounters();
   private readonly host: XenHost;
@@ -111,6 +114,7 @@ export class XenSystem {
       .map((entry) => ({ first: entry.address / 4096, count: entry.size / 4096 }));
     const guestFrames = Math.max(...map.map((entry) => (entry.address + entry.size) / 4096));
     const hostMemory = new HostMemory(mmu, guestFrames, ram);
+    this.frameTable = hostMemory.frameTable;
     mmu.activate(hostMemory.context);
     const controlFrame = hostMemory.heap.allocate(1);
     const sharedInfoFrame = hostMemory.heap.allocate(1);

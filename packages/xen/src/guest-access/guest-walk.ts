@@ -5,13 +5,7 @@ import type { HypervisorCounters } from "../hypervisor-counters.js";
 import type { P2m } from "../p2m.js";
 import { Phase } from "../path-cost/phases.js";
 import type { StagePathCost } from "../path-cost/stage-path-cost.js";
-import {
-  GUEST_WALK_FIXED,
-  GUEST_WALK_LEVEL,
-  GUEST_WALK_UNPAGED,
-  SET_AD_BITS,
-} from "../path-cost/stages/guest-copy.js";
-import { MAP_DOMAIN_PAGE } from "../path-cost/stages/p2m.js";
+import { GUEST_WALK_UNPAGED, GUEST_WALKS, SET_AD_BITS } from "../path-cost/stages/guest-copy.js";
 
 const CR0_PG = 1 << 31;
 const CR0_WP = 1 << 16;
@@ -46,11 +40,10 @@ export class GuestWalker {
   /** Bits of an entry's high word beyond the guest's MAXPHYADDR. */
   private readonly reservedHi: number;
   private readonly phase: number;
-  private readonly fixedStage: number;
-  private readonly levelStage: number;
+  /** By entries read. */
+  private readonly walkStages: readonly number[];
   private readonly unpagedStage: number;
   private readonly setBitsStage: number;
-  private readonly mapStage: number;
   // The path walked, from the root: machine frame of each table, byte offset of the entry.
   private readonly tables = new Float64Array(MAX_LEVELS + 1);
   private readonly offsets = new Int32Array(MAX_LEVELS + 1);
@@ -74,11 +67,9 @@ export class GuestWalker {
     this.registers = registers;
     this.reservedHi = physicalAddressBits >= 52 ? 0 : 0xfffff & ~((1 << (physicalAddressBits - 32)) - 1);
     this.phase = cost.phase(Phase.GuestWalk);
-    this.fixedStage = cost.compile(GUEST_WALK_FIXED);
-    this.levelStage = cost.compile(GUEST_WALK_LEVEL);
+    this.walkStages = GUEST_WALKS.map((stage) => cost.compile(stage));
     this.unpagedStage = cost.compile(GUEST_WALK_UNPAGED);
     this.setBitsStage = cost.compile(SET_AD_BITS);
-    this.mapStage = cost.compile(MAP_DOMAIN_PAGE);
   }
 
   /** @returns the guest frame of a linear address, or -1 with {@link errorCode} */
@@ -91,7 +82,6 @@ export class GuestWalker {
       cost.run(this.unpagedStage);
       gfn = lo >>> 12;
     } else {
-      cost.run(this.fixedStage);
       this.depth = 0;
       this.rights = WRITABLE | USER;
       this.errorCode = write ? PageFaultCode.Write : 0;
@@ -99,8 +89,7 @@ export class GuestWalker {
       if ((words[State.EferLo] & EFER_LMA) !== 0) gfn = this.walkLong(lo, hi, write);
       else if ((cr4 & CR4_PAE) !== 0) gfn = this.walkPae(lo, write);
       else gfn = this.walkLegacy(lo, write, (cr4 & CR4_PSE) !== 0);
-      cost.runTimes(this.levelStage, this.depth);
-      cost.runTimes(this.mapStage, this.depth);
+      cost.run(this.walkStages[this.depth]);
       for (let i = 0; i < this.depth; i++) if (this.tables[i] >= 0) this.p2m.putPage(this.tables[i]);
       // hap_p2m_ga_to_gfn looks the result up once more to report paged-out and shared pages.
       if (gfn >= 0) gfn = this.confirm(gfn);

@@ -6,14 +6,7 @@ import type { P2m } from "../p2m.js";
 import { P2mType } from "../p2m-type.js";
 import { Phase } from "../path-cost/phases.js";
 import type { StagePathCost } from "../path-cost/stage-path-cost.js";
-import {
-  COPY_CALL,
-  COPY_FROM_EXTRA,
-  COPY_LOOP,
-  MMIO_HANDLER,
-  MMIO_SCAN,
-} from "../path-cost/stages/guest-copy.js";
-import { MAP_DOMAIN_PAGE } from "../path-cost/stages/p2m.js";
+import { COPY_FROM_GUEST, COPY_PAGE, COPY_TO_GUEST, mmioScan } from "../path-cost/stages/guest-copy.js";
 import type { GuestAccess } from "./guest-access.js";
 
 const PAGE = 4096;
@@ -49,13 +42,10 @@ export abstract class HvmCopy implements GuestAccess {
   private readonly mmioHandlers: number;
   private readonly perLineTicks: number;
   private readonly phase: number;
-  private readonly scanPhase: number;
-  private readonly callStage: number;
+  private readonly toStage: number;
   private readonly fromStage: number;
-  private readonly loopStage: number;
+  private readonly pageStage: number;
   private readonly scanStage: number;
-  private readonly handlerStage: number;
-  private readonly mapStage: number;
 
   constructor(options: HvmCopyOptions) {
     const { cost } = options;
@@ -70,13 +60,10 @@ export abstract class HvmCopy implements GuestAccess {
     this.words = new Int32Array(this.bytes.buffer);
     this.buffer = new DataView(this.bytes.buffer);
     this.phase = cost.phase(Phase.Copy);
-    this.scanPhase = cost.phase(Phase.MmioScan);
-    this.callStage = cost.compile(COPY_CALL);
-    this.fromStage = cost.compile(COPY_FROM_EXTRA);
-    this.loopStage = cost.compile(COPY_LOOP);
-    this.scanStage = cost.compile(MMIO_SCAN);
-    this.handlerStage = cost.compile(MMIO_HANDLER);
-    this.mapStage = cost.compile(MAP_DOMAIN_PAGE);
+    this.toStage = cost.compile(COPY_TO_GUEST);
+    this.fromStage = cost.compile(COPY_FROM_GUEST);
+    this.pageStage = cost.compile(COPY_PAGE);
+    this.scanStage = cost.compile(mmioScan(options.mmioHandlers));
   }
 
   copyFromGuest(lo: number, hi: number, bytes: number): number {
@@ -95,8 +82,7 @@ export abstract class HvmCopy implements GuestAccess {
     if (bytes > BUFFER_BYTES) throw new RangeError(`a copy of ${bytes} bytes: at most ${BUFFER_BYTES}`);
     const { cost } = this;
     cost.enter(this.phase);
-    cost.run(this.callStage);
-    if (!toGuest) cost.run(this.fromStage);
+    cost.run(toGuest ? this.toStage : this.fromStage);
     let result = 0;
     for (let done = 0; done < bytes; ) {
       const count = Math.min(PAGE - (lo & 4095), bytes - done);
@@ -106,8 +92,7 @@ export abstract class HvmCopy implements GuestAccess {
         break;
       }
       const dropped = toGuest && this.p2m.type === P2mType.RamRo;
-      cost.run(this.loopStage);
-      cost.run(this.mapStage);
+      cost.run(this.pageStage);
       if (!dropped) this.move(mfn, lo & 4095, count, done, toGuest);
       this.p2m.putPage(mfn);
       done += count;
@@ -123,12 +108,8 @@ export abstract class HvmCopy implements GuestAccess {
   private page(lo: number, hi: number, write: boolean): number {
     const gfn = this.guestFrame(lo, hi, write);
     if (gfn < 0) return -1;
-    const { cost, mmioHandlers } = this;
-    cost.enter(this.scanPhase);
-    cost.run(this.scanStage);
-    cost.runTimes(this.handlerStage, mmioHandlers);
-    cost.leave();
-    if (gfn === LOCAL_APIC_GFN && mmioHandlers > 0) return -1;
+    this.cost.run(this.scanStage);
+    if (gfn === LOCAL_APIC_GFN && this.mmioHandlers > 0) return -1;
     return this.p2m.lookup(gfn);
   }
 

@@ -2,7 +2,9 @@ import { amountFor, type PerVendor, type Stage } from "./stage.js";
 
 /**
  * One stage out of several that always run together, so that they cost one step of the simulator's own time. Every
- * quantity is the sum of the parts'; the parts stay visible for reports. All of it is charged to `phase`.
+ * quantity is the sum of the parts'; the parts stay visible for reports. Parts of another phase than `phase` are charged
+ * to theirs, nested in it. A part that occurs several times runs the same code again: its text is fetched, and its
+ * branches are cold, once.
  */
 export function composeStage(name: string, phase: string, parts: readonly Stage[]): Stage {
   const sum = (pick: (stage: Stage) => PerVendor | undefined): PerVendor => {
@@ -18,7 +20,6 @@ export function composeStage(name: string, phase: string, parts: readonly Stage[
     instructions: sum((s) => s.instructions),
     basis: "derived",
     source: `sum of ${parts.map((part) => part.name).join(", ")}`,
-    coldBranches: plain((s) => s.coldBranches ?? defaultColdBranches(s)),
     mispredicts: plain((s) => s.mispredicts),
     lfences: sum((s) => s.lfences),
     lockLfences: sum((s) => s.lockLfences),
@@ -36,14 +37,16 @@ export function composeStage(name: string, phase: string, parts: readonly Stage[
   };
 }
 
+/** The stages that a stage was composed of, down to those that have no parts. */
+export function leavesOf(stage: Stage): readonly Stage[] {
+  return stage.parts === undefined ? [stage] : stage.parts.flatMap(leavesOf);
+}
+
 /** Instructions for each branch site that a cold predictor gets wrong once. */
 export const INSTRUCTIONS_PER_COLD_BRANCH = 12;
 
-/** Cold branches of a stage that does not say: one for every 12 instructions. */
-export function defaultColdBranches(stage: Stage): number {
-  const { amd, intel } =
-    typeof stage.instructions === "number"
-      ? { amd: stage.instructions, intel: stage.instructions }
-      : stage.instructions;
-  return Math.round(Math.max(amd, intel) / INSTRUCTIONS_PER_COLD_BRANCH);
+/** Branch sites of a stage without parts that a cold predictor gets wrong once, on this vendor. */
+export function coldBranchesOf(stage: Stage, vendor: "amd" | "intel"): number {
+  if (stage.coldBranches !== undefined) return amountFor(stage.coldBranches, vendor);
+  return Math.round(amountFor(stage.instructions, vendor) / INSTRUCTIONS_PER_COLD_BRANCH);
 }

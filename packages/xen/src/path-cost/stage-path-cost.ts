@@ -1,7 +1,8 @@
 import type { CoreTiming } from "@hyperwalk/cpu";
 import { Cause, type CycleLedger, type Mmu, MmuCounter, ticks } from "@hyperwalk/mmu";
-import { defaultColdBranches, INSTRUCTIONS_PER_COLD_BRANCH } from "./compose.js";
+import { coldBranchesOf, INSTRUCTIONS_PER_COLD_BRANCH, leavesOf } from "./compose.js";
 import type { PathCost, StageId } from "./path-cost.js";
+import { priceStages } from "./price-stage.js";
 import { amountFor, type HostObject, type Stage } from "./stage.js";
 import { directmapHi, directmapLo, type XenText } from "./xen-text.js";
 
@@ -51,20 +52,23 @@ export class HostAccessError extends Error {
 }
 
 const MAX_STAGES = 512;
-const ROW = 12; // integers of one stage's row in `rows`
+const ROW = 11; // integers of one stage's row in `rows`
 const PHASE = 0;
 const CHARGES = 1; // first of its charges
 const CHARGES_END = 2;
 const TOUCHES = 3;
 const TOUCHES_END = 4;
-const TEXT_LO = 5;
-const TEXT_HI = 6;
-const TEXT_LINES = 7;
-const COLD = 8; // ticks of its cold branches
-const SEEN_EPOCH = 9;
-const RAN = 10;
+const LEAVES = 5; // first of its distinct parts
+const LEAVES_END = 6;
+const SEEN_EPOCH = 7;
+const RAN = 8;
+const NESTED = 9; // first of its nested phases
+const NESTED_END = 10;
+const LEAF_ROW = 6; // phase, ticks of its cold branches, epoch they were warmed in, text: low and high word, lines
+const NESTED_ROW = 3; // phase, first charge, end of its charges
 const CHARGES_PER_STAGE = 8; // at most one a cause, and no stage has more causes
 const TOUCHES_PER_STAGE = 8; // on average
+const LEAVES_PER_STAGE = 8; // on average
 const TOUCH = 3; // integers of one touched line: low word, high word, 1 for writes
 
 /**
@@ -92,6 +96,12 @@ export class StagePathCost implements PathCost {
   private readonly chargeCause = new Int32Array(MAX_STAGES * CHARGES_PER_STAGE);
   private readonly chargeTicks = new Float64Array(MAX_STAGES * CHARGES_PER_STAGE);
   private charges = 0;
+  private readonly nestedRows = new Int32Array(MAX_STAGES * NESTED_ROW);
+  private nested = 0;
+  private readonly leafIds = new Map<Stage, number>();
+  private readonly leafRows = new Int32Array(MAX_STAGES * LEAF_ROW);
+  private readonly leafLists = new Int32Array(MAX_STAGES * LEAVES_PER_STAGE);
+  private leafCount = 0;
   private readonly touchList = new Int32Array(MAX_STAGES * TOUCHES_PER_STAGE * TOUCH);
   private touches = 0;
   private readonly phases = new Int32Array(32).fill(-1); // mirror of the ledger's stack, from the root
@@ -137,28 +147,24 @@ export class StagePathCost implements PathCost {
   }
 
   run(stage: StageId): void {
-    this.runTimes(stage, 1);
-  }
-
-  /** Executes a stage several times in a row; its lines are touched once. */
-  runTimes(stage: StageId, times: number): void {
     const { rows, ledger, mmu } = this;
     const row = stage * ROW;
     const phase = rows[row + PHASE];
     const nested = phase !== this.phases[this.depth];
     if (nested) ledger.enter(phase);
     rows[row + RAN] = 1;
-    this.instructions += this.counts[stage] * times;
+    this.instructions += this.counts[stage];
     const { cells, base } = ledger;
     const { chargeCause, chargeTicks } = this;
     const chargesEnd = rows[row + CHARGES_END];
-    for (let i = rows[row + CHARGES]; i < chargesEnd; i++)
-      cells[base + chargeCause[i]] += chargeTicks[i] * times;
-    ledger.clock[0] += this.totals[stage] * times;
+    for (let i = rows[row + CHARGES]; i < chargesEnd; i++) cells[base + chargeCause[i]] += chargeTicks[i];
+    ledger.clock[0] += this.totals[stage];
+    const nestedEnd = rows[row + NESTED_END];
+    for (let i = rows[row + NESTED]; i < nestedEnd; i++) this.chargeNested(i * NESTED_ROW);
     const { epoch } = this.predictor;
     if (rows[row + SEEN_EPOCH] !== epoch) {
       rows[row + SEEN_EPOCH] = epoch;
-      ledger.charge(Cause.Branch, rows[row + COLD]);
+      this.warmBranches(row, phase, epoch);
     }
     if (this.textSeen[stage] !== this.textNow) this.fetchText(stage);
     const touchesEnd = rows[row + TOUCHES_END];
@@ -170,6 +176,31 @@ export class StagePathCost implements PathCost {
       if (at < 0) throw new HostAccessError(mmu.fault.gfn, lo & 4095, this.stages[stage].name);
     }
     if (nested) ledger.leave();
+  }
+
+  /** Parts whose branches are still cold pay for them, each in its own phase. */
+  private warmBranches(row: number, phase: number, epoch: number): void {
+    const { rows, leafRows, leafLists, ledger } = this;
+    const end = rows[row + LEAVES_END];
+    for (let i = rows[row + LEAVES]; i < end; i++) {
+      const leaf = leafLists[i] * LEAF_ROW;
+      if (leafRows[leaf + 2] === epoch) continue;
+      leafRows[leaf + 2] = epoch;
+      const nested = leafRows[leaf] !== phase;
+      if (nested) ledger.enter(leafRows[leaf]);
+      ledger.charge(Cause.Branch, leafRows[leaf + 1]);
+      if (nested) ledger.leave();
+    }
+  }
+
+  /** Charges of a composed stage's parts that belong to another phase; the clock has them already. */
+  private chargeNested(at: number): void {
+    const { nestedRows, ledger, chargeCause, chargeTicks } = this;
+    ledger.enter(nestedRows[at]);
+    const { cells, base } = ledger;
+    const end = nestedRows[at + 2];
+    for (let i = nestedRows[at + 1]; i < end; i++) cells[base + chargeCause[i]] += chargeTicks[i];
+    ledger.leave();
   }
 
   access(frame: number, offset: number, bytes: number, write: boolean): number {
@@ -231,67 +262,90 @@ export class StagePathCost implements PathCost {
   }
 
   private fetchText(stage: StageId): void {
-    const { rows, mmu } = this;
+    const { rows, mmu, leafRows, leafLists } = this;
     const row = stage * ROW;
-    const hi = rows[row + TEXT_HI];
-    let lo = rows[row + TEXT_LO];
-    for (let lines = rows[row + TEXT_LINES]; lines > 0; lines--) {
-      if (mmu.fetch(lo, hi) < 0) throw new HostAccessError(mmu.fault.gfn, lo & 4095, this.stages[stage].name);
-      lo = (lo + 64) | 0;
+    const end = rows[row + LEAVES_END];
+    for (let i = rows[row + LEAVES]; i < end; i++) {
+      const leaf = leafLists[i] * LEAF_ROW;
+      const hi = leafRows[leaf + 4];
+      let lo = leafRows[leaf + 3];
+      for (let lines = leafRows[leaf + 5]; lines > 0; lines--) {
+        if (mmu.fetch(lo, hi) < 0)
+          throw new HostAccessError(mmu.fault.gfn, lo & 4095, this.stages[stage].name);
+        lo = (lo + 64) | 0;
+      }
     }
     this.textNow = this.textState();
     this.textSeen[stage] = this.textNow;
   }
 
   private fillRow(id: StageId, stage: Stage): void {
-    const { vendor, timing, lockHarden, text } = this.options;
-    const amount = (value: Parameters<typeof amountFor>[0]) => amountFor(value, vendor);
-    const instructions = amount(stage.instructions);
-    const lfences = amount(stage.lfences) - (lockHarden ? 0 : amount(stage.lockLfences));
-    // [count, price in cycles, cause, is an instruction of its own]
-    const priced: readonly (readonly [number, number, number, boolean])[] = [
-      [lfences, timing.lfence, Cause.Serialise, true],
-      [amount(stage.atomics), timing.atomic, Cause.Atomic, true],
-      [amount(stage.vmreads), timing.vmread, Cause.Serialise, true],
-      [amount(stage.vmwrites), timing.vmwrite, Cause.Serialise, true],
-      [stage.cliSti ?? 0, timing.cliSti, Cause.Serialise, true],
-      [stage.clgiStgi ?? 0, timing.clgiStgi, Cause.Serialise, true],
-      [stage.wrmsrSpecCtrl ?? 0, timing.wrmsrSpecCtrl, Cause.PredictorBarrier, true],
-      [stage.ibpb ?? 0, timing.ibpb, Cause.PredictorBarrier, true],
-      [stage.verw ?? 0, timing.verw, Cause.PredictorBarrier, true],
-      [stage.strings ?? 0, timing.stringStart, Cause.Microcode, false],
-      [stage.mispredicts ?? 0, timing.branchMispredict, Cause.Branch, false],
-    ];
-    const special = priced.reduce((sum, [count, , , own]) => sum + (own ? count : 0), 0);
-    const byCause = new Map<number, number>([
-      [Cause.Issue, ticks(Math.max(0, instructions - special) * timing.issue)],
-    ]);
-    for (const [count, price, cause] of priced)
-      if (count > 0) byCause.set(cause, (byCause.get(cause) ?? 0) + ticks(count * price));
     const row = id * ROW;
     const { rows } = this;
+    const leaves = leavesOf(stage);
+    const own = leaves.filter((leaf) => leaf.phase === stage.phase);
     rows[row + PHASE] = this.ledger.registerPhase(stage.phase);
     rows[row + CHARGES] = this.charges;
-    for (const [cause, amountOfTicks] of byCause) {
-      if (amountOfTicks === 0) continue;
-      this.chargeCause[this.charges] = cause;
-      this.chargeTicks[this.charges++] = amountOfTicks;
-      this.totals[id] += amountOfTicks;
-    }
+    this.addCharges(id, own);
     rows[row + CHARGES_END] = this.charges;
+    rows[row + NESTED] = this.nested;
+    for (const phase of new Set(leaves.map((leaf) => leaf.phase)).values()) {
+      if (phase === stage.phase) continue;
+      const at = this.nested * NESTED_ROW;
+      if (at === this.nestedRows.length) throw new RangeError("too many nested phases in all stages");
+      this.nestedRows[at] = this.ledger.registerPhase(phase);
+      this.nestedRows[at + 1] = this.charges;
+      this.addCharges(
+        id,
+        leaves.filter((leaf) => leaf.phase === phase),
+      );
+      this.nestedRows[at + 2] = this.charges;
+      this.nested++;
+    }
+    rows[row + NESTED_END] = this.nested;
     rows[row + TOUCHES] = this.touches;
     for (const touch of stage.touches ?? []) {
       const home = this.options.homes[touch.object];
       for (const offset of touch.offsets) this.addTouch(home, offset, touch.write === true);
     }
     rows[row + TOUCHES_END] = this.touches;
-    this.counts[id] = instructions;
-    const place = text.place(instructions);
-    rows[row + TEXT_LO] = place.lo;
-    rows[row + TEXT_HI] = place.hi;
-    rows[row + TEXT_LINES] = place.lines;
-    rows[row + COLD] = ticks((stage.coldBranches ?? defaultColdBranches(stage)) * timing.branchMispredict);
+    this.counts[id] = amountFor(stage.instructions, this.options.vendor);
+    rows[row + LEAVES] = this.leafCount;
+    for (const leaf of new Set(leaves)) {
+      if (this.leafCount === this.leafLists.length) throw new RangeError("too many parts in all stages");
+      this.leafLists[this.leafCount++] = this.leafOf(leaf);
+    }
+    rows[row + LEAVES_END] = this.leafCount;
     rows[row + SEEN_EPOCH] = -1;
+  }
+
+  /** Number of a part; its text gets its place the first time. */
+  private leafOf(stage: Stage): number {
+    const known = this.leafIds.get(stage);
+    if (known !== undefined) return known;
+    const id = this.leafIds.size;
+    if (id === MAX_STAGES) throw new RangeError(`more than ${MAX_STAGES} path-cost stages`);
+    this.leafIds.set(stage, id);
+    const { vendor, timing, text } = this.options;
+    const { leafRows } = this;
+    const row = id * LEAF_ROW;
+    const place = text.place(amountFor(stage.instructions, vendor));
+    leafRows[row] = this.ledger.registerPhase(stage.phase);
+    leafRows[row + 1] = ticks(coldBranchesOf(stage, vendor) * timing.branchMispredict);
+    leafRows[row + 2] = -1;
+    leafRows[row + 3] = place.lo;
+    leafRows[row + 4] = place.hi;
+    leafRows[row + 5] = place.lines;
+    return id;
+  }
+
+  private addCharges(id: StageId, stages: readonly Stage[]): void {
+    for (const [cause, amount] of priceStages(stages, this.options)) {
+      if (amount === 0) continue;
+      this.chargeCause[this.charges] = cause;
+      this.chargeTicks[this.charges++] = amount;
+      this.totals[id] += amount;
+    }
   }
 
   private addTouch(home: HostObjectHome, offset: number, write: boolean): void {

@@ -39,7 +39,7 @@ export interface Stage {
   /** For estimates: the interval for `instructions`. */
   readonly range?: readonly [number, number];
   /** Distinct branch sites that a cold predictor gets wrong once; default one for 12 instructions (estimate). */
-  readonly coldBranches?: number;
+  readonly coldBranches?: PerVendor;
   /** Branches mispredicted on every execution even when warm. */
   readonly mispredicts?: number;
   readonly lfences?: PerVendor;

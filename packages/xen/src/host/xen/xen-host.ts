@@ -97,7 +97,10 @@ export class XenHost implements Hypervisor {
       if (!this.ready) this.returnToGuest();
       memory.grow();
       const exit = control.hardware.enter(left, untilTicks);
-      const outcome = exit.kind === ExitKind.EngineStop ? this.engineStop(exit.stop) : this.vmExit(exit);
+      const stopped = exit.kind === ExitKind.EngineStop;
+      if (stopped && exit.stop === StopReason.Budget)
+        return this.outOfBudget(ledger.clock[0] >= untilTicks ? "cycles" : "instructions");
+      const outcome = stopped ? this.engineStop(exit.stop) : this.vmExit(exit);
       if (outcome === undefined) continue;
       this.ended = outcome;
       return outcome;
@@ -125,7 +128,6 @@ export class XenHost implements Hypervisor {
     const { engine } = this.options.processor;
     switch (stop) {
       case StopReason.ArenaLow: // the loop grows it
-      case StopReason.Budget: // … and sees to the budget
       case StopReason.Requested:
         return undefined;
       case StopReason.Unsupported: {

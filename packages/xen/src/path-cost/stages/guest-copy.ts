@@ -1,6 +1,7 @@
 import { composeStage } from "../compose.js";
 import { Phase } from "../phases.js";
 import type { Stage } from "../stage.js";
+import { MAP_DOMAIN_PAGE } from "./p2m.js";
 import { COUNTED, COUNTED_BY_DIFFERENCE } from "./provenance.js";
 
 /*
@@ -11,7 +12,7 @@ import { COUNTED, COUNTED_BY_DIFFERENCE } from "./provenance.js";
  */
 
 /** `copy_{to,from}_guest` down to `__hvm_copy`, once a copy. */
-export const COPY_CALL: Stage = {
+const COPY_CALL: Stage = {
   name: "copy_to_user_hvm, __hvm_copy",
   phase: Phase.Copy,
   instructions: 115,
@@ -26,13 +27,21 @@ export const COPY_CALL: Stage = {
 };
 
 /** What a copy from the guest takes more than one to it. */
-export const COPY_FROM_EXTRA: Stage = {
+const COPY_FROM_EXTRA: Stage = {
   name: "copy_from_user_hvm",
   phase: Phase.Copy,
   instructions: 48,
   basis: "derived",
   source: `${COUNTED_BY_DIFFERENCE}: evtchn_send (copies in) against get_runstate_info and get_time (copy out), linear and physical alike`,
 };
+
+/** `copy_to_guest`. */
+export const COPY_TO_GUEST: Stage = composeStage("copy_to_guest", Phase.Copy, [COPY_CALL]);
+/** `copy_from_guest`. */
+export const COPY_FROM_GUEST: Stage = composeStage("copy_from_guest", Phase.Copy, [
+  COPY_CALL,
+  COPY_FROM_EXTRA,
+]);
 
 const GVA_TO_GFN: Stage = {
   name: "paging_gva_to_gfn, hap_p2m_ga_to_gfn",
@@ -58,19 +67,25 @@ const GUEST_WALK: Stage = {
   ],
 };
 
-/** Walk under long-mode, PAE or 2-level paging, besides its levels. */
-export const GUEST_WALK_FIXED: Stage = composeStage("guest walk", Phase.GuestWalk, [GVA_TO_GFN, GUEST_WALK]);
-
-/** One level: entry read, present and reserved bits, flags combined. */
-export const GUEST_WALK_LEVEL: Stage = {
-  name: "guest_walk_tables level",
+/** The levels in the order of the walk, each with code of its own: entry read, present and reserved bits, flags. */
+const GUEST_WALK_LEVELS: readonly Stage[] = ["first", "second", "third", "fourth"].map((which) => ({
+  name: `guest_walk_tables, ${which} level`,
   phase: Phase.GuestWalk,
   instructions: 150,
   basis: "estimate",
   source: `${COUNTED}: 898 for four levels; the share of a level is an estimate`,
   range: [100, 200],
   lfences: 2,
-};
+}));
+
+/** Walk under long-mode, PAE or 2-level paging, by the number of guest entries it read. */
+export const GUEST_WALKS: readonly Stage[] = [0, 1, 2, 3, 4].map((levels) =>
+  composeStage(`guest walk of ${levels} levels`, Phase.GuestWalk, [
+    GVA_TO_GFN,
+    GUEST_WALK,
+    ...GUEST_WALK_LEVELS.slice(0, levels).flatMap((level) => [level, MAP_DOMAIN_PAGE]),
+  ]),
+);
 
 /** `hap_gva_to_gfn_real_mode`: with paging off the address is the result. */
 export const GUEST_WALK_UNPAGED: Stage = {
@@ -94,7 +109,7 @@ export const SET_AD_BITS: Stage = {
 };
 
 /** `hvm_mmio_internal` without its handlers. */
-export const MMIO_SCAN: Stage = {
+const MMIO_SCAN_FIXED: Stage = {
   name: "hvm_mmio_internal (fixed part)",
   phase: Phase.MmioScan,
   instructions: 87,
@@ -105,7 +120,7 @@ export const MMIO_SCAN: Stage = {
 };
 
 /** One `accept` call. */
-export const MMIO_HANDLER: Stage = {
+const MMIO_HANDLER: Stage = {
   name: "hvm_io_handler accept",
   phase: Phase.MmioScan,
   instructions: 40,
@@ -115,8 +130,16 @@ export const MMIO_HANDLER: Stage = {
   range: [20, 50],
 };
 
+/** `hvm_mmio_internal` of a domain with so many handlers. */
+export function mmioScan(handlers: number): Stage {
+  return composeStage(`hvm_mmio_internal, ${handlers} handlers`, Phase.MmioScan, [
+    MMIO_SCAN_FIXED,
+    ...Array.from({ length: handlers }, () => MMIO_HANDLER),
+  ]);
+}
+
 /** `__hvm_copy`'s loop for one page: type checks, vm_event, memcpy, paging_mark_pfn_dirty. */
-export const COPY_LOOP: Stage = {
+const COPY_LOOP: Stage = {
   name: "__hvm_copy loop",
   phase: Phase.Copy,
   instructions: 226,
@@ -125,3 +148,6 @@ export const COPY_LOOP: Stage = {
   atomics: 3,
   strings: 1,
 };
+
+/** One page's turn in the loop, with its data mapped. */
+export const COPY_PAGE: Stage = composeStage("copy of a page", Phase.Copy, [COPY_LOOP, MAP_DOMAIN_PAGE]);

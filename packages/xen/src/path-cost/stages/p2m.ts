@@ -55,21 +55,25 @@ const LOOKUP_THUNKS: Stage = {
  * Read lock, type query, and the entry point of the table walk. struct p2m_domain and stack lines are touched by
  * `COPY_CALL`, once for all look-ups of a copy.
  */
-export const P2M_LOOKUP: Stage = composeStage("p2m look-up", Phase.P2mLookup, [
+const P2M_LOOKUP: Stage = composeStage("p2m look-up", Phase.P2mLookup, [
   GET_PAGE_FROM_GFN,
   GFN_TYPE_ACCESS,
   GET_ENTRY,
   LOOKUP_THUNKS,
 ]);
 
-/** One level of the p2m, besides mapping its table. */
-export const P2M_LEVEL: Stage = {
-  name: "p2m level",
+/**
+ * The levels of the p2m from the root, besides mapping their tables. p2m_pt_get_entry has code of its own for each,
+ * ept_get_entry a loop.
+ */
+const P2M_LEVELS: readonly Stage[] = [4, 3, 2, 1].map((level) => ({
+  name: `p2m level ${level}`,
   phase: Phase.P2mLookup,
   instructions: { amd: 27, intel: 52 },
   basis: "derived",
   source: `${COUNTED}: 58 fewer with a 2 MiB leaf, less 31 for the map; ${EPT_SOURCE}`,
-};
+  coldBranches: { amd: 2, intel: level === 4 ? 4 : 0 },
+}));
 
 /** `map_domain_page` and `unmap_domain_page` on an HVM vCPU: arithmetic on the direct map. */
 export const MAP_DOMAIN_PAGE: Stage = {
@@ -113,16 +117,7 @@ const P2M_GET_PAGE: Stage = composeStage("get_page on a look-up's result", Phase
   GET_PAGE,
 ]);
 
-/** A look-up that found a page, by the number of table entries it read, without mapping the tables. */
-export const P2M_FOUND: readonly Stage[] = [0, 1, 2, 3, 4].map((levels) =>
-  composeStage(`p2m look-up of ${levels} levels`, Phase.P2mLookup, [
-    P2M_LOOKUP,
-    ...Array.from({ length: levels }, () => P2M_LEVEL),
-    P2M_GET_PAGE,
-  ]),
-);
-
-export const PUT_PAGE: Stage = {
+const PUT_PAGE: Stage = {
   name: "put_page",
   phase: Phase.P2mLookup,
   instructions: 11,
@@ -130,6 +125,28 @@ export const PUT_PAGE: Stage = {
   source: COUNTED,
   atomics: 1,
 };
+
+/** A look-up that found nothing, by the number of table entries it read. */
+export const P2M_MISSED: readonly Stage[] = [0, 1, 2, 3, 4].map((levels) =>
+  composeStage(`p2m look-up of ${levels} levels, nothing there`, Phase.P2mLookup, [
+    P2M_LOOKUP,
+    ...tables(levels),
+  ]),
+);
+
+/** One that found a page, with the `put_page` that follows sooner or later. */
+export const P2M_FOUND: readonly Stage[] = [0, 1, 2, 3, 4].map((levels) =>
+  composeStage(`p2m look-up of ${levels} levels`, Phase.P2mLookup, [
+    P2M_LOOKUP,
+    ...tables(levels),
+    P2M_GET_PAGE,
+    PUT_PAGE,
+  ]),
+);
+
+function tables(levels: number): Stage[] {
+  return P2M_LEVELS.slice(0, levels).flatMap((level) => [level, MAP_DOMAIN_PAGE]);
+}
 
 /** Removing or adding one entry (add_to_physmap), under the whole-p2m lock; table writes are made for real. */
 export const P2M_SET_ENTRY: Stage = {

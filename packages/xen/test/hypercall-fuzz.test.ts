@@ -1,0 +1,161 @@
+import { epyc9124, Intercept, State, skylakeSp } from "@hyperwalk/cpu";
+import { LongModeTables, Pte } from "@hyperwalk/mmu";
+import fc from "fast-check";
+import { describe, expect, it, vi } from "vitest";
+import { createXenSystem, type XenSystem } from "../src/xen.ts";
+import type { HypercallAbiName } from "../src/xen-config.ts";
+import { elfImage } from "./elf-image.ts";
+import { type GuestScript, ScriptedProcessor } from "./scripted-processor.ts";
+
+vi.setConfig({ testTimeout: 60_000 });
+
+const word = fc.oneof(
+  fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
+  fc.constantFrom(0, 1, 2, 3, 4, 24, 29, 32, 34, 0x7ff0, 0x300000, 0x3ffff0, 0x40000000, -1, 1 << 31),
+  fc.integer({ min: 0, max: 64 }),
+);
+const number = fc.oneof(
+  fc.constantFrom(12, 17, 18, 20, 24, 29, 32, 34),
+  fc.constantFrom(12, 17, 20, 24, 29, 32, 34).map((n) => n | 0x40000000),
+  word,
+);
+const call = fc.record({
+  number,
+  high: fc.oneof({ weight: 9, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: word }),
+  registers: fc.array(word, { minLength: 30, maxLength: 30 }),
+});
+
+function system(
+  profile: typeof epyc9124,
+  abi: HypercallAbiName,
+  script: GuestScript,
+): { cpu: ScriptedProcessor; system: XenSystem } {
+  const cpu = new ScriptedProcessor(profile, script);
+  const made = createXenSystem({
+    profile,
+    domain: {
+      image: elfImage({ bits: 64, segments: [{ address: 0x100000, bytes: 64 }] }),
+      memoryBytes: 32 * 2 ** 20,
+      abi,
+      hardwareDomain: abi === "physaddr",
+    },
+    processor: cpu.asProcessor(),
+  });
+  let next = 0x400;
+  const tables = new LongModeTables({
+    memory: cpu.memory,
+    allocate: () => next++,
+    locate: (gfn) => made.domain.p2m.translate(gfn),
+  });
+  tables.mapRange(0x200, 0x200, 512, "4k", Pte.Present | Pte.Write | Pte.Accessed | Pte.Dirty);
+  cpu.cr3 = tables.rootFrame * 4096;
+  return { cpu, system: made };
+}
+
+describe.each([
+  ["amd", epyc9124],
+  ["intel", skylakeSp],
+] as const)("arbitrary registers on %s", (_vendor, profile) => {
+  it.each(["linear", "physaddr", "fastabi"] as const)("never break the host, %s", (abi) => {
+    fc.assert(
+      fc.property(fc.array(call, { minLength: 1, maxLength: 20 }), (calls) => {
+        const made = system(profile, abi, (cpu, step) => {
+          if (step === 0) cpu.enterLongMode(cpu.cr3);
+          if (step >= calls.length) return undefined;
+          calls[step].registers.forEach((value, i) => {
+            if (i !== 6 && i !== 7) cpu.words[2 + i] = value; // not rsp
+          });
+          const event = cpu.hypercall(calls[step].number);
+          cpu.words[1] = calls[step].high;
+          return event;
+        });
+        const outcome = made.system.run({ maxInstructions: calls.length });
+        expect(["budget", "shutdown", "halted"]).toContain(outcome.reason);
+        const { ledger } = made.system;
+        expect(ledger.phaseDepth).toBe(0);
+        expect(ledger.rows().reduce((sum, row) => sum + row.ticks, 0)).toBe(ledger.clock[0]);
+        const { frameTable } = made.system;
+        for (const gfn of [0x300, 0x400, 0x401]) {
+          const mfn = made.system.domain.p2m.translate(gfn);
+          expect(frameTable.references(mfn)).toBe(1);
+        }
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  it("never break the host, CPUID, MSRs and ports", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.integer({ min: 0, max: 4 }), word, word, word), { maxLength: 20 }),
+        (steps) => {
+          const events = [
+            Intercept.Cpuid,
+            Intercept.Rdmsr,
+            Intercept.Wrmsr,
+            Intercept.IoRead,
+            Intercept.IoWrite,
+          ];
+          const made = system(profile, "linear", (cpu, step) => {
+            if (step >= steps.length) return undefined;
+            const [event, eax, ecx, edx] = steps[step];
+            cpu.set(0, eax);
+            cpu.set(1, ecx);
+            cpu.set(2, edx);
+            cpu.info = (edx & 0xffff) | ([1, 2, 4][step % 3] << 16);
+            return events[event];
+          });
+          expect(made.system.run({ maxInstructions: steps.length + 1 }).reason).toBe("budget");
+          expect(made.system.ledger.phaseDepth).toBe(0);
+        },
+      ),
+      { numRuns: 15 },
+    );
+  });
+});
+
+describe("the p2m under the running guest", () => {
+  it("hypervisor reads follow a changed entry, and the guest's cached translations are dropped", () => {
+    const results: number[] = [];
+    const made = system(epyc9124, "linear", (cpu, step) => {
+      if (step === 0) cpu.enterLongMode(cpu.cr3);
+      else results.push(cpu.words[0]);
+      cpu.set(7, 4);
+      cpu.set(6, 0x300000);
+      return step < 4 ? cpu.hypercall(32) : undefined; // evtchn_send of the port at 0x300000
+    });
+    const { domain } = made.system;
+    domain.guestMemory.writeU32(0x300000, 3000); // no such port
+    made.system.run({ maxInstructions: 1 });
+    const other = domain.p2m.translate(0x310);
+    domain.guestMemory.writeU32(0x310000, domain.eventChannels.allocUnbound(0x7ff0, 0));
+    domain.p2m.setEntry(0x300, other);
+    made.system.run({ maxInstructions: 1 });
+    domain.p2m.removeEntry(0x300);
+    made.system.run({ maxInstructions: 1 });
+    expect([...results, made.cpu.words[0]].slice(0, 3)).toEqual([-22, 0, -14]);
+  });
+
+  it("shared_info shatters the superpage that it lands in", () => {
+    const { system: made } = system(epyc9124, "linear", () => undefined);
+    expect(made.domain.p2m.leafLevel(0x1000)).toBe(2);
+    made.domain.mapSharedInfo(0x1001);
+    expect(made.domain.p2m.leafLevel(0x1000)).toBe(1);
+    expect(made.domain.p2m.translate(0x1001)).toBe(made.domain.sharedInfo.frame);
+    made.domain.mapSharedInfo(0x2001);
+    expect(made.domain.p2m.translate(0x1001)).toBe(-1);
+    expect(made.domain.sharedInfo.gfn).toBe(0x2001);
+  });
+});
+
+it("starts every guest in 32-bit protected mode with start_info in ebx", () => {
+  for (const profile of [epyc9124, skylakeSp]) {
+    const made = system(profile, "linear", () => undefined);
+    made.system.run({ maxInstructions: 1, maxCycles: 1e6 });
+    const { words } = made.cpu;
+    expect(words[State.RipLo]).toBe(0x100000);
+    expect(words[State.Cr0] & 0x80000001).toBe(1);
+    expect(words[State.Segments + 8 + 1] & 0x409b).toBe(0x409b);
+    expect(made.system.domain.guestMemory.readU32(words[2 * 3] >>> 0)).toBe(0x336ec578);
+  }
+});
