@@ -51,11 +51,8 @@ function strings(core: ExecutionCore, pc: number): number {
   const size = form & Form.SizeMask;
   if ((form & (Form.RepeatEqual | Form.RepeatNotEqual)) === 0)
     return element(core, pc, operation, size, addressSize);
-  if (repeatCount(core, addressSize) === 0) {
-    // A count of 32 bits is written back even so.
-    if (addressSize === 2) core.words[RCX + 1] = 0;
-    return Status.Next;
-  }
+  if (addressSize === 2) cutRegisters(core, operation);
+  if (repeatCount(core, addressSize) === 0) return Status.Next;
   if (!core.resuming) core.charge(Cause.Microcode, core.timing.stringStart);
   core.resuming = false;
   const single = (core.words[State.Flags] & Flag.Tf) !== 0;
@@ -66,6 +63,13 @@ function strings(core: ExecutionCore, pc: number): number {
   else status = repeat(core, pc, operation, size, addressSize, single ? 1 : SLICE);
   if (status === Status.Again) core.resuming = true;
   return status;
+}
+
+/** With 32-bit addresses in 64-bit mode upper halves go whatever happens then; MOVS and STOS cut their pointers too. */
+function cutRegisters(core: ExecutionCore, operation: number): void {
+  core.words[RCX + 1] = 0;
+  if (operation === MOVS) core.words[RSI + 1] = 0;
+  if (operation === MOVS || operation === STOS) core.words[RDI + 1] = 0;
 }
 
 /** One element: memory first, then the index registers. CMPS reads ES:[rDI] before its source, as processors do. */
