@@ -72,7 +72,7 @@ test.each([
   ["4k", 2, "the page table entry, and the nested one of the page"],
   ["2m", 1, "the page table entry alone: the nested TLB has the page"],
   ["1g", 1, "likewise"],
-] as const)("warm walk next door over %s second-stage pages: %i references (%s)", (pageLeaf, references) => {
+] as const)("warm walk next door over %s second-stage pages: %i references (%s)", (pageLeaf, references, _why) => {
   const m = new TestMachine();
   const shape = { paging: 4, leaf: "4k", stage: "ept", stageLevels: 4, tableLeaf: "4k", pageLeaf } as const;
   m.mmu.activate(buildSpace(m, shape, 3).context);

@@ -4,7 +4,7 @@ import { Intercept, ioInfo } from "../../guest-mode.js";
 import type { ExecutionCore } from "../core.js";
 import { Entry, Form, Status } from "../entry.js";
 import type { Family } from "../handler.js";
-import { advance, emptyRepeat, repeatCount, stringIndex } from "./strings.js";
+import { advance, repeatCount, stringIndex } from "./strings.js";
 
 const RDX = State.Gpr + 4;
 const RSI = State.Gpr + 12;
