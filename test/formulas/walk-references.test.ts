@@ -72,18 +72,21 @@ test.each([
   ["4k", 2, "the page table entry, and the nested one of the page"],
   ["2m", 1, "the page table entry alone: the nested TLB has the page"],
   ["1g", 1, "likewise"],
-] as const)("warm walk next door over %s second-stage pages: %i references (%s)", (pageLeaf, references, _why) => {
-  const m = new TestMachine();
-  const shape = { paging: 4, leaf: "4k", stage: "ept", stageLevels: 4, tableLeaf: "4k", pageLeaf } as const;
-  m.mmu.activate(buildSpace(m, shape, 3).context);
-  m.mmu.read(...leafAddress(shape, 0), 8);
-  for (let i = 1; i < 3; i++) {
-    const before = m.counters[MmuCounter.WalkReferences];
-    m.mmu.read(...leafAddress(shape, i), 8);
-    expect(m.counters[MmuCounter.WalkReferences] - before).toBe(references);
-  }
-  expect(m.counters[MmuCounter.PagingStructureHits]).toBe(2);
-});
+] as const)(
+  "warm walk next door over %s second-stage pages: %i references (%s)",
+  (pageLeaf, references, _why) => {
+    const m = new TestMachine();
+    const shape = { paging: 4, leaf: "4k", stage: "ept", stageLevels: 4, tableLeaf: "4k", pageLeaf } as const;
+    m.mmu.activate(buildSpace(m, shape, 3).context);
+    m.mmu.read(...leafAddress(shape, 0), 8);
+    for (let i = 1; i < 3; i++) {
+      const before = m.counters[MmuCounter.WalkReferences];
+      m.mmu.read(...leafAddress(shape, i), 8);
+      expect(m.counters[MmuCounter.WalkReferences] - before).toBe(references);
+    }
+    expect(m.counters[MmuCounter.PagingStructureHits]).toBe(2);
+  },
+);
 
 test("setting accessed flags adds no references, one update an entry written", () => {
   const m = new TestMachine();

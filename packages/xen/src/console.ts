@@ -1,7 +1,7 @@
 /** Guest frame of the PV console ring of a PVH domain. */
 export const CONSOLE_GFN = 0xfefff;
 /** Characters that a console keeps; what follows is dropped, and {@link CappedText.cut} says so. */
-export const CONSOLE_TEXT_LIMIT = 1024 * 1024;
+export const CONSOLE_TEXT_LIMIT: number = 1024 * 1024;
 
 // struct xencons_interface (public/io/console.h)
 const OUT = 1024;

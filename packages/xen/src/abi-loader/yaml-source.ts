@@ -2,7 +2,7 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseAllDocume
 import { AbiError, type AbiErrorCode } from "./abi-error.js";
 
 /** Larger texts are refused before they are parsed; the biggest real file has 8 KiB. */
-export const MAX_ABI_TEXT = 128 * 1024;
+export const MAX_ABI_TEXT: number = 128 * 1024;
 const MAX_DEPTH = 16;
 
 /** A YAML value with its place in the file; every accessor either returns what it promises or throws an AbiError. */
