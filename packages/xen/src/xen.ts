@@ -25,7 +25,6 @@ import type { VcpuControl } from "./host/vcpu-control.js";
 import { VmxControl } from "./host/vmx/vmx-control.js";
 import { EmulatedExits } from "./host/xen/emulated-exits.js";
 import { type HypercallEvent, HypercallHandler } from "./host/xen/hypercall-handler.js";
-import { Mitigations } from "./host/xen/mitigations.js";
 import { type VmExitEvent, XenHost } from "./host/xen/xen-host.js";
 import { hypercallPage } from "./hypercall-page.js";
 import { HypervisorCounters } from "./hypervisor-counters.js";
@@ -196,7 +195,7 @@ export class XenSystem {
       control,
       cost,
       counters,
-      mitigations: new Mitigations(cost, processor.predictor, vendor, xen),
+      switches: xen,
       hypercalls: this.hypercalls,
       emulated,
     });

@@ -56,7 +56,7 @@ export class FastAbi implements HypercallAbi {
     const { registers } = this;
     const { inputs, outputs } = operation.descriptor;
     for (let i = 0; i < inputs.length; i++) this.takeInput(inputs[i], call.inputs, 2 * i);
-    call.outputs.fill(0);
+    for (let i = 2 * outputs.length - 1; i >= 0; i--) call.outputs[i] = 0;
     const stage = this.plan?.operation === operation ? this.plan.stage : this.cost.compile(operation.stage);
     this.cost.run(stage);
     const result = operation.handle(call);

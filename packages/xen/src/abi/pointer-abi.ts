@@ -71,7 +71,7 @@ export abstract class PointerAbi implements HypercallAbi {
     if (plan.copyIn > 0 && access.copyFromGuest(pointerLo, pointerHi, plan.copyIn) !== 0)
       return -Errno.EFAULT;
     this.takeInputs(plan, call.inputs);
-    call.outputs.fill(0);
+    for (let i = 2 * plan.outputs.length - 1; i >= 0; i--) call.outputs[i] = 0;
     cost.run(plan.stage);
     const result = operation.handle(call);
     if (result < 0 || plan.copyOut === 0) return result;

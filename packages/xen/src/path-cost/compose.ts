@@ -5,6 +5,7 @@ import { amountFor, type PerVendor, type Stage } from "./stage.js";
  * quantity is the sum of the parts'; the parts stay visible for reports. Parts of another phase than `phase` are charged
  * to theirs, nested in it. A part that occurs several times runs the same code again: its text is fetched, and its
  * branches are cold, once.
+ * @param phase "" for none of its own: each part is charged to its phase under the one that is on top
  */
 export function composeStage(name: string, phase: string, parts: readonly Stage[]): Stage {
   const sum = (pick: (stage: Stage) => PerVendor | undefined): PerVendor => {
@@ -32,7 +33,6 @@ export function composeStage(name: string, phase: string, parts: readonly Stage[
     cliSti: plain((s) => s.cliSti),
     clgiStgi: plain((s) => s.clgiStgi),
     strings: plain((s) => s.strings),
-    touches: parts.flatMap((part) => part.touches ?? []),
     parts,
   };
 }

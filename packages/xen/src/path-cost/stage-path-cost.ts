@@ -52,20 +52,16 @@ export class HostAccessError extends Error {
 }
 
 const MAX_STAGES = 512;
-const ROW = 11; // integers of one stage's row in `rows`
-const PHASE = 0;
-const CHARGES = 1; // first of its charges
-const CHARGES_END = 2;
-const TOUCHES = 3;
-const TOUCHES_END = 4;
-const LEAVES = 5; // first of its distinct parts
-const LEAVES_END = 6;
-const SEEN_EPOCH = 7;
-const RAN = 8;
-const NESTED = 9; // first of its nested phases
-const NESTED_END = 10;
+const ROW = 8; // integers of one stage's row in `rows`
+const PHASE = 0; // -1: none of its own
+const GROUPS = 1; // first of its groups: its parts by phase
+const GROUPS_END = 2;
+const LEAVES = 3; // first of its distinct parts
+const LEAVES_END = 4;
+const SEEN_EPOCH = 5;
+const RAN = 6;
+const GROUP_ROW = 5; // phase, first charge, end of charges, first touched line, end of touched lines
 const LEAF_ROW = 6; // phase, ticks of its cold branches, epoch they were warmed in, text: low and high word, lines
-const NESTED_ROW = 3; // phase, first charge, end of its charges
 const CHARGES_PER_STAGE = 8; // at most one a cause, and no stage has more causes
 const TOUCHES_PER_STAGE = 8; // on average
 const LEAVES_PER_STAGE = 8; // on average
@@ -96,8 +92,8 @@ export class StagePathCost implements PathCost {
   private readonly chargeCause = new Int32Array(MAX_STAGES * CHARGES_PER_STAGE);
   private readonly chargeTicks = new Float64Array(MAX_STAGES * CHARGES_PER_STAGE);
   private charges = 0;
-  private readonly nestedRows = new Int32Array(MAX_STAGES * NESTED_ROW);
-  private nested = 0;
+  private readonly groupRows = new Int32Array(MAX_STAGES * GROUP_ROW);
+  private groups = 0;
   private readonly leafIds = new Map<Stage, number>();
   private readonly leafRows = new Int32Array(MAX_STAGES * LEAF_ROW);
   private readonly leafLists = new Int32Array(MAX_STAGES * LEAVES_PER_STAGE);
@@ -147,33 +143,40 @@ export class StagePathCost implements PathCost {
   }
 
   run(stage: StageId): void {
-    const { rows, ledger, mmu } = this;
+    const { rows, ledger } = this;
     const row = stage * ROW;
     const phase = rows[row + PHASE];
-    const nested = phase !== this.phases[this.depth];
-    if (nested) ledger.enter(phase);
+    const enters = phase >= 0 && phase !== this.phases[this.depth];
+    if (enters) ledger.enter(phase);
     rows[row + RAN] = 1;
     this.instructions += this.counts[stage];
-    const { cells, base } = ledger;
-    const { chargeCause, chargeTicks } = this;
-    const chargesEnd = rows[row + CHARGES_END];
-    for (let i = rows[row + CHARGES]; i < chargesEnd; i++) cells[base + chargeCause[i]] += chargeTicks[i];
     ledger.clock[0] += this.totals[stage];
-    const nestedEnd = rows[row + NESTED_END];
-    for (let i = rows[row + NESTED]; i < nestedEnd; i++) this.chargeNested(i * NESTED_ROW);
+    const groupsEnd = rows[row + GROUPS_END];
+    for (let group = rows[row + GROUPS]; group < groupsEnd; group++) this.runGroup(group * GROUP_ROW, phase);
     const { epoch } = this.predictor;
     if (rows[row + SEEN_EPOCH] !== epoch) {
       rows[row + SEEN_EPOCH] = epoch;
       this.warmBranches(row, phase, epoch);
     }
     if (this.textSeen[stage] !== this.textNow) this.fetchText(stage);
-    const touchesEnd = rows[row + TOUCHES_END];
-    const { touchList } = this;
-    for (let i = rows[row + TOUCHES]; i < touchesEnd; i += TOUCH) {
+    if (enters) ledger.leave();
+  }
+
+  /** The parts of one phase: their charges, which the clock has already, and their lines. */
+  private runGroup(at: number, stagePhase: number): void {
+    const { groupRows, ledger, chargeCause, chargeTicks, touchList, mmu } = this;
+    const phase = groupRows[at];
+    const nested = phase !== stagePhase;
+    if (nested) ledger.enter(phase);
+    const { cells, base } = ledger;
+    const chargesEnd = groupRows[at + 2];
+    for (let i = groupRows[at + 1]; i < chargesEnd; i++) cells[base + chargeCause[i]] += chargeTicks[i];
+    const touchesEnd = groupRows[at + 4];
+    for (let i = groupRows[at + 3]; i < touchesEnd; i += TOUCH) {
       const lo = touchList[i];
       const hi = touchList[i + 1];
-      const at = touchList[i + 2] !== 0 ? mmu.write(lo, hi, 8) : mmu.read(lo, hi, 8);
-      if (at < 0) throw new HostAccessError(mmu.fault.gfn, lo & 4095, this.stages[stage].name);
+      const offset = touchList[i + 2] !== 0 ? mmu.write(lo, hi, 8) : mmu.read(lo, hi, 8);
+      if (offset < 0) throw new HostAccessError(mmu.fault.gfn, lo & 4095, "a stage's line");
     }
     if (nested) ledger.leave();
   }
@@ -191,16 +194,6 @@ export class StagePathCost implements PathCost {
       ledger.charge(Cause.Branch, leafRows[leaf + 1]);
       if (nested) ledger.leave();
     }
-  }
-
-  /** Charges of a composed stage's parts that belong to another phase; the clock has them already. */
-  private chargeNested(at: number): void {
-    const { nestedRows, ledger, chargeCause, chargeTicks } = this;
-    ledger.enter(nestedRows[at]);
-    const { cells, base } = ledger;
-    const end = nestedRows[at + 2];
-    for (let i = nestedRows[at + 1]; i < end; i++) cells[base + chargeCause[i]] += chargeTicks[i];
-    ledger.leave();
   }
 
   access(frame: number, offset: number, bytes: number, write: boolean): number {
@@ -262,11 +255,13 @@ export class StagePathCost implements PathCost {
   }
 
   private fetchText(stage: StageId): void {
-    const { rows, mmu, leafRows, leafLists } = this;
+    const { rows, mmu, ledger, leafRows, leafLists } = this;
     const row = stage * ROW;
     const end = rows[row + LEAVES_END];
     for (let i = rows[row + LEAVES]; i < end; i++) {
       const leaf = leafLists[i] * LEAF_ROW;
+      const nested = leafRows[leaf] !== rows[row + PHASE];
+      if (nested) ledger.enter(leafRows[leaf]);
       const hi = leafRows[leaf + 4];
       let lo = leafRows[leaf + 3];
       for (let lines = leafRows[leaf + 5]; lines > 0; lines--) {
@@ -274,6 +269,7 @@ export class StagePathCost implements PathCost {
           throw new HostAccessError(mmu.fault.gfn, lo & 4095, this.stages[stage].name);
         lo = (lo + 64) | 0;
       }
+      if (nested) ledger.leave();
     }
     this.textNow = this.textState();
     this.textSeen[stage] = this.textNow;
@@ -283,32 +279,15 @@ export class StagePathCost implements PathCost {
     const row = id * ROW;
     const { rows } = this;
     const leaves = leavesOf(stage);
-    const own = leaves.filter((leaf) => leaf.phase === stage.phase);
-    rows[row + PHASE] = this.ledger.registerPhase(stage.phase);
-    rows[row + CHARGES] = this.charges;
-    this.addCharges(id, own);
-    rows[row + CHARGES_END] = this.charges;
-    rows[row + NESTED] = this.nested;
-    for (const phase of new Set(leaves.map((leaf) => leaf.phase)).values()) {
-      if (phase === stage.phase) continue;
-      const at = this.nested * NESTED_ROW;
-      if (at === this.nestedRows.length) throw new RangeError("too many nested phases in all stages");
-      this.nestedRows[at] = this.ledger.registerPhase(phase);
-      this.nestedRows[at + 1] = this.charges;
-      this.addCharges(
+    rows[row + PHASE] = stage.phase === "" ? -1 : this.ledger.registerPhase(stage.phase);
+    rows[row + GROUPS] = this.groups;
+    for (const phase of new Set(leaves.map((leaf) => leaf.phase)))
+      this.addGroup(
         id,
+        this.ledger.registerPhase(phase),
         leaves.filter((leaf) => leaf.phase === phase),
       );
-      this.nestedRows[at + 2] = this.charges;
-      this.nested++;
-    }
-    rows[row + NESTED_END] = this.nested;
-    rows[row + TOUCHES] = this.touches;
-    for (const touch of stage.touches ?? []) {
-      const home = this.options.homes[touch.object];
-      for (const offset of touch.offsets) this.addTouch(home, offset, touch.write === true);
-    }
-    rows[row + TOUCHES_END] = this.touches;
+    rows[row + GROUPS_END] = this.groups;
     this.counts[id] = amountFor(stage.instructions, this.options.vendor);
     rows[row + LEAVES] = this.leafCount;
     for (const leaf of new Set(leaves)) {
@@ -339,13 +318,25 @@ export class StagePathCost implements PathCost {
     return id;
   }
 
-  private addCharges(id: StageId, stages: readonly Stage[]): void {
+  private addGroup(id: StageId, phase: number, stages: readonly Stage[]): void {
+    const { groupRows } = this;
+    const at = this.groups++ * GROUP_ROW;
+    if (at === groupRows.length) throw new RangeError("too many phases in all stages");
+    groupRows[at] = phase;
+    groupRows[at + 1] = this.charges;
     for (const [cause, amount] of priceStages(stages, this.options)) {
       if (amount === 0) continue;
       this.chargeCause[this.charges] = cause;
       this.chargeTicks[this.charges++] = amount;
       this.totals[id] += amount;
     }
+    groupRows[at + 2] = this.charges;
+    groupRows[at + 3] = this.touches;
+    for (const stage of new Set(stages))
+      for (const touch of stage.touches ?? [])
+        for (const offset of touch.offsets)
+          this.addTouch(this.options.homes[touch.object], offset, touch.write === true);
+    groupRows[at + 4] = this.touches;
   }
 
   private addTouch(home: HostObjectHome, offset: number, write: boolean): void {

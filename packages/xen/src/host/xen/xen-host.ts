@@ -1,9 +1,9 @@
 import { ExitKind, type Processor, State, StopReason, type VmExit } from "@hyperwalk/cpu";
+import { FRAME_BYTES } from "@hyperwalk/mmu";
 import type { Domain } from "../../domain.js";
 import type { HypervisorCounters } from "../../hypervisor-counters.js";
 import { RUNSTATE_BLOCKED, RUNSTATE_RUNNING } from "../../operations/descriptors.gen.js";
 import { composeStage } from "../../path-cost/compose.js";
-import { Phase } from "../../path-cost/phases.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
 import { HLT_EXIT, SECOND_STAGE_FAULT } from "../../path-cost/stages/dispatch.js";
 import {
@@ -16,12 +16,13 @@ import {
   UPDATE_GUEST_EIP,
 } from "../../path-cost/stages/entry-exit.js";
 import type { Vcpu } from "../../vcpu.js";
+import type { ResolvedXenConfig } from "../../xen-config.js";
 import type { Hypervisor } from "../hypervisor.js";
 import { type RunOutcome, SHUTDOWN_REASONS } from "../run-outcome.js";
 import type { VcpuControl } from "../vcpu-control.js";
 import type { EmulatedExits } from "./emulated-exits.js";
 import type { HypercallHandler } from "./hypercall-handler.js";
-import type { Mitigations } from "./mitigations.js";
+import { entryMitigations, exitBarrier, exitMitigations } from "./mitigations.js";
 
 const MACHINE_CHECK = 18;
 const FIRST_USABLE_VECTOR = 16;
@@ -40,7 +41,8 @@ export interface XenHostOptions {
   readonly control: VcpuControl;
   readonly cost: StagePathCost;
   readonly counters: HypervisorCounters;
-  readonly mitigations: Mitigations;
+  /** Mitigations. */
+  readonly switches: ResolvedXenConfig;
   readonly hypercalls: HypercallHandler;
   readonly emulated: EmulatedExits;
 }
@@ -55,11 +57,13 @@ export class XenHost implements Hypervisor {
   onExit: ((event: VmExitEvent) => void) | undefined;
   private readonly options: XenHostOptions;
   private readonly isAmd: boolean;
-  private readonly entryStage: number;
+  /** Up to and including the IBPB. */
+  private readonly barrierStage: number;
+  /** From there, or from the exit, to the switch over the exit reason. */
   private readonly handlerStage: number;
   private readonly eipStage: number;
+  /** From the end of the exit's own work to VM entry. */
   private readonly returnStage: number;
-  private readonly exitStage: number;
   private readonly hltStage: number;
   private readonly faultStage: number;
   /** The guest is on hold inside the processor, or about to be entered: nothing of Xen's is left to run. */
@@ -67,20 +71,26 @@ export class XenHost implements Hypervisor {
   private ended: RunOutcome | undefined;
 
   constructor(options: XenHostOptions) {
-    const { cost, control } = options;
+    const { cost, control, switches } = options;
+    const { vendor } = control.hardware;
     this.options = options;
-    this.isAmd = control.hardware.vendor === "amd";
-    const entry = this.isAmd
-      ? composeStage("entry", Phase.EntryAssembly, [ENTRY_ASSEMBLY, SVM_STGI])
-      : ENTRY_ASSEMBLY;
-    const exit = this.isAmd
-      ? composeStage("exit", Phase.ExitAssembly, [EXIT_ASSEMBLY, SVM_CLGI_STI])
-      : EXIT_ASSEMBLY;
-    this.entryStage = cost.compile(entry);
-    this.handlerStage = cost.compile(EXIT_HANDLER);
+    this.isAmd = vendor === "amd";
+    const saved = this.isAmd ? [ENTRY_ASSEMBLY, SVM_STGI] : [ENTRY_ASSEMBLY];
+    const handled = [...exitMitigations(switches), EXIT_HANDLER];
+    const barrier = exitBarrier(switches);
+    this.barrierStage = cost.compile(composeStage("VM exit to IBPB", "", [...saved, ...barrier]));
+    this.handlerStage = cost.compile(
+      composeStage("to the exit handler", "", barrier.length > 0 ? handled : [...saved, ...handled]),
+    );
     this.eipStage = cost.compile(UPDATE_GUEST_EIP);
-    this.returnStage = cost.compile(RETURN_PATH);
-    this.exitStage = cost.compile(exit);
+    this.returnStage = cost.compile(
+      composeStage("back to the guest", "", [
+        RETURN_PATH,
+        EXIT_ASSEMBLY,
+        ...(this.isAmd ? [SVM_CLGI_STI] : []),
+        ...entryMitigations(switches, vendor),
+      ]),
+    );
     this.hltStage = cost.compile(HLT_EXIT);
     this.faultStage = cost.compile(SECOND_STAGE_FAULT);
   }
@@ -95,7 +105,7 @@ export class XenHost implements Hypervisor {
       const left = limit - engine.instructions;
       if (left <= 0) return this.outOfBudget("instructions");
       if (!this.ready) this.returnToGuest();
-      memory.grow();
+      if (memory.arena.free < memory.headroom * FRAME_BYTES) memory.grow();
       const exit = control.hardware.enter(left, untilTicks);
       const stopped = exit.kind === ExitKind.EngineStop;
       if (stopped && exit.stop === StopReason.Budget)
@@ -109,7 +119,7 @@ export class XenHost implements Hypervisor {
 
   /** From the end of the exit's handling to just before VMRUN. */
   private returnToGuest(): void {
-    const { cost, mitigations, domain, vcpu, control } = this.options;
+    const { cost, domain, vcpu, control } = this.options;
     cost.run(this.returnStage);
     const { eventChannels } = domain;
     const vector = eventChannels.callbackVector;
@@ -119,8 +129,6 @@ export class XenHost implements Hypervisor {
       control.registers.canTakeInterrupt
     )
       control.registers.injectInterrupt(vector); // hvm_intsrc_vector: no EOI, again until the guest clears it
-    cost.run(this.exitStage);
-    mitigations.onEntry();
     this.ready = true;
   }
 
@@ -146,15 +154,18 @@ export class XenHost implements Hypervisor {
   }
 
   private vmExit(exit: VmExit): RunOutcome | undefined {
-    const { cost, counters, mitigations, control } = this.options;
+    const { cost, counters, switches, control, processor } = this.options;
     this.ready = false;
     counters.vmExits++;
     if (this.onExit !== undefined) this.onExit({ exit, rip: control.registers.rip });
     cost.afterGuest();
-    cost.run(this.entryStage);
-    mitigations.onExit();
-    control.acknowledgeExit();
+    if (switches.ibpbEntry) {
+      cost.run(this.barrierStage);
+      processor.predictor.flush();
+    }
     cost.run(this.handlerStage);
+    if (switches.rsbOverwrite) processor.predictor.overwriteReturnStack();
+    control.acknowledgeExit();
     return this.dispatch(exit);
   }
 

@@ -13,7 +13,6 @@ export const HVM_HYPERCALL: Stage = {
   touches: [
     { object: "vcpu", offsets: [0, 0x300], write: true },
     { object: "domain", offsets: [0x40] },
-    { object: "vmcb", offsets: [0x400, 0x4c0] },
     { object: "data", offsets: [0] },
   ],
 };

@@ -61,10 +61,7 @@ const GUEST_WALK: Stage = {
   source: `${COUNTED}: 898 for four levels without their look-ups; 150 of them a level is an estimate`,
   range: [98, 498],
   lfences: 2,
-  touches: [
-    { object: "stack", offsets: [640, 704], write: true },
-    { object: "vmcb", offsets: [0x4c0, 0x540] },
-  ],
+  touches: [{ object: "stack", offsets: [640, 704], write: true }],
 };
 
 /** The levels in the order of the walk, each with code of its own: entry read, present and reserved bits, flags. */

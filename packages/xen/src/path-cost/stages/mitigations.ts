@@ -22,7 +22,6 @@ export const RSB_OVERWRITE: Stage = {
   basis: "measured",
   source: `${COUNTED}, and in source; without it 65 fewer were counted, the rest being NOPs left behind`,
   coldBranches: 2,
-  touches: [{ object: "stack", offsets: [256], write: true }],
 };
 
 /** What stays in the instruction stream where the RSB overwrite is patched out. */
@@ -46,7 +45,6 @@ export const SPEC_CTRL_WRITE: Stage = {
   range: [4, 9],
   coldBranches: 1,
   wrmsrSpecCtrl: 1,
-  touches: [{ object: "stack", offsets: [0] }],
 };
 
 /** `clear_bhb_loops`, the short sequence (5 x 5). */
