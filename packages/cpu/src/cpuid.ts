@@ -4,7 +4,7 @@ import type { CpuidLeaf } from "./profile.js";
 
 /** What CPUID answers outside guest mode, or where the hypervisor does not intercept it. */
 export interface CpuidSource {
-  /** @param leaf,subleaf unsigned @param out receives EAX, EBX, ECX, EDX */
+  /** @param leaf unsigned @param subleaf unsigned @param out receives EAX, EBX, ECX, EDX */
   query(leaf: number, subleaf: number, out: Int32Array): void;
 }
 

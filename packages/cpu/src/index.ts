@@ -17,9 +17,11 @@ export {
 } from "./cpu-state.js";
 export { type CpuidSource, ProfileCpuid } from "./cpuid.js";
 export { DecodeStatus, Instruction } from "./decode/instruction.js";
+export type { OpcodeForm } from "./decode/opcode-map.js";
 export { Disassembler } from "./disassembler/disassembler.js";
 export { Vector } from "./exceptions/vector.js";
 export { type ExecutionEngine, StopReason, type UnsupportedInstruction } from "./execution-engine.js";
+export type { GuestContextSnapshot } from "./guest-context.js";
 export {
   DescriptorTableAccess,
   type GuestMode,
@@ -42,6 +44,7 @@ export type {
   Quantity,
   ResolvedProfile,
 } from "./profile.js";
+export type { ImplementedRegister } from "./profiles/implemented-features.js";
 export * from "./profiles/index.js";
 export {
   type ProfileEstimate,

@@ -93,3 +93,106 @@ export class Machine {
     this.segment(Segment.Ldtr, 0, 0x10000, 0, 0);
   }
 }
+
+/** Where {@link installTables} puts things. */
+export const Table = {
+  Gdt: 0x6000,
+  Idt: 0x7000,
+  Tss: 0x8000,
+  Handlers: 0x9000,
+  Stack0: 0xb000,
+  Ist1: 0xc000,
+} as const;
+
+/** Selectors of the GDT that {@link installTables} builds. */
+export const Selector = {
+  Code0: 0x08,
+  Data0: 0x10,
+  Code3: 0x1b,
+  Data3: 0x23,
+  Tss: 0x28,
+  /** 32-bit code in either mode. */
+  Code32: 0x38,
+  /** Writable data, not present. */
+  Absent: 0x40,
+  ReadOnly: 0x48,
+  /** Conforming code at DPL 0. */
+  Conforming: 0x50,
+  /** Writable data, base 0x10000, limit 0xff, byte-granular. */
+  Small: 0x58,
+} as const;
+
+function descriptor(base: number, limit: number, access: number, flags: number): bigint {
+  const b = BigInt(base);
+  const l = BigInt(limit);
+  return (
+    (l & 0xffffn) |
+    ((b & 0xffffffn) << 16n) |
+    (BigInt(access) << 40n) |
+    (((l >> 16n) & 15n) << 48n) |
+    (BigInt(flags) << 52n) |
+    ((b >> 24n) << 56n)
+  );
+}
+
+/**
+ * GDT, IDT and TSS for the mode that the machine is in. Every vector's handler is one HLT at
+ * `Table.Handlers + 16 * vector`, reached by an interrupt gate of DPL 0 (INT3: DPL 3).
+ */
+export function installTables(machine: Machine): void {
+  const { memory, state } = machine.processor;
+  const { words } = state;
+  const long = (words[State.EferLo] & 0x400) !== 0;
+  const code = long ? 0xa : 0xc;
+  const gdt: readonly bigint[] = [
+    0n,
+    descriptor(0, 0xfffff, 0x9b, code),
+    descriptor(0, 0xfffff, 0x93, 0xc),
+    descriptor(0, 0xfffff, 0xfb, code),
+    descriptor(0, 0xfffff, 0xf3, 0xc),
+    descriptor(Table.Tss, 0x67, 0x89, 0),
+    0n,
+    descriptor(0, 0xfffff, 0x9b, 0xc),
+    descriptor(0, 0xfffff, 0x13, 0xc),
+    descriptor(0, 0xfffff, 0x91, 0xc),
+    descriptor(0, 0xfffff, 0x9f, code),
+    descriptor(0x10000, 0xff, 0xf3, 0x4),
+  ];
+  for (const [i, value] of gdt.entries()) memory.writeU64(Table.Gdt + 8 * i, value);
+  for (let vector = 0; vector < 64; vector++) {
+    const handler = BigInt(handlerOf(vector));
+    const type = vector === 3 ? 0xeen : 0x8en;
+    const gate =
+      (handler & 0xffffn) | (BigInt(Selector.Code0) << 16n) | (type << 40n) | ((handler >> 16n) << 48n);
+    if (long) {
+      memory.writeU64(Table.Idt + 16 * vector, gate);
+      memory.writeU64(Table.Idt + 16 * vector + 8, 0n);
+    } else memory.writeU64(Table.Idt + 8 * vector, gate);
+    memory.writeU8(Number(handler), 0xf4);
+  }
+  if (long) {
+    memory.writeU64(Table.Tss + 4, BigInt(Table.Stack0));
+    memory.writeU64(Table.Tss + 0x24, BigInt(Table.Ist1));
+  } else {
+    memory.writeU32(Table.Tss + 4, Table.Stack0);
+    memory.writeU32(Table.Tss + 8, Selector.Data0);
+  }
+  words.set([64 * 16 - 1, Table.Idt, 0], State.IdtrLimit);
+  words.set([8 * gdt.length - 1, Table.Gdt, 0], State.GdtrLimit);
+  machine.segment(Segment.Tr, Selector.Tss, 0x8b, Table.Tss, 0x67);
+}
+
+/** Address of a vector's handler. */
+export function handlerOf(vector: number): number {
+  return Table.Handlers + 16 * vector;
+}
+
+/** Little-endian bytes. */
+export function le(value: number | bigint, bytes: number): number[] {
+  let rest = BigInt.asUintN(64, BigInt(value));
+  return Array.from({ length: bytes }, () => {
+    const byte = Number(rest & 0xffn);
+    rest >>= 8n;
+    return byte;
+  });
+}

@@ -14,8 +14,8 @@ export class Disassembler {
   private readonly instruction: Instruction = new Instruction();
 
   /**
-   * @param bytes,at where the instruction is @param mode 16, 32 or 64
-   * @param ripLo,ripHi its address, for branch targets and RIP-relative operands
+   * @param bytes the code @param at offset of the instruction @param mode 16, 32 or 64
+   * @param ripLo low word of its address @param ripHi high word, for branch targets and RIP-relative operands
    */
   disassemble(bytes: Uint8Array, at: number, mode: number, ripLo = 0, ripHi = 0): string {
     const { instruction } = this;
