@@ -18,6 +18,7 @@ export {
 export { type CpuidSource, ProfileCpuid } from "./cpuid.js";
 export { DecodeStatus, Instruction } from "./decode/instruction.js";
 export type { OpcodeForm } from "./decode/opcode-map.js";
+export type { OperandCode } from "./decode/operand-codes.js";
 export { Disassembler } from "./disassembler/disassembler.js";
 export { Vector } from "./exceptions/vector.js";
 export { type ExecutionEngine, StopReason, type UnsupportedInstruction } from "./execution-engine.js";

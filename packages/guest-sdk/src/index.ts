@@ -5,15 +5,20 @@
  */
 
 export * from "./assembler/assembler.js";
-export { AssemblerError, CodeBuffer, type Origin } from "./assembler/code-buffer.js";
+export { AssemblerError, CodeBuffer, type FixupKind, type Origin } from "./assembler/code-buffer.js";
+export type { CodeBits } from "./assembler/encoding.js";
 export * from "./assembler/label.js";
 export * from "./assembler/memory.js";
 export {
+  ALU,
   type AluOperation,
   Condition,
   type ConditionName,
+  PLAIN,
   type PlainInstruction,
+  SHIFT,
   type ShiftOperation,
+  UNARY,
   type UnaryOperation,
 } from "./assembler/opcodes.js";
 export * from "./assembler/register.js";
@@ -42,7 +47,18 @@ export {
 export { hypercallBenchImage } from "./images/hypercall-bench.gen.js";
 export { descriptorOf } from "./stubs/descriptor-of.js";
 export { FASTABI_BIT, fastabiStubs } from "./stubs/fastabi.js";
-export type { HypercallStubs, OperationName } from "./stubs/operations.gen.js";
+export type {
+  ConsoleIoStubs,
+  EventChannelStubs,
+  GrantTableStubs,
+  HvmStubs,
+  HypercallStubs,
+  MemoryStubs,
+  OperationName,
+  SchedStubs,
+  VcpuStubs,
+  VersionStubs,
+} from "./stubs/operations.gen.js";
 export type { AbiName, Operand, StubEmitter, StubMemory, Vendor } from "./stubs/stub-emitter.js";
 export { traditionalStubs } from "./stubs/traditional.js";
-export { Variable } from "./variable.js";
+export { Variable, VariablePool } from "./variable.js";

@@ -52,6 +52,7 @@ export { REPLACEMENT_POLICIES } from "./replacement/policies.js";
 export { RandomReplacement } from "./replacement/random.js";
 export type { ReplacementPolicy } from "./replacement/replacement-policy.js";
 export { TreePlru } from "./replacement/tree-plru.js";
+export { PagingStructureCache } from "./tlb/paging-structure-cache.js";
 export { Rights } from "./tlb/rights.js";
 export { Entry, Kind, TlbArray, type TlbArrayGeometry, type TlbArraySnapshot } from "./tlb/tlb-array.js";
 export { TlbHierarchy, type TlbHierarchySnapshot } from "./tlb/tlb-hierarchy.js";
@@ -66,4 +67,6 @@ export {
   PageFaultCode,
   TranslationFault,
 } from "./translation-fault.js";
+export { PendingFills } from "./walk/pending-fills.js";
 export { probeFrame, probeStage } from "./walk/probe.js";
+export { WalkCaches, type WalkCachesSnapshot } from "./walk/walk-caches.js";

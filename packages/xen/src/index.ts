@@ -10,10 +10,12 @@ export { LinearAbi } from "./abi/linear.js";
 export { PhysaddrAbi } from "./abi/physaddr.js";
 export { PointerAbi } from "./abi/pointer-abi.js";
 export * from "./boot/index.js";
-export { CONSOLE_GFN, CONSOLE_TEXT_LIMIT, Console, type ConsoleMemory } from "./console.js";
+export { CappedText, CONSOLE_GFN, CONSOLE_TEXT_LIMIT, Console, type ConsoleMemory } from "./console.js";
 export { CpuidPolicy, type CpuidPolicyOptions, HYPERCALL_PAGE_MSR, XEN_CPUID_BASE } from "./cpuid-policy.js";
 export { Domain, type DomainOptions } from "./domain.js";
 export { Errno } from "./errno.js";
+export type { TwoLevelEventsOptions } from "./event-2l.js";
+export { TwoLevelEvents } from "./event-2l.js";
 export { DOMID_SELF, EventChannels, type EventChannelsOptions } from "./event-channel.js";
 export { FrameAllocator, OutOfFramesError } from "./frame-allocator.js";
 export type { GuestAccess } from "./guest-access/guest-access.js";
@@ -53,6 +55,8 @@ export {
   StagePathCost,
   type StagePathCostOptions,
 } from "./path-cost/stage-path-cost.js";
+export type { TextPlace } from "./path-cost/xen-text.js";
+export { XenText } from "./path-cost/xen-text.js";
 export { Runstate, type RunstateSnapshot } from "./runstate.js";
 export { SharedInfo } from "./shared-info.js";
 export { Vcpu } from "./vcpu.js";

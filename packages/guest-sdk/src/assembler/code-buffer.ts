@@ -18,7 +18,7 @@ export interface Origin {
   readonly linear: bigint;
 }
 
-type FixupKind = "relative8" | "relative32" | "linear32" | "linear64" | "physical32";
+export type FixupKind = "relative8" | "relative32" | "linear32" | "linear64" | "physical32";
 
 interface Fixup {
   readonly kind: FixupKind;
