@@ -1,6 +1,9 @@
+import { AccessMode, AccessRights } from "./access-modes.js";
 import type { Arena } from "./arena.js";
 import { CacheHierarchy, type CacheHierarchySnapshot } from "./cache/cache-hierarchy.js";
+import { MissPrices } from "./cache/miss-prices.js";
 import { Cause, type CycleLedger, ticks } from "./cycle-ledger.js";
+import { FilterEpochs } from "./filter-epochs.js";
 import { filterRow, LineFilter, WRITE_OK } from "./line-filter.js";
 import type { MemoryProfile } from "./memory-profile.js";
 import { MmuCounter } from "./mmu-counter.js";
@@ -10,12 +13,13 @@ import { RecencyClock } from "./recency-clock.js";
 import { KEY_SHIFT, Rights } from "./tlb/rights.js";
 import type { TlbHierarchy } from "./tlb/tlb-hierarchy.js";
 import { TranslationCaches, type TranslationCachesSnapshot } from "./tlb/translation-caches.js";
-import { PagingMode, TranslationContext } from "./translation-context.js";
-import { FaultKind, PageFaultCode, TranslationFault } from "./translation-fault.js";
+import { PagingMode, type TranslationContext } from "./translation-context.js";
+import { EptQualification, FaultKind, TranslationFault } from "./translation-fault.js";
 import { ExtendedPageTableWalker } from "./walk/extended-page-tables.js";
 import { NestedPageTableWalker } from "./walk/nested-page-tables.js";
 import { NoSecondStage } from "./walk/no-second-stage.js";
 import { PageWalker } from "./walk/page-walker.js";
+import { PdpteLoad, PdpteLoader } from "./walk/pdpte-registers.js";
 import { probeFrame } from "./walk/probe.js";
 import { refusedByKey } from "./walk/protection-keys.js";
 import type { SecondStageWalker } from "./walk/second-stage-walker.js";
@@ -39,11 +43,6 @@ export interface MmuSnapshot {
   readonly counters: Float64Array;
 }
 
-const READ = 0;
-const WRITE = 1;
-const SYSTEM_READ = 2;
-const SYSTEM_WRITE = 3;
-const FETCH = 4;
 // Copies of imported constants for hot code: V8 does not fold the fields of an imported object.
 const CAUSE_L2 = Cause.L2;
 const CAUSE_TLB = Cause.Tlb;
@@ -52,7 +51,11 @@ const FETCH_L2 = MmuCounter.FetchL2;
 const DTLB_MISSES = MmuCounter.DtlbMisses;
 const ITLB_MISSES = MmuCounter.ItlbMisses;
 const USER_PAGE = Rights.User;
-const EPOCH_LIMIT = 2 ** 30;
+const READ = AccessMode.Read;
+const WRITE = AccessMode.Write;
+const SYSTEM_READ = AccessMode.SystemRead;
+const SYSTEM_WRITE = AccessMode.SystemWrite;
+const FETCH = AccessMode.Fetch;
 const SCRATCH_BYTES = 128;
 
 /**
@@ -90,20 +93,16 @@ export class Mmu {
   private readonly noSecondStage: NoSecondStage;
   private readonly nestedPageTables: NestedPageTableWalker;
   private readonly extendedPageTables: ExtendedPageTableWalker;
-  private readonly contexts: TranslationContext[] = [];
-  private nextEpoch = 1;
+  private readonly epochs: FilterEpochs;
+  private readonly pdptes: PdpteLoader;
   /** Epoch of the active context at its privilege level. */
   private epoch = 0;
   private space = 0;
   private tag = 0;
   /** Protection keys apply: CR4.PKE, and a long-mode format. */
   private keysActive = false;
-  private readonly rightsMask = new Int32Array(5);
-  private readonly rightsValue = new Int32Array(5);
-  private readonly walkAccess = new Int32Array(5);
-  private readonly loadPrice = new Int32Array(5);
-  private readonly storePrice = new Int32Array(5);
-  private readonly fetchPrice = new Int32Array(5);
+  private readonly rights = new AccessRights();
+  private readonly prices: MissPrices;
   private readonly secondLevelPrice: number;
   /** Machine frame of the latest translation. */
   private frame = 0;
@@ -146,7 +145,9 @@ export class Mmu {
     this.nestedPageTables = new NestedPageTableWalker(memory, port, walkCaches, this.fault, bits);
     this.extendedPageTables = new ExtendedPageTableWalker(memory, port, walkCaches, this.fault, bits);
     this.walker = new PageWalker(memory, port, walkCaches, this.fault, this.noSecondStage);
-    this.setPrices(profile);
+    this.pdptes = new PdpteLoader(this.walker);
+    this.epochs = new FilterEpochs(() => this.clearFilters());
+    this.prices = new MissPrices(profile);
     this.secondLevelPrice = ticks(profile.l2TlbLatency);
     this.scratchAt = arena.reserve(SCRATCH_BYTES);
     arena.adopt(() => {
@@ -165,9 +166,7 @@ export class Mmu {
 
   /** A new address space with paging off; {@link activate} it before use. */
   createContext(): TranslationContext {
-    const context = new TranslationContext();
-    this.contexts.push(context);
-    return context;
+    return this.epochs.createContext();
   }
 
   /** Makes a context the active one: VM entry and exit, or a change of owner. Costs nothing and flushes nothing. */
@@ -191,8 +190,8 @@ export class Mmu {
     }
     this.walker.configure(c, secondStage, this.space, this.tag);
     this.keysActive = c.pke && c.paging >= PagingMode.FourLevel;
-    this.setRights(c);
-    this.epoch = this.epochOf(c);
+    this.rights.configure(c);
+    this.epoch = this.epochs.of(c, this.space, this.tag);
   }
 
   /**
@@ -318,28 +317,15 @@ export class Mmu {
    * @returns 0; 1 when a present entry has reserved bits set (#GP); -1 with a second-stage {@link fault}
    */
   loadPdptes(cr3: number): number {
-    const c = this.active;
-    const table = this.pdpteScratch;
-    const reservedHi = 2 ** (c.physicalAddressBits - 32);
-    let reserved = false;
-    for (let i = 0; i < 4; i++) {
-      const at = this.walker.readTable(cr3 >>> 12, (cr3 & 0xfe0) + i * 8);
-      if (at < 0) {
-        // The address was not reached by translating a linear one: qualification bits 7 and 8 are clear.
-        if (this.fault.kind === FaultKind.EptViolation) this.fault.errorCode &= ~0x180;
-        this.noteFault(0, 0);
-        return -1;
-      }
-      const low = this.i32[at];
-      const high = this.i32[at + 1] >>> 0;
-      if ((low & 1) !== 0 && ((low & 0x1e6) !== 0 || high >= reservedHi)) reserved = true;
-      table[i] = (low >>> 0) + (low & 1) * high * 0x100000000;
+    const result = this.pdptes.load(this.active, this.i32, cr3);
+    if (result === PdpteLoad.Fault) {
+      // The address was not reached by translating a linear one: qualification bits 7 and 8 are clear.
+      if (this.fault.kind === FaultKind.EptViolation)
+        this.fault.errorCode &= ~(EptQualification.LinearAddressValid | EptQualification.Final);
+      this.noteFault(0, 0);
     }
-    if (reserved) return 1;
-    c.pdpte.set(table);
-    return 0;
+    return result;
   }
-  private readonly pdpteScratch = new Float64Array(4);
 
   /** INVLPG in the active context. */
   invalidatePage(lo: number, hi: number): void {
@@ -467,7 +453,8 @@ export class Mmu {
     const stamp = this.clock.next();
     i32[entry + 1] = stamp;
     const level = this.caches.data(frame, (lo >>> 6) & 63, write, stamp);
-    if (level !== 1) this.chargeMiss(DATA_L2, level, write ? this.storePrice[level] : this.loadPrice[level]);
+    if (level !== 1)
+      this.chargeMiss(DATA_L2, level, write ? this.prices.store[level] : this.prices.load[level]);
     if (!this.useFilter || mode > 1) return;
     const way = this.dataWays + 2 * this.caches.way;
     const row = this.dataRows + filterRow(lo);
@@ -508,7 +495,7 @@ export class Mmu {
     const stamp = this.clock.next();
     i32[entry + 1] = stamp;
     const level = this.caches.instruction(frame, (lo >>> 6) & 63, stamp);
-    if (level !== 1) this.chargeMiss(FETCH_L2, level, this.fetchPrice[level]);
+    if (level !== 1) this.chargeMiss(FETCH_L2, level, this.prices.fetch[level]);
     if (this.useFilter) {
       const way = this.fetchWays + 2 * this.caches.way;
       const row = this.fetchRows + filterRow(lo);
@@ -581,8 +568,8 @@ export class Mmu {
       entry = -1;
     }
     if (entry < 0) {
-      const walker = this.walker;
-      if (!walker.walk(lo, hi, this.walkAccess[mode], this.rightsMask[mode], this.rightsValue[mode])) {
+      const { walker, rights: test } = this;
+      if (!walker.walk(lo, hi, test.access[mode], test.mask[mode], test.value[mode])) {
         this.noteFault(lo, hi);
         return -1;
       }
@@ -594,9 +581,9 @@ export class Mmu {
 
   private permits(entry: number, mode: number): boolean {
     const rights = this.i32[entry + 6];
-    if ((rights & this.rightsMask[mode]) !== this.rightsValue[mode]) return false;
+    if ((rights & this.rights.mask[mode]) !== this.rights.value[mode]) return false;
     if (!this.keysActive || (rights & USER_PAGE) === 0) return true;
-    return !refusedByKey(this.active, (rights >>> KEY_SHIFT) & 15, this.walkAccess[mode]);
+    return !refusedByKey(this.active, (rights >>> KEY_SHIFT) & 15, this.rights.access[mode]);
   }
 
   private noRam(frame: number, lo: number, hi: number): number {
@@ -632,79 +619,10 @@ export class Mmu {
     translations.walk.structures.dropPage(pageLo, pageHi, asid, pcid, this.tag);
   }
 
-  /** The rights tests of each access mode: permitted when `(rights & mask) === value`. */
-  private setRights(c: TranslationContext): void {
-    const paged = c.paging !== PagingMode.None;
-    const smap = paged && c.smap ? Rights.User : 0;
-    const smep = paged && c.smep ? Rights.User : 0;
-    const supervisorWrite = c.wp ? Rights.Write : 0;
-    const written = Rights.Dirty | Rights.StageWrite | Rights.StageDirty;
-    const executed = Rights.Execute | Rights.StageExecute;
-    if (c.user) {
-      this.setTest(READ, Rights.StageRead | Rights.User, 0, PageFaultCode.User);
-      this.setTest(WRITE, written | Rights.Write | Rights.User, 0, PageFaultCode.User | PageFaultCode.Write);
-      this.setTest(FETCH, executed | Rights.User, 0, PageFaultCode.User | PageFaultCode.Fetch);
-    } else {
-      const suspended = c.ac ? 0 : smap;
-      this.setTest(READ, Rights.StageRead, suspended, 0);
-      this.setTest(WRITE, written | supervisorWrite, suspended, PageFaultCode.Write);
-      this.setTest(FETCH, executed, smep, PageFaultCode.Fetch);
-    }
-    this.setTest(SYSTEM_READ, Rights.StageRead, smap, 0);
-    this.setTest(SYSTEM_WRITE, written | supervisorWrite, smap, PageFaultCode.Write);
-  }
-
-  private setTest(mode: number, required: number, forbidden: number, access: number): void {
-    this.rightsMask[mode] = required | forbidden;
-    this.rightsValue[mode] = required;
-    this.walkAccess[mode] = access;
-  }
-
-  /**
-   * Rows of the filter belong to an epoch. A context has one per privilege level, and new ones when anything that
-   * decides first-level hits has changed: tags, permission inputs, PKRU.
-   */
-  private epochOf(c: TranslationContext): number {
-    const key = c.epochKey;
-    const inputs =
-      (c.wp ? 1 : 0) | (c.smep ? 2 : 0) | (c.smap ? 4 : 0) | (c.pke ? 8 : 0) | (c.paging << 4) | 0x100;
-    if (key[0] !== inputs || key[1] !== this.space || key[2] !== this.tag || key[3] !== c.pkru) {
-      key[0] = inputs;
-      key[1] = this.space;
-      key[2] = this.tag;
-      key[3] = c.pkru;
-      c.epochs.fill(0);
-    }
-    const level = c.user ? 1 : c.smap && c.ac ? 2 : 0;
-    let epoch = c.epochs[level];
-    if (epoch === 0) {
-      if (this.nextEpoch >= EPOCH_LIMIT) this.restartEpochs();
-      epoch = this.nextEpoch++;
-      c.epochs[level] = epoch;
-    }
-    return epoch;
-  }
-
-  private restartEpochs(): void {
-    this.nextEpoch = 1;
-    for (const context of this.contexts) context.epochs.fill(0);
-    this.clearFilters();
-  }
-
   private clearFilters(): void {
     this.dataFilter.clear();
     this.fetchFilter.clear();
     this.dataPages.clear();
     this.fetchPages.clear();
-  }
-
-  private setPrices(profile: MemoryProfile): void {
-    const { l1d, l1i, l2, l3, dramLatency, overlap } = profile;
-    const latency = [0, 0, l2.latency, l3.latency, dramLatency];
-    for (let level = 2; level <= 4; level++) {
-      this.loadPrice[level] = ticks((latency[level] - l1d.latency) * (1 - overlap.load));
-      this.storePrice[level] = ticks((latency[level] - l1d.latency) * (1 - overlap.store));
-      this.fetchPrice[level] = ticks((latency[level] - l1i.latency) * (1 - overlap.fetch));
-    }
   }
 }

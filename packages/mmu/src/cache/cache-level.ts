@@ -11,6 +11,9 @@ const EMPTY = -1;
 /** Lines of frames below this one (256 GiB) have their whole number (frame * 64 + line) in a 32-bit tag. */
 const WIDE_FRAME = 0x4000000;
 
+/** Tags behind the last set that {@link CacheLevel.find} may look at. */
+const PADDING = 4;
+
 // Bits of a way's generation word, below the counter.
 const DIRTY = 1;
 const VALID = 2;
@@ -66,12 +69,12 @@ export class CacheLevel {
     this.setMask = (sets & (sets - 1)) === 0 ? sets - 1 : -1;
     const lines = sets * ways;
     this.vacant = lines;
-    const tagsAt = arena.reserve(lines * 4);
+    const tagsAt = arena.reserve((lines + PADDING) * 4);
     const highTagsAt = arena.reserve(lines * 2);
     const marksAt = arena.reserve(lines * 8);
     this.marksAt = marksAt >>> 2;
     arena.adopt(() => {
-      this.tags = arena.int32(tagsAt, lines);
+      this.tags = arena.int32(tagsAt, lines + PADDING);
       this.highTags = new Int16Array(arena.memory.buffer, highTagsAt, lines);
       this.marks = arena.int32(marksAt, lines * 2);
     });
@@ -90,12 +93,10 @@ export class CacheLevel {
     const tags = this.tags;
     const first = this.setOf(frame, line) * this.ways;
     const end = first + this.ways;
-    for (let way = first; way < end; way++)
-      if (
-        tags[way] === tag &&
-        ((tag !== EMPTY && !this.wide && frame < WIDE_FRAME) || this.holds(way, frame))
-      )
-        return way;
+    // Four at a time; the last group may look into the next set (or the padding), which `decide` sorts out.
+    for (let way = first; way < end; way += 4)
+      if (tags[way] === tag || tags[way + 1] === tag || tags[way + 2] === tag || tags[way + 3] === tag)
+        return this.decide(way, end, tag, frame);
     return -1;
   }
 
@@ -173,8 +174,10 @@ export class CacheLevel {
 
   restore(snapshot: CacheLevelSnapshot): void {
     const lines = this.sets * this.ways;
-    if (snapshot.tags.length !== lines)
-      throw new RangeError(`a snapshot of ${snapshot.tags.length} lines does not fit a cache of ${lines}`);
+    if (snapshot.tags.length !== lines + PADDING)
+      throw new RangeError(
+        `a snapshot of ${snapshot.tags.length - PADDING} lines does not fit a cache of ${lines}`,
+      );
     this.tags.set(snapshot.tags);
     this.marks.set(snapshot.marks);
     this.wide = snapshot.highTags !== undefined;
@@ -183,6 +186,14 @@ export class CacheLevel {
     this.policy.restore(snapshot.policy);
     this.vacant = 0;
     for (let way = 0; way < lines; way++) if ((this.marks[2 * way] & VALID) === 0) this.vacant++;
+  }
+
+  /** The rest of {@link find}, from a way on where some 32-bit tag matches. */
+  private decide(from: number, end: number, tag: number, frame: number): number {
+    const narrow = tag !== EMPTY && !this.wide && frame < WIDE_FRAME;
+    for (let way = from; way < end; way++)
+      if (this.tags[way] === tag && (narrow || this.holds(way, frame))) return way;
+    return -1;
   }
 
   /** The full comparison, where the 32-bit tag alone does not decide. */

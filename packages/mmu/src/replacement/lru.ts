@@ -15,6 +15,7 @@ export class LeastRecentlyUsed implements ReplacementPolicy {
   private queueFirst = -1;
   private queueHead = 0;
   private queueEnd = 0;
+  private latest = 0;
 
   victim(marks: Int32Array, first: number, ways: number, stride: number): number {
     if (ways >= WIDE) return this.wideVictim(marks, first, ways, stride);
@@ -46,19 +47,29 @@ export class LeastRecentlyUsed implements ReplacementPolicy {
     if (first === this.queueFirst) {
       while (this.queueHead < this.queueEnd) {
         const i = this.queueHead++;
-        if (marks[this.queuedAt[i]] === this.queuedStamp[i]) return (this.queuedAt[i] - first) / stride;
+        const at = this.queuedAt[i];
+        if (marks[at] !== this.queuedStamp[i]) continue;
+        this.latest = at;
+        return (at - first) / stride;
       }
     }
     this.search(marks, first, ways, stride);
     return (this.queuedAt[0] - first) / stride;
   }
 
-  /** Fills the queue with the oldest ways in order; among equal stamps (never used) the lowest way comes first. */
+  /**
+   * Fills the queue with the oldest ways in order. Starts behind the latest victim, where the oldest are likeliest, so
+   * that few have to be moved; stamps of a full set differ, so the order of the search does not matter.
+   */
   private search(marks: Int32Array, first: number, ways: number, stride: number): void {
     const { queuedAt, queuedStamp } = this;
+    const end = first + ways * stride;
+    let at = first === this.queueFirst ? this.latest : first;
     let count = 0;
     let newestQueued = 0;
-    for (let way = 0, at = first; way < ways; way++, at += stride) {
+    for (let way = 0; way < ways; way++) {
+      at += stride;
+      if (at >= end) at = first;
       const stamp = marks[at];
       if (count === QUEUE && stamp >= newestQueued) continue;
       let i = count < QUEUE ? count++ : QUEUE - 1;
@@ -73,5 +84,6 @@ export class LeastRecentlyUsed implements ReplacementPolicy {
     this.queueFirst = first;
     this.queueHead = 1;
     this.queueEnd = count;
+    this.latest = queuedAt[0];
   }
 }

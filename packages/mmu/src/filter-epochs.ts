@@ -1,0 +1,50 @@
+import { TranslationContext } from "./translation-context.js";
+
+const LIMIT = 2 ** 30;
+
+/**
+ * Filter rows belong to an epoch. A context has one per privilege level, and new ones when anything that decides its
+ * first-level hits has changed: tags, permission inputs, PKRU. Rows of old epochs simply never match again.
+ */
+export class FilterEpochs {
+  private readonly contexts: TranslationContext[] = [];
+  private readonly clearFilters: () => void;
+  private next = 1;
+
+  /** @param clearFilters run when epoch numbers start over */
+  constructor(clearFilters: () => void) {
+    this.clearFilters = clearFilters;
+  }
+
+  createContext(): TranslationContext {
+    const context = new TranslationContext();
+    this.contexts.push(context);
+    return context;
+  }
+
+  /** Epoch of a context as it is now. @param space, tag what its TLB entries carry */
+  of(c: TranslationContext, space: number, tag: number): number {
+    const key = c.epochKey;
+    const inputs =
+      (c.wp ? 1 : 0) | (c.smep ? 2 : 0) | (c.smap ? 4 : 0) | (c.pke ? 8 : 0) | (c.paging << 4) | 0x100;
+    if (key[0] !== inputs || key[1] !== space || key[2] !== tag || key[3] !== (c.pkru | 0)) {
+      key[0] = inputs;
+      key[1] = space;
+      key[2] = tag;
+      key[3] = c.pkru;
+      c.epochs.fill(0);
+    }
+    const level = c.user ? 1 : c.smap && c.ac ? 2 : 0;
+    if (c.epochs[level] === 0) {
+      if (this.next >= LIMIT) this.restart();
+      c.epochs[level] = this.next++;
+    }
+    return c.epochs[level];
+  }
+
+  private restart(): void {
+    this.next = 1;
+    for (const context of this.contexts) context.epochs.fill(0);
+    this.clearFilters();
+  }
+}
