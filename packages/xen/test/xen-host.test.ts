@@ -1,4 +1,4 @@
-import { epyc9124, Intercept, type ProcessorProfile, State, skylakeSp } from "@hyperwalk/cpu";
+import { epyc9124, Intercept, type ProcessorProfile, resolveProfile, State, skylakeSp } from "@hyperwalk/cpu";
 import { LongModeTables, Pte } from "@hyperwalk/mmu";
 import { describe, expect, it } from "vitest";
 import { Errno } from "../src/errno.ts";
@@ -449,5 +449,63 @@ describe.each([
       [24, "vcpu.get_runstate_info", 0],
     ]);
     expect(exits).toBe(4);
+  });
+});
+
+describe("mitigations", () => {
+  const unknown = (cpu: ScriptedProcessor) => cpu.hypercall(60);
+
+  /** Instructions, ticks and predictor epochs of one exit in the steady state. */
+  function perExit(profile: ProcessorProfile, call: (cpu: ScriptedProcessor) => number, xen: XenConfig) {
+    const { system, cpu } = machine(profile, repeat(call, 300), { p2mPage: "4k" }, { ...COUNTED, ...xen });
+    system.run({ maxInstructions: 100 });
+    const before = {
+      instructions: system.cost.instructions,
+      ticks: system.ledger.clock[0],
+      epoch: cpu.predictor.epoch,
+    };
+    system.run({ maxInstructions: 100 });
+    return {
+      instructions: (system.cost.instructions - before.instructions) / 100,
+      cycles: (system.ledger.clock[0] - before.ticks) / 256 / 100,
+      epochs: (cpu.predictor.epoch - before.epoch) / 100,
+    };
+  }
+
+  it("without RSB overwrite -ENOSYS takes 575 to 597 instructions, as counted with spec-ctrl=no", () => {
+    const { instructions } = perExit(epyc9124, unknown, { rsbOverwrite: false });
+    expect(instructions + 9).toBeGreaterThanOrEqual(575);
+    expect(instructions + 9).toBeLessThanOrEqual(597);
+  });
+
+  it("IBPB costs itself and every cold branch of the path", () => {
+    const off = perExit(epyc9124, unknown, {});
+    const on = perExit(epyc9124, unknown, { ibpbEntry: true });
+    const { timing } = resolveProfile(epyc9124);
+    expect([off.epochs, on.epochs]).toEqual([0, 1]);
+    expect(on.cycles - off.cycles).toBeGreaterThan(timing.ibpb + 30 * timing.branchMispredict);
+    expect(on.cycles - off.cycles).toBeLessThan(timing.ibpb + 70 * timing.branchMispredict);
+  });
+
+  it("lock hardening is one LFENCE a look-up and one in the interrupt assist", () => {
+    const { timing } = resolveProfile(epyc9124);
+    const on = perExit(epyc9124, getRunstateInfo, {});
+    const off = perExit(epyc9124, getRunstateInfo, { lockHarden: false });
+    expect(off.instructions).toBe(on.instructions);
+    expect(on.cycles - off.cycles).toBeCloseTo(7 * (timing.lfence - timing.issue), 0);
+  });
+
+  it.each([
+    ["specCtrlWrite", epyc9124, 2],
+    ["verw", epyc9124, 1],
+    ["bhbClear", skylakeSp, 0],
+    ["specCtrlWrite", skylakeSp, 1],
+  ] as const)("%s costs what it costs", (key, profile, barriers) => {
+    const { timing } = resolveProfile(profile);
+    const off = perExit(profile, unknown, {});
+    const on = perExit(profile, unknown, { [key]: true });
+    const price = key === "verw" ? timing.verw : timing.wrmsrSpecCtrl;
+    expect(on.instructions).toBeGreaterThan(off.instructions);
+    expect(on.cycles - off.cycles).toBeGreaterThan(barriers * price);
   });
 });

@@ -41,7 +41,7 @@ export interface XenHostOptions {
   readonly control: VcpuControl;
   readonly cost: StagePathCost;
   readonly counters: HypervisorCounters;
-  /** Mitigations. */
+  /** Which mitigations run. */
   readonly switches: ResolvedXenConfig;
   readonly hypercalls: HypercallHandler;
   readonly emulated: EmulatedExits;
@@ -122,7 +122,7 @@ export class XenHost implements Hypervisor {
     const { cost, domain, vcpu, control } = this.options;
     cost.run(this.returnStage);
     const { eventChannels } = domain;
-    const vector = eventChannels.callbackVector;
+    const vector = eventChannels.upcallVectors[vcpu.id] || eventChannels.callbackVector;
     if (
       vector >= FIRST_USABLE_VECTOR &&
       eventChannels.events.hasUpcall(vcpu.id) &&
