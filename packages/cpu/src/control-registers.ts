@@ -22,6 +22,7 @@ export const Cr4 = {
   Pse: 0x10,
   Pae: 0x20,
   Pge: 0x80,
+  OsFxsr: 0x200,
   Umip: 0x800,
   La57: 0x1000,
   Vmxe: 0x2000,

@@ -70,7 +70,9 @@ export class Processor implements VirtualizedProcessor {
     this.msrs = new ArchitecturalMsrs(this);
     this.interpreter = new Interpreter(this);
     this.engine = this.interpreter;
+    const others = this.memory.onLowHeadroom;
     this.memory.onLowHeadroom = () => {
+      others?.();
       this.state.words[State.Attention] |= Attention.ArenaLow;
     };
     resetState(this.state.words);

@@ -36,7 +36,7 @@ export class Runstate {
   }
 
   /**
-   * Writes {@link RUNSTATE_WORDS} words: state, entry time, time[0..3]; low words first. The time in the present state
+   * Writes `RUNSTATE_WORDS` words: state, entry time, time[0..3]; low words first. The time in the present state
    * includes what has passed since its entry. Allocates nothing.
    */
   read(nowLo: number, nowHi: number, words: Int32Array): void {

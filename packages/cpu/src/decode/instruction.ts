@@ -54,7 +54,7 @@ export class Instruction {
   /** ModRM.rm with REX.B; meaningful when `mod` is 3. */
   rm = 0;
   hasMemory = false;
-  /** 0-15, {@link RIP_BASE}, or -1. */
+  /** 0-15, `RIP_BASE`, or -1. */
   base = -1;
   /** 0-15 or -1. */
   index = -1;

@@ -78,8 +78,7 @@ export class BlockBuilder {
   /** Undefined, over-long and VEX instructions. */
   private special(at: number, offset: number, cost: number, status: number): true {
     const { code } = this.store;
-    const key =
-      status === DecodeStatus.TooLong ? "#long" : status === DecodeStatus.Extended ? "#unsupported" : "#ud";
+    const key = status === DecodeStatus.TooLong ? "#long" : status === DecodeStatus.Extended ? "#vex" : "#ud";
     code.fill(0, at, at + Entry.Stride);
     code[at + Entry.Op] = HotOp.Handler;
     code[at + Entry.Where] = offset | (1 << 16);

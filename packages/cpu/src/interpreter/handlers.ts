@@ -1,4 +1,4 @@
-import { Cr0 } from "../control-registers.js";
+import { Cr0, Cr4 } from "../control-registers.js";
 import { State } from "../cpu-state.js";
 import type { OpcodeForm } from "../decode/opcode-map.js";
 import { OperandKind } from "../decode/operand-codes.js";
@@ -20,8 +20,6 @@ import { STRINGS } from "./families/strings.js";
 import { SYSTEM } from "./families/system.js";
 import { SYSTEM_CALLS } from "./families/system-calls.js";
 import type { Family, Handler } from "./handler.js";
-
-const CR4_OSFXSR = 0x200;
 
 function invalid(core: ExecutionCore): number {
   return core.undefined();
@@ -46,10 +44,15 @@ function x87(core: ExecutionCore): number {
 function vector(core: ExecutionCore, pc: number): number {
   const { words } = core;
   const sse = core.variantOf(pc) === 1;
-  if ((words[State.Cr0] & Cr0.Em) !== 0 || (sse && (words[State.Cr4] & CR4_OSFXSR) === 0))
+  if ((words[State.Cr0] & Cr0.Em) !== 0 || (sse && (words[State.Cr4] & Cr4.OsFxsr) === 0))
     return core.undefined();
   if ((words[State.Cr0] & Cr0.Ts) !== 0) return core.raisePlain(Vector.Nm);
   return Status.Unsupported;
+}
+
+/** VEX and EVEX instructions are undefined until CR4.OSXSAVE says that software expects them. */
+function extended(core: ExecutionCore): number {
+  return (core.words[State.Cr4] & Cr4.OsXsave) === 0 ? core.undefined() : Status.Unsupported;
 }
 
 function wait(core: ExecutionCore): number {
@@ -63,6 +66,7 @@ const SPECIAL: Family = {
   "#unsupported": unsupported,
   "#x87": x87,
   "#vector": vector,
+  "#vex": extended,
   wait,
 };
 

@@ -70,7 +70,12 @@ export class Interpreter implements ExecutionEngine {
     );
     this.delivery = new EventDelivery(this.core);
     this.core.code = this.store.code;
-    processor.memory.onCodeWrite = (frameOffset) => this.store.dropFrame(frameOffset);
+    // Processors that share memory all hear of writes to code.
+    const others = processor.memory.onCodeWrite;
+    processor.memory.onCodeWrite = (frameOffset) => {
+      others?.(frameOffset);
+      this.store.dropFrame(frameOffset);
+    };
   }
 
   rflags(): number {

@@ -41,7 +41,7 @@ const HOT: readonly number[] = [
 
 /** Word of each field by encoding / 2, counted from the start of the region; -1 where there is no field. */
 export const WORD_OF_FIELD: Int16Array = layOut();
-/** {@link FieldGroup} of each field by encoding / 2. */
+/** `FieldGroup` of each field by encoding / 2. */
 export const GROUP_OF_FIELD: Int16Array = groupFields();
 /** Words in use. */
 export const REGION_WORDS: number = WORD_OF_FIELD.reduce((most, word) => Math.max(most, word + 2), 0);

@@ -16,7 +16,7 @@ export class Vmcs {
   readonly frame: number;
   /** Index of the region's first word in the arena's 32-bit view. */
   readonly at: number;
-  /** Groups ({@link FieldGroup}) that VMWRITE changed since VM entry last took them. */
+  /** Groups (`FieldGroup`) that VMWRITE changed since VM entry last took them. */
   written: number = FieldGroup.All;
   private i32!: Int32Array;
 

@@ -18,7 +18,7 @@ import type { OperandBits, Register } from "./register.js";
 
 /**
  * Emits x86 machine code and data, in the order of the calls, into one flat image. Operands are destination first,
- * as in Intel's manuals. Only what guests need is here; {@link bytes} takes anything else.
+ * as in Intel's manuals. Only what guests need is here; `bytes` takes anything else.
  *
  * @example
  * const a = new Assembler({ physical: 0x200000, linear: 0xffffffff80200000n });

@@ -24,7 +24,7 @@ const TYPE_NAMES = ABI_TYPES.map((t) => t.name).join(", ");
  * `constants`, `implied`, `copy_in`, `copy_out`, `array`, `fastabi`, `doc`, `errors` and `c_lang.fastabi_only` are optional
  * additions of ours, which the traditional interface needs. A file without `structs` gives values without types.
  *
- * @param text the YAML text, at most {@link import("./yaml-source.js").MAX_ABI_TEXT} characters
+ * @param text the YAML text, at most 131,072 characters
  * @param file name to put into errors
  * @throws AbiError for everything that is wrong with the text, with its line
  */

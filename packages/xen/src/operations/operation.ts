@@ -60,7 +60,7 @@ export interface OperationCall {
 
 /**
  * An operation's behaviour: plain values in, plain values out, no knowledge of how they travelled.
- * Returns what goes to the result register: a value >= 0 or a negative errno ({@link import("../errno.js")}).
+ * Returns what goes to the result register: a value >= 0 or a negative errno (`Errno`).
  */
 export interface Operation {
   readonly descriptor: OperationDescriptor;
