@@ -46,6 +46,10 @@ function subtractHigh(lo: number, hi: number): void {
   wide[3] = wide[3] - hi - (old >>> 0 < lo >>> 0 ? 1 : 0);
 }
 
+/** Products below and above these surely fit and surely do not, whatever doubles round. */
+const SURELY_FITS = 9.22e18;
+const SURELY_TOO_LARGE = 9.23e18;
+
 /**
  * Signed 64-bit product cut to 64 bits: low word, then high word in `out[0..1]`.
  * @returns 1 when the full product does not fit
@@ -57,9 +61,12 @@ export function multiplySigned64(
   bHi: number,
   out: Int32Array,
 ): number {
+  out[0] = Math.imul(aLo, bLo);
+  out[1] = multiplyHigh(aLo, bLo) + Math.imul(aHi, bLo) + Math.imul(aLo, bHi);
+  const size = Math.abs((aHi * TWO_32 + (aLo >>> 0)) * (bHi * TWO_32 + (bLo >>> 0)));
+  if (size < SURELY_FITS) return 0;
+  if (size > SURELY_TOO_LARGE) return 1;
   multiplyWideSigned(aLo, aHi, bLo, bHi);
-  out[0] = wide[0];
-  out[1] = wide[1];
   const sign = wide[1] >> 31;
   return wide[2] !== sign || wide[3] !== sign ? 1 : 0;
 }
