@@ -2,17 +2,18 @@ import type { Children } from "./child.js";
 import { line } from "./line.js";
 import { median, spread } from "./median.js";
 
-const BAR = 200_000;
+const BARS = { linear: 200_000, physaddr: 350_000, fastabi: 600_000 } as const;
 
 /** Simulated hypercalls per host second, from the guest's loop through the whole model and back. */
 export async function hypercallRate(children: Children): Promise<void> {
-  for (const abi of ["linear", "physaddr", "fastabi"]) {
+  for (const abi of ["linear", "physaddr", "fastabi"] as const) {
+    const bar = BARS[abi];
     const { perSecond } = await children.run<{ perSecond: number[] }>("hypercall-rate", [abi]);
     line(
       `hypercalls/s end to end, ${abi}`,
       `${spread(perSecond, 0)} /s`,
-      `>= ${BAR} /s`,
-      median(perSecond) >= BAR,
+      `>= ${bar} /s`,
+      median(perSecond) >= bar,
     );
   }
 }
