@@ -48,6 +48,7 @@ export const Cause = {
 } as const;
 
 const STRIDE = 16; // cells per node: one per cause, the last one unused
+const STRIDE_BITS = 4;
 const MAX_PHASES = 64;
 const MAX_NODES = 512;
 const MAX_DEPTH = 32;
@@ -71,13 +72,17 @@ export interface LedgerSnapshot {
 
 /**
  * The account of one logical processor: every tick is charged once, to the phase on top of the phase stack and to a
- * cause. `sum(cells) === clock` holds at all times, because {@link charge} is the only way in.
+ * cause. `sum(cells) === clock` holds whenever cells are read, because {@link charge} is the only way in, beside hot
+ * code that does the same by itself or puts the cells' part off ({@link beforeReading}).
  *
  * Phases nest; a cell belongs to a node of the calling-context tree, so flame graphs and flat tables are both views.
  * Charging is integer-indexed arithmetic: no strings, closures or objects.
  */
 export class CycleLedger {
-  /** Cells by `node * 16 + cause`; hot code may add to `cells[base + cause]` and `clock[0]` together, never to one. */
+  /**
+   * Cells by `node * 16 + cause`, to be read through {@link rows} and {@link snapshot}; hot code may add to
+   * `cells[base + cause]` and `clock[0]` together.
+   */
   cells!: Float64Array;
   /** `clock[0]`: all ticks charged so far. */
   clock!: Float64Array;
@@ -90,6 +95,7 @@ export class CycleLedger {
   private readonly nodePhase = new Int32Array(MAX_NODES);
   private readonly nodeParent = new Int32Array(MAX_NODES).fill(-1);
   private readonly phaseNames: string[] = [];
+  private readonly owed: (() => void)[] = [];
 
   /** @param rootPhase name of the phase that runs when nothing else was entered */
   constructor(arena: Arena, rootPhase = "guest") {
@@ -104,6 +110,11 @@ export class CycleLedger {
     this.registerPhase(rootPhase);
   }
 
+  /** Has charges that are on the clock already added to their cells before anyone reads those. */
+  beforeReading(settle: () => void): void {
+    this.owed.push(settle);
+  }
+
   /** Number of a phase for {@link enter}; the same name always gives the same number. At most 64 phases. */
   registerPhase(name: string): number {
     const known = this.phaseNames.indexOf(name);
@@ -114,16 +125,16 @@ export class CycleLedger {
 
   /** Pushes a phase; charges go to it until the matching {@link leave}. */
   enter(phase: number): void {
-    const parent = this.base / STRIDE;
+    const parent = this.base >> STRIDE_BITS;
     let node = this.children[parent * MAX_PHASES + phase];
     if (node === 0) node = this.createNode(parent, phase);
     this.stack[this.depth++] = parent;
-    this.base = node * STRIDE;
+    this.base = node << STRIDE_BITS;
   }
 
   leave(): void {
     if (this.depth === 0) throw new RangeError("ledger phase stack underflow");
-    this.base = this.stack[--this.depth] * STRIDE;
+    this.base = this.stack[--this.depth] << STRIDE_BITS;
   }
 
   /** Depth of the phase stack; zero in the root phase. */
@@ -149,6 +160,7 @@ export class CycleLedger {
   }
 
   snapshot(into?: LedgerSnapshot): LedgerSnapshot {
+    for (const settle of this.owed) settle();
     const used = MAX_NODES * STRIDE;
     const cells = into?.cells ?? new Float64Array(used);
     cells.set(this.cells);
@@ -157,6 +169,7 @@ export class CycleLedger {
 
   /** Non-zero cells of the window from `since` (default: the beginning) to `until` (default: now). */
   rows(since?: LedgerSnapshot, until?: LedgerSnapshot): LedgerRow[] {
+    for (const settle of this.owed) settle();
     const out: LedgerRow[] = [];
     const end = until?.cells ?? this.cells;
     for (let node = 0; node < this.nodeCount; node++) {

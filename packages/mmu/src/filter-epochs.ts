@@ -1,10 +1,12 @@
+import { AccessRights } from "./access-modes.js";
 import { TranslationContext } from "./translation-context.js";
 
 const LIMIT = 2 ** 30;
 
 /**
  * Filter rows belong to an epoch. A context has one per privilege level, and new ones when anything that decides its
- * first-level hits has changed: tags, permission inputs, PKRU. Rows of old epochs simply never match again.
+ * first-level hits has changed: tags, permission inputs, PKRU. Rows of old epochs simply never match again. What an
+ * epoch permits is worked out when it begins.
  */
 export class FilterEpochs {
   private readonly contexts: TranslationContext[] = [];
@@ -18,8 +20,14 @@ export class FilterEpochs {
 
   createContext(): TranslationContext {
     const context = new TranslationContext();
+    context.rights = [new AccessRights(), new AccessRights(), new AccessRights()];
     this.contexts.push(context);
     return context;
+  }
+
+  /** Index of a context's privilege level in its epochs and rights. */
+  level(c: TranslationContext): number {
+    return c.user ? 1 : c.smap && c.ac ? 2 : 0;
   }
 
   /** Epoch of a context as it is now. @param space, tag what its TLB entries carry */
@@ -34,9 +42,10 @@ export class FilterEpochs {
       key[3] = c.pkru;
       c.epochs.fill(0);
     }
-    const level = c.user ? 1 : c.smap && c.ac ? 2 : 0;
+    const level = this.level(c);
     if (c.epochs[level] === 0) {
       if (this.next >= LIMIT) this.restart();
+      c.rights[level].configure(c);
       c.epochs[level] = this.next++;
     }
     return c.epochs[level];

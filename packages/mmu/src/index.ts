@@ -21,6 +21,7 @@ export {
   TICKS_PER_CYCLE,
   ticks,
 } from "./cycle-ledger.js";
+export type { SequenceLine } from "./line-sequences.js";
 export type {
   CacheGeometry,
   MemoryProfile,

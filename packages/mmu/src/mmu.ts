@@ -1,10 +1,11 @@
-import { AccessMode, AccessRights } from "./access-modes.js";
+import { AccessMode, type AccessRights } from "./access-modes.js";
 import type { Arena } from "./arena.js";
 import { CacheHierarchy, type CacheHierarchySnapshot } from "./cache/cache-hierarchy.js";
 import { MissPrices } from "./cache/miss-prices.js";
 import { Cause, type CycleLedger, ticks } from "./cycle-ledger.js";
 import { FilterEpochs } from "./filter-epochs.js";
 import { filterRow, LineFilter, WRITE_OK } from "./line-filter.js";
+import { LineSequences, type SequenceLine } from "./line-sequences.js";
 import type { MemoryProfile } from "./memory-profile.js";
 import { MmuCounter } from "./mmu-counter.js";
 import { PageFilter, pageRow } from "./page-filter.js";
@@ -56,6 +57,7 @@ const WRITE = AccessMode.Write;
 const SYSTEM_READ = AccessMode.SystemRead;
 const SYSTEM_WRITE = AccessMode.SystemWrite;
 const FETCH = AccessMode.Fetch;
+const FOUR_LEVEL = PagingMode.FourLevel;
 const SCRATCH_BYTES = 128;
 
 /**
@@ -78,6 +80,7 @@ export class Mmu {
   writePending = 0;
   private active: TranslationContext;
   private readonly clock: RecencyClock;
+  private readonly sequences: LineSequences;
   private readonly recencyAt: number;
   private readonly recencyLimit: number;
   private readonly dataFilter: LineFilter;
@@ -101,7 +104,9 @@ export class Mmu {
   private tag = 0;
   /** Protection keys apply: CR4.PKE, and a long-mode format. */
   private keysActive = false;
-  private readonly rights = new AccessRights();
+  private rights: AccessRights;
+  /** The walkers have yet to take over the active context. */
+  private walkersStale = true;
   private readonly prices: MissPrices;
   private readonly secondLevelPrice: number;
   /** Machine frame of the latest translation. */
@@ -130,6 +135,9 @@ export class Mmu {
     this.recencyLimit = this.clock.limit;
     this.caches = new CacheHierarchy(arena, this.clock, profile, seed);
     this.translations = new TranslationCaches(arena, this.clock, profile, seed);
+    this.sequences = new LineSequences(this.clock);
+    this.caches.l1d.rely(this.sequences);
+    this.translations.data.first.rely(this.sequences);
     this.dataFilter = new LineFilter(arena);
     this.fetchFilter = new LineFilter(arena);
     this.dataPages = new PageFilter(arena);
@@ -156,6 +164,7 @@ export class Mmu {
     });
     memory.grow();
     this.active = this.createContext();
+    this.rights = this.active.rights[0];
     this.reload();
   }
 
@@ -179,19 +188,12 @@ export class Mmu {
   reload(): void {
     const c = this.active;
     const stage = c.secondStage;
-    const ept = stage !== null && stage.format === "ept";
     this.space = (c.asid << 12) | c.pcid;
-    this.tag = ept ? stage.tag + 1 : 0;
-    let secondStage: SecondStageWalker = this.noSecondStage;
-    if (stage !== null) {
-      const walker = ept ? this.extendedPageTables : this.nestedPageTables;
-      walker.configure(stage, ept ? 0 : c.asid << 12, this.tag);
-      secondStage = walker;
-    }
-    this.walker.configure(c, secondStage, this.space, this.tag);
-    this.keysActive = c.pke && c.paging >= PagingMode.FourLevel;
-    this.rights.configure(c);
+    this.tag = stage !== null && stage.format === "ept" ? stage.tag + 1 : 0;
+    this.walkersStale = true;
+    this.keysActive = c.pke && c.paging >= FOUR_LEVEL;
     this.epoch = this.epochs.of(c, this.space, this.tag);
+    this.rights = c.rights[this.epochs.level(c)];
   }
 
   /**
@@ -253,6 +255,49 @@ export class Mmu {
     return this.data(lo | 0, hi | 0, bytes, WRITE);
   }
 
+  /**
+   * Prepares lines that {@link touchLines} will touch, in this order, many times.
+   * @throws RangeError beyond 1024 sequences
+   */
+  defineLines(lines: readonly SequenceLine[]): number {
+    return this.sequences.define(lines);
+  }
+
+  /**
+   * Does what a {@link read} or {@link write} of each line of a sequence would do, if all of them are first-level hits.
+   * @returns false when nothing was done: make the accesses one by one, then {@link noteLines}
+   */
+  touchLines(sequence: number): boolean {
+    return this.sequences.run(sequence, this.epoch, this.i32);
+  }
+
+  /** Finds the lines of a sequence in L1D and the first-level TLB, for {@link touchLines}; changes nothing else. */
+  noteLines(sequence: number): void {
+    if (!this.useFilter) return;
+    const { sequences, caches, memory } = this;
+    const { l1d } = caches;
+    const first = this.translations.data.first;
+    const from = sequences.firstLine(sequence);
+    const end = from + sequences.lineCount(sequence);
+    const watcher = sequences.watcher(sequence);
+    sequences.begin(sequence);
+    for (let i = from; i < end; i++) {
+      const { lo, hi, write } = sequences.lines[i];
+      const pageLo = (lo >>> 12) | (hi << 20);
+      const entry = first.find(pageLo, hi >>> 12, this.space, this.tag);
+      if (entry < 0 || !this.permits(entry, write ? WRITE : READ)) return;
+      const { array } = first;
+      const frame = array.frameFor(entry, pageLo);
+      const way = l1d.find(frame, (lo >>> 6) & 63);
+      if (way < 0) return;
+      if (write && (!l1d.isDirty(way) || memory.codeSlots[memory.frameOffset(frame) >>> 12] !== 0)) return;
+      sequences.noteLine(i, this.dataWays + 2 * way + 1, entry + 1);
+      l1d.watch(way, watcher);
+      array.watch(entry, watcher);
+    }
+    sequences.complete(sequence, this.epoch);
+  }
+
   /** {@link read} as an implicit supervisor access (descriptor tables, TSS), whatever the CPL and EFLAGS.AC. */
   readSystem(lo: number, hi: number, bytes: number): number {
     return this.data(lo | 0, hi | 0, bytes, SYSTEM_READ);
@@ -309,6 +354,7 @@ export class Mmu {
     if (this.memory.codeSlots[slot] !== 0) return;
     this.memory.codeSlots[slot] = 1;
     this.dataFilter.protectFrame(slot << 12);
+    this.sequences.forgetAll();
   }
 
   /**
@@ -317,6 +363,7 @@ export class Mmu {
    * @returns 0; 1 when a present entry has reserved bits set (#GP); -1 with a second-stage {@link fault}
    */
   loadPdptes(cr3: number): number {
+    if (this.walkersStale) this.configureWalkers();
     const result = this.pdptes.load(this.active, this.i32, cr3);
     if (result === PdpteLoad.Fault) {
       // The address was not reached by translating a linear one: qualification bits 7 and 8 are clear.
@@ -393,6 +440,7 @@ export class Mmu {
   }
 
   snapshot(): MmuSnapshot {
+    this.sequences.settle();
     return {
       caches: this.caches.snapshot(),
       translations: this.translations.snapshot(),
@@ -403,6 +451,7 @@ export class Mmu {
 
   /** Puts the state back; contexts are their owners' to restore, followed by {@link activate}. */
   restore(snapshot: MmuSnapshot): void {
+    this.sequences.discard();
     this.caches.restore(snapshot.caches);
     this.translations.restore(snapshot.translations);
     this.i32[this.recencyAt] = snapshot.recency;
@@ -569,6 +618,7 @@ export class Mmu {
     }
     if (entry < 0) {
       const { walker, rights: test } = this;
+      if (this.walkersStale) this.configureWalkers();
       if (!walker.walk(lo, hi, test.access[mode], test.mask[mode], test.value[mode])) {
         this.noteFault(lo, hi);
         return -1;
@@ -577,6 +627,20 @@ export class Mmu {
     }
     this.frame = side.first.array.frameFor(entry, pageLo);
     return entry;
+  }
+
+  private configureWalkers(): void {
+    const c = this.active;
+    const stage = c.secondStage;
+    let secondStage: SecondStageWalker = this.noSecondStage;
+    if (stage !== null) {
+      const ept = stage.format === "ept";
+      const walker = ept ? this.extendedPageTables : this.nestedPageTables;
+      walker.configure(stage, ept ? 0 : c.asid << 12, this.tag);
+      secondStage = walker;
+    }
+    this.walker.configure(c, secondStage, this.space, this.tag);
+    this.walkersStale = false;
   }
 
   private permits(entry: number, mode: number): boolean {
@@ -624,5 +688,6 @@ export class Mmu {
     this.fetchFilter.clear();
     this.dataPages.clear();
     this.fetchPages.clear();
+    this.sequences.forgetAll();
   }
 }

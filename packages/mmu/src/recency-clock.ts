@@ -20,6 +20,7 @@ export class RecencyClock {
   readonly limit: number;
   private readonly arena: Arena;
   private readonly arrays: StampedArray[] = [];
+  private readonly owed: (() => void)[] = [];
   private i32!: Int32Array;
 
   /** @param limit small in tests that want to see a renormalisation; more than twice the ways of any set */
@@ -39,6 +40,16 @@ export class RecencyClock {
     this.arrays.push({ first, groups, ways, stride, policy });
   }
 
+  /** Has stamps that were put off stored before a renormalisation ranks them. */
+  beforeRanking(store: () => void): void {
+    this.owed.push(store);
+  }
+
+  /** The arena's 32-bit view, which all stamps are in. */
+  get view(): Int32Array {
+    return this.i32;
+  }
+
   /** A stamp newer than all others. */
   next(): number {
     const stamp = this.i32[this.at] + 1;
@@ -49,6 +60,7 @@ export class RecencyClock {
 
   /** Ranks the stamps of every set and restarts the counter above them; returns the counter's new value. */
   renormalise(): number {
+    for (const store of this.owed) store();
     const marks = this.arena.i32;
     let highest = 0;
     for (const { first, groups, ways, stride, policy } of this.arrays) {

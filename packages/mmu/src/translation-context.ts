@@ -1,3 +1,5 @@
+import type { AccessRights } from "./access-modes.js";
+
 /** Guest paging formats, numbered by their table levels (Legacy: 2-level 32-bit, Pae: 3). */
 export const PagingMode = { None: 0, Legacy: 2, Pae: 3, FourLevel: 4, FiveLevel: 5 } as const;
 
@@ -54,6 +56,8 @@ export class TranslationContext {
 
   /** Filter epochs: supervisor, user, supervisor with AC under SMAP. Owned by `Mmu`. */
   readonly epochs: Int32Array = new Int32Array(3);
+  /** Rights tests of the same three. Owned by `Mmu`. */
+  rights: readonly AccessRights[] = [];
   /** What the epochs were made for: permission inputs, address space, second-stage tag, PKRU. Owned by `Mmu`. */
   readonly epochKey: Int32Array = new Int32Array(4);
 }

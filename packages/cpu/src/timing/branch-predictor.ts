@@ -4,6 +4,7 @@ import type { CoreTiming, PredictorProfile } from "../profile.js";
 
 const HISTORY_BITS = 12;
 const GENERATION_LIMIT = 2 ** 28;
+const RETURN_WORDS = 2;
 const TARGET_WORDS = 4; // branch address, target, generation, unused
 
 /** Plain-data copy of a predictor. */
@@ -12,6 +13,7 @@ export interface BranchPredictorSnapshot {
   readonly targets: Int32Array;
   readonly returns: Int32Array;
   readonly generation: number;
+  readonly returnGeneration: number;
   readonly history: number;
   readonly top: number;
   readonly epoch: number;
@@ -40,7 +42,10 @@ export class BranchPredictor {
   private targets!: Int32Array;
   /** Renewed by {@link flush}, so that emptying the tables costs the host nothing. */
   private generation = 1;
+  /** Return address and generation of each place; one of an older generation is address 0. */
   private returns!: Int32Array;
+  /** Renewed when the return stack is overwritten. */
+  private returnGeneration = 1;
   private history = 0;
   private top = 0;
 
@@ -55,11 +60,11 @@ export class BranchPredictor {
     this.returnMask = returnCount - 1;
     const patternsAt = arena.reserve(patternCount * 4);
     const targetsAt = arena.reserve(targetCount * TARGET_WORDS * 4);
-    const returnsAt = arena.reserve(returnCount * 4);
+    const returnsAt = arena.reserve(returnCount * RETURN_WORDS * 4);
     arena.adopt(() => {
       this.patterns = arena.int32(patternsAt, patternCount);
       this.targets = arena.int32(targetsAt, targetCount * TARGET_WORDS);
-      this.returns = arena.int32(returnsAt, returnCount);
+      this.returns = arena.int32(returnsAt, returnCount * RETURN_WORDS);
     });
   }
 
@@ -102,12 +107,14 @@ export class BranchPredictor {
   /** Any call: pushes the return address. */
   call(returnAddress: number): void {
     this.top = (this.top + 1) & this.returnMask;
-    this.returns[this.top] = returnAddress;
+    this.returns[2 * this.top] = returnAddress;
+    this.returns[2 * this.top + 1] = this.returnGeneration;
   }
 
   /** A near return. */
   return(target: number): number {
-    const predicted = this.returns[this.top];
+    const { returns } = this;
+    const predicted = returns[2 * this.top + 1] === this.returnGeneration ? returns[2 * this.top] : 0;
     this.top = (this.top - 1) & this.returnMask;
     if (predicted === target) return 0;
     this.mispredicts++;
@@ -122,13 +129,15 @@ export class BranchPredictor {
       this.patterns.fill(0);
       this.targets.fill(0);
     }
-    this.returns.fill(0);
+    this.overwriteReturnStack();
     this.history = 0;
     this.top = 0;
   }
 
   /** Fills the return stack with addresses that nobody returns to. */
   overwriteReturnStack(): void {
+    if (++this.returnGeneration < GENERATION_LIMIT) return;
+    this.returnGeneration = 1;
     this.returns.fill(0);
   }
 
@@ -138,6 +147,7 @@ export class BranchPredictor {
       targets: this.targets.slice(),
       returns: this.returns.slice(),
       generation: this.generation,
+      returnGeneration: this.returnGeneration,
       history: this.history,
       top: this.top,
       epoch: this.epoch,
@@ -149,6 +159,7 @@ export class BranchPredictor {
     this.targets.set(snapshot.targets);
     this.returns.set(snapshot.returns);
     this.generation = snapshot.generation;
+    this.returnGeneration = snapshot.returnGeneration;
     this.history = snapshot.history;
     this.top = snapshot.top;
     this.epoch = snapshot.epoch;

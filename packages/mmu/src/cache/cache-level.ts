@@ -1,4 +1,5 @@
 import type { Arena } from "../arena.js";
+import type { Reliance } from "../line-sequences.js";
 import type { CacheGeometry } from "../memory-profile.js";
 import type { RecencyClock } from "../recency-clock.js";
 import { REPLACEMENT_POLICIES } from "../replacement/policies.js";
@@ -51,6 +52,9 @@ export class CacheLevel {
   private vacant: number;
   /** Whether a line beyond 256 GiB was ever brought in; until then the high tags are all zero and not looked at. */
   private wide = false;
+  private reliance: Reliance | undefined;
+  /** By way: who wants to know when it is given to another line. */
+  private watchers = new Int32Array(0);
   private tags!: Int32Array;
   private highTags!: Int16Array;
   private marks!: Int32Array;
@@ -80,6 +84,17 @@ export class CacheLevel {
     });
     this.tags.fill(EMPTY);
     clock.track(this.marksAt + 1, sets, ways, 2, this.policy);
+  }
+
+  /** Has somebody rely on where lines are; see {@link watch}. */
+  rely(reliance: Reliance): void {
+    this.reliance = reliance;
+    this.watchers = new Int32Array(this.sets * this.ways);
+  }
+
+  /** `reliance.lost` will be told when the line in this way leaves. @param watcher bits of its argument */
+  watch(way: number, watcher: number): void {
+    this.watchers[way] |= watcher;
   }
 
   /** Lines held. */
@@ -136,7 +151,9 @@ export class CacheLevel {
       this.vacant--;
       this.evictedFrame = -1;
     } else {
+      if (this.reliance !== undefined) this.reliance.settle();
       way = first + this.policy.victim(marks, 2 * first + 1, this.ways, 2);
+      if (this.reliance !== undefined && this.watchers[way] !== 0) this.unwatch(way, this.reliance);
       this.evictedFrame = (tags[way] >>> 6) + (this.wide ? this.highTags[way] * WIDE_FRAME : 0);
       this.evictedLine = tags[way] & 63;
       this.evictedDirty = (marks[2 * way] & DIRTY) !== 0;
@@ -213,7 +230,14 @@ export class CacheLevel {
     return -1;
   }
 
+  private unwatch(way: number, reliance: Reliance): void {
+    const watchers = this.watchers[way];
+    this.watchers[way] = 0;
+    reliance.lost(watchers);
+  }
+
   private clear(way: number): void {
+    if (this.reliance !== undefined && this.watchers[way] !== 0) this.unwatch(way, this.reliance);
     this.tags[way] = EMPTY;
     this.marks[2 * way] = (this.marks[2 * way] + STEP) & ~(DIRTY | VALID);
     this.vacant++;

@@ -1,4 +1,5 @@
 import type { Arena } from "../arena.js";
+import type { Reliance } from "../line-sequences.js";
 import type { ReplacementName } from "../memory-profile.js";
 import type { RecencyClock } from "../recency-clock.js";
 import { REPLACEMENT_POLICIES } from "../replacement/policies.js";
@@ -86,6 +87,9 @@ export class TlbArray {
   private readonly liveOfKind = new Int32Array(KINDS);
   /** Live entries that are smaller than the guest page they came from. */
   private fractured = 0;
+  private reliance: Reliance | undefined;
+  /** By entry: who wants to know when it goes. */
+  private watchers = new Int32Array(0);
   private i32!: Int32Array;
   private f64!: Float64Array;
 
@@ -114,6 +118,17 @@ export class TlbArray {
     this.livePosition = new Int32Array(entries);
     for (let e = this.first; e < this.end; e += WORDS) this.i32[e + Entry.KeyHi] = INVALID;
     if (entries > 0) clock.track(this.first + Entry.Stamp, this.sets, this.ways, WORDS, this.policy);
+  }
+
+  /** Has somebody rely on entries; see {@link watch}. */
+  rely(reliance: Reliance): void {
+    this.reliance = reliance;
+    this.watchers = new Int32Array(this.entries);
+  }
+
+  /** `reliance.lost` will be told when this entry goes. @param watcher bits of its argument */
+  watch(entry: number, watcher: number): void {
+    this.watchers[(entry - this.first) >> 3] |= watcher;
   }
 
   /** Valid entries. */
@@ -260,7 +275,12 @@ export class TlbArray {
 
   /** Invalidates one valid entry. */
   drop(entry: number): void {
-    const i32 = this.i32;
+    const { i32, reliance } = this;
+    if (reliance !== undefined) {
+      const watchers = this.watchers[(entry - this.first) >> 3];
+      this.watchers[(entry - this.first) >> 3] = 0;
+      if (watchers !== 0) reliance.lost(watchers);
+    }
     const keyLo = i32[entry + 2];
     const keyHi = i32[entry + 3];
     let link = this.headsAt + (hash(keyLo, keyHi, i32[entry + 4]) >>> this.hashShift);
@@ -433,6 +453,7 @@ export class TlbArray {
       for (let entry = first; entry < end; entry += WORDS)
         if (i32[entry + Entry.KeyHi] === INVALID) return entry;
     }
+    if (this.reliance !== undefined) this.reliance.settle();
     const entry = first + this.policy.victim(i32, first + Entry.Stamp, this.ways, WORDS) * WORDS;
     this.drop(entry);
     return entry;

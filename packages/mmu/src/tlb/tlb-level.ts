@@ -1,4 +1,5 @@
 import type { Arena } from "../arena.js";
+import type { Reliance } from "../line-sequences.js";
 import type { PageSizeName, TlbGeometry } from "../memory-profile.js";
 import type { RecencyClock } from "../recency-clock.js";
 import { Kind, TlbArray, type TlbArraySnapshot } from "./tlb-array.js";
@@ -35,6 +36,11 @@ export class TlbLevel {
         this.insertKind[kind] = smaller;
         break;
       }
+  }
+
+  /** Has somebody rely on the entries of every array. */
+  rely(reliance: Reliance): void {
+    for (const array of this.arrays) array.rely(reliance);
   }
 
   /** Whether a translation of any page size finds a place here. */

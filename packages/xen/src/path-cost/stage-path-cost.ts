@@ -1,9 +1,10 @@
 import type { CoreTiming } from "@hyperwalk/cpu";
-import { Cause, type CycleLedger, type Mmu, MmuCounter, ticks } from "@hyperwalk/mmu";
+import { Cause, type CycleLedger, type Mmu, MmuCounter, type SequenceLine, ticks } from "@hyperwalk/mmu";
 import { coldBranchesOf, INSTRUCTIONS_PER_COLD_BRANCH, leavesOf } from "./compose.js";
 import type { PathCost, StageId } from "./path-cost.js";
 import { priceStages } from "./price-stage.js";
 import { amountFor, type HostObject, type Stage } from "./stage.js";
+import { ALL_COLD, WarmBranches } from "./warm-branches.js";
 import { directmapHi, directmapLo, type XenText } from "./xen-text.js";
 
 /** Where a {@link HostObject} lies: machine frame and byte offset of its first byte, or of the byte after its last. */
@@ -52,30 +53,32 @@ export class HostAccessError extends Error {
 }
 
 const MAX_STAGES = 512;
-const ROW = 8; // integers of one stage's row in `rows`
+const ROW = 4; // integers of one stage's row in `rows`
 const PHASE = 0; // -1: none of its own
 const GROUPS = 1; // first of its groups: its parts by phase
 const GROUPS_END = 2;
-const LEAVES = 3; // first of its distinct parts
-const LEAVES_END = 4;
-const SEEN_EPOCH = 5;
-const RAN = 6;
-const GROUP_ROW = 5; // phase, first charge, end of charges, first touched line, end of touched lines
-const LEAF_ROW = 6; // phase, ticks of its cold branches, epoch they were warmed in, text: low and high word, lines
-const CHARGES_PER_STAGE = 8; // at most one a cause, and no stage has more causes
+const LINES = 3; // sequence of all its lines in the `Mmu`, -1: none
+const GROUP_ROW = 3; // phase, first touched line, end of touched lines
+const LEAF_ROW = 4; // phase, text: low and high word, lines
 const TOUCHES_PER_STAGE = 8; // on average
-const LEAVES_PER_STAGE = 8; // on average
 const TOUCH = 3; // integers of one touched line: low word, high word, 1 for writes
+const MAX_PRICED = 4096;
+const MAX_WARM_SETS = 1024;
+const MAX_PHASES = 64; // of a ledger
 
 /**
- * {@link PathCost} on one logical processor: stages become rows of integers, and running one is a few additions to the
- * ledger plus its lines. Charges of a run:
+ * {@link PathCost} on one logical processor: stages become rows of integers, and running one is a few additions.
+ * Charges of a run:
  *
  * - `issue`: instructions without a price of their own × `timing.issue`;
  * - LFENCE, CLI/STI, CLGI/STGI, VMREAD, VMWRITE: `serialise`; LOCKed ones: `atomic`; string start-up: `microcode`;
  * - SPEC_CTRL, IBPB, VERW: `predictor-barrier`;
  * - `branch`: on the first run after the predictor was emptied, its cold branches × `timing.branchMispredict`;
  * - touched lines and, when anything entered L1I or the ITLB since it last ran, its text lines, through `Mmu`.
+ *
+ * All but the last are a function of the stage, the place in the ledger and the parts whose branches are warm, and are
+ * priced once for each combination: a run puts their sum on the clock and is counted, and the ledger's cells get
+ * count × price when they are read.
  */
 export class StagePathCost implements PathCost {
   /** Instructions of modelled hypervisor code retired so far. */
@@ -83,21 +86,18 @@ export class StagePathCost implements PathCost {
   private readonly mmu: Mmu;
   private readonly ledger: CycleLedger;
   private readonly options: StagePathCostOptions;
+  private readonly predictor: { readonly epoch: number };
   private readonly ids = new Map<Stage, StageId>();
   private readonly stages: Stage[] = [];
+  private readonly leaves: (readonly number[])[] = []; // by stage: its distinct parts
   private readonly rows = new Int32Array(MAX_STAGES * ROW);
   private readonly counts = new Float64Array(MAX_STAGES); // instructions
-  private readonly totals = new Float64Array(MAX_STAGES); // ticks of all charges
   private readonly textSeen = new Float64Array(MAX_STAGES).fill(-2);
-  private readonly chargeCause = new Int32Array(MAX_STAGES * CHARGES_PER_STAGE);
-  private readonly chargeTicks = new Float64Array(MAX_STAGES * CHARGES_PER_STAGE);
-  private charges = 0;
   private readonly groupRows = new Int32Array(MAX_STAGES * GROUP_ROW);
   private groups = 0;
   private readonly leafIds = new Map<Stage, number>();
+  private readonly leafStages: Stage[] = [];
   private readonly leafRows = new Int32Array(MAX_STAGES * LEAF_ROW);
-  private readonly leafLists = new Int32Array(MAX_STAGES * LEAVES_PER_STAGE);
-  private leafCount = 0;
   private readonly touchList = new Int32Array(MAX_STAGES * TOUCHES_PER_STAGE * TOUCH);
   private touches = 0;
   private readonly phases = new Int32Array(32).fill(-1); // mirror of the ledger's stack, from the root
@@ -105,13 +105,25 @@ export class StagePathCost implements PathCost {
   private textEpoch = 0;
   /** {@link textState} as of the latest exit or text fetch: nothing else of Xen's fills L1I. */
   private textNow = -1;
-  private readonly predictor: { readonly epoch: number };
+  private readonly warmBranches = new WarmBranches();
+  private warm = ALL_COLD;
+  private predictorEpoch = -1;
+  // Priced runs, from 1: found by (warm set, stage), then by place in a chain.
+  private readonly pricedFirst = new Int16Array(MAX_WARM_SETS * MAX_STAGES);
+  private readonly pricedNext = new Int16Array(MAX_PRICED);
+  private readonly pricedPlace = new Int32Array(MAX_PRICED).fill(-1);
+  private readonly pricedTicks = new Float64Array(MAX_PRICED);
+  private readonly pricedRuns = new Float64Array(MAX_PRICED); // not yet in the cells
+  private readonly pricedWarm = new Int32Array(MAX_PRICED); // set after the run
+  private readonly pricedCells: ReadonlyMap<number, number>[] = [new Map()];
+  private readonly ran = new Set<Stage>();
 
   constructor(options: StagePathCostOptions) {
     this.options = options;
     this.mmu = options.mmu;
     this.ledger = options.mmu.ledger;
     this.predictor = options.predictor;
+    this.ledger.beforeReading(() => this.settle());
   }
 
   /** Prepares a stage; the same stage object gives the same number. @throws RangeError beyond 512 stages */
@@ -143,56 +155,112 @@ export class StagePathCost implements PathCost {
   }
 
   run(stage: StageId): void {
-    const { rows, ledger } = this;
-    const row = stage * ROW;
-    const phase = rows[row + PHASE];
-    const enters = phase >= 0 && phase !== this.phases[this.depth];
-    if (enters) ledger.enter(phase);
-    rows[row + RAN] = 1;
+    const { ledger, predictor } = this;
+    if (predictor.epoch !== this.predictorEpoch) {
+      this.predictorEpoch = predictor.epoch;
+      this.warm = ALL_COLD;
+    }
+    const place = ledger.base * MAX_PHASES + this.phases[this.depth] + 1;
+    let priced = this.pricedFirst[this.warm * MAX_STAGES + stage];
+    while (this.pricedPlace[priced] !== place) {
+      if (priced === 0) {
+        priced = this.price(stage, place);
+        break;
+      }
+      priced = this.pricedNext[priced];
+    }
+    ledger.clock[0] += this.pricedTicks[priced];
+    this.pricedRuns[priced]++;
+    this.warm = this.pricedWarm[priced];
     this.instructions += this.counts[stage];
-    ledger.clock[0] += this.totals[stage];
-    const groupsEnd = rows[row + GROUPS_END];
-    for (let group = rows[row + GROUPS]; group < groupsEnd; group++) this.runGroup(group * GROUP_ROW, phase);
-    const { epoch } = this.predictor;
-    if (rows[row + SEEN_EPOCH] !== epoch) {
-      rows[row + SEEN_EPOCH] = epoch;
-      this.warmBranches(row, phase, epoch);
-    }
+    const lines = this.rows[stage * ROW + LINES];
+    if (lines >= 0 && !this.mmu.touchLines(lines)) this.touch(stage, lines);
     if (this.textSeen[stage] !== this.textNow) this.fetchText(stage);
-    if (enters) ledger.leave();
   }
 
-  /** The parts of one phase: their charges, which the clock has already, and their lines. */
-  private runGroup(at: number, stagePhase: number): void {
-    const { groupRows, ledger, chargeCause, chargeTicks, touchList, mmu } = this;
-    const phase = groupRows[at];
-    const nested = phase !== stagePhase;
-    if (nested) ledger.enter(phase);
-    const { cells, base } = ledger;
-    const chargesEnd = groupRows[at + 2];
-    for (let i = groupRows[at + 1]; i < chargesEnd; i++) cells[base + chargeCause[i]] += chargeTicks[i];
-    const touchesEnd = groupRows[at + 4];
-    for (let i = groupRows[at + 3]; i < touchesEnd; i += TOUCH) {
-      const lo = touchList[i];
-      const hi = touchList[i + 1];
-      const offset = touchList[i + 2] !== 0 ? mmu.write(lo, hi, 8) : mmu.read(lo, hi, 8);
-      if (offset < 0) throw new HostAccessError(mmu.fault.gfn, lo & 4095, "a stage's line");
-    }
-    if (nested) ledger.leave();
-  }
-
-  /** Parts whose branches are still cold pay for them, each in its own phase. */
-  private warmBranches(row: number, phase: number, epoch: number): void {
-    const { rows, leafRows, leafLists, ledger } = this;
-    const end = rows[row + LEAVES_END];
-    for (let i = rows[row + LEAVES]; i < end; i++) {
-      const leaf = leafLists[i] * LEAF_ROW;
-      if (leafRows[leaf + 2] === epoch) continue;
-      leafRows[leaf + 2] = epoch;
-      const nested = leafRows[leaf] !== phase;
-      if (nested) ledger.enter(leafRows[leaf]);
-      ledger.charge(Cause.Branch, leafRows[leaf + 1]);
+  /** Its lines one by one, each charged to the phase of its part. */
+  private touch(stage: StageId, lines: number): void {
+    const { rows, groupRows, touchList, mmu, ledger } = this;
+    const row = stage * ROW;
+    const before = ledger.clock[0];
+    const entered = this.enterOwn(row);
+    for (let group = rows[row + GROUPS]; group < rows[row + GROUPS_END]; group++) {
+      const at = group * GROUP_ROW;
+      const nested = groupRows[at] !== rows[row + PHASE];
+      if (nested) ledger.enter(groupRows[at]);
+      for (let i = groupRows[at + 1]; i < groupRows[at + 2]; i += TOUCH) {
+        const lo = touchList[i];
+        const hi = touchList[i + 1];
+        const offset = touchList[i + 2] !== 0 ? mmu.write(lo, hi, 8) : mmu.read(lo, hi, 8);
+        if (offset < 0) throw new HostAccessError(mmu.fault.gfn, lo & 4095, "a stage's line");
+      }
       if (nested) ledger.leave();
+    }
+    if (entered) ledger.leave();
+    // Lines that take turns in one set would be noted and lost again each time.
+    if (ledger.clock[0] === before) mmu.noteLines(lines);
+  }
+
+  /** Enters a stage's own phase, unless it has none or is in it; returns whether it did. */
+  private enterOwn(row: number): boolean {
+    const phase = this.rows[row + PHASE];
+    if (phase < 0 || phase === this.phases[this.depth]) return false;
+    this.ledger.enter(phase);
+    return true;
+  }
+
+  /** Prices a run of a stage in the present place with the present warm branches. */
+  private price(stage: StageId, place: number): number {
+    if (this.pricedCells.length === MAX_PRICED || this.warmBranches.size === MAX_WARM_SETS)
+      this.forgetPriced();
+    const { ledger, warmBranches, options } = this;
+    const subject = this.stages[stage];
+    const cells = new Map<number, number>();
+    const cold = warmBranches.coldIn(this.warm, this.leaves[stage]).map((leaf) => this.leafStages[leaf]);
+    const entered = this.enterOwn(stage * ROW);
+    for (const [phase, parts] of byPhase(leavesOf(subject))) {
+      const number = ledger.registerPhase(phase);
+      const nested = number !== this.rows[stage * ROW + PHASE];
+      if (nested) ledger.enter(number);
+      const charges = [...priceStages(parts, options)];
+      for (const leaf of cold)
+        if (leaf.phase === phase)
+          charges.push([
+            Cause.Branch,
+            ticks(coldBranchesOf(leaf, options.vendor) * options.timing.branchMispredict),
+          ]);
+      for (const [cause, amount] of charges)
+        if (amount !== 0) cells.set(ledger.base + cause, (cells.get(ledger.base + cause) ?? 0) + amount);
+      if (nested) ledger.leave();
+    }
+    if (entered) ledger.leave();
+    const priced = this.pricedCells.push(cells) - 1;
+    const first = this.warm * MAX_STAGES + stage;
+    this.pricedPlace[priced] = place;
+    this.pricedTicks[priced] = [...cells.values()].reduce((sum, amount) => sum + amount, 0);
+    this.pricedWarm[priced] = warmBranches.with(this.warm, this.leaves[stage]);
+    this.pricedNext[priced] = this.pricedFirst[first];
+    this.pricedFirst[first] = priced;
+    this.ran.add(subject);
+    return priced;
+  }
+
+  /** Starts the prices over, in the present warm set. */
+  private forgetPriced(): void {
+    this.settle();
+    this.pricedCells.length = 1;
+    this.pricedFirst.fill(0);
+    this.warm = this.warmBranches.keepOnly(this.warm);
+  }
+
+  /** Brings the ledger's cells up to date. */
+  private settle(): void {
+    const { pricedRuns, pricedCells, ledger } = this;
+    for (let priced = 1; priced < pricedCells.length; priced++) {
+      const runs = pricedRuns[priced];
+      if (runs === 0) continue;
+      pricedRuns[priced] = 0;
+      for (const [cell, amount] of pricedCells[priced]) ledger.cells[cell] += runs * amount;
     }
   }
 
@@ -223,9 +291,7 @@ export class StagePathCost implements PathCost {
   /** Estimates among the stages (or parts of stages) that ran, and those that all stages rest on. */
   estimates(): readonly StageEstimate[] {
     const found: StageEstimate[] = [];
-    this.stages.forEach((stage, id) => {
-      if (this.rows[id * ROW + RAN] !== 0) this.collect(stage, found);
-    });
+    for (const stage of this.stages) if (this.ran.has(stage)) this.collect(stage, found);
     if (found.length > 0) found.push(...MODEL_ESTIMATES);
     return found;
   }
@@ -255,88 +321,77 @@ export class StagePathCost implements PathCost {
   }
 
   private fetchText(stage: StageId): void {
-    const { rows, mmu, ledger, leafRows, leafLists } = this;
+    const { mmu, ledger, leafRows } = this;
     const row = stage * ROW;
-    const end = rows[row + LEAVES_END];
-    for (let i = rows[row + LEAVES]; i < end; i++) {
-      const leaf = leafLists[i] * LEAF_ROW;
-      const nested = leafRows[leaf] !== rows[row + PHASE];
+    const entered = this.enterOwn(row);
+    for (const id of this.leaves[stage]) {
+      const leaf = id * LEAF_ROW;
+      const nested = leafRows[leaf] !== this.rows[row + PHASE];
       if (nested) ledger.enter(leafRows[leaf]);
-      const hi = leafRows[leaf + 4];
-      let lo = leafRows[leaf + 3];
-      for (let lines = leafRows[leaf + 5]; lines > 0; lines--) {
+      const hi = leafRows[leaf + 2];
+      let lo = leafRows[leaf + 1];
+      for (let lines = leafRows[leaf + 3]; lines > 0; lines--) {
         if (mmu.fetch(lo, hi) < 0)
           throw new HostAccessError(mmu.fault.gfn, lo & 4095, this.stages[stage].name);
         lo = (lo + 64) | 0;
       }
       if (nested) ledger.leave();
     }
+    if (entered) ledger.leave();
     this.textNow = this.textState();
     this.textSeen[stage] = this.textNow;
   }
 
   private fillRow(id: StageId, stage: Stage): void {
     const row = id * ROW;
-    const { rows } = this;
+    const { rows, ledger } = this;
     const leaves = leavesOf(stage);
-    rows[row + PHASE] = stage.phase === "" ? -1 : this.ledger.registerPhase(stage.phase);
+    rows[row + PHASE] = stage.phase === "" ? -1 : ledger.registerPhase(stage.phase);
     rows[row + GROUPS] = this.groups;
-    for (const phase of new Set(leaves.map((leaf) => leaf.phase)))
-      this.addGroup(
-        id,
-        this.ledger.registerPhase(phase),
-        leaves.filter((leaf) => leaf.phase === phase),
-      );
+    const firstTouch = this.touches;
+    for (const [phase, parts] of byPhase(leaves)) this.addGroup(ledger.registerPhase(phase), parts);
     rows[row + GROUPS_END] = this.groups;
+    rows[row + LINES] = this.touches > firstTouch ? this.mmu.defineLines(this.linesFrom(firstTouch)) : -1;
     this.counts[id] = amountFor(stage.instructions, this.options.vendor);
-    rows[row + LEAVES] = this.leafCount;
-    for (const leaf of new Set(leaves)) {
-      if (this.leafCount === this.leafLists.length) throw new RangeError("too many parts in all stages");
-      this.leafLists[this.leafCount++] = this.leafOf(leaf);
-    }
-    rows[row + LEAVES_END] = this.leafCount;
-    rows[row + SEEN_EPOCH] = -1;
+    this.leaves.push([...new Set(leaves)].map((leaf) => this.leafOf(leaf)));
   }
 
   /** Number of a part; its text gets its place the first time. */
   private leafOf(stage: Stage): number {
     const known = this.leafIds.get(stage);
     if (known !== undefined) return known;
-    const id = this.leafIds.size;
+    const id = this.leafStages.push(stage) - 1;
     if (id === MAX_STAGES) throw new RangeError(`more than ${MAX_STAGES} path-cost stages`);
     this.leafIds.set(stage, id);
-    const { vendor, timing, text } = this.options;
+    const { vendor, text } = this.options;
     const { leafRows } = this;
     const row = id * LEAF_ROW;
     const place = text.place(amountFor(stage.instructions, vendor));
     leafRows[row] = this.ledger.registerPhase(stage.phase);
-    leafRows[row + 1] = ticks(coldBranchesOf(stage, vendor) * timing.branchMispredict);
-    leafRows[row + 2] = -1;
-    leafRows[row + 3] = place.lo;
-    leafRows[row + 4] = place.hi;
-    leafRows[row + 5] = place.lines;
+    leafRows[row + 1] = place.lo;
+    leafRows[row + 2] = place.hi;
+    leafRows[row + 3] = place.lines;
     return id;
   }
 
-  private addGroup(id: StageId, phase: number, stages: readonly Stage[]): void {
+  private addGroup(phase: number, stages: readonly Stage[]): void {
     const { groupRows } = this;
     const at = this.groups++ * GROUP_ROW;
     if (at === groupRows.length) throw new RangeError("too many phases in all stages");
     groupRows[at] = phase;
-    groupRows[at + 1] = this.charges;
-    for (const [cause, amount] of priceStages(stages, this.options)) {
-      if (amount === 0) continue;
-      this.chargeCause[this.charges] = cause;
-      this.chargeTicks[this.charges++] = amount;
-      this.totals[id] += amount;
-    }
-    groupRows[at + 2] = this.charges;
-    groupRows[at + 3] = this.touches;
+    groupRows[at + 1] = this.touches;
     for (const stage of new Set(stages))
       for (const touch of stage.touches ?? [])
         for (const offset of touch.offsets)
           this.addTouch(this.options.homes[touch.object], offset, touch.write === true);
-    groupRows[at + 4] = this.touches;
+    groupRows[at + 2] = this.touches;
+  }
+
+  private linesFrom(first: number): SequenceLine[] {
+    const lines: SequenceLine[] = [];
+    for (let i = first; i < this.touches; i += TOUCH)
+      lines.push({ lo: this.touchList[i], hi: this.touchList[i + 1], write: this.touchList[i + 2] !== 0 });
+    return lines;
   }
 
   private addTouch(home: HostObjectHome, offset: number, write: boolean): void {
@@ -347,6 +402,13 @@ export class StagePathCost implements PathCost {
     this.touchList[this.touches++] = directmapHi(frame);
     this.touchList[this.touches++] = write ? 1 : 0;
   }
+}
+
+/** Stages by phase, in the order in which phases first occur. */
+function byPhase(stages: readonly Stage[]): ReadonlyMap<string, readonly Stage[]> {
+  const groups = new Map<string, Stage[]>();
+  for (const stage of stages) groups.set(stage.phase, [...(groups.get(stage.phase) ?? []), stage]);
+  return groups;
 }
 
 /** What every stage's price rests on besides its own count. */
