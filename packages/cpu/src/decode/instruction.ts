@@ -20,8 +20,6 @@ export const DecodeStatus = {
 /** Base register number that stands for RIP. */
 export const RIP_BASE = 16;
 
-const NO_FORMS: readonly OpcodeForm[] = [];
-
 /**
  * One decoded instruction, reused by the next `decode`. Register numbers are 0-15; sizes are log2 of bytes
  * (0: byte ... 3: 64 bits).
@@ -211,7 +209,7 @@ export class Instruction {
   }
 
   private rest(start: number): number {
-    const forms = OPCODE_MAPS[this.map][this.opcode] ?? NO_FORMS;
+    const forms = OPCODE_MAPS[this.map].forms(this.opcode);
     this.addressSize = this.sizeOfAddress();
     if (forms.length === 0) return DecodeStatus.Invalid;
     const needsModrm = forms[0].needsModrm || forms[forms.length - 1].needsModrm;

@@ -1,4 +1,4 @@
-import { MAP_0F3A, MAP_0F38, ONE_BYTE_MAP, TWO_BYTE_MAP, X87_MAP } from "./opcode-tables.js";
+import { MAP_0F3A, MAP_0F38, oneByteMap, twoByteMap, x87Rows } from "./opcode-tables.js";
 import { type OperandCode, OperandKind, parseOperandCode } from "./operand-codes.js";
 
 /** Which mandatory prefix a form wants. */
@@ -53,14 +53,14 @@ const PREFIXES: Record<string, number> = {
 
 const OPCODE = /^([0-9a-f]{2})(\+)?(?:\/([0-7])|:([0-9a-f]{2}))?([mr])?$/;
 
-function parseLine(line: string, map: OpcodeForm[][]): void {
+function parseLine(line: string, into: OpcodeForm[]): void {
   const words = line.split(" ");
   const match = OPCODE.exec(words[0]);
   if (match === null) throw new RangeError(`bad opcode line: ${line}`);
   if (words[1] === "mmx") {
     // The MMX/SSE2 pairs: the same mnemonic on MMX and, with 66, on vector registers.
-    parseLine(`${words[0]} np ${words[2]} Pq,Qq`, map);
-    parseLine(`${words[0]} 66 ${words[2]} Vx,Wx`, map);
+    parseLine(`${words[0]} np ${words[2]} Pq,Qq`, into);
+    parseLine(`${words[0]} 66 ${words[2]} Vx,Wx`, into);
     return;
   }
   const prefix = PREFIXES[words[1]] ?? MandatoryPrefix.Any;
@@ -74,7 +74,7 @@ function parseLine(line: string, map: OpcodeForm[][]): void {
   const rm = memoryOnly ? 1 : match[5] === "r" ? 2 : 0;
   const first = names[0];
   const middle = names[1] || first;
-  const form: OpcodeForm = {
+  into.push({
     key: attributes.find((a) => a.startsWith("as:"))?.slice(3) ?? first,
     mnemonics: [first, middle, names[2] || middle],
     operands,
@@ -88,22 +88,45 @@ function parseLine(line: string, map: OpcodeForm[][]): void {
     onlyIn64: attributes.includes("o64"),
     default64: attributes.includes("d64") || attributes.includes("f64"),
     forced64: attributes.includes("f64"),
-  };
-  const opcode = Number.parseInt(match[1], 16);
-  const count = match[2] === "+" ? 8 : 1;
-  for (let i = 0; i < count; i++) map[opcode + i].push(form);
+  });
+}
+/** One map's forms. A program uses few opcodes, so text becomes forms when an opcode is first asked for. */
+export class OpcodeMap {
+  private readonly text: () => string;
+  private lines: readonly (readonly string[])[] | undefined;
+  private readonly parsed: (readonly OpcodeForm[] | undefined)[] = [];
+
+  constructor(text: () => string) {
+    this.text = text;
+  }
+
+  /** Forms of an opcode byte, in the order of the text. */
+  forms(opcode: number): readonly OpcodeForm[] {
+    const known = this.parsed[opcode];
+    if (known !== undefined) return known;
+    this.lines ??= linesByOpcode(this.text());
+    const forms: OpcodeForm[] = [];
+    for (const line of this.lines[opcode]) parseLine(line, forms);
+    this.parsed[opcode] = forms;
+    return forms;
+  }
 }
 
-function parseMap(...texts: string[]): readonly (readonly OpcodeForm[])[] {
-  const map: OpcodeForm[][] = Array.from({ length: 256 }, () => []);
-  for (const text of texts) for (const line of text.split("\n")) if (line !== "") parseLine(line, map);
-  return map;
+function linesByOpcode(text: string): readonly (readonly string[])[] {
+  const lines: string[][] = Array.from({ length: 256 }, () => []);
+  for (const line of text.split("\n")) {
+    if (line === "") continue;
+    const opcode = Number.parseInt(line.slice(0, 2), 16);
+    const count = line.charAt(2) === "+" ? 8 : 1;
+    for (let i = 0; i < count; i++) lines[opcode + i].push(line);
+  }
+  return lines;
 }
 
-/** Forms by map (0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A) and opcode byte. */
-export const OPCODE_MAPS: readonly (readonly (readonly OpcodeForm[])[])[] = [
-  parseMap(ONE_BYTE_MAP, X87_MAP),
-  parseMap(TWO_BYTE_MAP),
-  parseMap(MAP_0F38),
-  parseMap(MAP_0F3A),
+/** Maps by number: 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A. */
+export const OPCODE_MAPS: readonly OpcodeMap[] = [
+  new OpcodeMap(() => `${oneByteMap()}${x87Rows()}`),
+  new OpcodeMap(twoByteMap),
+  new OpcodeMap(() => MAP_0F38),
+  new OpcodeMap(() => MAP_0F3A),
 ];

@@ -65,7 +65,8 @@ function conditionRows(opcode: number, name: string, rest: string): string {
   return CONDITIONS.map((cc, i) => `${hex(opcode + i)} ${name}${cc} ${rest}\n`).join("");
 }
 
-export const ONE_BYTE_MAP: string = `${aluRows()}${shiftRows()}
+/** Opcodes without an escape byte, the x87 ones aside. */
+export const oneByteMap = (): string => `${aluRows()}${shiftRows()}
 06 push ES i64 as:pushseg
 07 pop ES i64 as:popseg
 0e push CS i64 as:pushseg
@@ -208,7 +209,8 @@ ff/5m jmp Mp as:jmpf
 ff/6 push Ev d64
 `;
 
-export const TWO_BYTE_MAP: string = `
+/** Opcodes 0F xx. */
+export const twoByteMap = (): string => `
 00/0m sldt Ew
 00/0r sldt Ev
 00/1m str Ew
@@ -700,7 +702,7 @@ const X87_ARITHMETIC = ["fadd", "fmul", "fcom", "fcomp", "fsub", "fsubr", "fdiv"
 const X87_INTEGER = ["fiadd", "fimul", "ficom", "ficomp", "fisub", "fisubr", "fidiv", "fidivr"];
 
 /** Memory and register forms of the escape opcodes D8-DF. */
-function x87Rows(): string {
+export function x87Rows(): string {
   let rows = "";
   const memory = (opcode: number, names: string[], size: string) => {
     names.forEach((name, i) => {
@@ -744,5 +746,3 @@ function x87Rows(): string {
   register(0xdf, ["", "", "", "", "", "fucomip", "fcomip"], "ST,Ti");
   return rows;
 }
-
-export const X87_MAP: string = x87Rows();

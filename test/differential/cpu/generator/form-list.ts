@@ -82,15 +82,15 @@ export function whyNotCompared(map: number, opcode: number, form: OpcodeForm): s
 export function listForms(mode: 32 | 64, features: ReadonlySet<string>): ListedForm[] {
   const list: ListedForm[] = [];
   OPCODE_MAPS.forEach((opcodes, map) => {
-    opcodes.forEach((forms, opcode) => {
-      for (const form of forms) {
+    for (let opcode = 0; opcode < 256; opcode++) {
+      for (const form of opcodes.forms(opcode)) {
         if (mode === 64 ? form.invalidIn64 : form.onlyIn64) continue;
         if (whyNotCompared(map, opcode, form) !== undefined) continue;
         if (NEEDS[form.key] !== undefined && !features.has(NEEDS[form.key])) continue;
         const privileged = PRIVILEGED.has(form.key) || form.operands.some(isSystemRegister);
         list.push({ map, opcode, form, privileged });
       }
-    });
+    }
   });
   return list;
 }
