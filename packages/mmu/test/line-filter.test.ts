@@ -66,6 +66,7 @@ const operation = fc.oneof(
       bytes: fc.constantFrom(1, 4, 8, 64),
     }),
   },
+  { weight: 12, arbitrary: fc.record({ op: fc.constant("sequence"), page: fc.nat({ max: 2 }) }) },
   { weight: 4, arbitrary: fc.record({ op: fc.constant("activate"), page: fc.nat({ max: 3 }) }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant("user"), page: fc.nat({ max: 1 }) }) },
   { weight: 1, arbitrary: fc.record({ op: fc.constant("invlpg"), page: fc.nat({ max: 23 }) }) },
@@ -75,18 +76,29 @@ const operation = fc.oneof(
   { weight: 1, arbitrary: fc.record({ op: fc.constant("code"), page: fc.nat({ max: 23 }) }) },
   { weight: 1, arbitrary: fc.record({ op: fc.constant("pkru"), page: fc.nat({ max: 3 }) }) },
 );
+/** Lines touched together: within two pages, over many pages, with repetitions and neighbours in one set. */
+const SEQUENCES = [
+  [0x1000, 0x1040, 0x2000, 0x1000],
+  [0x0, 0x3040, 0x5080, 0x200100, 0x7000, 0x0],
+  [0x1800, 0x2800, 0x3800, 0x1840],
+].map((lines, s) => lines.map((lo, i) => ({ lo, hi: 0, write: (i + s) % 3 === 0 })));
+
 type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
 
 /** One machine with its contexts, driven by operations; `told` are the frames whose code was overwritten. */
 class Driver {
   readonly m: TestMachine;
   readonly told: number[] = [];
+  /** Sequences that ran as one. */
+  settled = 0;
   private readonly all: TranslationContext[];
+  private readonly sequences: number[];
 
   constructor(profile: MemoryProfile, bypassFilter: boolean, recencyLimit: number) {
     this.m = new TestMachine(profile, { bypassFilter, recencyLimit });
     this.all = contexts(this.m);
     this.m.mmu.activate(this.all[0]);
+    this.sequences = SEQUENCES.map((lines) => this.m.mmu.defineLines(lines));
     this.m.memory.onCodeWrite = (frameOffset) => {
       this.told.push(frameOffset);
       this.m.memory.codeSlots[frameOffset >>> 12] = 0;
@@ -116,6 +128,17 @@ class Driver {
         c.user = o.page === 1;
         mmu.reload();
         break;
+      case "sequence": {
+        if (mmu.touchLines(this.sequences[o.page])) {
+          this.settled++;
+          break;
+        }
+        let faults = 0;
+        for (const { lo, hi, write } of SEQUENCES[o.page])
+          if ((write ? mmu.write(lo, hi, 8) : mmu.read(lo, hi, 8)) < 0) faults++;
+        if (faults === 0) mmu.noteLines(this.sequences[o.page]);
+        break;
+      }
       case "invlpg":
         mmu.invalidatePage(lo, 0);
         break;
@@ -144,6 +167,7 @@ describe.each(Object.entries(PROFILES))("%s", (_name, profile) => {
     "with and without filters: same state, costs and counters (recency limit %i)",
     { timeout: 30_000 },
     (limit) => {
+      let settled = 0;
       fc.assert(
         fc.property(fc.array(operation, { minLength: 150, maxLength: 400 }), (operations) => {
           const filtered = new Driver(profile, false, limit);
@@ -158,9 +182,13 @@ describe.each(Object.entries(PROFILES))("%s", (_name, profile) => {
           expect([...filtered.m.counters]).toEqual([...plain.m.counters]);
           expect(bytesOf(filtered.m)).toEqual(bytesOf(plain.m));
           expect(filtered.m.charged).toBe(filtered.m.ledger.clock[0]);
+          expect(filtered.m.mmu.snapshot().caches.l1d).toEqual(plain.m.mmu.snapshot().caches.l1d);
+          expect(plain.settled).toBe(0);
+          settled += filtered.settled;
         }),
         { numRuns: 80 },
       );
+      expect(settled).toBeGreaterThan(100);
     },
   );
 
