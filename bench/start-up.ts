@@ -12,7 +12,7 @@ const BAR_MS = 200;
  * stops its guest after one block: it includes printing and exit, so it is an upper bound.
  */
 export async function startUp(): Promise<void> {
-  const cli = fileURLToPath(new URL("../packages/lab/dist/cli.js", import.meta.url));
+  const cli = fileURLToPath(new URL("../packages/lab/dist/cli.cjs", import.meta.url));
   if (!existsSync(cli)) return absent(WHAT, "packages/lab/dist is absent, run npm run build");
   const args = ["compare", "hypercall-bench", "--abi", "linear", "--max-instructions", "1", "--json"];
   const whole: number[] = [];
@@ -20,7 +20,10 @@ export async function startUp(): Promise<void> {
   for (let run = 0; run < 8; run++) {
     const { code, stdout, stderr, seconds } = await execute(process.execPath, [cli, ...args]);
     if (code !== 1 || !stdout.includes('"reason": "budget"'))
-      return absent(WHAT, `no document from dist/cli.js (exit ${code}), run npm run build: ${stderr.trim()}`);
+      return absent(
+        WHAT,
+        `no document from dist/cli.cjs (exit ${code}), run npm run build: ${stderr.trim()}`,
+      );
     const empty = await execute(process.execPath, ["--eval", "0"]);
     // The first run fills the file cache.
     if (run === 0) continue;

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { standardOutput } from "./cli/output.js";
 import { runProgram } from "./cli/program.js";
 
@@ -8,4 +7,6 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit();
 });
 
-process.exitCode = await runProgram(process.argv.slice(2), standardOutput());
+runProgram(process.argv.slice(2), standardOutput()).then((code) => {
+  process.exitCode = code;
+});

@@ -1,0 +1,25 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import { wrap } from "node:module";
+import { join } from "node:path";
+import { Script } from "node:vm";
+
+// The built command line: runs dist/program.cjs from the code that V8 compiled for it when it was built. Compiling is
+// half of a start; another version of V8 rejects that code and compiles.
+
+const path = join(__dirname, "program.cjs");
+
+function compiledCode(): Buffer | undefined {
+  try {
+    return readFileSync(`${path}.cache`);
+  } catch {
+    return undefined;
+  }
+}
+
+const cachedData = compiledCode();
+const script = new Script(wrap(readFileSync(path, "utf8")), {
+  filename: path,
+  ...(cachedData === undefined ? {} : { cachedData }),
+});
+script.runInThisContext()(exports, require, module, path, __dirname);
