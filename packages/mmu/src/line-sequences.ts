@@ -9,14 +9,15 @@ export interface SequenceLine {
 
 /** What a cache or TLB tells whoever relies on its ways or entries. */
 export interface Reliance {
-  /** Stamps that are due are stored: call before looking at any. */
-  settle(): void;
+  /** Stamps that are due are stored: call before looking at any of a cache's set, or with -1 at any at all. */
+  settle(set: number): void;
   /** A way or entry is about to hold something else. @param watchers its mask of watchers */
   lost(watchers: number): void;
 }
 
 const MAX_SEQUENCES = 1024;
 const BUCKETS = 32; // bits of a mask of watchers
+const ALL = -1;
 const ROW = 8;
 const FIRST = 0; // of its lines, as an index into `lines`
 const COUNT = 1;
@@ -24,6 +25,7 @@ const EPOCH = 2; // of the address space it was noted in; 0: not noted
 const GENERATION = 3; // of its bucket when it was noted
 const DUE = 4; // 1: its stamps are not stored yet
 const BEFORE = 5; // recency counter before its latest run
+const SETS = 6; // of the cache, modulo 64: a mask of two words
 const LINE = 2; // integers of a noted line: indices of the way's and the entry's stamps
 
 /**
@@ -44,7 +46,7 @@ export class LineSequences implements Reliance {
 
   constructor(clock: RecencyClock) {
     this.clock = clock;
-    clock.beforeRanking(() => this.settle());
+    clock.beforeRanking(() => this.settle(ALL));
   }
 
   /** @throws RangeError beyond 1024 sequences */
@@ -99,12 +101,16 @@ export class LineSequences implements Reliance {
 
   /** A sequence is about to be noted: until {@link complete} it does not run. */
   begin(sequence: number): void {
-    this.settle();
-    this.rows[sequence * ROW + EPOCH] = 0;
+    this.settle(ALL);
+    const row = sequence * ROW;
+    this.rows[row + EPOCH] = 0;
+    this.rows[row + SETS] = 0;
+    this.rows[row + SETS + 1] = 0;
   }
 
-  /** Where one line of it is. */
-  noteLine(line: number, wayStamp: number, entryStamp: number): void {
+  /** Where one line of it is: set of the cache, indices of the way's and the TLB entry's stamps. */
+  noteLine(sequence: number, line: number, set: number, wayStamp: number, entryStamp: number): void {
+    this.rows[sequence * ROW + SETS + ((set >> 5) & 1)] |= 1 << (set & 31);
     this.noted[line * LINE] = wayStamp;
     this.noted[line * LINE + 1] = entryStamp;
   }
@@ -115,26 +121,35 @@ export class LineSequences implements Reliance {
     this.rows[row + GENERATION] = this.generations[sequence & (BUCKETS - 1)];
   }
 
-  /** A way may meanwhile hold a newer line, whose stamp then stays: stamps only grow. */
-  settle(): void {
+  settle(set: number): void {
     if (this.dueCount === 0) return;
-    const { rows, noted, due } = this;
-    const i32 = this.clock.view;
+    const { rows, due } = this;
+    const word = SETS + ((set >> 5) & 1);
+    const bit = set === ALL ? 0 : 1 << (set & 31);
+    let kept = 0;
     for (let i = 0; i < this.dueCount; i++) {
       const row = due[i] * ROW;
-      rows[row + DUE] = 0;
-      let stamp = rows[row + BEFORE];
-      let at = rows[row + FIRST] * LINE;
-      for (let lines = rows[row + COUNT]; lines > 0; lines--) {
-        stamp++;
-        const way = noted[at];
-        const entry = noted[at + 1];
-        if (i32[way] < stamp) i32[way] = stamp;
-        if (i32[entry] < stamp) i32[entry] = stamp;
-        at += LINE;
-      }
+      if (bit !== 0 && (rows[row + word] & bit) === 0) due[kept++] = due[i];
+      else this.store(row);
     }
-    this.dueCount = 0;
+    this.dueCount = kept;
+  }
+
+  /** A way may meanwhile hold a newer line, whose stamp then stays: stamps only grow. */
+  private store(row: number): void {
+    const { rows, noted } = this;
+    const i32 = this.clock.view;
+    rows[row + DUE] = 0;
+    let stamp = rows[row + BEFORE];
+    let at = rows[row + FIRST] * LINE;
+    for (let lines = rows[row + COUNT]; lines > 0; lines--) {
+      stamp++;
+      const way = noted[at];
+      const entry = noted[at + 1];
+      if (i32[way] < stamp) i32[way] = stamp;
+      if (i32[entry] < stamp) i32[entry] = stamp;
+      at += LINE;
+    }
   }
 
   lost(watchers: number): void {

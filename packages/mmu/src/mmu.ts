@@ -291,7 +291,7 @@ export class Mmu {
       const way = l1d.find(frame, (lo >>> 6) & 63);
       if (way < 0) return;
       if (write && (!l1d.isDirty(way) || memory.codeSlots[memory.frameOffset(frame) >>> 12] !== 0)) return;
-      sequences.noteLine(i, this.dataWays + 2 * way + 1, entry + 1);
+      sequences.noteLine(sequence, i, Math.floor(way / l1d.ways), this.dataWays + 2 * way + 1, entry + 1);
       l1d.watch(way, watcher);
       array.watch(entry, watcher);
     }
@@ -440,7 +440,7 @@ export class Mmu {
   }
 
   snapshot(): MmuSnapshot {
-    this.sequences.settle();
+    this.sequences.settle(-1);
     return {
       caches: this.caches.snapshot(),
       translations: this.translations.snapshot(),

@@ -145,13 +145,14 @@ export class CacheLevel {
   fill(frame: number, line: number, dirty: boolean, stamp: number): number {
     const tags = this.tags;
     const marks = this.marks;
-    const first = this.setOf(frame, line) * this.ways;
+    const set = this.setOf(frame, line);
+    const first = set * this.ways;
     let way = this.vacant > 0 ? this.vacantWay(first) : -1;
     if (way >= 0) {
       this.vacant--;
       this.evictedFrame = -1;
     } else {
-      if (this.reliance !== undefined) this.reliance.settle();
+      if (this.reliance !== undefined) this.reliance.settle(set);
       way = first + this.policy.victim(marks, 2 * first + 1, this.ways, 2);
       if (this.reliance !== undefined && this.watchers[way] !== 0) this.unwatch(way, this.reliance);
       this.evictedFrame = (tags[way] >>> 6) + (this.wide ? this.highTags[way] * WIDE_FRAME : 0);

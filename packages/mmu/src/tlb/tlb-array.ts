@@ -453,7 +453,7 @@ export class TlbArray {
       for (let entry = first; entry < end; entry += WORDS)
         if (i32[entry + Entry.KeyHi] === INVALID) return entry;
     }
-    if (this.reliance !== undefined) this.reliance.settle();
+    if (this.reliance !== undefined) this.reliance.settle(-1);
     const entry = first + this.policy.victim(i32, first + Entry.Stamp, this.ways, WORDS) * WORDS;
     this.drop(entry);
     return entry;

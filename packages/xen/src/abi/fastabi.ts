@@ -1,17 +1,29 @@
+import { Errno } from "../errno.js";
 import type { GuestRegisters } from "../host/guest-registers.js";
 import type { Operation, OperationCall, OperationField } from "../operations/operation.js";
 import type { PathCost } from "../path-cost/path-cost.js";
 import type { HypercallAbi } from "./hypercall-abi.js";
-import { narrowLow } from "./pointer-abi.js";
 
 /** `__HYPERVISOR_FASTABI_MASK`. */
 export const FASTABI_MASK = 0x40000000;
 /** reg0 to reg7: rax, rdi, rsi, r8, r9, r10, r11, r12. */
 const REGISTERS: readonly number[] = [0, 7, 6, 8, 9, 10, 11, 12];
 
+// Integers of one value's plan.
+const PLAN = 4;
+const WORD = 0; // state word of its register, -1: not carried
+const SHIFT = 1; // 32 less its bits, for values below 32 bits
+const KIND = 2;
+const IMPLIED = 3;
+const UNSIGNED = 0;
+const SIGNED = 1;
+const WIDE = 2; // 64 bits
+
 interface Plan {
   readonly operation: Operation;
   readonly stage: number;
+  readonly inputs: Int32Array;
+  readonly outputs: Int32Array;
 }
 
 /**
@@ -33,7 +45,12 @@ export class FastAbi implements HypercallAbi {
       const { hypercall, subop, traditionalOnly } = operation.descriptor;
       if (traditionalOnly) continue;
       plans[hypercall] ??= [];
-      plans[hypercall][subop] = { operation, stage: cost.compile(operation.stage) };
+      plans[hypercall][subop] = {
+        operation,
+        stage: cost.compile(operation.stage),
+        inputs: planFields(operation.descriptor.inputs),
+        outputs: planFields(operation.descriptor.outputs),
+      };
     }
     this.plans = plans;
   }
@@ -53,29 +70,52 @@ export class FastAbi implements HypercallAbi {
 
   /** Follows a {@link decode} of the same call. */
   invoke(operation: Operation, call: OperationCall): number {
-    const { registers } = this;
-    const { inputs, outputs } = operation.descriptor;
-    for (let i = 0; i < inputs.length; i++) this.takeInput(inputs[i], call.inputs, 2 * i);
-    for (let i = 2 * outputs.length - 1; i >= 0; i--) call.outputs[i] = 0;
-    const stage = this.plan?.operation === operation ? this.plan.stage : this.cost.compile(operation.stage);
-    this.cost.run(stage);
+    const { plan, registers } = this;
+    if (plan === undefined || plan.operation !== operation) return -Errno.ENOSYS;
+    takeInputs(plan.inputs, registers.words, call.inputs);
+    const { outputs } = plan;
+    for (let i = 2 * (outputs.length / PLAN) - 1; i >= 0; i--) call.outputs[i] = 0;
+    this.cost.run(plan.stage);
     const result = operation.handle(call);
-    if (result < 0) return result;
-    for (let i = 0; i < outputs.length; i++) {
-      const { register, bytes, signed } = outputs[i];
-      if (register === 0) continue;
-      const lo = narrowLow(call.outputs[2 * i], bytes, signed);
-      const hi = bytes === 8 ? call.outputs[2 * i + 1] : signed ? lo >> 31 : 0;
-      registers.set(REGISTERS[register], lo, hi);
-    }
+    if (result >= 0) giveOutputs(outputs, call.outputs, registers.words);
     return result;
   }
+}
 
-  private takeInput(field: OperationField, words: Int32Array, at: number): void {
-    const { register, bytes, signed, implied = 0 } = field;
-    const lo = register === 0 ? implied | 0 : this.registers.lo(REGISTERS[register]);
-    words[at] = narrowLow(lo, bytes, signed);
-    const hi = register === 0 ? lo >> 31 : this.registers.hi(REGISTERS[register]);
-    words[at + 1] = bytes === 8 ? hi : signed ? words[at] >> 31 : 0;
+function planFields(fields: readonly OperationField[]): Int32Array {
+  return Int32Array.from(
+    fields.flatMap(({ register, bytes, signed, implied = 0 }) => [
+      register === 0 ? -1 : 2 * REGISTERS[register],
+      bytes >= 4 ? 0 : 32 - 8 * bytes,
+      bytes === 8 ? WIDE : signed ? SIGNED : UNSIGNED,
+      implied,
+    ]),
+  );
+}
+
+/** Values from their registers, cut to their sizes. */
+function takeInputs(plan: Int32Array, words: Int32Array, values: Int32Array): void {
+  for (let at = 0, i = 0; at < plan.length; at += PLAN, i += 2) {
+    const word = plan[at + WORD];
+    const kind = plan[at + KIND];
+    const lo = narrow(word < 0 ? plan[at + IMPLIED] : words[word], plan[at + SHIFT], kind);
+    values[i] = lo;
+    values[i + 1] = kind === WIDE ? (word < 0 ? lo >> 31 : words[word + 1]) : kind === SIGNED ? lo >> 31 : 0;
   }
+}
+
+function giveOutputs(plan: Int32Array, values: Int32Array, words: Int32Array): void {
+  for (let at = 0, i = 0; at < plan.length; at += PLAN, i += 2) {
+    const word = plan[at + WORD];
+    if (word < 0) continue;
+    const kind = plan[at + KIND];
+    const lo = narrow(values[i], plan[at + SHIFT], kind);
+    words[word] = lo;
+    words[word + 1] = kind === WIDE ? values[i + 1] : kind === SIGNED ? lo >> 31 : 0;
+  }
+}
+
+function narrow(lo: number, shift: number, kind: number): number {
+  if (shift === 0) return lo;
+  return kind === SIGNED ? (lo << shift) >> shift : (lo << shift) >>> shift;
 }
