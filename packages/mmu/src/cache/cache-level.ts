@@ -49,7 +49,9 @@ export class CacheLevel {
   evictedDirty = false;
   private readonly policy: ReplacementPolicy;
   private readonly setMask: number;
-  private vacant: number;
+  /** Invalid ways of each set. */
+  private readonly vacant: Int32Array;
+  private vacantWays: number;
   /** Whether a line beyond 256 GiB was ever brought in; until then the high tags are all zero and not looked at. */
   private wide = false;
   private reliance: Reliance | undefined;
@@ -72,7 +74,8 @@ export class CacheLevel {
     this.policy = REPLACEMENT_POLICIES[replacement](seed);
     this.setMask = (sets & (sets - 1)) === 0 ? sets - 1 : -1;
     const lines = sets * ways;
-    this.vacant = lines;
+    this.vacant = new Int32Array(sets).fill(ways);
+    this.vacantWays = lines;
     const tagsAt = arena.reserve((lines + PADDING) * 4);
     const highTagsAt = arena.reserve(lines * 2);
     const marksAt = arena.reserve(lines * 8);
@@ -99,7 +102,7 @@ export class CacheLevel {
 
   /** Lines held. */
   get occupancy(): number {
-    return this.sets * this.ways - this.vacant;
+    return this.sets * this.ways - this.vacantWays;
   }
 
   /** Way that holds a line, or -1. Changes nothing. */
@@ -147,9 +150,11 @@ export class CacheLevel {
     const marks = this.marks;
     const set = this.setOf(frame, line);
     const first = set * this.ways;
-    let way = this.vacant > 0 ? this.vacantWay(first) : -1;
-    if (way >= 0) {
-      this.vacant--;
+    let way = first;
+    if (this.vacant[set] !== 0) {
+      way = this.vacantWay(first);
+      this.vacant[set]--;
+      this.vacantWays--;
       this.evictedFrame = -1;
     } else {
       if (this.reliance !== undefined) this.reliance.settle(set);
@@ -202,8 +207,9 @@ export class CacheLevel {
     if (snapshot.highTags !== undefined) this.highTags.set(snapshot.highTags);
     else this.highTags.fill(0);
     this.policy.restore(snapshot.policy);
-    this.vacant = 0;
-    for (let way = 0; way < lines; way++) if ((this.marks[2 * way] & VALID) === 0) this.vacant++;
+    this.vacant.fill(0);
+    this.vacantWays = 0;
+    for (let way = 0; way < lines; way++) if ((this.marks[2 * way] & VALID) === 0) this.addVacant(way);
   }
 
   /** The rest of {@link find}, from a way on where some 32-bit tag matches. */
@@ -225,10 +231,9 @@ export class CacheLevel {
   }
 
   private vacantWay(first: number): number {
-    const end = first + this.ways;
-    for (let way = first; way < end; way++)
-      if (this.tags[way] === EMPTY && (this.marks[2 * way] & VALID) === 0) return way;
-    return -1;
+    let way = first;
+    while ((this.marks[2 * way] & VALID) !== 0) way++;
+    return way;
   }
 
   private unwatch(way: number, reliance: Reliance): void {
@@ -241,7 +246,12 @@ export class CacheLevel {
     if (this.reliance !== undefined && this.watchers[way] !== 0) this.unwatch(way, this.reliance);
     this.tags[way] = EMPTY;
     this.marks[2 * way] = (this.marks[2 * way] + STEP) & ~(DIRTY | VALID);
-    this.vacant++;
+    this.addVacant(way);
+  }
+
+  private addVacant(way: number): void {
+    this.vacant[Math.floor(way / this.ways)]++;
+    this.vacantWays++;
   }
 
   private setOf(frame: number, line: number): number {
