@@ -31,9 +31,9 @@ export class Arena {
 
   /**
    * @param initialBytes address space backed at first; untouched pages cost the host nothing. The default holds a machine
-   * whose guest touches some 30 MiB, and is less than the 64 MiB that make V8 collect garbage at once.
+   * whose guest touches 16 MiB; with more than 64 MiB outside its heap V8 would collect garbage at once.
    */
-  constructor(initialBytes: number = 48 * 1024 * 1024) {
+  constructor(initialBytes: number = 32 * 1024 * 1024) {
     this.memory = new WebAssembly.Memory({
       initial: Math.max(1, Math.ceil(initialBytes / WASM_PAGE)),
       maximum: MAX_WASM_PAGES,
