@@ -24,7 +24,8 @@ export interface GuestRun {
  */
 export function runGuest(system: SimulatedSystem, options: RunOptions): GuestRun {
   const outcome = system.run({ maxInstructions: options.maxInstructions });
-  const window = system.window !== undefined && system.window.hypercalls > 0 ? system.window : undefined;
+  const found = system.window;
+  const window = found !== undefined && found.hypercalls > 0 ? found : undefined;
   const rows = window ? window.rows : system.ledger.rows();
   const counters = window ? window.counters : system.counters();
   const calls = window ? window.hypercalls : counters.hypercalls;
