@@ -43,8 +43,8 @@ export class CacheHierarchy {
   constructor(arena: Arena, clock: RecencyClock, profile: MemoryProfile, seed: number) {
     this.l1i = new CacheLevel(arena, clock, profile.l1i, seed + 1);
     this.l1d = new CacheLevel(arena, clock, profile.l1d, seed + 2);
-    this.l2 = new CacheLevel(arena, clock, profile.l2, seed + 3);
-    this.l3 = new CacheLevel(arena, clock, profile.l3, seed + 4);
+    this.l2 = new CacheLevel(arena, clock, profile.l2, seed + 3, false);
+    this.l3 = new CacheLevel(arena, clock, profile.l3, seed + 4, false);
     this.inclusion = INCLUSION[profile.l3.policy](this);
   }
 

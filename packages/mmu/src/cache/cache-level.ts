@@ -15,7 +15,8 @@ const WIDE_FRAME = 0x4000000;
 /** Tags behind the last set that {@link CacheLevel.find} may look at. */
 const PADDING = 4;
 
-// Bits of a way's generation word, below the counter.
+const MAX_WAYS = 0xffff;
+// Bits of a way's flags, and of its generation word below the counter.
 const DIRTY = 1;
 const VALID = 2;
 const STEP = 4;
@@ -26,12 +27,14 @@ export interface CacheLevelSnapshot {
   /** Tag bits above 32; absent while every line lies below 256 GiB. */
   readonly highTags: Int16Array | undefined;
   readonly marks: Int32Array;
+  /** Valid and dirty bits by way. */
+  readonly flags: Uint8Array;
   readonly policy: readonly number[];
 }
 
 /**
  * One set-associative cache of 64-byte lines, which it knows by (frame, line in page); it holds no data. Ways are
- * numbered through all sets. A way's *generation* changes whenever the way is refilled, invalidated or becomes dirty,
+ * numbered through all sets. A first-level way's *generation* changes whenever the way is refilled, invalidated or becomes dirty,
  * so whoever remembers (way, generation) can later tell with one comparison that the line is still there as it was.
  */
 export class CacheLevel {
@@ -39,7 +42,10 @@ export class CacheLevel {
   readonly sets: number;
   /** Load-to-use latency in cycles. */
   readonly latency: number;
-  /** 32-bit arena index of way 0's generation; its stamp follows it, way `w` is `2 * w` further. */
+  /**
+   * 32-bit arena index of way 0's generation; its stamp follows it, way `w` is `2 * w` further. Without generations
+   * there are only stamps.
+   */
   readonly marksAt: number;
   /** After {@link fill}: frame of the line that made room, or -1. */
   evictedFrame = -1;
@@ -50,7 +56,7 @@ export class CacheLevel {
   private readonly policy: ReplacementPolicy;
   private readonly setMask: number;
   /** Invalid ways of each set. */
-  private readonly vacant: Int32Array;
+  private readonly vacant: Uint16Array;
   private vacantWays: number;
   /** Whether a line beyond 256 GiB was ever brought in; until then the high tags are all zero and not looked at. */
   private wide = false;
@@ -60,13 +66,24 @@ export class CacheLevel {
   private tags!: Int32Array;
   private highTags!: Int16Array;
   private marks!: Int32Array;
+  private flags!: Uint8Array;
+  /** Words of a way in `marks`, and which of them is the stamp. */
+  private readonly step: number;
+  private readonly stamp: number;
 
-  constructor(arena: Arena, clock: RecencyClock, geometry: CacheGeometry, seed: number) {
+  /** @param generations whether anybody asks for them: L1 */
+  constructor(
+    arena: Arena,
+    clock: RecencyClock,
+    geometry: CacheGeometry,
+    seed: number,
+    generations: boolean = true,
+  ) {
     const { bytes, ways, latency, replacement } = geometry;
     const sets = bytes / (LINE_BYTES * ways);
-    if (!Number.isInteger(sets) || sets < 1 || !Number.isInteger(ways) || ways < 1)
+    if (!Number.isInteger(sets) || sets < 1 || !Number.isInteger(ways) || ways < 1 || ways > MAX_WAYS)
       throw new RangeError(
-        `a cache of ${bytes} bytes and ${ways} ways has ${sets} sets; need a positive integer`,
+        `a cache of ${bytes} bytes and ${ways} ways has ${sets} sets; need a positive integer, and 1 to ${MAX_WAYS} ways`,
       );
     this.ways = ways;
     this.sets = sets;
@@ -74,19 +91,23 @@ export class CacheLevel {
     this.policy = REPLACEMENT_POLICIES[replacement](seed);
     this.setMask = (sets & (sets - 1)) === 0 ? sets - 1 : -1;
     const lines = sets * ways;
-    this.vacant = new Int32Array(sets).fill(ways);
+    this.step = generations ? 2 : 1;
+    this.stamp = generations ? 1 : 0;
+    this.vacant = new Uint16Array(sets).fill(ways);
     this.vacantWays = lines;
     const tagsAt = arena.reserve((lines + PADDING) * 4);
     const highTagsAt = arena.reserve(lines * 2);
-    const marksAt = arena.reserve(lines * 8);
+    const marksAt = arena.reserve(lines * this.step * 4);
+    const flagsAt = arena.reserve(lines);
     this.marksAt = marksAt >>> 2;
     arena.adopt(() => {
       this.tags = arena.int32(tagsAt, lines + PADDING);
       this.highTags = new Int16Array(arena.memory.buffer, highTagsAt, lines);
-      this.marks = arena.int32(marksAt, lines * 2);
+      this.marks = arena.int32(marksAt, lines * this.step);
+      this.flags = new Uint8Array(arena.memory.buffer, flagsAt, lines);
     });
     this.tags.fill(EMPTY);
-    clock.track(this.marksAt + 1, sets, ways, 2, this.policy);
+    clock.track(this.marksAt + this.stamp, sets, ways, this.step, this.policy);
   }
 
   /** Has somebody rely on where lines are; see {@link watch}. */
@@ -120,23 +141,25 @@ export class CacheLevel {
 
   /** Stamps a way as the newest of its set. */
   touch(way: number, stamp: number): void {
-    this.marks[2 * way + 1] = stamp;
+    this.marks[this.step * way + this.stamp] = stamp;
   }
 
   markDirty(way: number): void {
-    const marks = this.marks;
-    if ((marks[2 * way] & DIRTY) === 0) marks[2 * way] = (marks[2 * way] + STEP) | DIRTY;
+    if ((this.flags[way] & DIRTY) !== 0) return;
+    this.flags[way] |= DIRTY;
+    if (this.step === 2) this.marks[2 * way] = (this.marks[2 * way] + STEP) | DIRTY;
   }
 
   isDirty(way: number): boolean {
-    return (this.marks[2 * way] & DIRTY) !== 0;
+    return (this.flags[way] & DIRTY) !== 0;
   }
 
   /** Stamp of a way, for tests and reports. */
   stampOf(way: number): number {
-    return this.marks[2 * way + 1];
+    return this.marks[this.step * way + this.stamp];
   }
 
+  /** Only where there are generations. */
   generationOf(way: number): number {
     return this.marks[2 * way];
   }
@@ -146,8 +169,7 @@ export class CacheLevel {
    * @returns the way that was filled
    */
   fill(frame: number, line: number, dirty: boolean, stamp: number): number {
-    const tags = this.tags;
-    const marks = this.marks;
+    const { tags, marks, flags, step } = this;
     const set = this.setOf(frame, line);
     const first = set * this.ways;
     let way = first;
@@ -158,16 +180,17 @@ export class CacheLevel {
       this.evictedFrame = -1;
     } else {
       if (this.reliance !== undefined) this.reliance.settle(set);
-      way = first + this.policy.victim(marks, 2 * first + 1, this.ways, 2);
+      way = first + this.policy.victim(marks, step * first + this.stamp, this.ways, step);
       if (this.reliance !== undefined && this.watchers[way] !== 0) this.unwatch(way, this.reliance);
       this.evictedFrame = (tags[way] >>> 6) + (this.wide ? this.highTags[way] * WIDE_FRAME : 0);
       this.evictedLine = tags[way] & 63;
-      this.evictedDirty = (marks[2 * way] & DIRTY) !== 0;
+      this.evictedDirty = (flags[way] & DIRTY) !== 0;
     }
     if (this.wide || frame >= WIDE_FRAME) this.setHighTag(way, frame);
     tags[way] = (frame << 6) | line;
-    marks[2 * way] = ((marks[2 * way] + STEP) & ~DIRTY) | VALID | (dirty ? DIRTY : 0);
-    marks[2 * way + 1] = stamp;
+    flags[way] = dirty ? VALID | DIRTY : VALID;
+    if (step === 2) marks[2 * way] = ((marks[2 * way] + STEP) & ~DIRTY) | VALID | (dirty ? DIRTY : 0);
+    marks[step * way + this.stamp] = stamp;
     return way;
   }
 
@@ -176,14 +199,14 @@ export class CacheLevel {
     const way = this.find(frame, line);
     if (way < 0) return false;
     this.evictedDirty = this.isDirty(way);
-    this.clear(way);
+    this.clear(way, this.setOf(frame, line));
     return true;
   }
 
   /** Invalidates every line, as WBINVD does. */
   removeAll(): void {
     const lines = this.sets * this.ways;
-    for (let way = 0; way < lines; way++) if ((this.marks[2 * way] & VALID) !== 0) this.clear(way);
+    for (let way = 0; way < lines; way++) if ((this.flags[way] & VALID) !== 0) this.clear(way, Math.floor(way / this.ways));
   }
 
   snapshot(): CacheLevelSnapshot {
@@ -191,6 +214,7 @@ export class CacheLevel {
       tags: this.tags.slice(),
       highTags: this.wide ? this.highTags.slice() : undefined,
       marks: this.marks.slice(),
+      flags: this.flags.slice(),
       policy: this.policy.snapshot(),
     };
   }
@@ -203,13 +227,14 @@ export class CacheLevel {
       );
     this.tags.set(snapshot.tags);
     this.marks.set(snapshot.marks);
+    this.flags.set(snapshot.flags);
     this.wide = snapshot.highTags !== undefined;
     if (snapshot.highTags !== undefined) this.highTags.set(snapshot.highTags);
     else this.highTags.fill(0);
     this.policy.restore(snapshot.policy);
     this.vacant.fill(0);
     this.vacantWays = 0;
-    for (let way = 0; way < lines; way++) if ((this.marks[2 * way] & VALID) === 0) this.addVacant(way);
+    for (let way = 0; way < lines; way++) if ((this.flags[way] & VALID) === 0) this.addVacant(Math.floor(way / this.ways));
   }
 
   /** The rest of {@link find}, from a way on where some 32-bit tag matches. */
@@ -222,7 +247,7 @@ export class CacheLevel {
 
   /** The full comparison, where the 32-bit tag alone does not decide. */
   private holds(way: number, frame: number): boolean {
-    return (this.marks[2 * way] & VALID) !== 0 && this.highTags[way] === Math.floor(frame / WIDE_FRAME);
+    return (this.flags[way] & VALID) !== 0 && this.highTags[way] === Math.floor(frame / WIDE_FRAME);
   }
 
   private setHighTag(way: number, frame: number): void {
@@ -231,8 +256,9 @@ export class CacheLevel {
   }
 
   private vacantWay(first: number): number {
+    const { tags, flags } = this;
     let way = first;
-    while ((this.marks[2 * way] & VALID) !== 0) way++;
+    while (tags[way] !== EMPTY || (flags[way] & VALID) !== 0) way++;
     return way;
   }
 
@@ -242,15 +268,16 @@ export class CacheLevel {
     reliance.lost(watchers);
   }
 
-  private clear(way: number): void {
+  private clear(way: number, set: number): void {
     if (this.reliance !== undefined && this.watchers[way] !== 0) this.unwatch(way, this.reliance);
     this.tags[way] = EMPTY;
-    this.marks[2 * way] = (this.marks[2 * way] + STEP) & ~(DIRTY | VALID);
-    this.addVacant(way);
+    this.flags[way] = 0;
+    if (this.step === 2) this.marks[2 * way] = (this.marks[2 * way] + STEP) & ~(DIRTY | VALID);
+    this.addVacant(set);
   }
 
-  private addVacant(way: number): void {
-    this.vacant[Math.floor(way / this.ways)]++;
+  private addVacant(set: number): void {
+    this.vacant[set]++;
     this.vacantWays++;
   }
 

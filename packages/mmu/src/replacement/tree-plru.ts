@@ -12,6 +12,7 @@ export class TreePlru implements ReplacementPolicy {
     let low = 0;
     let count = ways;
     while (count > 1) {
+      if (count === 8) return low + ofEight(marks, first + low * stride, stride);
       const lower = (count + 1) >> 1;
       const middle = first + (low + lower) * stride;
       const end = first + (low + count) * stride;
@@ -35,4 +36,26 @@ export class TreePlru implements ReplacementPolicy {
   }
 
   restore(): void {}
+}
+
+/**
+ * The rest of the descent from a node over eight ways, without branches that the host would have to guess: stamps are
+ * below 2^31 and not negative, so the sign of a difference tells which is newer.
+ */
+function ofEight(marks: Int32Array, first: number, stride: number): number {
+  const ab = newer(marks[first], marks[first + stride]);
+  const cd = newer(marks[first + 2 * stride], marks[first + 3 * stride]);
+  const ef = newer(marks[first + 4 * stride], marks[first + 5 * stride]);
+  const gh = newer(marks[first + 6 * stride], marks[first + 7 * stride]);
+  const upper = (newer(ef, gh) - newer(ab, cd)) >> 31; // -1: the lower four are newer
+  const left = ab ^ ((ab ^ ef) & upper);
+  const right = cd ^ ((cd ^ gh) & upper);
+  const pair = (upper & 4) | (((right - left) >> 31) & 2);
+  const at = first + pair * stride;
+  return pair | (((marks[at + stride] - marks[at]) >> 31) & 1);
+}
+
+/** The greater of two stamps. */
+function newer(x: number, y: number): number {
+  return x - ((x - y) & ((x - y) >> 31));
 }
