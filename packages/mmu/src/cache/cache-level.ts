@@ -206,7 +206,8 @@ export class CacheLevel {
   /** Invalidates every line, as WBINVD does. */
   removeAll(): void {
     const lines = this.sets * this.ways;
-    for (let way = 0; way < lines; way++) if ((this.flags[way] & VALID) !== 0) this.clear(way, Math.floor(way / this.ways));
+    for (let way = 0; way < lines; way++)
+      if ((this.flags[way] & VALID) !== 0) this.clear(way, Math.floor(way / this.ways));
   }
 
   snapshot(): CacheLevelSnapshot {
@@ -234,7 +235,8 @@ export class CacheLevel {
     this.policy.restore(snapshot.policy);
     this.vacant.fill(0);
     this.vacantWays = 0;
-    for (let way = 0; way < lines; way++) if ((this.flags[way] & VALID) === 0) this.addVacant(Math.floor(way / this.ways));
+    for (let way = 0; way < lines; way++)
+      if ((this.flags[way] & VALID) === 0) this.addVacant(Math.floor(way / this.ways));
   }
 
   /** The rest of {@link find}, from a way on where some 32-bit tag matches. */
