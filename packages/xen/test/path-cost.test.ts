@@ -122,6 +122,31 @@ describe("StagePathCost", () => {
     ]);
   });
 
+  it("charges the same after more combinations of warm branches than it keeps prices for", () => {
+    const bench = new HypervisorBench();
+    const { cost, ledger, predictor } = bench;
+    const ids = Array.from({ length: 11 }, (_, i) =>
+      cost.compile(stage({ name: `stage ${i}`, coldBranches: i })),
+    );
+    for (const id of ids) cost.run(id);
+    const before = ledger.snapshot();
+    let cold = 0;
+    // Every subset of the stages, each stage of it twice; and once more, with prices forgotten and made again.
+    for (let round = 0; round < 2; round++)
+      for (let subset = 0; subset < 2 ** ids.length; subset++) {
+        predictor.flush();
+        ids.forEach((id, i) => {
+          if (((subset >> i) & 1) === 0) return;
+          cost.run(id);
+          cost.run(id);
+          cold += i;
+        });
+      }
+    const branch = ledger.rows(before).find((row) => row.cause === "branch");
+    expect(branch?.ticks).toBe(cold * timing.branchMispredict * TICKS_PER_CYCLE);
+    expect(bench.ledgerSum()).toBe(ledger.clock[0]);
+  });
+
   it("does not enter a phase that is on top already", () => {
     const bench = new HypervisorBench();
     const { cost, ledger } = bench;
