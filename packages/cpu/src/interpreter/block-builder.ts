@@ -4,6 +4,7 @@ import type { InstructionCosts } from "../timing/instruction-costs.js";
 import { type BlockStore, MAX_BLOCK_INSTRUCTIONS } from "./block-store.js";
 import { Entry, Form } from "./entry.js";
 import { BLOCK_ENDS, handlerOf } from "./handlers.js";
+import { HotForms } from "./hot-forms.js";
 import { HotOp } from "./hot-op.js";
 import { lower } from "./lowering.js";
 import { codeBits, ModeBits } from "./mode-bits.js";
@@ -16,6 +17,7 @@ export class BlockBuilder {
   private readonly store: BlockStore;
   private readonly costs: InstructionCosts;
   private readonly instruction: Instruction = new Instruction();
+  private readonly hotForms: HotForms = new HotForms();
   private readonly joined: Uint8Array = new Uint8Array(2 * MAX_INSTRUCTION_BYTES);
 
   constructor(mmu: Mmu, store: BlockStore, costs: InstructionCosts) {
@@ -72,7 +74,7 @@ export class BlockBuilder {
   }
 
   private append(at: number, offset: number, cost: number, mode: number): boolean {
-    return BLOCK_ENDS.has(lower(this.store.code, at, this.instruction, offset, cost, mode));
+    return BLOCK_ENDS.has(lower(this.store.code, at, this.instruction, offset, cost, mode, this.hotForms));
   }
 
   /** Undefined, over-long and VEX instructions. */

@@ -36,216 +36,261 @@ const RSP = State.Gpr + 8;
 const RBP = State.Gpr + 10;
 
 /**
- * Turns an entry into one that the hot loop's switch executes itself, where there is such a form; otherwise the entry
- * stays with its handler.
- * @param ea {@link EaKind} and scale of the memory operand, if any
+ * Turns entries into ones that the hot loop's switch executes itself, where there is such a form; other entries stay
+ * with their handlers. What describes the entry at hand is kept in fields, so that decoding allocates nothing.
  */
-export function hotOperation(
-  code: Int32Array,
-  at: number,
-  instruction: Instruction,
-  key: string,
-  size: number,
-  variant: number,
-  ea: number,
-  offset: number,
-  modeBits: number,
-): void {
-  const word = code[at + Entry.Form];
-  const memoryFirst = (word & Form.MemoryFirst) !== 0;
-  const memorySecond = (word & Form.MemorySecond) !== 0;
-  const immediate = (word & Form.ImmediateSecond) !== 0;
-  const wide = size === 3 ? 1 : 0;
-  const a = code[at + Entry.A];
-  const b = code[at + Entry.B];
-  const full = size >= 2;
-  const lowBytes = a < HIGH_BYTE && b < HIGH_BYTE;
-  const set = (op: number, bytes = 0): void => {
+export class HotForms {
+  private code: Int32Array = new Int32Array(0);
+  private at = 0;
+  private instruction!: Instruction;
+  private key = "";
+  private size = 0;
+  private variant = 0;
+  private ea = 0;
+  private offset = 0;
+  private modeBits = 0;
+  private memoryFirst = false;
+  private memorySecond = false;
+  private immediate = false;
+  private wide = 0;
+  private full = false;
+  private lowBytes = false;
+
+  /** @param ea {@link EaKind} and scale of the memory operand, if any */
+  apply(
+    code: Int32Array,
+    at: number,
+    instruction: Instruction,
+    key: string,
+    size: number,
+    variant: number,
+    ea: number,
+    offset: number,
+    modeBits: number,
+  ): void {
+    const word = code[at + Entry.Form];
+    const memoryFirst = (word & Form.MemoryFirst) !== 0;
+    const memorySecond = (word & Form.MemorySecond) !== 0;
+    const immediate = (word & Form.ImmediateSecond) !== 0;
+    const wide = size === 3 ? 1 : 0;
+    const full = size >= 2;
+    this.code = code;
+    this.at = at;
+    this.instruction = instruction;
+    this.key = key;
+    this.size = size;
+    this.variant = variant;
+    this.ea = ea;
+    this.offset = offset;
+    this.modeBits = modeBits;
+    this.memoryFirst = memoryFirst;
+    this.memorySecond = memorySecond;
+    this.immediate = immediate;
+    this.wide = wide;
+    this.full = full;
+    this.lowBytes = code[at + Entry.A] < HIGH_BYTE && code[at + Entry.B] < HIGH_BYTE;
+
+    if (NOPS.has(key) || (key === "xchg" && instruction.opcode === 0x90 && (instruction.rex & 1) === 0)) {
+      code[at + Entry.Op] = HotOp.Nop;
+      return;
+    }
+    const group = GROUP[key];
+    if (group !== undefined) {
+      this.arithmetic(group);
+      return;
+    }
+    const cc = CONDITION_OF.get(key);
+    if (cc !== undefined) {
+      this.conditional(cc);
+      return;
+    }
+    switch (key) {
+      case "mov":
+        this.move();
+        break;
+      case "lea":
+        if (full) this.set(HotOp.Lea32 + wide);
+        break;
+      case "movzx":
+      case "movsx":
+      case "movsxd":
+        this.extend();
+        break;
+      case "adc":
+      case "sbb":
+        if (!full || memoryFirst || memorySecond) break;
+        if (!immediate)
+          this.set(
+            key === "adc" ? (wide ? HotOp.AdcRR64 : HotOp.AdcRR32) : wide ? HotOp.SbbRR64 : HotOp.SbbRR32,
+          );
+        else if (key === "adc") this.set(HotOp.AdcRI32 + wide);
+        break;
+      case "neg":
+      case "not":
+      case "inc":
+      case "dec":
+        if (full && !memoryFirst) this.set(UNARY[key] + wide);
+        break;
+      case "shl":
+      case "shr":
+      case "sar":
+      case "rol":
+      case "ror":
+        this.shift();
+        break;
+      case "imul":
+        this.multiply();
+        break;
+      case "bswap":
+        if (full) this.set(HotOp.Bswap32 + wide);
+        break;
+      case "xchg":
+        if (size === 3 && !memoryFirst) this.set(HotOp.XchgRR64);
+        break;
+      case "cbw":
+        if (size === 3) this.set(HotOp.Cdqe);
+        break;
+      case "cwd":
+        if (full) this.set(HotOp.Cdq + wide);
+        break;
+      case "push":
+      case "pop":
+      case "call":
+      case "ret":
+      case "leave":
+        this.stack();
+        break;
+      case "jmp":
+        this.jump();
+        break;
+    }
+  }
+
+  private set(op: number, bytes = 0): void {
+    const { code, at, ea } = this;
     code[at + Entry.Op] = op;
     code[at + Entry.Ea] = ea | (bytes << 16);
-  };
-
-  if (NOPS.has(key) || (key === "xchg" && instruction.opcode === 0x90 && (instruction.rex & 1) === 0)) {
-    code[at + Entry.Op] = HotOp.Nop;
-    return;
-  }
-  const group = GROUP[key];
-  if (group !== undefined) {
-    arithmetic();
-    return;
-  }
-  const cc = CONDITION_OF.get(key);
-  if (cc !== undefined) {
-    conditional(cc);
-    return;
-  }
-  switch (key) {
-    case "mov":
-      move();
-      break;
-    case "lea":
-      if (full) set(HotOp.Lea32 + wide);
-      break;
-    case "movzx":
-    case "movsx":
-    case "movsxd":
-      extend();
-      break;
-    case "adc":
-    case "sbb":
-      if (!full || memoryFirst || memorySecond) break;
-      if (!immediate)
-        set(key === "adc" ? (wide ? HotOp.AdcRR64 : HotOp.AdcRR32) : wide ? HotOp.SbbRR64 : HotOp.SbbRR32);
-      else if (key === "adc") set(HotOp.AdcRI32 + wide);
-      break;
-    case "neg":
-    case "not":
-    case "inc":
-    case "dec":
-      if (full && !memoryFirst) set(UNARY[key] + wide);
-      break;
-    case "shl":
-    case "shr":
-    case "sar":
-    case "rol":
-    case "ror":
-      shift();
-      break;
-    case "imul":
-      multiply();
-      break;
-    case "bswap":
-      if (full) set(HotOp.Bswap32 + wide);
-      break;
-    case "xchg":
-      if (size === 3 && !memoryFirst) set(HotOp.XchgRR64);
-      break;
-    case "cbw":
-      if (size === 3) set(HotOp.Cdqe);
-      break;
-    case "cwd":
-      if (full) set(HotOp.Cdq + wide);
-      break;
-    case "push":
-    case "pop":
-    case "call":
-    case "ret":
-    case "leave":
-      stack();
-      break;
-    case "jmp":
-      jump();
-      break;
   }
 
-  function arithmetic(): void {
+  private arithmetic(group: number): void {
+    const { code, at, key, size, memoryFirst, memorySecond, immediate, wide, full, lowBytes } = this;
+    const a = code[at + Entry.A];
+    const b = code[at + Entry.B];
     if (full) {
       if (!memoryFirst && !memorySecond) {
-        if (immediate) set((wide ? HotOp.AddRI64 : HotOp.AddRI32) + group);
-        else if ((key === "xor" || key === "sub") && a === b) set(HotOp.ClearReg);
-        else set((wide ? HotOp.AddRR64 : HotOp.AddRR32) + group);
-      } else if (memorySecond) set((wide ? HotOp.AddRM64 : HotOp.AddRM32) + group, 1 << size);
-      else if (key === "cmp") set((immediate ? HotOp.CmpMI32 : HotOp.CmpMR32) + wide, 1 << size);
+        if (immediate) this.set((wide ? HotOp.AddRI64 : HotOp.AddRI32) + group);
+        else if ((key === "xor" || key === "sub") && a === b) this.set(HotOp.ClearReg);
+        else this.set((wide ? HotOp.AddRR64 : HotOp.AddRR32) + group);
+      } else if (memorySecond) this.set((wide ? HotOp.AddRM64 : HotOp.AddRM32) + group, 1 << size);
+      else if (key === "cmp") this.set((immediate ? HotOp.CmpMI32 : HotOp.CmpMR32) + wide, 1 << size);
       else if (key === "test") {
-        if (immediate) set(HotOp.TestMI32 + wide, 1 << size);
+        if (immediate) this.set(HotOp.TestMI32 + wide, 1 << size);
         else {
           code[at + Entry.A] = b; // the switch wants the register in A
-          set(wide ? HotOp.TestMR64 : HotOp.TestMR32, 1 << size);
+          this.set(wide ? HotOp.TestMR64 : HotOp.TestMR32, 1 << size);
         }
       } else {
         if (!immediate) code[at + Entry.A] = b;
         code[at + Entry.B] = TO_MEMORY[key];
-        set((immediate ? HotOp.AluMI32 : HotOp.AluMR32) + wide, 1 << size);
+        this.set((immediate ? HotOp.AluMI32 : HotOp.AluMR32) + wide, 1 << size);
       }
       return;
     }
     if (size !== 0 || !lowBytes || (key !== "cmp" && key !== "test")) return;
     const cmp = key === "cmp";
     if (!memoryFirst && !memorySecond)
-      set(immediate ? (cmp ? HotOp.CmpRI8 : HotOp.TestRI8) : cmp ? HotOp.CmpRR8 : HotOp.TestRR8);
-    else if (immediate) set(cmp ? HotOp.CmpMI8 : HotOp.TestMI8, 1);
-    else if (cmp && memorySecond) set(HotOp.CmpRM8, 1);
-    else if (cmp) set(HotOp.CmpMR8, 1);
+      this.set(immediate ? (cmp ? HotOp.CmpRI8 : HotOp.TestRI8) : cmp ? HotOp.CmpRR8 : HotOp.TestRR8);
+    else if (immediate) this.set(cmp ? HotOp.CmpMI8 : HotOp.TestMI8, 1);
+    else if (cmp && memorySecond) this.set(HotOp.CmpRM8, 1);
+    else if (cmp) this.set(HotOp.CmpMR8, 1);
   }
 
-  function conditional(condition: number): void {
+  private conditional(condition: number): void {
+    const { code, at, instruction, key, size, offset, memoryFirst, memorySecond, wide, full, lowBytes } =
+      this;
     if (key.startsWith("j")) {
       if (instruction.mode === 16 || !full) return;
-      set(HotOp.Jcc + condition);
+      this.set(HotOp.Jcc + condition);
       code[at + Entry.ImmediateHi] = offset + instruction.length;
       code[at + Entry.Immediate] = (instruction.immediate + offset + instruction.length) | 0;
     } else if (key.startsWith("set")) {
       if (memoryFirst || !lowBytes) return;
       code[at + Entry.B] = condition;
-      set(HotOp.Setcc);
+      this.set(HotOp.Setcc);
     } else if (full) {
       code[at + Entry.Immediate] = condition;
-      if (memorySecond) set(HotOp.CmovRM32 + wide, 1 << size);
-      else set(HotOp.CmovRR32 + wide);
+      if (memorySecond) this.set(HotOp.CmovRM32 + wide, 1 << size);
+      else this.set(HotOp.CmovRR32 + wide);
     }
   }
 
-  function move(): void {
+  private move(): void {
+    const { size, memoryFirst, memorySecond, immediate, wide, full, lowBytes } = this;
     if (memoryFirst) {
       if (size === 0 && !immediate && !lowBytes) return;
-      set((immediate ? HotOp.MovMI8 : HotOp.MovMR8) + size, 1 << size);
+      this.set((immediate ? HotOp.MovMI8 : HotOp.MovMR8) + size, 1 << size);
     } else if (memorySecond) {
-      if (full) set(HotOp.MovRM32 + wide, 1 << size);
-      else if (size === 0 && lowBytes) set(HotOp.MovRM8, 1);
+      if (full) this.set(HotOp.MovRM32 + wide, 1 << size);
+      else if (size === 0 && lowBytes) this.set(HotOp.MovRM8, 1);
     } else if (immediate) {
-      if (full) set(HotOp.MovRI32 + wide);
-      else if (size === 0 && lowBytes) set(HotOp.MovRI8);
-    } else if (full) set(HotOp.MovRR32 + wide);
-    else if (size === 0 && lowBytes) set(HotOp.MovRR8);
+      if (full) this.set(HotOp.MovRI32 + wide);
+      else if (size === 0 && lowBytes) this.set(HotOp.MovRI8);
+    } else if (full) this.set(HotOp.MovRR32 + wide);
+    else if (size === 0 && lowBytes) this.set(HotOp.MovRR8);
   }
 
-  function extend(): void {
+  private extend(): void {
+    const { key, variant, memorySecond, wide, full, lowBytes } = this;
     if (!full) return;
     const from = variant & 3;
     if (key === "movsxd") {
       if (from !== 2) return;
-      if (memorySecond) set(wide ? HotOp.MovsxdMem : HotOp.MovRM32, 4);
-      else set(wide ? HotOp.MovsxdReg : HotOp.MovRR32);
+      if (memorySecond) this.set(wide ? HotOp.MovsxdMem : HotOp.MovRM32, 4);
+      else this.set(wide ? HotOp.MovsxdReg : HotOp.MovRR32);
       return;
     }
     if (memorySecond) {
-      if (key === "movzx") set(HotOp.MovzxByteMem + from, 1 << from);
-      else set(HotOp.MovsxByteMem32 + 2 * from + wide, 1 << from);
+      if (key === "movzx") this.set(HotOp.MovzxByteMem + from, 1 << from);
+      else this.set(HotOp.MovsxByteMem32 + 2 * from + wide, 1 << from);
     } else if (lowBytes) {
-      if (key === "movzx") set(HotOp.MovzxByteReg + from);
-      else set(HotOp.MovsxByteReg32 + 2 * from + wide);
+      if (key === "movzx") this.set(HotOp.MovzxByteReg + from);
+      else this.set(HotOp.MovsxByteReg32 + 2 * from + wide);
     }
   }
 
-  function shift(): void {
+  private shift(): void {
+    const { code, at, key, variant, memoryFirst, immediate, wide, full } = this;
     if (!full || memoryFirst) return;
     if (immediate) {
       const count = code[at + Entry.Immediate] & (wide ? 63 : 31);
       if (count === 0) return;
       code[at + Entry.Immediate] = count;
-      set(SHIFT[key] + wide);
+      this.set(SHIFT[key] + wide);
     } else if (key === "shl" || key === "shr" || key === "sar") {
       code[at + Entry.B] = variant;
-      set(HotOp.ShiftCl32 + wide);
+      this.set(HotOp.ShiftCl32 + wide);
     }
   }
 
-  function multiply(): void {
+  private multiply(): void {
+    const { size, variant, memorySecond, wide, full } = this;
     if (!full || variant === 1) return;
     if (variant === 3) {
-      if (!memorySecond) set(HotOp.ImulRRI32 + wide);
-    } else if (memorySecond) set(HotOp.ImulRM32 + wide, 1 << size);
-    else set(HotOp.ImulRR32 + wide);
+      if (!memorySecond) this.set(HotOp.ImulRRI32 + wide);
+    } else if (memorySecond) this.set(HotOp.ImulRM32 + wide, 1 << size);
+    else this.set(HotOp.ImulRR32 + wide);
   }
 
   /** Whether stack operations of this size may go through the switch: 64-bit mode, or 32 bits on a flat stack. */
-  function stackIsPlain(): boolean {
+  private stackIsPlain(): boolean {
+    const { instruction, size, modeBits } = this;
     if (instruction.mode === 64) return size === 3;
     const flat = ModeBits.BigStack | ModeBits.FlatSs;
     return instruction.mode === 32 && size === 2 && (modeBits & flat) === flat;
   }
 
-  function setStack(op: number, base: number, displacement: number): void {
+  private setStack(op: number, base: number, displacement: number): void {
+    const { code, at, size } = this;
     const narrow = size === 2 ? 1 : 0;
     code[at + Entry.Op] = op + narrow;
     code[at + Entry.Base] = base;
@@ -254,41 +299,43 @@ export function hotOperation(
     code[at + Entry.Ea] = (narrow ? EaKind.Flat32 : EaKind.Base64) | ((1 << size) << 16);
   }
 
-  function stack(): void {
-    if (memoryFirst || !stackIsPlain()) return;
+  private stack(): void {
+    const { code, at, instruction, key, size, variant, offset, memoryFirst, immediate } = this;
+    if (memoryFirst || !this.stackIsPlain()) return;
     const bytes = 1 << size;
     // Faults of the access are the stack's.
     code[at + Entry.Form] = (code[at + Entry.Form] & ~(7 << Form.SegmentShift)) | (2 << Form.SegmentShift);
     switch (key) {
       case "push":
-        setStack(immediate ? HotOp.PushImm64 : HotOp.Push64, RSP, -bytes);
+        this.setStack(immediate ? HotOp.PushImm64 : HotOp.Push64, RSP, -bytes);
         break;
       case "pop":
-        setStack(HotOp.Pop64, RSP, 0);
+        this.setStack(HotOp.Pop64, RSP, 0);
         break;
       case "ret":
         code[at + Entry.Immediate] &= 0xffff;
-        setStack(HotOp.Ret64, RSP, 0);
+        this.setStack(HotOp.Ret64, RSP, 0);
         break;
       case "leave":
-        setStack(HotOp.Leave64, RBP, 0);
+        this.setStack(HotOp.Leave64, RBP, 0);
         break;
       default:
         code[at + Entry.ImmediateHi] = offset + instruction.length;
         if (variant === 1) {
           code[at + Entry.Immediate] = (instruction.immediate + offset + instruction.length) | 0;
-          setStack(HotOp.CallRel64, RSP, -bytes);
-        } else setStack(HotOp.CallReg64, RSP, -bytes);
+          this.setStack(HotOp.CallRel64, RSP, -bytes);
+        } else this.setStack(HotOp.CallReg64, RSP, -bytes);
     }
   }
 
-  function jump(): void {
+  private jump(): void {
+    const { code, at, instruction, size, variant, offset, memoryFirst } = this;
     const plain = instruction.mode === 64 ? size === 3 : instruction.mode === 32 && size === 2;
     if (!plain) return;
     if (variant === 1) {
       code[at + Entry.Immediate] = (instruction.immediate + offset + instruction.length) | 0;
-      set(HotOp.Jmp);
-    } else if (memoryFirst) set(HotOp.JmpMem, 1 << size);
-    else set(HotOp.JmpReg);
+      this.set(HotOp.Jmp);
+    } else if (memoryFirst) this.set(HotOp.JmpMem, 1 << size);
+    else this.set(HotOp.JmpReg);
   }
 }

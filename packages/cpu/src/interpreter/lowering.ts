@@ -4,7 +4,7 @@ import type { OpcodeForm } from "../decode/opcode-map.js";
 import { type OperandCode, OperandKind, OperandWidth } from "../decode/operand-codes.js";
 import { EaKind, Entry, Form, HIGH_BYTE } from "./entry.js";
 import { fallbackKey, handlerOf, usesVectors } from "./handlers.js";
-import { hotOperation } from "./hot-forms.js";
+import type { HotForms } from "./hot-forms.js";
 import { HotOp } from "./hot-op.js";
 import { segmentIsFlat } from "./mode-bits.js";
 
@@ -110,6 +110,7 @@ export function lower(
   offset: number,
   cost: number,
   modeBits: number,
+  hotForms: HotForms,
 ): string {
   const form = instruction.form as OpcodeForm;
   const { operands } = form;
@@ -171,7 +172,7 @@ export function lower(
   const kind = instruction.hasMemory ? eaKind(instruction, segment, modeBits) : 0;
   if (kind >= 0 && !instruction.lock && (word & Form.Absolute) === 0) {
     const scale = instruction.scale;
-    hotOperation(code, at, instruction, key, size, variant, kind | (scale << 8), offset, modeBits);
+    hotForms.apply(code, at, instruction, key, size, variant, kind | (scale << 8), offset, modeBits);
   } else if (instruction.hasMemory) code[at + Entry.Ea] = instruction.scale << 8;
   return key;
 }
