@@ -1,4 +1,5 @@
 import type { Options } from "tsup";
+import { inlineConstants } from "./scripts/inline-constants.ts";
 
 /** What every library build shares: ESM and CommonJS, d.ts for both, dependencies left external. */
 export function library(entry: Record<string, string> = { index: "src/index.ts" }): Options {
@@ -9,6 +10,7 @@ export function library(entry: Record<string, string> = { index: "src/index.ts" 
     platform: "neutral",
     sourcemap: true,
     clean: true,
+    esbuildPlugins: [inlineConstants()],
     dts: {
       compilerOptions: {
         // tsup still passes baseUrl, which TypeScript 6 deprecates.

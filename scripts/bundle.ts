@@ -1,5 +1,6 @@
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import { inlineConstants } from "./inline-constants.js";
 
 /** What to bundle: TypeScript source, and for which platform. */
 export interface BundleRequest {
@@ -17,7 +18,10 @@ interface Esbuild {
   build(options: Record<string, unknown>): Promise<EsbuildResult>;
 }
 
-/** Bundles code that imports the workspace's packages, from their source, into one script; no build needed. */
+/**
+ * Bundles code that imports the workspace's packages, from their source as the published builds are made of it, into
+ * one script; no build needed.
+ */
 export async function bundle(request: BundleRequest): Promise<string> {
   // esbuild comes with tsup; it is not a dependency of its own.
   const require = createRequire(import.meta.url);
@@ -31,6 +35,7 @@ export async function bundle(request: BundleRequest): Promise<string> {
     conditions: ["@hyperwalk/source"],
     write: false,
     logLevel: "silent",
+    plugins: [inlineConstants()],
     // CommonJS dependencies of the command line ask for Node's modules by `require`.
     ...(request.platform === "node"
       ? {
