@@ -64,6 +64,7 @@ const S_PAT_LO = State.PatLo;
 const S_RESIDENT_GUEST = State.ResidentGuest;
 const S_RIP_HI = State.RipHi;
 const S_RIP_LO = State.RipLo;
+const CLEAN_ALL = CleanBit.All;
 const CLEAN_ASID = CleanBit.Asid;
 const CLEAN_CONTROL_REGISTERS = CleanBit.ControlRegisters;
 const CLEAN_INTERCEPTS = CleanBit.Intercepts;
@@ -371,15 +372,20 @@ export class Svm implements HardwareVirtualization, GuestMode {
     const clean = cached ? i32[at + CLEAN] : 0;
     if (mmu.context !== this.host) mmu.activate(this.host);
     this.transfer.readLines(clean);
-    this.hostSave?.save(words, processor.engine.rflags());
-    if (!this.loadControls(clean) || !stateConsistent(i32, at, clean, this.addressBits)) {
+    if (this.hostSave !== undefined) this.hostSave.save(words, processor.engine.rflags());
+    // With every group in the processor's copy only what no clean bit covers is left.
+    const accepted =
+      clean === CLEAN_ALL
+        ? this.loadRest()
+        : this.loadControls(clean) && stateConsistent(i32, at, clean, this.addressBits);
+    if (!accepted) {
       this.loaded = false;
       words[S_RESIDENT_GUEST] = 0;
       ledger.leave();
       this.refuse();
       return false;
     }
-    loadGuestState(i32, at, words, clean);
+    if (clean !== CLEAN_ALL) loadGuestState(i32, at, words, clean);
     const rflags = i32[at + RFLAGS];
     words[S_RIP_LO] = i32[at + RIP];
     words[S_RIP_HI] = i32[at + RIP + 1];
@@ -405,8 +411,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
 
   /** Control area: what VMRUN must refuse, and copies of what the running guest is steered by. */
   private loadControls(clean: number): boolean {
-    const { i32, at, words, intercepts, context, features } = this;
-    const { mmu } = this.processor;
+    const { i32, at, words, intercepts, context } = this;
     if ((clean & CLEAN_INTERCEPTS) === 0) {
       intercepts.loadVectors(i32, at);
       // Exact up to 2^53 cycles either way.
@@ -414,7 +419,6 @@ export class Svm implements HardwareVirtualization, GuestMode {
     }
     if ((intercepts.general2 & (1 << General2.Vmrun)) === 0) return false;
     if ((clean & CLEAN_IOPM) === 0) intercepts.loadMaps(i32, at);
-    intercepts.loadPauseCount(i32, at);
     if ((clean & CLEAN_ASID) === 0) context.asid = i32[at + ASID];
     if (!asidConsistent(context.asid, this.asids)) return false;
     if ((clean & CLEAN_NESTED_PAGING) === 0) {
@@ -431,6 +435,14 @@ export class Svm implements HardwareVirtualization, GuestMode {
       this.vVector = i32[at + V_INTR + 1] & 0xff;
       words[S_CR8] = this.vIntr & 15;
     }
+    return this.loadRest();
+  }
+
+  /** What VMRUN reads from the control area each time. */
+  private loadRest(): boolean {
+    const { i32, at, words, context, features } = this;
+    const { mmu } = this.processor;
+    this.intercepts.loadPauseCount(i32, at);
     if ((this.vIntr & V_INTR_IRQ) !== 0) words[S_ATTENTION] |= Attention.Interrupt;
     const flush = i32[at + TLB_CONTROL] & 0xff;
     if (!tlbControlConsistent(flush)) return false;
@@ -526,7 +538,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
       i32[at + NRIP] = next;
       i32[at + NRIP + 1] = next >>> 0 < ripLo >>> 0 ? (ripHi + 1) | 0 : ripHi;
     } else i32[at + NRIP] = i32[at + NRIP + 1] = 0;
-    this.hostSave?.restore(words);
+    if (this.hostSave !== undefined) this.hostSave.restore(words);
     ledger.leave();
   }
 
