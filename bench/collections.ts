@@ -8,7 +8,7 @@ export async function collections(children: Children): Promise<void> {
       from: number;
       to: number;
       hypercalls: number;
-    }>("measured-loop", [abi], ["--trace-gc"]);
+    }>("measured-loop", [abi], ["--trace-gc", "--expose-gc"]);
     // V8 stamps a line with milliseconds since its start, which is somewhat after the process's.
     const stamps = [...stdout.matchAll(/^\[\d+:0x[0-9a-f]+\]\s+(\d+) ms: /gm)].map((match) =>
       Number(match[1]),

@@ -17,6 +17,7 @@ import {
 } from "../../path-cost/stages/entry-exit.js";
 import type { Vcpu } from "../../vcpu.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
+import type { GuestRegisters } from "../guest-registers.js";
 import type { Hypervisor } from "../hypervisor.js";
 import { type RunOutcome, SHUTDOWN_REASONS } from "../run-outcome.js";
 import type { VcpuControl } from "../vcpu-control.js";
@@ -55,7 +56,17 @@ export interface XenHostOptions {
 export class XenHost implements Hypervisor {
   /** Told about every exit while set. */
   onExit: ((event: VmExitEvent) => void) | undefined;
-  private readonly options: XenHostOptions;
+  private readonly processor: Processor;
+  private readonly domain: Domain;
+  private readonly vcpu: Vcpu;
+  private readonly control: VcpuControl;
+  private readonly registers: GuestRegisters;
+  private readonly cost: StagePathCost;
+  private readonly counters: HypervisorCounters;
+  private readonly hypercalls: HypercallHandler;
+  private readonly emulated: EmulatedExits;
+  private readonly ibpbOnExit: boolean;
+  private readonly overwritesReturnStack: boolean;
   private readonly isAmd: boolean;
   /** Up to and including the IBPB. */
   private readonly barrierStage: number;
@@ -73,7 +84,17 @@ export class XenHost implements Hypervisor {
   constructor(options: XenHostOptions) {
     const { cost, control, switches } = options;
     const { vendor } = control.hardware;
-    this.options = options;
+    this.processor = options.processor;
+    this.domain = options.domain;
+    this.vcpu = options.vcpu;
+    this.control = control;
+    this.registers = control.registers;
+    this.cost = cost;
+    this.counters = options.counters;
+    this.hypercalls = options.hypercalls;
+    this.emulated = options.emulated;
+    this.ibpbOnExit = switches.ibpbEntry;
+    this.overwritesReturnStack = switches.rsbOverwrite;
     this.isAmd = vendor === "amd";
     const saved = this.isAmd ? [ENTRY_ASSEMBLY, SVM_STGI] : [ENTRY_ASSEMBLY];
     const handled = [...exitMitigations(switches), EXIT_HANDLER];
@@ -97,7 +118,7 @@ export class XenHost implements Hypervisor {
 
   run(maxInstructions: number, untilTicks: number): RunOutcome {
     if (this.ended !== undefined) return this.ended;
-    const { processor, control } = this.options;
+    const { processor, control } = this;
     const { engine, memory, ledger } = processor;
     const limit = engine.instructions + maxInstructions;
     for (;;) {
@@ -119,21 +140,21 @@ export class XenHost implements Hypervisor {
 
   /** From the end of the exit's handling to just before VMRUN. */
   private returnToGuest(): void {
-    const { cost, domain, vcpu, control } = this.options;
+    const { cost, domain, vcpu, registers } = this;
     cost.run(this.returnStage);
     const { eventChannels } = domain;
     const vector = eventChannels.upcallVectors[vcpu.id] || eventChannels.callbackVector;
     if (
       vector >= FIRST_USABLE_VECTOR &&
       eventChannels.events.hasUpcall(vcpu.id) &&
-      control.registers.canTakeInterrupt
+      registers.canTakeInterrupt
     )
-      control.registers.injectInterrupt(vector); // hvm_intsrc_vector: no EOI, again until the guest clears it
+      registers.injectInterrupt(vector); // hvm_intsrc_vector: no EOI, again until the guest clears it
     this.ready = true;
   }
 
   private engineStop(stop: number): RunOutcome | undefined {
-    const { engine } = this.options.processor;
+    const { engine } = this.processor;
     switch (stop) {
       case StopReason.ArenaLow: // the loop grows it
       case StopReason.Requested:
@@ -154,23 +175,23 @@ export class XenHost implements Hypervisor {
   }
 
   private vmExit(exit: VmExit): RunOutcome | undefined {
-    const { cost, counters, switches, control, processor } = this.options;
+    const { cost, counters, control, processor } = this;
     this.ready = false;
     counters.vmExits++;
-    if (this.onExit !== undefined) this.onExit({ exit, rip: control.registers.rip });
+    if (this.onExit !== undefined) this.onExit({ exit, rip: this.rip });
     cost.afterGuest();
-    if (switches.ibpbEntry) {
+    if (this.ibpbOnExit) {
       cost.run(this.barrierStage);
       processor.predictor.flush();
     }
     cost.run(this.handlerStage);
-    if (switches.rsbOverwrite) processor.predictor.overwriteReturnStack();
+    if (this.overwritesReturnStack) processor.predictor.overwriteReturnStack();
     control.acknowledgeExit();
     return this.dispatch(exit);
   }
 
   private dispatch(exit: VmExit): RunOutcome | undefined {
-    const { hypercalls, vcpu, emulated, cost } = this.options;
+    const { hypercalls, vcpu, emulated, cost } = this;
     switch (exit.kind) {
       case ExitKind.Hypercall:
         hypercalls.handle(vcpu.call);
@@ -222,13 +243,12 @@ export class XenHost implements Hypervisor {
 
   /** `__update_guest_eip` */
   private skip(exit: VmExit): void {
-    const { cost, control } = this.options;
-    cost.run(this.eipStage);
-    control.registers.skip(exit.instructionLength);
+    this.cost.run(this.eipStage);
+    this.registers.skip(exit.instructionLength);
   }
 
   private afterHypercall(): RunOutcome | undefined {
-    const { domain, vcpu } = this.options;
+    const { domain, vcpu } = this;
     const { shutdownReason } = domain;
     if (shutdownReason >= 0) {
       const name = SHUTDOWN_REASONS[shutdownReason];
@@ -244,7 +264,7 @@ export class XenHost implements Hypervisor {
 
   /** A vCPU that waits goes on if an event is pending; nothing in the simulated host could raise one later. */
   private block(what: string): RunOutcome | undefined {
-    const { domain, vcpu } = this.options;
+    const { domain, vcpu } = this;
     if (!domain.eventChannels.events.hasUpcall(vcpu.id))
       return {
         reason: "halted",
@@ -260,7 +280,7 @@ export class XenHost implements Hypervisor {
 
   /** A hole, or an access that the p2m forbids: no device model is there to answer. */
   private secondStageFault(exit: VmExit): RunOutcome {
-    const { domain } = this.options;
+    const { domain } = this;
     const address = (BigInt(exit.info2Hi >>> 0) << 32n) | BigInt(exit.info2Lo >>> 0);
     const gfn = Number(address >> 12n);
     const where = domain.p2m.translate(gfn) < 0 ? "nothing is mapped there" : "the p2m forbids it";
@@ -280,13 +300,13 @@ export class XenHost implements Hypervisor {
   }
 
   private get rip(): string {
-    return this.options.control.registers.rip;
+    return this.registers.rip;
   }
 
   /** RIP of a guest that stopped without an exit: the control structure does not have it yet. */
   private runningRip(): string {
     if (!this.ready) return this.rip;
-    const { words } = this.options.processor.state;
+    const { words } = this.processor.state;
     return `0x${((BigInt(words[State.RipHi] >>> 0) << 32n) | BigInt(words[State.RipLo] >>> 0)).toString(16)}`;
   }
 }
