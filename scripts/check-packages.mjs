@@ -41,6 +41,21 @@ function run(command, args, cwd) {
   return [`${command} ${args.join(" ")}: exit ${status ?? error}`, stdout, stderr].filter(Boolean).join("\n");
 }
 
+/** The build replaces names by numbers and starts from cached code: its answer must be the source's, to the byte. */
+function checkAgainstSource() {
+  const source = [join(binDir, "tsx"), "--conditions=@hyperwalk/source", "packages/lab/src/cli.ts"];
+  const built = [join(consumer, "node_modules", ".bin", "hyperwalk")];
+  for (const machine of ["epyc-9124", "skylake-sp"]) {
+    const args = ["compare", "hypercall-bench", "--machine", machine, "--iterations", "40", "--json"];
+    const [expected, actual] = [source, built].map(([command, ...before]) =>
+      spawnSync(command, [...before, ...args], { cwd: root, encoding: "utf8" }),
+    );
+    if (expected.status !== 0 || actual.status !== 0 || expected.stdout !== actual.stdout)
+      return `${machine}: exit ${expected.status} and ${actual.status}, ${expected.stdout.length} and ${actual.stdout.length} characters\n${expected.stderr}${actual.stderr}`;
+  }
+  return undefined;
+}
+
 function pack(dir) {
   const source = JSON.parse(readFileSync(join(dir, "package.json"), "utf8"));
   if (!existsSync(join(dir, "dist")))
@@ -146,6 +161,7 @@ for (const entry of process.argv.slice(2)) {
         run(join(consumer, "node_modules", ".bin", bin), ["--help"], consumer),
       );
   }
+  report("hyperwalk: the installed command prints what the source prints", checkAgainstSource());
 }
 
 rmSync(work, { recursive: true, force: true });
