@@ -13,6 +13,14 @@ export function hostAddressHi(frame: number, host: TranslationContext): number {
 const LINES = FRAME_BYTES / 64;
 const DIRTY = 1; // bit 0 of a way's generation
 
+/** Lines that the processor touches together; see {@link HostLines.group}. */
+export interface LineGroup {
+  readonly offsets: readonly number[];
+  readonly write: boolean;
+  /** Sequence of the `Mmu`. */
+  readonly sequence: number;
+}
+
 /**
  * The cache lines of a control structure (VMCB, VMCS region) as the processor touches them at VM entry and exit. They
  * are reached through the host's direct map while the host context is active, or by physical address where the host
@@ -55,6 +63,25 @@ export class HostLines {
     const line = offset >>> 6;
     const generation = this.generations[line];
     if (this.i32[this.marks[line]] !== generation || (generation & DIRTY) === 0) this.touch(offset, true);
+  }
+
+  /** Prepares lines at these byte offsets for {@link touchGroup}. */
+  group(offsets: readonly number[], write: boolean): LineGroup {
+    const lines = offsets.map((offset) => ({ lo: this.lo | offset, hi: this.hi, write }));
+    return { offsets, write, sequence: this.mmu.defineLines(lines) };
+  }
+
+  /** {@link read} or {@link write} of every line of a group; one comparison while all of them stay in L1. */
+  touchGroup(group: LineGroup): void {
+    if (!this.mmu.holdsLines(group.sequence)) this.touchEach(group);
+  }
+
+  private touchEach({ offsets, write, sequence }: LineGroup): void {
+    for (const offset of offsets) {
+      if (write) this.write(offset);
+      else this.read(offset);
+    }
+    this.mmu.noteLines(sequence);
   }
 
   /** What is remembered, as plain data. */

@@ -77,6 +77,15 @@ export class LineSequences implements Reliance {
     return 1 << (sequence & (BUCKETS - 1));
   }
 
+  /** Whether a sequence is noted for this epoch and nothing that it needs was lost. */
+  holds(sequence: number, epoch: number): boolean {
+    const row = sequence * ROW;
+    return (
+      this.rows[row + EPOCH] === epoch &&
+      this.rows[row + GENERATION] === this.generations[sequence & (BUCKETS - 1)]
+    );
+  }
+
   /**
    * Runs a sequence if it is noted for this epoch and nothing that it needs was lost.
    * @param i32 the arena's 32-bit view

@@ -271,6 +271,11 @@ export class Mmu {
     return this.sequences.run(sequence, this.epoch, this.i32);
   }
 
+  /** Whether {@link touchLines} would find every line of a sequence where it was noted; touches nothing. */
+  holdsLines(sequence: number): boolean {
+    return this.sequences.holds(sequence, this.epoch);
+  }
+
   /** Finds the lines of a sequence in L1D and the first-level TLB, for {@link touchLines}; changes nothing else. */
   noteLines(sequence: number): void {
     if (!this.useFilter) return;

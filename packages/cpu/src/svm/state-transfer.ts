@@ -1,5 +1,5 @@
 import { Dirty, State } from "../cpu-state.js";
-import type { HostLines } from "../host-lines.js";
+import type { HostLines, LineGroup } from "../host-lines.js";
 import type { VirtualizedProcessor } from "../virtualized-processor.js";
 import { saveControlRegisters, saveDebugRegisters, saveDescriptorTables, saveSegments } from "./save-area.js";
 import type { Vmcb } from "./vmcb.js";
@@ -14,6 +14,7 @@ const S_CR2_LO = State.Cr2Lo;
 const S_DIRTY = State.Dirty;
 const S_PAT_HI = State.PatHi;
 const S_PAT_LO = State.PatLo;
+const CLEAN_ALL = CleanBit.All;
 const CLEAN_CONTROL_REGISTERS = CleanBit.ControlRegisters;
 const CLEAN_CR2 = CleanBit.Cr2;
 const CLEAN_DEBUG_REGISTERS = CleanBit.DebugRegisters;
@@ -32,6 +33,9 @@ export class StateTransfer {
   private readonly vmcb: Vmcb;
   private readonly lines: HostLines;
   private readonly at: number;
+  /** What VMRUN reads whatever is clean, and what #VMEXIT always writes. */
+  private readonly readAlways: LineGroup;
+  private readonly writtenAlways: LineGroup;
   private i32!: Int32Array;
   private words!: Int32Array;
 
@@ -40,6 +44,8 @@ export class StateTransfer {
     this.vmcb = vmcb;
     this.lines = lines;
     this.at = vmcb.at;
+    this.readAlways = lines.group([0x040, 0x080, 0x0c0, 0x540, 0x5c0], false);
+    this.writtenAlways = lines.group([0x040, 0x080, 0x0c0, 0x540, 0x5c0], true);
     arena.adopt(() => {
       this.i32 = arena.i32;
       this.words = processor.state.words;
@@ -49,6 +55,10 @@ export class StateTransfer {
   /** The lines of the VMCB that VMRUN reads: those of groups in the processor's copy are left alone. */
   readLines(clean: number): void {
     const { lines } = this;
+    if (clean === CLEAN_ALL) {
+      lines.touchGroup(this.readAlways);
+      return;
+    }
     if ((clean & CLEAN_INTERCEPTS) === 0) lines.read(0x000);
     lines.read(0x040);
     lines.read(0x080);
@@ -66,12 +76,7 @@ export class StateTransfer {
 
   /** The lines that every #VMEXIT writes. */
   writeLines(): void {
-    const { lines } = this;
-    lines.write(0x040);
-    lines.write(0x080);
-    lines.write(0x0c0);
-    lines.write(0x540);
-    lines.write(0x5c0);
+    this.lines.touchGroup(this.writtenAlways);
   }
 
   /**
