@@ -1,24 +1,27 @@
 import type { ReplacementPolicy } from "./replacement-policy.js";
 
-const QUEUE = 16;
-/** Sets at least this wide remember the next victims of a search. */
+/** Sets at least this wide are kept in order. */
 const WIDE = 32;
 
 /**
- * Least recently used: the way with the oldest stamp. A search of a wide set (a fully associative TLB) notes the sixteen
- * oldest ways; as stamps only grow, the first of them whose stamp has not changed is still the oldest of all.
+ * Least recently used: the way with the oldest stamp. The ways of a wide set (a fully associative TLB) stand in a ring in
+ * the order of stamps noted earlier. As stamps only grow, a way whose stamp is still the one noted at the head of the
+ * ring is the oldest of all; others move to where their present stamp belongs when they reach the head.
  */
 export class LeastRecentlyUsed implements ReplacementPolicy {
   readonly name = "lru";
-  private readonly queuedAt = new Int32Array(QUEUE);
-  private readonly queuedStamp = new Int32Array(QUEUE);
-  private queueFirst = -1;
-  private queueHead = 0;
-  private queueEnd = 0;
-  private latest = 0;
+  /** The set in the ring: index of its first stamp, or -1. */
+  private ringFirst = -1;
+  private ringHead = 0;
+  /** Where the ways' stamps are, and what they were. */
+  private ringAt = new Int32Array(0);
+  private ringStamp = new Int32Array(0);
 
   victim(marks: Int32Array, first: number, ways: number, stride: number): number {
-    if (ways >= WIDE) return this.wideVictim(marks, first, ways, stride);
+    if (ways >= WIDE) {
+      if (this.ringFirst === -1) this.order(marks, first, ways, stride);
+      if (this.ringFirst === first) return (this.oldest(marks, ways) - first) / stride;
+    }
     let oldest = 0;
     let stamp = marks[first];
     for (let way = 1, at = first + stride; way < ways; way++, at += stride) {
@@ -32,7 +35,7 @@ export class LeastRecentlyUsed implements ReplacementPolicy {
   }
 
   renormalised(): void {
-    this.queueFirst = -1;
+    this.ringFirst = -1;
   }
 
   snapshot(): readonly number[] {
@@ -40,50 +43,41 @@ export class LeastRecentlyUsed implements ReplacementPolicy {
   }
 
   restore(): void {
-    this.queueFirst = -1;
+    this.ringFirst = -1;
   }
 
-  private wideVictim(marks: Int32Array, first: number, ways: number, stride: number): number {
-    if (first === this.queueFirst) {
-      while (this.queueHead < this.queueEnd) {
-        const i = this.queueHead++;
-        const at = this.queuedAt[i];
-        if (marks[at] !== this.queuedStamp[i]) continue;
-        this.latest = at;
-        return (at - first) / stride;
-      }
-    }
-    this.search(marks, first, ways, stride);
-    return (this.queuedAt[0] - first) / stride;
+  private order(marks: Int32Array, first: number, ways: number, stride: number): void {
+    this.ringAt = Int32Array.from({ length: ways }, (_, way) => first + way * stride).sort(
+      (a, b) => marks[a] - marks[b],
+    );
+    this.ringStamp = this.ringAt.map((at) => marks[at]);
+    this.ringFirst = first;
+    this.ringHead = 0;
   }
 
-  /**
-   * Fills the queue with the oldest ways in order. Starts behind the latest victim, where the oldest are likeliest, so
-   * that few have to be moved; stamps of a full set differ, so the order of the search does not matter.
-   */
-  private search(marks: Int32Array, first: number, ways: number, stride: number): void {
-    const { queuedAt, queuedStamp } = this;
-    const end = first + ways * stride;
-    let at = first === this.queueFirst ? this.latest : first;
-    let count = 0;
-    let newestQueued = 0;
-    for (let way = 0; way < ways; way++) {
-      at += stride;
-      if (at >= end) at = first;
+  /** Index of the oldest stamp. Its way goes to the end of the ring, as it is about to be refilled. */
+  private oldest(marks: Int32Array, ways: number): number {
+    const { ringAt, ringStamp } = this;
+    for (;;) {
+      const head = this.ringHead;
+      const at = ringAt[head];
       const stamp = marks[at];
-      if (count === QUEUE && stamp >= newestQueued) continue;
-      let i = count < QUEUE ? count++ : QUEUE - 1;
-      for (; i > 0 && queuedStamp[i - 1] > stamp; i--) {
-        queuedStamp[i] = queuedStamp[i - 1];
-        queuedAt[i] = queuedAt[i - 1];
+      const end = head === 0 ? ways - 1 : head - 1;
+      this.ringHead = head + 1 === ways ? 0 : head + 1;
+      if (stamp === ringStamp[head]) {
+        // Not its next stamp, which is still unknown, but one that keeps the ring in order.
+        ringStamp[head] = ringStamp[end];
+        return at;
       }
-      queuedStamp[i] = stamp;
-      queuedAt[i] = at;
-      newestQueued = queuedStamp[count - 1];
+      let to = head;
+      for (let before = end; to !== this.ringHead && ringStamp[before] > stamp; ) {
+        ringStamp[to] = ringStamp[before];
+        ringAt[to] = ringAt[before];
+        to = before;
+        before = before === 0 ? ways - 1 : before - 1;
+      }
+      ringStamp[to] = stamp;
+      ringAt[to] = at;
     }
-    this.queueFirst = first;
-    this.queueHead = 1;
-    this.queueEnd = count;
-    this.latest = queuedAt[0];
   }
 }
