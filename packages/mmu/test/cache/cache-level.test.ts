@@ -7,13 +7,14 @@ const GEOMETRIES: Record<string, CacheGeometry> = {
   "48 sets, 12 ways, lru": { bytes: 36864, ways: 12, latency: 4, replacement: "lru" },
   "16 sets, 4 ways, tree-plru": { bytes: 4096, ways: 4, latency: 4, replacement: "tree-plru" },
   "1 set, 16 ways, random": { bytes: 1024, ways: 16, latency: 4, replacement: "random" },
+  "2 sets, 40 ways, lru": { bytes: 5120, ways: 40, latency: 4, replacement: "lru" },
   "5 sets, 3 ways, lru": { bytes: 960, ways: 3, latency: 4, replacement: "lru" },
 };
 
-function make(geometry: CacheGeometry): { level: CacheLevel; clock: RecencyClock } {
+function make(geometry: CacheGeometry, generations = true): { level: CacheLevel; clock: RecencyClock } {
   const arena = new Arena(1 << 20);
   const clock = new RecencyClock(arena);
-  return { level: new CacheLevel(arena, clock, geometry, 1), clock };
+  return { level: new CacheLevel(arena, clock, geometry, 1, generations), clock };
 }
 
 const FRAMES = [0, 1, 2, 3, 9, 2 ** 20, 2 ** 26, 2 ** 26 + 1, 2 ** 30 + 3, 2 ** 39 + 1, 2 ** 40 - 1];
@@ -24,10 +25,10 @@ const operation = fc.record({
 });
 
 describe.each(Object.entries(GEOMETRIES))("%s", (_name, geometry) => {
-  test("holds what a list of sets would hold", () => {
+  test.each([true, false])("holds what a list of sets would hold, generations %s", (generations) => {
     fc.assert(
       fc.property(fc.array(operation, { maxLength: 400 }), (operations) => {
-        const { level, clock } = make(geometry);
+        const { level, clock } = make(geometry, generations);
         // Line identity to recency; sets by the line number's remainder.
         const model = new Map<number, { dirty: boolean; used: number }>();
         let time = 0;
