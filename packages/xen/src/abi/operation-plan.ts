@@ -20,7 +20,8 @@ export interface OperationPlan {
   readonly outputs: readonly FieldPlan[];
   readonly copyIn: number;
   readonly copyOut: number;
-  readonly structBytes: number;
+  /** Offsets of the struct's bytes that no value lies in. */
+  readonly padding: Int32Array;
   /** Argument that holds the pointer to the struct; the one after it is an array's length. */
   readonly pointer: number;
   readonly isArray: boolean;
@@ -50,11 +51,18 @@ export function planOperation(operation: Operation, stage: number): OperationPla
     outputs: outputs.map(plan),
     copyIn,
     copyOut,
-    structBytes: struct?.bytes ?? 0,
+    padding: paddingOf(struct?.bytes ?? 0, [...inputs, ...outputs]),
     pointer,
     isArray: array === true,
     compatLayout: hasCompatLayout([...inputs, ...outputs]),
   };
+}
+
+function paddingOf(structBytes: number, fields: readonly OperationField[]): Int32Array {
+  const covered = new Set<number>();
+  for (const { offset, bytes } of fields)
+    if (offset >= 0) for (let at = offset; at < offset + bytes; at++) covered.add(at);
+  return Int32Array.from({ length: structBytes }, (_, at) => at).filter((at) => !covered.has(at));
 }
 
 /** Would the 32-bit rules (8-byte values aligned to 4) put every field where the 64-bit ones do? */

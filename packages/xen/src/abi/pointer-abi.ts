@@ -101,7 +101,8 @@ export abstract class PointerAbi implements HypercallAbi {
   /** The struct afresh, from inputs and outputs: a handler may have used the buffer for something else. */
   private writeStruct(plan: OperationPlan, call: OperationCall): void {
     const { buffer } = this.access;
-    for (let at = 0; at < plan.structBytes; at += 2) buffer.setInt16(at, 0, true);
+    const { padding } = plan;
+    for (let i = 0; i < padding.length; i++) buffer.setInt8(padding[i], 0);
     writeFields(buffer, plan.inputs, call.inputs);
     writeFields(buffer, plan.outputs, call.outputs);
   }
