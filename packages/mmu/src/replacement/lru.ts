@@ -13,6 +13,8 @@ export class LeastRecentlyUsed implements ReplacementPolicy {
   /** The set in the ring: index of its first stamp, or -1. */
   private ringFirst = -1;
   private ringHead = 0;
+  /** The end of the ring is the latest victim, refilled since: its new stamp is yet to be noted. */
+  private endIsStale = false;
   /** Where the ways' stamps are, and what they were. */
   private ringAt = new Int32Array(0);
   private ringStamp = new Int32Array(0);
@@ -53,31 +55,36 @@ export class LeastRecentlyUsed implements ReplacementPolicy {
     this.ringStamp = this.ringAt.map((at) => marks[at]);
     this.ringFirst = first;
     this.ringHead = 0;
+    this.endIsStale = false;
   }
 
   /** Index of the oldest stamp. Its way goes to the end of the ring, as it is about to be refilled. */
   private oldest(marks: Int32Array, ways: number): number {
     const { ringAt, ringStamp } = this;
-    for (;;) {
-      const head = this.ringHead;
-      const at = ringAt[head];
-      const stamp = marks[at];
-      const end = head === 0 ? ways - 1 : head - 1;
-      this.ringHead = head + 1 === ways ? 0 : head + 1;
-      if (stamp === ringStamp[head]) {
-        // Not its next stamp, which is still unknown, but one that keeps the ring in order.
-        ringStamp[head] = ringStamp[end];
-        return at;
-      }
+    let head = this.ringHead;
+    let end = head === 0 ? ways - 1 : head - 1;
+    if (this.endIsStale) ringStamp[end] = marks[ringAt[end]];
+    let at = ringAt[head];
+    let stamp = marks[at];
+    while (stamp !== ringStamp[head]) {
+      // Used since: its place is where stamps before it are older.
+      const next = head + 1 === ways ? 0 : head + 1;
       let to = head;
-      for (let before = end; to !== this.ringHead && ringStamp[before] > stamp; ) {
-        ringStamp[to] = ringStamp[before];
-        ringAt[to] = ringAt[before];
-        to = before;
-        before = before === 0 ? ways - 1 : before - 1;
+      while (to !== next && ringStamp[end] > stamp) {
+        ringStamp[to] = ringStamp[end];
+        ringAt[to] = ringAt[end];
+        to = end;
+        end = end === 0 ? ways - 1 : end - 1;
       }
       ringStamp[to] = stamp;
       ringAt[to] = at;
+      end = head;
+      head = next;
+      at = ringAt[head];
+      stamp = marks[at];
     }
+    this.ringHead = head + 1 === ways ? 0 : head + 1;
+    this.endIsStale = true;
+    return at;
   }
 }
