@@ -218,6 +218,10 @@ export class TlbArray {
     const keyLo = pageLo & ~INSIDE[kind];
     const keyHi = (pageHi & ~INSIDE_HI[kind]) | (kind << KIND_SHIFT);
     const entry = this.room(kind, keyLo, pageHi);
+    if (i32[entry + 3] === INVALID) {
+      this.livePosition[(entry - this.first) >> 3] = this.live;
+      this.liveEntries[this.live++] = entry;
+    } else this.unlink(entry);
     i32[entry] = (i32[entry] + 1) | 0;
     i32[entry + 1] = stamp;
     i32[entry + 2] = keyLo;
@@ -231,8 +235,6 @@ export class TlbArray {
     const payload = this.framesAt + ((entry - this.first) >> 2);
     this.f64[payload] = frame;
     this.f64[payload + 1] = guestFrame;
-    this.livePosition[(entry - this.first) >> 3] = this.live;
-    this.liveEntries[this.live++] = entry;
     this.liveOfKind[kind]++;
     if (((rights >>> GUEST_PAGE_SHIFT) & 3) > kind) this.fractured++;
     return entry;
@@ -275,18 +277,8 @@ export class TlbArray {
 
   /** Invalidates one valid entry. */
   drop(entry: number): void {
-    const { i32, reliance } = this;
-    if (reliance !== undefined) {
-      const watchers = this.watchers[(entry - this.first) >> 3];
-      this.watchers[(entry - this.first) >> 3] = 0;
-      if (watchers !== 0) reliance.lost(watchers);
-    }
-    const keyLo = i32[entry + 2];
-    const keyHi = i32[entry + 3];
-    let link = this.headsAt + (hash(keyLo, keyHi, i32[entry + 4]) >>> this.hashShift);
-    while (i32[link] !== entry) link = i32[link] + 7;
-    i32[link] = i32[entry + 7];
-    const kind = keyHi >>> 20;
+    const { i32 } = this;
+    this.unlink(entry);
     i32[entry] = (i32[entry] + 1) | 0;
     i32[entry + 3] = INVALID;
     i32[entry + 7] = 0;
@@ -294,8 +286,6 @@ export class TlbArray {
     const last = this.liveEntries[--this.live];
     this.liveEntries[position] = last;
     this.livePosition[(last - this.first) >> 3] = position;
-    this.liveOfKind[kind]--;
-    if (((i32[entry + Entry.Rights] >>> GUEST_PAGE_SHIFT) & 3) > kind) this.fractured--;
   }
 
   /**
@@ -438,7 +428,24 @@ export class TlbArray {
     return pcid < 0 || (space & 0xfff) === pcid;
   }
 
-  /** An invalid entry of the right set: a free one, or the policy's victim after invalidating it. */
+  /** Takes a valid entry out of its bucket and of the counts: it is about to be invalidated or replaced. */
+  private unlink(entry: number): void {
+    const { i32, reliance } = this;
+    if (reliance !== undefined) {
+      const watchers = this.watchers[(entry - this.first) >> 3];
+      this.watchers[(entry - this.first) >> 3] = 0;
+      if (watchers !== 0) reliance.lost(watchers);
+    }
+    const keyHi = i32[entry + 3];
+    let link = this.headsAt + (hash(i32[entry + 2], keyHi, i32[entry + 4]) >>> this.hashShift);
+    while (i32[link] !== entry) link = i32[link] + 7;
+    i32[link] = i32[entry + 7];
+    const kind = keyHi >>> 20;
+    this.liveOfKind[kind]--;
+    if (((i32[entry + 6] >>> GUEST_PAGE_SHIFT) & 3) > kind) this.fractured--;
+  }
+
+  /** An entry of the right set for a new translation: an invalid one, or else the policy's victim. */
   private room(kind: number, keyLo: number, pageHi: number): number {
     const i32 = this.i32;
     let set = 0;
@@ -454,9 +461,7 @@ export class TlbArray {
         if (i32[entry + Entry.KeyHi] === INVALID) return entry;
     }
     if (this.reliance !== undefined) this.reliance.settle(-1);
-    const entry = first + this.policy.victim(i32, first + Entry.Stamp, this.ways, WORDS) * WORDS;
-    this.drop(entry);
-    return entry;
+    return first + this.policy.victim(i32, first + Entry.Stamp, this.ways, WORDS) * WORDS;
   }
 }
 
