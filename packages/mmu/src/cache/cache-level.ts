@@ -7,7 +7,7 @@ import type { ReplacementPolicy } from "../replacement/replacement-policy.js";
 
 /** Bytes in a cache line. */
 export const LINE_BYTES = 64;
-/** Complemented tag of an invalid way; {@link CacheLevel.vacant} tells it from a line that has this very tag. */
+/** Complemented tag of an invalid way; the set's mask tells it from a line that has this very tag. */
 const EMPTY = 0;
 /** Lines of frames below this one (256 GiB) have their whole number (frame * 64 + line) in a 32-bit tag. */
 const WIDE_FRAME = 0x4000000;
