@@ -14,8 +14,8 @@ export const Block = {
   Count: 3,
   /** Issue ticks of all instructions. */
   Cost: 4,
-  /** 64-byte lines it spans. */
-  Lines: 5,
+  /** {@link Further}: what is fetched after its first line. */
+  Further: 5,
   /** Arena offset of the second page of an instruction that crosses one, else 0. */
   SecondPage: 6,
   /** Next block with the same hash, or 0. */
@@ -23,6 +23,14 @@ export const Block = {
   /** Next block of the same frame, or 0. */
   FrameNext: 8,
   Stride: 12,
+} as const;
+
+/** Fields of a block's `Further` word. */
+export const Further = {
+  /** 64-byte lines after the first. */
+  LinesMask: 15,
+  /** `SecondPage` is not 0. */
+  Crosses: 16,
 } as const;
 
 /** Most instructions in a block. */
@@ -80,7 +88,7 @@ export class BlockStore {
     blocks[block + Block.First] = this.codeTop;
     blocks[block + Block.Count] = count;
     blocks[block + Block.Cost] = cost;
-    blocks[block + Block.Lines] = lines;
+    blocks[block + Block.Further] = (lines - 1) | (secondPage !== 0 ? Further.Crosses : 0);
     blocks[block + Block.SecondPage] = secondPage;
     blocks[block + Block.HashNext] = this.heads[slot];
     this.heads[slot] = block;

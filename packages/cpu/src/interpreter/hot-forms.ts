@@ -94,6 +94,10 @@ export class HotForms {
       code[at + Entry.Op] = HotOp.Nop;
       return;
     }
+    if (key === "vmcall" || key === "vmmcall") {
+      code[at + Entry.Op] = HotOp.Hypercall;
+      return;
+    }
     const group = GROUP[key];
     if (group !== undefined) {
       this.arithmetic(group);

@@ -102,6 +102,8 @@ export const HotOp = {
   /** Sixteen conditional jumps in encoding order. */
   Jcc: 89,
   JmpReg: 105,
+  /** VMCALL and VMMCALL. */
+  Hypercall: 106,
   Lea32: 108,
   Lea64: 109,
   MovRM32: 110,

@@ -14,6 +14,7 @@ import { BlockStore } from "./block-store.js";
 import { ExecutionCore } from "./core.js";
 import { Entry, Status } from "./entry.js";
 import { multiplyHigh, multiplySigned64 } from "./families/multiply.js";
+import { hypercall } from "./families/system.js";
 import { HANDLERS } from "./handlers.js";
 import { ModeBits } from "./mode-bits.js";
 
@@ -209,9 +210,9 @@ export class Interpreter implements ExecutionEngine {
         while (block !== 0 && (blocks[block] !== offset || blocks[block + 1] !== mode))
           block = blocks[block + 7];
         if (block === 0) block = builder.build(u8, offset, mode, linearLo, ripHi);
-        if (block > 0) {
-          const lines = blocks[block + 5];
-          for (let line = 1; line < lines; line++) mmu.fetch((linearLo & -64) + (line << 6), ripHi);
+        if (block > 0 && blocks[block + 5] !== 0) {
+          const lines = blocks[block + 5] & 15;
+          for (let line = 1; line <= lines; line++) mmu.fetch((linearLo & -64) + (line << 6), ripHi);
           if (blocks[block + 6] !== 0) block = this.checkCrossing(block, offset, mode, linearLo, ripHi);
         }
       }
@@ -242,24 +243,25 @@ export class Interpreter implements ExecutionEngine {
       let hi = 0;
       let taken = 0;
 
+      // `| 0` and `| 1` in indices: V8 then leaves out its check for overflow. The words of a register are a pair.
       run: for (;;) {
         const op = code[pc];
-        const a = code[pc + 1];
+        const a = code[(pc + 1) | 0];
         if (op >= 108) {
           // Linear address of the memory operand.
-          const ea = code[pc + 5];
+          const ea = code[(pc + 5) | 0];
           const kind = ea & 3;
-          const x = w[code[pc + 3]];
-          const d = code[pc + 6];
+          const x = w[code[(pc + 3) | 0]];
+          const d = code[(pc + 6) | 0];
           lo = (x + d) | 0;
           if (kind === 2) {
-            lo = (lo + (w[code[pc + 4]] << (ea >> 8))) | 0;
+            lo = (lo + (w[code[(pc + 4) | 0]] << (ea >> 8))) | 0;
             hi = 0;
           } else {
-            hi = (w[code[pc + 3] + 1] + (d >> 31) + (lo >>> 0 < x >>> 0 ? 1 : 0)) | 0;
+            hi = (w[code[(pc + 3) | 0] + 1] + (d >> 31) + (lo >>> 0 < x >>> 0 ? 1 : 0)) | 0;
             if (kind !== 0) {
-              const y = w[code[pc + 4]];
-              const yh = w[code[pc + 4] + 1];
+              const y = w[code[(pc + 4) | 0]];
+              const yh = w[code[(pc + 4) | 0] + 1];
               const first = lo;
               lo = (first + (y << (ea >> 8))) | 0;
               hi =
@@ -269,7 +271,7 @@ export class Interpreter implements ExecutionEngine {
                   (lo >>> 0 < first >>> 0 ? 1 : 0)) |
                 0;
               if (kind === 3 && op >= 110) {
-                const base = State.Segments + 8 * ((code[pc + 11] >> 4) & 7) + SegmentWord.BaseLo;
+                const base = State.Segments + 8 * ((code[(pc + 11) | 0] >> 4) & 7) + SegmentWord.BaseLo;
                 const second = lo;
                 lo = (second + w[base]) | 0;
                 hi = (hi + w[base + 1] + (lo >>> 0 < second >>> 0 ? 1 : 0)) | 0;
@@ -279,7 +281,7 @@ export class Interpreter implements ExecutionEngine {
           if (op >= 156) at = mmu.write(lo, hi, ea >> 16);
           else if (op >= 110) at = mmu.read(lo, hi, ea >> 16);
           if (at < 0) {
-            core.memoryFault((code[pc + 11] >> 4) & 7);
+            core.memoryFault((code[(pc + 11) | 0] >> 4) & 7);
             status = Status.Fault;
             break;
           }
@@ -299,125 +301,129 @@ export class Interpreter implements ExecutionEngine {
                 w[State.FlagsSign] = sign;
                 w[State.FlagsParity] = parity;
                 w[State.FlagsCarry] = carry;
-                status = handlers[code[pc + 11] >>> 24](core, pc);
+                // `status` is not assigned here: it stays a constant of the loop.
+                const answer = handlers[code[(pc + 11) | 0] >>> 24](core, pc);
                 zero = w[State.FlagsZero];
                 sign = w[State.FlagsSign];
                 parity = w[State.FlagsParity];
                 carry = w[State.FlagsCarry];
-                if (status !== 0) break run;
-                pc += 12;
+                if (answer !== 0) {
+                  status = answer;
+                  break run;
+                }
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 2: {
                 // Nop
 
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 3: {
                 // MovRR32
-                w[a] = w[code[pc + 2]];
-                w[a + 1] = 0;
-                pc += 12;
+                w[a] = w[code[(pc + 2) | 0]];
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 4: {
                 // MovRR64
-                const b = code[pc + 2];
+                const b = code[(pc + 2) | 0];
                 w[a] = w[b];
-                w[a + 1] = w[b + 1];
-                pc += 12;
+                w[a | 1] = w[b | 1];
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 5: {
                 // MovRI32
-                w[a] = code[pc + 7];
-                w[a + 1] = 0;
-                pc += 12;
+                w[a] = code[(pc + 7) | 0];
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 6: {
                 // MovRI64
-                w[a] = code[pc + 7];
-                w[a + 1] = code[pc + 8];
-                pc += 12;
+                w[a] = code[(pc + 7) | 0];
+                w[a | 1] = code[(pc + 8) | 0];
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 7: {
                 // MovzxByteReg
-                w[a] = w[code[pc + 2]] & 0xff;
-                w[a + 1] = 0;
-                pc += 12;
+                w[a] = w[code[(pc + 2) | 0]] & 0xff;
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 8: {
                 // MovzxWordReg
-                w[a] = w[code[pc + 2]] & 0xffff;
-                w[a + 1] = 0;
-                pc += 12;
+                w[a] = w[code[(pc + 2) | 0]] & 0xffff;
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 9: {
                 // MovsxByteReg32
-                w[a] = (w[code[pc + 2]] << 24) >> 24;
-                w[a + 1] = 0;
-                pc += 12;
+                w[a] = (w[code[(pc + 2) | 0]] << 24) >> 24;
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 10: {
                 // MovsxByteReg64
-                const x = (w[code[pc + 2]] << 24) >> 24;
+                const x = (w[code[(pc + 2) | 0]] << 24) >> 24;
                 w[a] = x;
-                w[a + 1] = x >> 31;
-                pc += 12;
+                w[a | 1] = x >> 31;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 11: {
                 // MovsxWordReg32
-                w[a] = (w[code[pc + 2]] << 16) >> 16;
-                w[a + 1] = 0;
-                pc += 12;
+                w[a] = (w[code[(pc + 2) | 0]] << 16) >> 16;
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 12: {
                 // MovsxWordReg64
-                const x = (w[code[pc + 2]] << 16) >> 16;
+                const x = (w[code[(pc + 2) | 0]] << 16) >> 16;
                 w[a] = x;
-                w[a + 1] = x >> 31;
-                pc += 12;
+                w[a | 1] = x >> 31;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 13: {
                 // MovsxdReg
-                const x = w[code[pc + 2]];
+                const x = w[code[(pc + 2) | 0]];
                 w[a] = x;
-                w[a + 1] = x >> 31;
-                pc += 12;
+                w[a | 1] = x >> 31;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 14: {
                 // MovRR8
-                w[a] = (w[a] & ~0xff) | (w[code[pc + 2]] & 0xff);
-                pc += 12;
+                w[a] = (w[a] & ~0xff) | (w[code[(pc + 2) | 0]] & 0xff);
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 15: {
                 // MovRI8
-                w[a] = (w[a] & ~0xff) | (code[pc + 7] & 0xff);
-                pc += 12;
+                w[a] = (w[a] & ~0xff) | (code[(pc + 7) | 0] & 0xff);
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 16: {
                 // Cdqe
                 w[1] = w[0] >> 31;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 17: {
                 // Cdq
                 w[4] = w[0] >> 31;
                 w[5] = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 18: {
@@ -425,409 +431,409 @@ export class Interpreter implements ExecutionEngine {
                 const s = w[1] >> 31;
                 w[4] = s;
                 w[5] = s;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 19: {
                 // AddRR32
                 const x = w[a];
-                const y = w[code[pc + 2]];
+                const y = w[code[(pc + 2) | 0]];
                 const r = (x + y) | 0;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = (x & y) | ((x | y) & ~r);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 20: {
                 // OrRR32
                 const x = w[a];
-                const y = w[code[pc + 2]];
+                const y = w[code[(pc + 2) | 0]];
                 const r = x | y;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 21: {
                 // AndRR32
                 const x = w[a];
-                const y = w[code[pc + 2]];
+                const y = w[code[(pc + 2) | 0]];
                 const r = x & y;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 22: {
                 // SubRR32
                 const x = w[a];
-                const y = w[code[pc + 2]];
+                const y = w[code[(pc + 2) | 0]];
                 const r = (x - y) | 0;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = (~x & y) | (~(x ^ y) & r);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 23: {
                 // XorRR32
                 const x = w[a];
-                const y = w[code[pc + 2]];
+                const y = w[code[(pc + 2) | 0]];
                 const r = x ^ y;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 24: {
                 // CmpRR32
                 const x = w[a];
-                const y = w[code[pc + 2]];
+                const y = w[code[(pc + 2) | 0]];
                 const r = (x - y) | 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = (~x & y) | (~(x ^ y) & r);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 25: {
                 // TestRR32
                 const x = w[a];
-                const y = w[code[pc + 2]];
+                const y = w[code[(pc + 2) | 0]];
                 const r = x & y;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 26: {
                 // AddRR64
-                const b = code[pc + 2];
+                const b = code[(pc + 2) | 0];
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const y = w[b];
-                const yh = w[b + 1];
+                const yh = w[b | 1];
                 const r = (x + y) | 0;
                 const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 27: {
                 // OrRR64
-                const b = code[pc + 2];
+                const b = code[(pc + 2) | 0];
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const y = w[b];
-                const yh = w[b + 1];
+                const yh = w[b | 1];
                 const r = x | y;
                 const s = xh | yh;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 28: {
                 // AndRR64
-                const b = code[pc + 2];
+                const b = code[(pc + 2) | 0];
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const y = w[b];
-                const yh = w[b + 1];
+                const yh = w[b | 1];
                 const r = x & y;
                 const s = xh & yh;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 29: {
                 // SubRR64
-                const b = code[pc + 2];
+                const b = code[(pc + 2) | 0];
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const y = w[b];
-                const yh = w[b + 1];
+                const yh = w[b | 1];
                 const r = (x - y) | 0;
                 const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 30: {
                 // XorRR64
-                const b = code[pc + 2];
+                const b = code[(pc + 2) | 0];
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const y = w[b];
-                const yh = w[b + 1];
+                const yh = w[b | 1];
                 const r = x ^ y;
                 const s = xh ^ yh;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 31: {
                 // CmpRR64
-                const b = code[pc + 2];
+                const b = code[(pc + 2) | 0];
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const y = w[b];
-                const yh = w[b + 1];
+                const yh = w[b | 1];
                 const r = (x - y) | 0;
                 const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 32: {
                 // TestRR64
-                const b = code[pc + 2];
+                const b = code[(pc + 2) | 0];
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const y = w[b];
-                const yh = w[b + 1];
+                const yh = w[b | 1];
                 const r = x & y;
                 const s = xh & yh;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 33: {
                 // AddRI32
                 const x = w[a];
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 const r = (x + y) | 0;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = (x & y) | ((x | y) & ~r);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 34: {
                 // OrRI32
                 const x = w[a];
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 const r = x | y;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 35: {
                 // AndRI32
                 const x = w[a];
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 const r = x & y;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 36: {
                 // SubRI32
                 const x = w[a];
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 const r = (x - y) | 0;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = (~x & y) | (~(x ^ y) & r);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 37: {
                 // XorRI32
                 const x = w[a];
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 const r = x ^ y;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 38: {
                 // CmpRI32
                 const x = w[a];
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 const r = (x - y) | 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = (~x & y) | (~(x ^ y) & r);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 39: {
                 // TestRI32
                 const x = w[a];
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 const r = x & y;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 40: {
                 // AddRI64
                 const x = w[a];
-                const xh = w[a + 1];
-                const y = code[pc + 7];
+                const xh = w[a | 1];
+                const y = code[(pc + 7) | 0];
                 const yh = y >> 31;
                 const r = (x + y) | 0;
                 const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 41: {
                 // OrRI64
                 const x = w[a];
-                const xh = w[a + 1];
-                const y = code[pc + 7];
+                const xh = w[a | 1];
+                const y = code[(pc + 7) | 0];
                 const yh = y >> 31;
                 const r = x | y;
                 const s = xh | yh;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 42: {
                 // AndRI64
                 const x = w[a];
-                const xh = w[a + 1];
-                const y = code[pc + 7];
+                const xh = w[a | 1];
+                const y = code[(pc + 7) | 0];
                 const yh = y >> 31;
                 const r = x & y;
                 const s = xh & yh;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 43: {
                 // SubRI64
                 const x = w[a];
-                const xh = w[a + 1];
-                const y = code[pc + 7];
+                const xh = w[a | 1];
+                const y = code[(pc + 7) | 0];
                 const yh = y >> 31;
                 const r = (x - y) | 0;
                 const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 44: {
                 // XorRI64
                 const x = w[a];
-                const xh = w[a + 1];
-                const y = code[pc + 7];
+                const xh = w[a | 1];
+                const y = code[(pc + 7) | 0];
                 const yh = y >> 31;
                 const r = x ^ y;
                 const s = xh ^ yh;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 45: {
                 // CmpRI64
                 const x = w[a];
-                const xh = w[a + 1];
-                const y = code[pc + 7];
+                const xh = w[a | 1];
+                const y = code[(pc + 7) | 0];
                 const yh = y >> 31;
                 const r = (x - y) | 0;
                 const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
@@ -835,14 +841,14 @@ export class Interpreter implements ExecutionEngine {
                 sign = s;
                 parity = r;
                 carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 46: {
                 // TestRI64
                 const x = w[a];
-                const xh = w[a + 1];
-                const y = code[pc + 7];
+                const xh = w[a | 1];
+                const y = code[(pc + 7) | 0];
                 const yh = y >> 31;
                 const r = x & y;
                 const s = xh & yh;
@@ -850,119 +856,119 @@ export class Interpreter implements ExecutionEngine {
                 sign = s;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 47: {
                 // ClearReg
                 w[a] = 0;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = 0;
                 sign = 0;
                 parity = 0;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 48: {
                 // AdcRR64
                 const x = w[a];
-                const xh = w[a + 1];
-                const b = code[pc + 2];
+                const xh = w[a | 1];
+                const b = code[(pc + 2) | 0];
                 const y = w[b];
-                const yh = w[b + 1];
+                const yh = w[b | 1];
                 const c = carry >>> 31;
                 const r = (x + y + c) | 0;
                 const s = (xh + yh + ((c === 0 ? r >>> 0 < x >>> 0 : r >>> 0 <= x >>> 0) ? 1 : 0)) | 0;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 49: {
                 // SbbRR64
                 const x = w[a];
-                const xh = w[a + 1];
-                const b = code[pc + 2];
+                const xh = w[a | 1];
+                const b = code[(pc + 2) | 0];
                 const y = w[b];
-                const yh = w[b + 1];
+                const yh = w[b | 1];
                 const c = carry >>> 31;
                 const r = (x - y - c) | 0;
                 const s = (xh - yh - ((c === 0 ? x >>> 0 < y >>> 0 : x >>> 0 <= y >>> 0) ? 1 : 0)) | 0;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 50: {
                 // AdcRR32
                 const x = w[a];
-                const y = w[code[pc + 2]];
+                const y = w[code[(pc + 2) | 0]];
                 const c = carry >>> 31;
                 const r = (x + y + c) | 0;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = (x & y) | ((x | y) & ~r);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 51: {
                 // SbbRR32
                 const x = w[a];
-                const y = w[code[pc + 2]];
+                const y = w[code[(pc + 2) | 0]];
                 const c = carry >>> 31;
                 const r = (x - y - c) | 0;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = (~x & y) | (~(x ^ y) & r);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 52: {
                 // AdcRI32
                 const x = w[a];
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 const c = carry >>> 31;
                 const r = (x + y + c) | 0;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = (x & y) | ((x | y) & ~r);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 53: {
                 // AdcRI64
                 const x = w[a];
-                const xh = w[a + 1];
-                const y = code[pc + 7];
+                const xh = w[a | 1];
+                const y = code[(pc + 7) | 0];
                 const yh = y >> 31;
                 const c = carry >>> 31;
                 const r = (x + y + c) | 0;
                 const s = (xh + yh + ((c === 0 ? r >>> 0 < x >>> 0 : r >>> 0 <= x >>> 0) ? 1 : 0)) | 0;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 54: {
@@ -971,12 +977,12 @@ export class Interpreter implements ExecutionEngine {
                 const y = w[a];
                 const r = (x - y) | 0;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = (~x & y) | (~(x ^ y) & r);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 55: {
@@ -984,30 +990,30 @@ export class Interpreter implements ExecutionEngine {
                 const x = 0;
                 const xh = 0;
                 const y = w[a];
-                const yh = w[a + 1];
+                const yh = w[a | 1];
                 const r = (x - y) | 0;
                 const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 56: {
                 // Not32
                 w[a] = ~w[a];
-                w[a + 1] = 0;
-                pc += 12;
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 57: {
                 // Not64
                 w[a] = ~w[a];
-                w[a + 1] = ~w[a + 1];
-                pc += 12;
+                w[a | 1] = ~w[a | 1];
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 58: {
@@ -1017,32 +1023,32 @@ export class Interpreter implements ExecutionEngine {
                 const old = carry >> 31;
                 const r = (x + y) | 0;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 const c = (x & y) | ((x | y) & ~r);
                 carry = (old << 31) | (((c >>> 31) ^ ((c >>> 30) & 1) ^ (old & 1)) << 30) | (c & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 59: {
                 // Inc64
                 const x = w[a];
                 const y = 1;
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const yh = 0;
                 const old = carry >> 31;
                 const r = (x + y) | 0;
                 const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 const c = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
                 carry = (old << 31) | (((c >>> 31) ^ ((c >>> 30) & 1) ^ (old & 1)) << 30) | (c & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 60: {
@@ -1052,54 +1058,54 @@ export class Interpreter implements ExecutionEngine {
                 const old = carry >> 31;
                 const r = (x - y) | 0;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 const c = (~x & y) | (~(x ^ y) & r);
                 carry = (old << 31) | (((c >>> 31) ^ ((c >>> 30) & 1) ^ (old & 1)) << 30) | (c & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 61: {
                 // Dec64
                 const x = w[a];
                 const y = 1;
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const yh = 0;
                 const old = carry >> 31;
                 const r = (x - y) | 0;
                 const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 const c = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
                 carry = (old << 31) | (((c >>> 31) ^ ((c >>> 30) & 1) ^ (old & 1)) << 30) | (c & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 62: {
                 // ShlRI32
-                const n = code[pc + 7];
+                const n = code[(pc + 7) | 0];
                 const x = w[a];
                 const r = x << n;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 const c = (x >>> (32 - n)) & 1;
                 carry = (c << 31) | ((c ^ (c ^ (r >>> 31))) << 30);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 63: {
                 // ShlRI64
-                const n = code[pc + 7];
+                const n = code[(pc + 7) | 0];
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 let r = 0;
                 let s = x << (n - 32);
                 let c = x >>> (64 - n);
@@ -1110,34 +1116,34 @@ export class Interpreter implements ExecutionEngine {
                 } else if (n === 32) c = xh;
                 c &= 1;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = (c << 31) | ((c ^ (c ^ (s >>> 31))) << 30);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 64: {
                 // ShrRI32
-                const n = code[pc + 7];
+                const n = code[(pc + 7) | 0];
                 const x = w[a];
                 const r = x >>> n;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r | 0;
                 sign = r | 0;
                 parity = r | 0;
                 const c = (x >>> (n - 1)) & 1;
                 carry = (c << 31) | ((c ^ (x >>> 31)) << 30);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 65: {
                 // ShrRI64
-                const n = code[pc + 7];
+                const n = code[(pc + 7) | 0];
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 let r = (xh >>> (n - 32)) | 0;
                 let s = 0;
                 let c = xh >>> (n - 33);
@@ -1148,34 +1154,34 @@ export class Interpreter implements ExecutionEngine {
                 } else if (n === 32) c = x >>> 31;
                 c &= 1;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = (c << 31) | ((c ^ (xh >>> 31)) << 30);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 66: {
                 // SarRI32
-                const n = code[pc + 7];
+                const n = code[(pc + 7) | 0];
                 const x = w[a];
                 const r = x >> n;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 const c = (x >> (n - 1)) & 1;
                 carry = (c << 31) | (c << 30);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 67: {
                 // SarRI64
-                const n = code[pc + 7];
+                const n = code[(pc + 7) | 0];
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 let r = xh >> (n - 32);
                 let s = xh >> 31;
                 let c = xh >> (n - 33);
@@ -1186,31 +1192,31 @@ export class Interpreter implements ExecutionEngine {
                 } else if (n === 32) c = x >>> 31;
                 c &= 1;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = (c << 31) | (c << 30);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 68: {
                 // RolRI32
-                const n = code[pc + 7];
+                const n = code[(pc + 7) | 0];
                 const x = w[a];
                 const r = (x << n) | (x >>> (32 - n));
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 const c = r & 1;
                 carry = (c << 31) | ((r >>> 31) << 30) | (carry & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 69: {
                 // RolRI64
-                const n = code[pc + 7];
+                const n = code[(pc + 7) | 0];
                 let x = w[a];
-                let xh = w[a + 1];
+                let xh = w[a | 1];
                 if (n >= 32) {
                   const t = x;
                   x = xh;
@@ -1220,28 +1226,28 @@ export class Interpreter implements ExecutionEngine {
                 const r = m === 0 ? x : (x << m) | (xh >>> (32 - m));
                 const s = m === 0 ? xh : (xh << m) | (x >>> (32 - m));
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 const c = r & 1;
                 carry = (c << 31) | ((s >>> 31) << 30) | (carry & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 70: {
                 // RorRI32
-                const n = code[pc + 7];
+                const n = code[(pc + 7) | 0];
                 const x = w[a];
                 const r = (x >>> n) | (x << (32 - n));
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 carry = (r & (1 << 31)) | (r & (1 << 30)) | (carry & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 71: {
                 // RorRI64
-                const n = 64 - code[pc + 7];
+                const n = 64 - code[(pc + 7) | 0];
                 let x = w[a];
-                let xh = w[a + 1];
+                let xh = w[a | 1];
                 if (n >= 32) {
                   const t = x;
                   x = xh;
@@ -1251,18 +1257,18 @@ export class Interpreter implements ExecutionEngine {
                 const r = m === 0 ? x : (x << m) | (xh >>> (32 - m));
                 const s = m === 0 ? xh : (xh << m) | (x >>> (32 - m));
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 carry = (s & (1 << 31)) | (s & (1 << 30)) | (carry & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 72: {
                 // ShiftCl32
                 const n = w[2] & 31;
                 const x = w[a];
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 if (n !== 0) {
-                  const kind = code[pc + 2];
+                  const kind = code[(pc + 2) | 0];
                   let r = x << n;
                   let c = (x >>> (32 - n)) & 1;
                   let o = c ^ (r >>> 31);
@@ -1277,16 +1283,16 @@ export class Interpreter implements ExecutionEngine {
                   parity = r;
                   carry = (c << 31) | ((c ^ o) << 30);
                 }
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 73: {
                 // ShiftCl64
                 const n = w[2] & 63;
                 if (n !== 0) {
-                  const kind = code[pc + 2];
+                  const kind = code[(pc + 2) | 0];
                   const x = w[a];
-                  const xh = w[a + 1];
+                  const xh = w[a | 1];
                   let r = 0;
                   let s = 0;
                   let c = 0;
@@ -1322,110 +1328,112 @@ export class Interpreter implements ExecutionEngine {
                   }
                   c &= 1;
                   w[a] = r;
-                  w[a + 1] = s;
+                  w[a | 1] = s;
                   zero = r | s;
                   sign = s;
                   parity = r;
                   carry = (c << 31) | ((c ^ o) << 30);
                 }
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 74: {
                 // ImulRR32
                 const x = w[a];
-                const y = w[code[pc + 2]];
+                const y = w[code[(pc + 2) | 0]];
                 const r = Math.imul(x, y);
                 const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = h === r >> 31 ? 0 : 1 << 31;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 75: {
                 // ImulRR64
-                const b = code[pc + 2];
+                const b = code[(pc + 2) | 0];
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const y = w[b];
-                const yh = w[b + 1];
+                const yh = w[b | 1];
                 const c = multiplySigned64(x, xh, y, yh, product);
                 const r = product[0];
                 const s = product[1];
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = c << 31;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 76: {
                 // ImulRRI32
-                const x = w[code[pc + 2]];
-                const y = code[pc + 7];
+                const x = w[code[(pc + 2) | 0]];
+                const y = code[(pc + 7) | 0];
                 const r = Math.imul(x, y);
                 const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = h === r >> 31 ? 0 : 1 << 31;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 77: {
                 // ImulRRI64
-                const b = code[pc + 2];
+                const b = code[(pc + 2) | 0];
                 const x = w[b];
-                const xh = w[b + 1];
-                const y = code[pc + 7];
+                const xh = w[b | 1];
+                const y = code[(pc + 7) | 0];
                 const yh = y >> 31;
                 const c = multiplySigned64(x, xh, y, yh, product);
                 const r = product[0];
                 const s = product[1];
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = c << 31;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 78: {
                 // Setcc
-                w[a] = (w[a] & ~0xff) | (conditionHolds(code[pc + 2], zero, sign, parity, carry) ? 1 : 0);
-                pc += 12;
+                w[a] =
+                  (w[a] & ~0xff) | (conditionHolds(code[(pc + 2) | 0], zero, sign, parity, carry) ? 1 : 0);
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 79: {
                 // CmovRR32
-                if (conditionHolds(code[pc + 7], zero, sign, parity, carry)) w[a] = w[code[pc + 2]];
-                w[a + 1] = 0;
-                pc += 12;
+                if (conditionHolds(code[(pc + 7) | 0], zero, sign, parity, carry))
+                  w[a] = w[code[(pc + 2) | 0]];
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 80: {
                 // CmovRR64
-                if (conditionHolds(code[pc + 7], zero, sign, parity, carry)) {
-                  const b = code[pc + 2];
+                if (conditionHolds(code[(pc + 7) | 0], zero, sign, parity, carry)) {
+                  const b = code[(pc + 2) | 0];
                   w[a] = w[b];
-                  w[a + 1] = w[b + 1];
+                  w[a | 1] = w[b | 1];
                 }
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 81: {
                 // CmpRI8
                 const x = (w[a] << 24) >> 24;
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 const d = (x - y) | 0;
                 const r = (d << 24) >> 24;
                 zero = r;
@@ -1433,37 +1441,37 @@ export class Interpreter implements ExecutionEngine {
                 parity = r;
                 const c = (~x & y) | (~(x ^ y) & d);
                 carry = ((c << 24) & ~8) | (c & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 82: {
                 // TestRR8
                 const x = (w[a] << 24) >> 24;
-                const y = (w[code[pc + 2]] << 24) >> 24;
+                const y = (w[code[(pc + 2) | 0]] << 24) >> 24;
                 const r = x & y;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 83: {
                 // TestRI8
                 const x = (w[a] << 24) >> 24;
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 const r = x & y;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 84: {
                 // CmpRR8
                 const x = (w[a] << 24) >> 24;
-                const y = (w[code[pc + 2]] << 24) >> 24;
+                const y = (w[code[(pc + 2) | 0]] << 24) >> 24;
                 const d = (x - y) | 0;
                 const r = (d << 24) >> 24;
                 zero = r;
@@ -1471,40 +1479,43 @@ export class Interpreter implements ExecutionEngine {
                 parity = r;
                 const c = (~x & y) | (~(x ^ y) & d);
                 carry = ((c << 24) & ~8) | (c & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 85: {
                 // Bswap32
                 w[a] = swapBytes(w[a]);
-                w[a + 1] = 0;
-                pc += 12;
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 86: {
                 // Bswap64
-                const r = swapBytes(w[a + 1]);
-                w[a + 1] = swapBytes(w[a]);
+                const r = swapBytes(w[a | 1]);
+                w[a | 1] = swapBytes(w[a]);
                 w[a] = r;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 87: {
                 // XchgRR64
-                const b = code[pc + 2];
+                const b = code[(pc + 2) | 0];
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 w[a] = w[b];
-                w[a + 1] = w[b + 1];
+                w[a | 1] = w[b | 1];
                 w[b] = x;
-                w[b + 1] = xh;
-                pc += 12;
+                w[b | 1] = xh;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 88: {
                 // Jmp
-                const step = code[pc + 7];
-                const penalty = predictor.direct((ripLo + (code[pc + 9] & 0xffff)) | 0, (ripLo + step) | 0);
+                const step = code[(pc + 7) | 0];
+                const penalty = predictor.direct(
+                  (ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0,
+                  (ripLo + step) | 0,
+                );
                 if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
                 const old = ripLo;
                 ripLo = (old + step) | 0;
@@ -1594,102 +1605,111 @@ export class Interpreter implements ExecutionEngine {
               case 105: {
                 // JmpReg
                 const x = w[a];
-                const xh = w[a + 1] & hiMask;
+                const xh = w[a | 1] & hiMask;
                 const top = xh >> canonicalShift;
                 if (top !== 0 && top !== -1) {
                   status = core.protection();
                   break run;
                 }
-                const penalty = predictor.indirect((ripLo + (code[pc + 9] & 0xffff)) | 0, x);
+                const penalty = predictor.indirect((ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0, x);
                 if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
                 ripLo = x;
                 ripHi = xh;
                 continue next;
               }
+              case 106: {
+                // Hypercall
+                w[State.FlagsZero] = zero;
+                w[State.FlagsSign] = sign;
+                w[State.FlagsParity] = parity;
+                w[State.FlagsCarry] = carry;
+                status = hypercall(core, pc);
+                break run;
+              }
               case 108: {
                 // Lea32
                 w[a] = lo;
-                w[a + 1] = 0;
-                pc += 12;
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 109: {
                 // Lea64
                 w[a] = lo;
-                w[a + 1] = hi;
-                pc += 12;
+                w[a | 1] = hi;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 110: {
                 // MovRM32
                 w[a] = view.getInt32(at, true);
-                w[a + 1] = 0;
-                pc += 12;
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 111: {
                 // MovRM64
                 w[a] = view.getInt32(at, true);
-                w[a + 1] = view.getInt32(at + 4, true);
-                pc += 12;
+                w[a | 1] = view.getInt32(at + 4, true);
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 112: {
                 // MovzxByteMem
                 w[a] = view.getUint8(at);
-                w[a + 1] = 0;
-                pc += 12;
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 113: {
                 // MovzxWordMem
                 w[a] = view.getUint16(at, true);
-                w[a + 1] = 0;
-                pc += 12;
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 114: {
                 // MovsxByteMem32
                 w[a] = view.getInt8(at);
-                w[a + 1] = 0;
-                pc += 12;
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 115: {
                 // MovsxByteMem64
                 const x = view.getInt8(at);
                 w[a] = x;
-                w[a + 1] = x >> 31;
-                pc += 12;
+                w[a | 1] = x >> 31;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 116: {
                 // MovsxWordMem32
                 w[a] = view.getInt16(at, true);
-                w[a + 1] = 0;
-                pc += 12;
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 117: {
                 // MovsxWordMem64
                 const x = view.getInt16(at, true);
                 w[a] = x;
-                w[a + 1] = x >> 31;
-                pc += 12;
+                w[a | 1] = x >> 31;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 118: {
                 // MovsxdMem
                 const x = view.getInt32(at, true);
                 w[a] = x;
-                w[a + 1] = x >> 31;
-                pc += 12;
+                w[a | 1] = x >> 31;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 119: {
                 // MovRM8
                 w[a] = (w[a] & ~0xff) | view.getUint8(at);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 120: {
@@ -1698,12 +1718,12 @@ export class Interpreter implements ExecutionEngine {
                 const y = view.getInt32(at, true);
                 const r = (x + y) | 0;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = (x & y) | ((x | y) & ~r);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 121: {
@@ -1712,12 +1732,12 @@ export class Interpreter implements ExecutionEngine {
                 const y = view.getInt32(at, true);
                 const r = x | y;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 122: {
@@ -1726,12 +1746,12 @@ export class Interpreter implements ExecutionEngine {
                 const y = view.getInt32(at, true);
                 const r = x & y;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 123: {
@@ -1740,12 +1760,12 @@ export class Interpreter implements ExecutionEngine {
                 const y = view.getInt32(at, true);
                 const r = (x - y) | 0;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = (~x & y) | (~(x ^ y) & r);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 124: {
@@ -1754,12 +1774,12 @@ export class Interpreter implements ExecutionEngine {
                 const y = view.getInt32(at, true);
                 const r = x ^ y;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 125: {
@@ -1771,7 +1791,7 @@ export class Interpreter implements ExecutionEngine {
                 sign = r;
                 parity = r;
                 carry = (~x & y) | (~(x ^ y) & r);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 126: {
@@ -1783,98 +1803,98 @@ export class Interpreter implements ExecutionEngine {
                 sign = r;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 127: {
                 // AddRM64
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const y = view.getInt32(at, true);
                 const yh = view.getInt32(at + 4, true);
                 const r = (x + y) | 0;
                 const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 128: {
                 // OrRM64
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const y = view.getInt32(at, true);
                 const yh = view.getInt32(at + 4, true);
                 const r = x | y;
                 const s = xh | yh;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 129: {
                 // AndRM64
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const y = view.getInt32(at, true);
                 const yh = view.getInt32(at + 4, true);
                 const r = x & y;
                 const s = xh & yh;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 130: {
                 // SubRM64
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const y = view.getInt32(at, true);
                 const yh = view.getInt32(at + 4, true);
                 const r = (x - y) | 0;
                 const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 131: {
                 // XorRM64
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const y = view.getInt32(at, true);
                 const yh = view.getInt32(at + 4, true);
                 const r = x ^ y;
                 const s = xh ^ yh;
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 132: {
                 // CmpRM64
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const y = view.getInt32(at, true);
                 const yh = view.getInt32(at + 4, true);
                 const r = (x - y) | 0;
@@ -1883,13 +1903,13 @@ export class Interpreter implements ExecutionEngine {
                 sign = s;
                 parity = r;
                 carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 133: {
                 // TestMR64
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const y = view.getInt32(at, true);
                 const yh = view.getInt32(at + 4, true);
                 const r = x & y;
@@ -1898,54 +1918,54 @@ export class Interpreter implements ExecutionEngine {
                 sign = s;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 134: {
                 // CmpMR32
                 const x = view.getInt32(at, true);
-                const y = w[code[pc + 2]];
+                const y = w[code[(pc + 2) | 0]];
                 const r = (x - y) | 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = (~x & y) | (~(x ^ y) & r);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 135: {
                 // CmpMR64
-                const b = code[pc + 2];
+                const b = code[(pc + 2) | 0];
                 const x = view.getInt32(at, true);
                 const xh = view.getInt32(at + 4, true);
                 const y = w[b];
-                const yh = w[b + 1];
+                const yh = w[b | 1];
                 const r = (x - y) | 0;
                 const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 136: {
                 // CmpMI32
                 const x = view.getInt32(at, true);
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 const r = (x - y) | 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = (~x & y) | (~(x ^ y) & r);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 137: {
                 // CmpMI64
                 const x = view.getInt32(at, true);
                 const xh = view.getInt32(at + 4, true);
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 const yh = y >> 31;
                 const r = (x - y) | 0;
                 const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
@@ -1953,13 +1973,13 @@ export class Interpreter implements ExecutionEngine {
                 sign = s;
                 parity = r;
                 carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 138: {
                 // CmpMI8
                 const x = view.getInt8(at);
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 const d = (x - y) | 0;
                 const r = (d << 24) >> 24;
                 zero = r;
@@ -1967,24 +1987,24 @@ export class Interpreter implements ExecutionEngine {
                 parity = r;
                 const c = (~x & y) | (~(x ^ y) & d);
                 carry = ((c << 24) & ~8) | (c & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 139: {
                 // TestMI32
-                const r = view.getInt32(at, true) & code[pc + 7];
+                const r = view.getInt32(at, true) & code[(pc + 7) | 0];
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 140: {
                 // TestMI64
                 const x = view.getInt32(at, true);
                 const xh = view.getInt32(at + 4, true);
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 const yh = y >> 31;
                 const r = x & y;
                 const s = xh & yh;
@@ -1992,19 +2012,19 @@ export class Interpreter implements ExecutionEngine {
                 sign = s;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 141: {
                 // TestMI8
                 const x = view.getInt8(at);
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 const r = x & y;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = 0;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 142: {
@@ -2018,13 +2038,13 @@ export class Interpreter implements ExecutionEngine {
                 parity = r;
                 const c = (~x & y) | (~(x ^ y) & d);
                 carry = ((c << 24) & ~8) | (c & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 143: {
                 // CmpMR8
                 const x = view.getInt8(at);
-                const y = (w[code[pc + 2]] << 24) >> 24;
+                const y = (w[code[(pc + 2) | 0]] << 24) >> 24;
                 const d = (x - y) | 0;
                 const r = (d << 24) >> 24;
                 zero = r;
@@ -2032,7 +2052,7 @@ export class Interpreter implements ExecutionEngine {
                 parity = r;
                 const c = (~x & y) | (~(x ^ y) & d);
                 carry = ((c << 24) & ~8) | (c & 8);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 144: {
@@ -2042,30 +2062,30 @@ export class Interpreter implements ExecutionEngine {
                 const r = Math.imul(x, y);
                 const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
                 w[a] = r;
-                w[a + 1] = 0;
+                w[a | 1] = 0;
                 zero = r;
                 sign = r;
                 parity = r;
                 carry = h === r >> 31 ? 0 : 1 << 31;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 145: {
                 // ImulRM64
                 const x = w[a];
-                const xh = w[a + 1];
+                const xh = w[a | 1];
                 const y = view.getInt32(at, true);
                 const yh = view.getInt32(at + 4, true);
                 const c = multiplySigned64(x, xh, y, yh, product);
                 const r = product[0];
                 const s = product[1];
                 w[a] = r;
-                w[a + 1] = s;
+                w[a | 1] = s;
                 zero = r | s;
                 sign = s;
                 parity = r;
                 carry = c << 31;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 146: {
@@ -2076,8 +2096,8 @@ export class Interpreter implements ExecutionEngine {
                 w[8] = next;
                 w[9] = (hi + (next >>> 0 < 8 ? 1 : 0)) | 0;
                 w[a] = x;
-                w[a + 1] = xh;
-                pc += 12;
+                w[a | 1] = xh;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 147: {
@@ -2085,8 +2105,8 @@ export class Interpreter implements ExecutionEngine {
                 const x = view.getInt32(at, true);
                 w[8] = (lo + 4) | 0;
                 w[a] = x;
-                w[a + 1] = 0;
-                pc += 12;
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 148: {
@@ -2098,7 +2118,7 @@ export class Interpreter implements ExecutionEngine {
                   status = core.protection();
                   break run;
                 }
-                const next = (lo + 8 + code[pc + 7]) | 0;
+                const next = (lo + 8 + code[(pc + 7) | 0]) | 0;
                 w[8] = next;
                 w[9] = (hi + (next >>> 0 < lo >>> 0 ? 1 : 0)) | 0;
                 const penalty = predictor.return(x);
@@ -2110,7 +2130,7 @@ export class Interpreter implements ExecutionEngine {
               case 149: {
                 // Ret32
                 const x = view.getInt32(at, true);
-                w[8] = (lo + 4 + code[pc + 7]) | 0;
+                w[8] = (lo + 4 + code[(pc + 7) | 0]) | 0;
                 const penalty = predictor.return(x);
                 if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
                 ripLo = x;
@@ -2125,14 +2145,14 @@ export class Interpreter implements ExecutionEngine {
                 w[9] = (hi + (next >>> 0 < 8 ? 1 : 0)) | 0;
                 w[10] = x;
                 w[11] = xh;
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 151: {
                 // Leave32
                 w[8] = (lo + 4) | 0;
                 w[10] = view.getInt32(at, true);
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 152: {
@@ -2144,7 +2164,7 @@ export class Interpreter implements ExecutionEngine {
                   status = core.protection();
                   break run;
                 }
-                const penalty = predictor.indirect((ripLo + (code[pc + 9] & 0xffff)) | 0, x);
+                const penalty = predictor.indirect((ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0, x);
                 if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
                 ripLo = x;
                 ripHi = xh;
@@ -2152,60 +2172,61 @@ export class Interpreter implements ExecutionEngine {
               }
               case 153: {
                 // CmovRM32
-                if (conditionHolds(code[pc + 7], zero, sign, parity, carry)) w[a] = view.getInt32(at, true);
-                w[a + 1] = 0;
-                pc += 12;
+                if (conditionHolds(code[(pc + 7) | 0], zero, sign, parity, carry))
+                  w[a] = view.getInt32(at, true);
+                w[a | 1] = 0;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 154: {
                 // CmovRM64
-                if (conditionHolds(code[pc + 7], zero, sign, parity, carry)) {
+                if (conditionHolds(code[(pc + 7) | 0], zero, sign, parity, carry)) {
                   w[a] = view.getInt32(at, true);
-                  w[a + 1] = view.getInt32(at + 4, true);
+                  w[a | 1] = view.getInt32(at + 4, true);
                 }
-                pc += 12;
+                pc = (pc + 12) | 0;
                 continue;
               }
               case 156: {
                 // MovMR8
-                view.setInt8(at, w[code[pc + 2]]);
+                view.setInt8(at, w[code[(pc + 2) | 0]]);
                 break written;
               }
               case 157: {
                 // MovMR16
-                view.setInt16(at, w[code[pc + 2]], true);
+                view.setInt16(at, w[code[(pc + 2) | 0]], true);
                 break written;
               }
               case 158: {
                 // MovMR32
-                view.setInt32(at, w[code[pc + 2]], true);
+                view.setInt32(at, w[code[(pc + 2) | 0]], true);
                 break written;
               }
               case 159: {
                 // MovMR64
-                const b = code[pc + 2];
+                const b = code[(pc + 2) | 0];
                 view.setInt32(at, w[b], true);
-                view.setInt32(at + 4, w[b + 1], true);
+                view.setInt32(at + 4, w[b | 1], true);
                 break written;
               }
               case 160: {
                 // MovMI8
-                view.setInt8(at, code[pc + 7]);
+                view.setInt8(at, code[(pc + 7) | 0]);
                 break written;
               }
               case 161: {
                 // MovMI16
-                view.setInt16(at, code[pc + 7], true);
+                view.setInt16(at, code[(pc + 7) | 0], true);
                 break written;
               }
               case 162: {
                 // MovMI32
-                view.setInt32(at, code[pc + 7], true);
+                view.setInt32(at, code[(pc + 7) | 0], true);
                 break written;
               }
               case 163: {
                 // MovMI64
-                const x = code[pc + 7];
+                const x = code[(pc + 7) | 0];
                 view.setInt32(at, x, true);
                 view.setInt32(at + 4, x >> 31, true);
                 break written;
@@ -2213,7 +2234,7 @@ export class Interpreter implements ExecutionEngine {
               case 164: {
                 // Push64
                 view.setInt32(at, w[a], true);
-                view.setInt32(at + 4, w[a + 1], true);
+                view.setInt32(at + 4, w[a | 1], true);
                 w[8] = lo;
                 w[9] = hi;
                 break written;
@@ -2226,7 +2247,7 @@ export class Interpreter implements ExecutionEngine {
               }
               case 166: {
                 // PushImm64
-                const x = code[pc + 7];
+                const x = code[(pc + 7) | 0];
                 view.setInt32(at, x, true);
                 view.setInt32(at + 4, x >> 31, true);
                 w[8] = lo;
@@ -2235,21 +2256,24 @@ export class Interpreter implements ExecutionEngine {
               }
               case 167: {
                 // PushImm32
-                view.setInt32(at, code[pc + 7], true);
+                view.setInt32(at, code[(pc + 7) | 0], true);
                 w[8] = lo;
                 break written;
               }
               case 168: {
                 // CallRel64
-                const back = (ripLo + code[pc + 8]) | 0;
+                const back = (ripLo + code[(pc + 8) | 0]) | 0;
                 const backHi = (ripHi + (back >>> 0 < ripLo >>> 0 ? 1 : 0)) | 0;
                 view.setInt32(at, back, true);
                 view.setInt32(at + 4, backHi, true);
                 if (mmu.writePending !== 0) mmu.commitWrite();
                 w[8] = lo;
                 w[9] = hi;
-                const step = code[pc + 7];
-                const penalty = predictor.direct((ripLo + (code[pc + 9] & 0xffff)) | 0, (ripLo + step) | 0);
+                const step = code[(pc + 7) | 0];
+                const penalty = predictor.direct(
+                  (ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0,
+                  (ripLo + step) | 0,
+                );
                 if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
                 predictor.call(back);
                 const old = ripLo;
@@ -2259,12 +2283,15 @@ export class Interpreter implements ExecutionEngine {
               }
               case 169: {
                 // CallRel32
-                const back = (ripLo + code[pc + 8]) | 0;
+                const back = (ripLo + code[(pc + 8) | 0]) | 0;
                 view.setInt32(at, back, true);
                 if (mmu.writePending !== 0) mmu.commitWrite();
                 w[8] = lo;
-                const step = code[pc + 7];
-                const penalty = predictor.direct((ripLo + (code[pc + 9] & 0xffff)) | 0, (ripLo + step) | 0);
+                const step = code[(pc + 7) | 0];
+                const penalty = predictor.direct(
+                  (ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0,
+                  (ripLo + step) | 0,
+                );
                 if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
                 predictor.call(back);
                 const old = ripLo;
@@ -2275,8 +2302,8 @@ export class Interpreter implements ExecutionEngine {
               case 170: {
                 // CallReg64
                 const x = w[a];
-                const xh = w[a + 1];
-                const back = (ripLo + code[pc + 8]) | 0;
+                const xh = w[a | 1];
+                const back = (ripLo + code[(pc + 8) | 0]) | 0;
                 const backHi = (ripHi + (back >>> 0 < ripLo >>> 0 ? 1 : 0)) | 0;
                 view.setInt32(at, back, true);
                 view.setInt32(at + 4, backHi, true);
@@ -2289,7 +2316,7 @@ export class Interpreter implements ExecutionEngine {
                 }
                 w[8] = lo;
                 w[9] = hi;
-                const penalty = predictor.indirect((ripLo + (code[pc + 9] & 0xffff)) | 0, x);
+                const penalty = predictor.indirect((ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0, x);
                 if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
                 predictor.call(back);
                 ripLo = x;
@@ -2299,11 +2326,11 @@ export class Interpreter implements ExecutionEngine {
               case 171: {
                 // CallReg32
                 const x = w[a];
-                const back = (ripLo + code[pc + 8]) | 0;
+                const back = (ripLo + code[(pc + 8) | 0]) | 0;
                 view.setInt32(at, back, true);
                 if (mmu.writePending !== 0) mmu.commitWrite();
                 w[8] = lo;
-                const penalty = predictor.indirect((ripLo + (code[pc + 9] & 0xffff)) | 0, x);
+                const penalty = predictor.indirect((ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0, x);
                 if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
                 predictor.call(back);
                 ripLo = x;
@@ -2315,7 +2342,7 @@ export class Interpreter implements ExecutionEngine {
                 const y = w[a];
                 let r = 0;
                 carry = 0;
-                switch (code[pc + 2]) {
+                switch (code[(pc + 2) | 0]) {
                   case 0:
                     r = (x + y) | 0;
                     carry = (x & y) | ((x | y) & ~r);
@@ -2344,11 +2371,11 @@ export class Interpreter implements ExecutionEngine {
                 const x = view.getInt32(at, true);
                 const xh = view.getInt32(at + 4, true);
                 const y = w[a];
-                const yh = w[a + 1];
+                const yh = w[a | 1];
                 let r = 0;
                 let s = 0;
                 carry = 0;
-                switch (code[pc + 2]) {
+                switch (code[(pc + 2) | 0]) {
                   case 0:
                     r = (x + y) | 0;
                     s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
@@ -2381,10 +2408,10 @@ export class Interpreter implements ExecutionEngine {
               case 174: {
                 // AluMI32
                 const x = view.getInt32(at, true);
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 let r = 0;
                 carry = 0;
-                switch (code[pc + 2]) {
+                switch (code[(pc + 2) | 0]) {
                   case 0:
                     r = (x + y) | 0;
                     carry = (x & y) | ((x | y) & ~r);
@@ -2412,12 +2439,12 @@ export class Interpreter implements ExecutionEngine {
                 // AluMI64
                 const x = view.getInt32(at, true);
                 const xh = view.getInt32(at + 4, true);
-                const y = code[pc + 7];
+                const y = code[(pc + 7) | 0];
                 const yh = y >> 31;
                 let r = 0;
                 let s = 0;
                 carry = 0;
-                switch (code[pc + 2]) {
+                switch (code[(pc + 2) | 0]) {
                   case 0:
                     r = (x + y) | 0;
                     s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
@@ -2454,17 +2481,17 @@ export class Interpreter implements ExecutionEngine {
           }
           // A store: its bytes are in place unless it crossed a page.
           if (mmu.writePending !== 0) mmu.commitWrite();
-          pc += 12;
+          pc = (pc + 12) | 0;
           continue;
         }
         // A conditional jump.
         const penalty = predictor.conditional(
-          (ripLo + (code[pc + 9] & 0xffff)) | 0,
+          (ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0,
           taken,
-          (ripLo + code[pc + 7]) | 0,
+          (ripLo + code[(pc + 7) | 0]) | 0,
         );
         if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
-        const step = taken !== 0 ? code[pc + 7] : code[pc + 8];
+        const step = taken !== 0 ? code[(pc + 7) | 0] : code[(pc + 8) | 0];
         const old = ripLo;
         ripLo = (old + step) | 0;
         ripHi = (ripHi + (step >> 31) + (ripLo >>> 0 < old >>> 0 ? 1 : 0)) & hiMask;

@@ -278,7 +278,7 @@ function clts(core: ExecutionCore, pc: number): number {
 }
 
 /** VMCALL and VMMCALL: an exit in a guest of the same vendor, otherwise #UD. */
-function hypercall(core: ExecutionCore, pc: number): number {
+export function hypercall(core: ExecutionCore, pc: number): number {
   const amd = core.variantOf(pc) === 1;
   if (amd !== (core.processor.profile.vendor === "amd")) return core.undefined();
   if (core.intercepted(amd ? Intercept.Vmmcall : Intercept.Vmcall, 0, pc)) return core.exit();
