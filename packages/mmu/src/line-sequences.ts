@@ -42,6 +42,9 @@ export class LineSequences implements Reliance {
   private readonly generations = new Int32Array(BUCKETS);
   private readonly due = new Int32Array(MAX_SEQUENCES);
   private dueCount = 0;
+  /** Sets that due sequences have lines in, two words as in a row. */
+  private dueLow = 0;
+  private dueHigh = 0;
   private sequences = 0;
 
   constructor(clock: RecencyClock) {
@@ -104,6 +107,8 @@ export class LineSequences implements Reliance {
     if (rows[row + DUE] === 0) {
       rows[row + DUE] = 1;
       this.due[this.dueCount++] = sequence;
+      this.dueLow |= rows[row + SETS];
+      this.dueHigh |= rows[row + SETS + 1];
     }
     return true;
   }
@@ -131,17 +136,30 @@ export class LineSequences implements Reliance {
   }
 
   settle(set: number): void {
-    if (this.dueCount === 0) return;
+    if (set === ALL) {
+      for (let i = 0; i < this.dueCount; i++) this.store(this.due[i] * ROW);
+      this.dueCount = 0;
+      this.dueLow = 0;
+      this.dueHigh = 0;
+      return;
+    }
+    const high = (set >> 5) & 1;
+    const bit = 1 << (set & 31);
+    if (((high === 0 ? this.dueLow : this.dueHigh) & bit) !== 0) this.settleSet(SETS + high, bit);
+  }
+
+  /** Stores what sequences with lines in one set owe; `word` and `bit` are the set's in a row's mask. */
+  private settleSet(word: number, bit: number): void {
     const { rows, due } = this;
-    const word = SETS + ((set >> 5) & 1);
-    const bit = set === ALL ? 0 : 1 << (set & 31);
     let kept = 0;
     for (let i = 0; i < this.dueCount; i++) {
       const row = due[i] * ROW;
-      if (bit !== 0 && (rows[row + word] & bit) === 0) due[kept++] = due[i];
+      if ((rows[row + word] & bit) === 0) due[kept++] = due[i];
       else this.store(row);
     }
     this.dueCount = kept;
+    if (word === SETS) this.dueLow &= ~bit;
+    else this.dueHigh &= ~bit;
   }
 
   /** A way may meanwhile hold a newer line, whose stamp then stays: stamps only grow. */
@@ -174,6 +192,8 @@ export class LineSequences implements Reliance {
   discard(): void {
     for (let i = 0; i < this.dueCount; i++) this.rows[this.due[i] * ROW + DUE] = 0;
     this.dueCount = 0;
+    this.dueLow = 0;
+    this.dueHigh = 0;
     this.forgetAll();
   }
 }

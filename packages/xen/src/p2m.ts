@@ -181,9 +181,10 @@ export class P2m {
     for (let level = LEVELS; ; level--) {
       const at = cost.access(table, ((gfn >>> (9 * (level - 1))) & 511) << 3, 8, false);
       reads++;
-      const lo = memory.arena.i32[at >> 2];
+      const { i32 } = memory.arena;
+      const lo = i32[at >> 2];
       if ((lo & this.presentMask) === 0) break;
-      const hi = memory.arena.i32[(at >> 2) + 1];
+      const hi = i32[(at >> 2) + 1];
       table = (lo >>> 12) + (hi & 0xfffff) * 0x100000;
       if (level > 1 && (lo & SUPERPAGE) === 0) continue;
       const within = (1 << (9 * (level - 1))) - 1;

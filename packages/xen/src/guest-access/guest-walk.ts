@@ -44,9 +44,10 @@ export class GuestWalker {
   private readonly walkStages: readonly number[];
   private readonly unpagedStage: number;
   private readonly setBitsStage: number;
-  // The path walked, from the root: machine frame of each table, byte offset of the entry.
-  private readonly tables = new Float64Array(MAX_LEVELS + 1);
+  // The path walked, from the root: machine frame of each table, byte offset of the entry, its index in the arena.
+  private readonly tables = new Int32Array(MAX_LEVELS + 1);
   private readonly offsets = new Int32Array(MAX_LEVELS + 1);
+  private readonly entries = new Int32Array(MAX_LEVELS + 1);
   private depth = 0;
   // Rights so far: AND of writable and user over the levels; execution does not matter for data.
   private rights = 0;
@@ -112,8 +113,9 @@ export class GuestWalker {
             : (lo >>> (level === 2 ? 21 : 12)) & 511;
       const at = this.readEntry(table, index << 3, 8);
       if (at < 0) return NO_FRAME;
-      const entryLo = this.memory.arena.i32[at];
-      const entryHi = this.memory.arena.i32[at + 1];
+      const { i32 } = this.memory.arena;
+      const entryLo = i32[at];
+      const entryHi = i32[at + 1];
       const leaf = level === 1 || (entryLo & SUPERPAGE) !== 0;
       if (!this.accept(entryLo, entryHi, level === 4 ? SUPERPAGE : leaf ? alignmentMask(level) : 0))
         return NO_FRAME;
@@ -175,10 +177,14 @@ export class GuestWalker {
   private readEntry(table: number, offset: number, bytes: number): number {
     const mfn = this.p2m.lookup(table);
     if (mfn < 0) return this.fail(0);
-    this.tables[this.depth] = mfn;
-    this.offsets[this.depth++] = offset;
+    const at = this.cost.access(mfn, offset, bytes, false) >> 2;
+    const { depth } = this;
+    this.tables[depth] = mfn;
+    this.offsets[depth] = offset;
+    this.entries[depth] = at;
+    this.depth = depth + 1;
     this.counters.guestPteReads++;
-    return this.cost.access(mfn, offset, bytes, false) >> 2;
+    return at;
   }
 
   /** Present, reserved bits; collects the rights. @param mustBeClear further reserved bits of the low word */
@@ -217,8 +223,7 @@ export class GuestWalker {
     const first = entryBytes === 8 && (words[State.EferLo] & EFER_LMA) === 0 ? 1 : 0;
     for (let i = first; i < depth; i++) {
       const wanted = i === depth - 1 && write ? ACCESSED | DIRTY : ACCESSED;
-      const entry = this.memory.arena.i32[(this.memory.frameOffset(this.tables[i]) + this.offsets[i]) >> 2];
-      if ((entry & wanted) === wanted) continue;
+      if ((this.memory.arena.i32[this.entries[i]] & wanted) === wanted) continue;
       this.counters.accessedDirtyUpdates++;
       cost.run(this.setBitsStage);
       this.memory.arena.i32[cost.access(this.tables[i], this.offsets[i], entryBytes, true) >> 2] |= wanted;
