@@ -35,8 +35,8 @@ export interface CacheLevelSnapshot {
 
 /**
  * One set-associative cache of 64-byte lines, which it knows by (frame, line in page); it holds no data. Ways are
- * numbered through all sets. A first-level way's *generation* changes whenever the way is refilled, invalidated or becomes dirty,
- * so whoever remembers (way, generation) can later tell with one comparison that the line is still there as it was.
+ * numbered through all sets. A first-level way's *generation* changes whenever the way is refilled, invalidated or becomes
+ * dirty, so whoever remembers (way, generation) can later tell with one comparison that the line is still there as it was.
  */
 export class CacheLevel {
   readonly ways: number;
