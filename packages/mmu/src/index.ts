@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 
+export type { AccessRights } from "./access-modes.js";
 export { Arena, ArenaExhaustedError } from "./arena.js";
 export { CacheHierarchy, type CacheHierarchySnapshot, ServedBy } from "./cache/cache-hierarchy.js";
 export { CacheLevel, type CacheLevelSnapshot, LINE_BYTES } from "./cache/cache-level.js";
@@ -21,7 +22,7 @@ export {
   TICKS_PER_CYCLE,
   ticks,
 } from "./cycle-ledger.js";
-export type { SequenceLine } from "./line-sequences.js";
+export type { Reliance, SequenceLine } from "./line-sequences.js";
 export type {
   CacheGeometry,
   MemoryProfile,
