@@ -23,7 +23,7 @@ const PACKAGES = fileURLToPath(new URL("../packages/", import.meta.url));
  * and V8 loads a variable, tests it and loads its field each time where it would have folded a number.
  */
 export function inlineConstants(): { name: string; setup(build: PluginBuild): void } {
-  const modules = new Modules();
+  const modules = new ConstantModules();
   return {
     name: "inline-constants",
     setup(build) {
@@ -36,7 +36,8 @@ export function inlineConstants(): { name: string; setup(build: PluginBuild): vo
   };
 }
 
-class Modules {
+/** Source files whose constants are known to each other. */
+export class ConstantModules {
   private readonly sources = new Map<string, ts.SourceFile>();
   private readonly exported = new Map<string, Scope>();
 
@@ -47,7 +48,9 @@ class Modules {
     let text = "";
     let end = 0;
     for (const [node, value] of uses(source, scope)) {
-      text += source.text.slice(end, node.getStart(source)) + (value < 0 ? `(${value})` : String(value));
+      text +=
+        source.text.slice(end, node.getStart(source)) +
+        (value < 0 || ts.isPropertyAccessExpression(node.parent) ? `(${value})` : String(value));
       end = node.end;
     }
     return text + source.text.slice(end);
@@ -139,6 +142,7 @@ function constantOf(node: ts.Expression, scope: Scope): Constant | undefined {
   if (node.type.getText() !== "const" || !ts.isObjectLiteralExpression(node.expression)) return undefined;
   const table = new Map<string, number>();
   for (const property of node.expression.properties) {
+    if (ts.isSpreadAssignment(property)) return undefined; // may replace what stands before it
     if (!ts.isPropertyAssignment(property) || !ts.isIdentifier(property.name)) continue;
     const value = numberOf(property.initializer, scope);
     if (value !== undefined) table.set(property.name.text, value);
