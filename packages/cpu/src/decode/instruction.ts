@@ -71,6 +71,12 @@ export class Instruction {
   private end = 0;
   private limit = 0;
   private bytes: Uint8Array = new Uint8Array(0);
+  private readonly amd: boolean;
+
+  /** @param amd decode as AMD processors do where they differ from Intel's */
+  constructor(amd = false) {
+    this.amd = amd;
+  }
 
   /**
    * Decodes the instruction at `start`.
@@ -212,6 +218,9 @@ export class Instruction {
     const forms = OPCODE_MAPS[this.map].forms(this.opcode);
     this.addressSize = this.sizeOfAddress();
     if (forms.length === 0) return DecodeStatus.Invalid;
+    // UD0 and UD1 have a ModRM byte on Intel only (SDM vol. 2, UD): AMD does not even fetch one.
+    if (this.amd && this.map === 1 && (this.opcode === 0xff || this.opcode === 0xb9))
+      return DecodeStatus.Invalid;
     const needsModrm = forms[0].needsModrm || forms[forms.length - 1].needsModrm;
     if (needsModrm) {
       if (this.at >= this.end) return this.cut();
@@ -252,6 +261,7 @@ export class Instruction {
       if (form.rm === 1 && mod === 3) continue;
       if (form.rm === 2 && mod !== 3) continue;
       if (mode === 64 ? form.invalidIn64 : form.onlyIn64) continue;
+      if (this.amd && this.intelOnly(form)) continue;
       switch (form.prefix) {
         case MandatoryPrefix.None:
           if (repeat !== 0 || operandSizePrefix) continue;
@@ -269,6 +279,14 @@ export class Instruction {
       return form;
     }
     return null;
+  }
+
+  /** Forms that AMD does not have. */
+  private intelOnly(form: OpcodeForm): boolean {
+    // PREFETCH with a register is undefined (APM vol. 3, PREFETCHlevel and PREFETCHW: mem8 only).
+    if (this.map === 1) return this.opcode === 0x0d && this.mod === 3;
+    // F3 90 with REX.B is XCHG r8, rAX (APM vol. 3, XCHG: 90 is NOP for rAX alone); Intel pauses.
+    return form.key === "pause" && (this.rex & 1) !== 0;
   }
 
   private setOperandSize(form: OpcodeForm): void {

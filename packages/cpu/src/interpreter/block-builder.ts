@@ -16,14 +16,15 @@ export class BlockBuilder {
   private readonly mmu: Mmu;
   private readonly store: BlockStore;
   private readonly costs: InstructionCosts;
-  private readonly instruction: Instruction = new Instruction();
+  private readonly instruction: Instruction;
   private readonly hotForms: HotForms = new HotForms();
   private readonly joined: Uint8Array = new Uint8Array(2 * MAX_INSTRUCTION_BYTES);
 
-  constructor(mmu: Mmu, store: BlockStore, costs: InstructionCosts) {
+  constructor(mmu: Mmu, store: BlockStore, costs: InstructionCosts, amd: boolean) {
     this.mmu = mmu;
     this.store = store;
     this.costs = costs;
+    this.instruction = new Instruction(amd);
   }
 
   /**

@@ -21,6 +21,10 @@ export class ExecutionCore {
   readonly mmu: Mmu;
   readonly ledger: CycleLedger;
   readonly timing: CoreTiming;
+  /** The profile's vendor is AMD. */
+  readonly amd: boolean;
+  /** Null selectors leave the base of FS and GS alone: AMD without NullSelectClearsBase (CPUID 80000021 EAX bit 6). */
+  readonly nullKeepsBase: boolean;
   words!: Int32Array;
   view!: DataView;
   u8!: Uint8Array;
@@ -62,6 +66,9 @@ export class ExecutionCore {
     this.mmu = processor.mmu;
     this.ledger = processor.ledger;
     this.timing = processor.profile.timing;
+    this.amd = processor.profile.vendor === "amd";
+    const extended = processor.profile.cpuid.find((row) => row[0] === 0x8000_0021);
+    this.nullKeepsBase = this.amd && ((extended?.[2] ?? 0) & 0x40) === 0;
     this.atomicTicks = ticks(this.timing.atomic);
     processor.arena.adopt(() => {
       this.words = processor.state.words;
@@ -117,6 +124,13 @@ export class ExecutionCore {
         this.faultIsExit = true;
         return false;
     }
+  }
+
+  /** As {@link memoryFault}, for an operand that the hot loop addressed through a flat segment. */
+  operandFault(segment: number, lo: number, bytes: number): false {
+    if (this.amd && this.mode !== 64 && (lo >>> 0) + bytes > 0x1_0000_0000)
+      return this.refuse(segment === Segment.Ss ? Vector.Ss : Vector.Gp, 0);
+    return this.memoryFault(segment);
   }
 
   /** INT n and its kin. @returns Status.SoftwareEvent */
@@ -304,6 +318,14 @@ export class ExecutionCore {
     return this.linearize(segment, this.lo, this.hi, bytes, write);
   }
 
+  /** As {@link address}, of what is read `step` bytes on, with a segment check of its own. */
+  addressAfter(pc: number, step: number, bytes: number): boolean {
+    this.offsetOf(pc);
+    const lo = (this.lo + step) | 0;
+    const hi = this.mode === 64 && lo >>> 0 < step ? (this.hi + 1) | 0 : this.hi;
+    return this.linearize(this.segmentOf(pc), lo, hi, bytes, false);
+  }
+
   /** The address after the first operand's: for bit strings and second halves. */
   linearize(segment: number, lo: number, hi: number, bytes: number, write: boolean): boolean {
     const { words } = this;
@@ -331,7 +353,7 @@ export class ExecutionCore {
     if (!isCode && (type & 4) !== 0) {
       const top = (attributes & DEFAULT_BIG) !== 0 ? 0xffffffff : 0xffff;
       if (first <= limit || last > top) return this.refuse(vector, 0);
-    } else if (last > limit && limit !== 0xffffffff) return this.refuse(vector, 0); // 4 GiB segments wrap
+    } else if (last > limit && (this.amd || limit !== 0xffffffff)) return this.refuse(vector, 0); // 4 GiB segments wrap on Intel only (APM vol. 2, 4.12; SDM vol. 3, 6.3)
     this.eaLo = (lo + words[at + SegmentWord.BaseLo]) | 0;
     this.eaHi = 0;
     return true;
@@ -524,15 +546,18 @@ export class ExecutionCore {
     return true;
   }
 
-  /** Whether a byte could be written at the working stack pointer. */
-  probeStack(): boolean {
-    if (!this.stackLinear(1, true)) return false;
-    return this.mmu.write(this.eaLo, this.eaHi, 1) >= 0 || this.memoryFault(Segment.Ss);
+  /** Whether so many bytes could be written at the working stack pointer. */
+  probeStack(bytes = 1): boolean {
+    if (!this.stackLinear(bytes, true)) return false;
+    const at = this.mmu.write(this.eaLo, this.eaHi, bytes);
+    this.mmu.writePending = 0;
+    return at >= 0 || this.memoryFault(Segment.Ss);
   }
 
-  /** Pops a selector to lo: 2 bytes are read of a slot of 2^size. */
+  /** Pops a selector to lo: Intel reads 2 bytes of a slot of 2^size (SDM vol. 2, POP), AMD all of it, as Zen 3 does. */
   popSelector(size: number): boolean {
-    if (!this.stackLinear(2, false) || !this.load(1, Segment.Ss)) return false;
+    const width = this.amd ? size : 1;
+    if (!this.stackLinear(1 << width, false) || !this.load(width, Segment.Ss)) return false;
     this.lo &= 0xffff;
     this.moveStack(1 << size);
     return true;
@@ -558,13 +583,16 @@ export class ExecutionCore {
     return top === 0 || top === -1;
   }
 
+  /** Whether a jump within the current code segment may go there. */
+  reachable(lo: number, hi: number): boolean {
+    if (this.mode === 64) return this.canonical(lo, hi);
+    return lo >>> 0 <= this.words[State.Segments + 8 * Segment.Cs + SegmentWord.Limit] >>> 0;
+  }
+
   /** Jump within the current code segment; #GP(0) when the target is outside. */
   jump(lo: number, hi: number): number {
+    if (!this.reachable(lo, hi)) return this.protection();
     const { words } = this;
-    if (this.mode === 64) {
-      if (!this.canonical(lo, hi)) return this.protection();
-    } else if (lo >>> 0 > words[State.Segments + 8 * Segment.Cs + SegmentWord.Limit] >>> 0)
-      return this.protection();
     words[State.RipLo] = lo;
     words[State.RipHi] = this.mode === 64 ? hi : 0;
     return Status.Jump;

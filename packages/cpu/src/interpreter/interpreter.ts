@@ -68,6 +68,7 @@ export class Interpreter implements ExecutionEngine {
       processor.mmu,
       this.store,
       new InstructionCosts(processor.profile.timing),
+      this.core.amd,
     );
     this.delivery = new EventDelivery(this.core);
     this.core.code = this.store.code;
@@ -281,7 +282,7 @@ export class Interpreter implements ExecutionEngine {
           if (op >= 156) at = mmu.write(lo, hi, ea >> 16);
           else if (op >= 110) at = mmu.read(lo, hi, ea >> 16);
           if (at < 0) {
-            core.memoryFault((code[(pc + 11) | 0] >> 4) & 7);
+            core.operandFault((code[(pc + 11) | 0] >> 4) & 7, lo, ea >> 16);
             status = Status.Fault;
             break;
           }
@@ -2305,12 +2306,16 @@ export class Interpreter implements ExecutionEngine {
                 const xh = w[a | 1];
                 const back = (ripLo + code[(pc + 8) | 0]) | 0;
                 const backHi = (ripHi + (back >>> 0 < ripLo >>> 0 ? 1 : 0)) | 0;
-                view.setInt32(at, back, true);
-                view.setInt32(at + 4, backHi, true);
-                if (mmu.writePending !== 0) mmu.commitWrite();
-                // The return address is in memory already when a bad target faults.
                 const top = xh >> canonicalShift;
-                if (top !== 0 && top !== -1) {
+                const bad = top !== 0 && top !== -1;
+                // The return address is in memory already when a bad target faults, except on AMD.
+                if (bad && core.amd) mmu.writePending = 0;
+                else {
+                  view.setInt32(at, back, true);
+                  view.setInt32(at + 4, backHi, true);
+                  if (mmu.writePending !== 0) mmu.commitWrite();
+                }
+                if (bad) {
                   status = core.protection();
                   break run;
                 }
@@ -2531,8 +2536,8 @@ export class Interpreter implements ExecutionEngine {
           if (end === blocks[block + 2]) {
             stale = wasTrapped !== 0 || stale;
             after = wasTrapped & AFTER_TRAP_FLAG;
-            // A repeated string traps after each iteration, and goes on when the handler returns.
-            if (after !== 0) w[State.Flags] |= Flag.Rf;
+            // A repeated string traps after each iteration, and goes on when the handler returns. Zen 3 pushes no RF then.
+            if (after !== 0 && !core.amd) w[State.Flags] |= Flag.Rf;
           }
           continue;
         case Status.EndBlock:

@@ -91,7 +91,7 @@ export function setSegment(
   words[at + SegmentWord.BaseHi] = 0;
 }
 
-/** Loads a null selector. @param keepBase AMD leaves the hidden base of FS and GS alone */
+/** Loads a null selector. @param keepBase older AMD processors leave the hidden base of FS and GS alone */
 export function setNull(words: Int32Array, segment: number, selector: number, keepBase: boolean): void {
   const at = State.Segments + 8 * segment;
   words[at + SegmentWord.Selector] = selector & 0xffff;
@@ -121,7 +121,7 @@ export function loadDataSegment(core: ExecutionCore, segment: number, selector: 
   if (code === 0) {
     if (segment === Segment.Ss && !(core.mode === 64 && cpl < 3 && rpl === cpl))
       return refuse(core, Vector.Gp, 0);
-    const keepBase = segment >= Segment.Fs && core.mode === 64 && core.processor.profile.vendor === "amd";
+    const keepBase = segment >= Segment.Fs && core.mode === 64 && core.nullKeepsBase;
     setNull(words, segment, selector, keepBase);
     if (segment === Segment.Ss)
       words[State.Segments + 8 * segment + SegmentWord.Attributes] |= cpl << Attribute.DplShift;

@@ -195,12 +195,22 @@ function bound(core: ExecutionCore, pc: number): number {
   const { code } = core;
   core.readRegister(code[pc + Entry.A], size);
   const index = core.lo;
+  if (core.amd) return boundEach(core, pc, size, index);
   if (!core.address(pc, 2 << size, false) || !core.load(size, Segment.Ds)) return Status.Fault;
   // Below the lower bound the upper one is not read any more.
   if (index < core.lo) return core.raisePlain(5);
   core.eaLo = (core.eaLo + (1 << size)) | 0;
   if (!core.load(size, Segment.Ds)) return Status.Fault;
   return index > core.lo ? core.raisePlain(5) : Status.Next;
+}
+
+/** Zen 3 reads both bounds before it compares, each with a limit check of its own. */
+function boundEach(core: ExecutionCore, pc: number, size: number, index: number): number {
+  const segment = core.segmentOf(pc);
+  if (!core.address(pc, 1 << size, false) || !core.load(size, segment)) return Status.Fault;
+  const lower = core.lo;
+  if (!core.addressAfter(pc, 1 << size, 1 << size) || !core.load(size, segment)) return Status.Fault;
+  return index < lower || index > core.lo ? core.raisePlain(5) : Status.Next;
 }
 
 export const BITS: Family = {

@@ -48,13 +48,21 @@ function counter(core: ExecutionCore, addressSize: number): number {
   return addressSize === 2 ? lo : lo | words[State.Gpr + 3];
 }
 
+/** On Zen 3 a repeat prefix decides between LOOPE and LOOPNE, as for CMPS; Intel ignores it. */
+function loopVariant(core: ExecutionCore, pc: number): number {
+  const variant = core.variantOf(pc);
+  const repeat = core.code[pc + Entry.Form] & (Form.RepeatEqual | Form.RepeatNotEqual);
+  if (!core.amd || repeat === 0 || variant === 2) return variant;
+  return repeat === Form.RepeatEqual ? 1 : 0;
+}
+
 /** LOOPNE, LOOPE, LOOP. */
 function loop(core: ExecutionCore, pc: number): number {
   const { words } = core;
   const addressSize = (core.code[pc + Entry.Form] >> Form.AddressShift) & 3;
   const lo = words[State.Gpr + 2];
   core.writeRegister(2, addressSize, (lo - 1) | 0, (words[State.Gpr + 3] - (lo === 0 ? 1 : 0)) | 0);
-  const variant = core.variantOf(pc);
+  const variant = loopVariant(core, pc);
   const zero = words[State.FlagsZero] === 0;
   const condition = variant === 2 || (variant === 1) === zero;
   return branch(core, pc, condition && counter(core, addressSize) !== 0);
@@ -96,8 +104,13 @@ function call(core: ExecutionCore, pc: number): number {
   core.nextRip(pc);
   const returnLo = core.lo;
   core.beginStack();
+  // AMD leaves no return address in memory when a bad target faults (APM vol. 3, CALL (Near)); the stack faults first.
+  if (core.amd && !core.reachable(lo, hi)) {
+    core.moveStack(-(1 << size));
+    return core.probeStack(1 << size) ? core.protection() : Status.Fault;
+  }
   if (!core.push(size, returnLo, core.hi)) return Status.Fault;
-  // The return address is in memory already when a bad target faults.
+  // On Intel the return address is in memory already when a bad target faults.
   const status = core.jump(lo, hi);
   if (status !== Status.Jump) return status;
   core.commitStack();

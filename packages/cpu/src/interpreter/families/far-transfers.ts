@@ -96,9 +96,22 @@ function refuse(core: ExecutionCore, vector: number, errorCode: number): false {
   return false;
 }
 
-// The stack segment a return goes to.
+// The stack that a return goes to, and its segment.
+let outerLo = 0;
+let outerHi = 0;
+let outerSelector = 0;
 let stackLo = 0;
 let stackHi = 0;
+
+/** AMD pops these before it reads the code descriptor (APM vol. 3, RET (Far), IRET), Intel after (SDM vol. 2). */
+function popOuterStack(core: ExecutionCore, size: number): boolean {
+  if (!core.pop(size)) return false;
+  outerLo = size === 1 ? core.lo & 0xffff : core.lo;
+  outerHi = core.hi;
+  if (!core.popSelector(size)) return false;
+  outerSelector = core.lo;
+  return true;
+}
 
 function checkReturnStack(core: ExecutionCore, selector: number, rpl: number): boolean {
   const error = selector & 0xfffc;
@@ -166,24 +179,21 @@ function returnFar(core: ExecutionCore, pc: number): number {
   const { hi } = core;
   core.spLo = pastLo;
   core.spHi = pastHi;
-  if (!checkReturn(core, selector)) return Status.Fault;
+  core.moveStack(extra);
   const rpl = selector & 3;
-  if (rpl === words[State.Cpl]) {
-    core.moveStack(extra);
+  const outer = rpl !== words[State.Cpl];
+  if (core.amd && outer && !popOuterStack(core, size)) return Status.Fault;
+  if (!checkReturn(core, selector)) return Status.Fault;
+  if (!outer) {
     if (!target.checkOffset(core, lo, hi) || !target.setAccessed(core)) return Status.Fault;
     core.commitStack();
     target.commit(core, rpl, lo, hi);
   } else {
-    core.moveStack(extra);
-    if (!core.pop(size)) return Status.Fault;
-    const spLo = size === 1 ? core.lo & 0xffff : core.lo;
-    const spHi = core.hi;
-    if (!core.popSelector(size)) return Status.Fault;
-    const stack = core.lo;
-    if (!checkReturnStack(core, stack, rpl)) return Status.Fault;
+    if (!core.amd && !popOuterStack(core, size)) return Status.Fault;
+    if (!checkReturnStack(core, outerSelector, rpl)) return Status.Fault;
     if (!target.checkOffset(core, lo, hi) || !target.setAccessed(core)) return Status.Fault;
     target.commit(core, rpl, lo, hi);
-    loadReturnStack(core, stack, rpl, spLo, spHi);
+    loadReturnStack(core, outerSelector, rpl, outerLo, outerHi);
     core.beginStack();
     core.moveStack(extra);
     core.commitStack();
@@ -200,36 +210,41 @@ function iret(core: ExecutionCore, pc: number): number {
   if ((words[State.Flags] & Flag.Nt) !== 0) return core.longMode ? core.protection() : Status.Unsupported;
   const from64 = core.mode === 64;
   core.beginStack();
+  let image = 0;
+  // Zen 3 reads the flags first, Intel last.
+  if (core.amd) {
+    core.moveStack(2 << size);
+    if (!core.pop(size)) return Status.Fault;
+    image = core.lo;
+    core.beginStack();
+  }
   if (!core.pop(size)) return Status.Fault;
   const lo = size === 1 ? core.lo & 0xffff : core.lo;
   const { hi } = core;
   if (!core.popSelector(size)) return Status.Fault;
   const selector = core.lo;
-  if (!core.pop(size)) return Status.Fault;
-  const image = size === 1 ? core.lo & 0xffff : core.lo;
+  if (core.amd) core.moveStack(1 << size);
+  else if (core.pop(size)) image = core.lo;
+  else return Status.Fault;
+  if (size === 1) image &= 0xffff;
   if (!core.longMode && size === 2 && (image & Flag.Vm) !== 0 && words[State.Cpl] === 0)
     return Status.Unsupported;
-  if (!checkReturn(core, selector)) return Status.Fault;
   const rpl = selector & 3;
   const outer = rpl !== words[State.Cpl];
-  let spLo = 0;
-  let spHi = 0;
-  let stack = 0;
-  if (outer || from64) {
-    if (!core.pop(size)) return Status.Fault;
-    spLo = size === 1 ? core.lo & 0xffff : core.lo;
-    spHi = core.hi;
-    if (!core.popSelector(size)) return Status.Fault;
-    stack = core.lo;
-    if (!checkReturnStack(core, stack, rpl)) return Status.Fault;
+  const loadsStack = outer || from64;
+  if (core.amd && loadsStack && !popOuterStack(core, size)) return Status.Fault;
+  if (!checkReturn(core, selector)) return Status.Fault;
+  if (loadsStack) {
+    if (!core.amd && !popOuterStack(core, size)) return Status.Fault;
+    if (!checkReturnStack(core, outerSelector, rpl)) return Status.Fault;
   }
   // The offset comes last, behind the new stack segment.
   if (!target.checkOffset(core, lo, hi) || !target.setAccessed(core)) return Status.Fault;
   // RF would only hold instruction breakpoints off, which there are none of, until the next instruction ends.
   loadFlags(core, image & ~Flag.Rf, size);
-  if (outer || from64) {
+  if (loadsStack) {
     target.commit(core, rpl, lo, hi);
-    loadReturnStack(core, stack, rpl, spLo, spHi);
+    loadReturnStack(core, outerSelector, rpl, outerLo, outerHi);
     if (outer) dropInnerSegments(core);
   } else {
     core.commitStack();

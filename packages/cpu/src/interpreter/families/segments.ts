@@ -28,8 +28,8 @@ function pushSegment(core: ExecutionCore, pc: number): number {
   const size = core.sizeOf(pc);
   const selector = core.words[State.Segments + 8 * core.variantOf(pc)];
   core.beginStack();
-  // A 32-bit push writes the low word only.
-  if (size === 2) {
+  // A 32-bit push writes the low word only on Intel (SDM vol. 2, PUSH); AMD extends with zeroes (APM vol. 3, PUSH).
+  if (size === 2 && !core.amd) {
     core.moveStack(-4);
     const big = core.stackAddressSize !== 1;
     if (!core.linearize(Segment.Ss, big ? core.spLo : core.spLo & 0xffff, core.spHi, 2, true))
@@ -69,13 +69,15 @@ function popSegment(core: ExecutionCore, pc: number): number {
 export function readFarPointer(core: ExecutionCore, pc: number): number {
   const size = core.sizeOf(pc);
   const segment = core.segmentOf(pc);
-  if (!core.address(pc, (1 << size) + 2, false)) return -1;
+  // Zen 3 checks the selector's limit after it has read the offset, Intel that of both at once.
+  if (!core.address(pc, (1 << size) + (core.amd ? 0 : 2), false)) return -1;
   const { eaLo, eaHi } = core;
   if (!core.load(size, segment)) return -1;
   const lo = size === 1 ? core.lo & 0xffff : core.lo;
   const { hi } = core;
-  core.eaLo = (eaLo + (1 << size)) | 0;
-  core.eaHi = core.eaLo >>> 0 < eaLo >>> 0 && core.mode === 64 ? (eaHi + 1) | 0 : eaHi;
+  if (core.amd) {
+    if (!core.addressAfter(pc, 1 << size, 2)) return -1;
+  } else nextBytes(core, eaLo, eaHi, 1 << size);
   if (!core.load(1, segment)) return -1;
   const selector = core.lo & 0xffff;
   core.lo = lo;

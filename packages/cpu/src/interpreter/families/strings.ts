@@ -51,7 +51,8 @@ function strings(core: ExecutionCore, pc: number): number {
   const size = form & Form.SizeMask;
   if ((form & (Form.RepeatEqual | Form.RepeatNotEqual)) === 0)
     return element(core, pc, operation, size, addressSize);
-  if (addressSize === 2) cutRegisters(core, operation);
+  // AMD leaves upper halves alone until an element is done, as Zen 3 does.
+  if (addressSize === 2 && !core.amd) cutRegisters(core, operation);
   if (repeatCount(core, addressSize) === 0) return Status.Next;
   if (!core.resuming) core.charge(Cause.Microcode, core.timing.stringStart);
   core.resuming = false;
@@ -135,11 +136,13 @@ function repeat(
   const compares = operation === CMPS || operation === SCAS;
   const wanted = (form & Form.RepeatEqual) !== 0;
   const price = 2 * ticks(core.timing.issue);
-  // Flags become visible when the instruction is done: a fault or a pause under way leaves those of before.
+  // Intel shows flags when the instruction is done: a fault or a pause under way leaves those of before. Zen 3 leaves
+  // those of the last element.
+  const restores = compares && !core.amd;
   const flags = arithmeticFlags(core.words);
   for (let done = 0; done < budget; done += 1 << size) {
     if (element(core, pc, operation, size, addressSize) !== Status.Next) {
-      if (compares) setArithmeticFlags(core.words, flags);
+      if (restores) setArithmeticFlags(core.words, flags);
       return Status.Fault;
     }
     advance(core, RCX, addressSize, -1);
@@ -147,7 +150,7 @@ function repeat(
     if (repeatCount(core, addressSize) === 0) return Status.Next;
     if (compares && (core.words[State.FlagsZero] === 0) !== wanted) return Status.Next;
   }
-  if (compares) setArithmeticFlags(core.words, flags);
+  if (restores) setArithmeticFlags(core.words, flags);
   return Status.Again;
 }
 
