@@ -58,6 +58,14 @@ describe.each(Object.entries(PROFILES))("an %s processor", (vendor, profile) => 
     expect(vectorOf(start(profile, 64, [0x0f, 0x0d, 0x04, 0x24]))).toBe(-1);
   });
 
+  it("reaches CR8 with LOCK MOV CR0, or not", () => {
+    const machine = start(profile, 64, [0xf0, 0x0f, 0x22, 0xc0, 0x44, 0x0f, 0x20, 0xc1]);
+    machine.setGpr(0, 5n);
+    expect(vectorOf(machine)).toBe(amd ? -1 : 6);
+    if (amd) expect(machine.gpr(1)).toBe(5n);
+    expect(vectorOf(start(profile, 64, [0xf0, 0x0f, 0x22, 0xc0], 3))).toBe(amd ? 13 : 6);
+  });
+
   it("exchanges or pauses with F3 and REX.B before 90", () => {
     const machine = start(profile, 64, [0xf3, 0x49, 0x90]);
     machine.setGpr(0, 1n);

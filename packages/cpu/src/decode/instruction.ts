@@ -245,6 +245,11 @@ export class Instruction {
     }
     if (!this.trailing(form)) return this.cut();
     this.length = this.at - start;
+    // LOCK MOV CR0 is another way to write MOV CR8 (APM vol. 3, MOV (CRn): AltMovCr8).
+    if (this.lock && this.amd && this.map === 1 && (this.opcode & 0xfd) === 0x20 && this.reg === 0) {
+      this.reg = 8;
+      this.lock = false;
+    }
     if (this.lock && !(form.lockable && this.lockedDestination(form))) return DecodeStatus.Invalid;
     if (!this.registersExist(form)) return DecodeStatus.Invalid;
     this.form = form;
