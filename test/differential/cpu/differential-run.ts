@@ -33,12 +33,14 @@ export class DifferentialRun {
   private readonly generator: CaseGenerator;
   private readonly harness: NativeHarness;
   private readonly machine: SimulatedMachine;
+  private readonly vendor: string;
   private readonly seen = new Set<string>();
 
   constructor(options: GeneratorOptions, harness: NativeHarness, machine: SimulatedMachine) {
     this.generator = new CaseGenerator(options);
     this.harness = harness;
     this.machine = machine;
+    this.vendor = options.vendor;
   }
 
   /** @param keep mismatches to keep; one for each last instruction */
@@ -70,7 +72,7 @@ export class DifferentialRun {
     totals.vectors.set(vector, (totals.vectors.get(vector) ?? 0) + 1);
     for (const key of test.keys) totals.keys.set(key, (totals.keys.get(key) ?? 0) + 1);
     if (sameBytes(native, simulated, 0)) return;
-    const found = differences(test, native, simulated, 0);
+    const found = differences(test, native, simulated, 0, this.vendor);
     if (found.length === 0) return;
     totals.mismatches++;
     const kind = `${test.keys.at(-1)} ${found.map((difference) => difference.field).join(" ")}`;

@@ -66,6 +66,7 @@ export class CaseGenerator {
       if (random.oneIn(16)) {
         const phrase = makePhrase(random, mode, CODE_BASE + codeOffset + code.length);
         boundaries.push(code.length);
+        for (const end of phrase.shifted) undefinedAt.set(code.length + end, undefinedFlags("shr", -1, 32));
         code.push(...phrase.bytes);
         keys.push(phrase.key);
         mask = undefinedFlags(phrase.key, -1, 32);
