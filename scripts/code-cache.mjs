@@ -1,5 +1,5 @@
 // Runs the built command line once and keeps the code that V8 compiled for it; packages/lab/src/cli/launcher.ts starts
-// from it. V8 tells another program only by its length: call this whenever program.cjs was built.
+// from it. The build drops the code of an earlier program, which V8 would tell only by its length.
 import { readFileSync, writeFileSync } from "node:fs";
 import Module, { createRequire } from "node:module";
 import { dirname } from "node:path";

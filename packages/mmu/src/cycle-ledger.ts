@@ -49,7 +49,8 @@ export const Cause = {
 
 const STRIDE = 16; // cells per node: one per cause, the last one unused
 const STRIDE_BITS = 4;
-const MAX_PHASES = 64;
+/** Most phases of one ledger. */
+export const MAX_PHASES = 64;
 const MAX_NODES = 512;
 const MAX_DEPTH = 32;
 

@@ -19,6 +19,7 @@ export {
   CycleLedger,
   type LedgerRow,
   type LedgerSnapshot,
+  MAX_PHASES,
   TICKS_PER_CYCLE,
   ticks,
 } from "./cycle-ledger.js";

@@ -7,9 +7,12 @@ export interface SequenceLine {
   readonly write: boolean;
 }
 
+/** Every set of the cache, and every TLB entry. */
+export const EVERY_SET: number = -1;
+
 /** What a cache or TLB tells whoever relies on its ways or entries. */
 export interface Reliance {
-  /** Stamps that are due are stored: call before looking at any of a cache's set, or with -1 at any at all. */
+  /** Stamps that are due are stored: call before looking at any of a cache's set, or with {@link EVERY_SET} at any. */
   settle(set: number): void;
   /** A way or entry is about to hold something else. @param watchers its mask of watchers */
   lost(watchers: number): void;
@@ -17,7 +20,6 @@ export interface Reliance {
 
 const MAX_SEQUENCES = 1024;
 const BUCKETS = 32; // bits of a mask of watchers
-const ALL = -1;
 const ROW = 8;
 const FIRST = 0; // of its lines, as an index into `lines`
 const COUNT = 1;
@@ -49,7 +51,7 @@ export class LineSequences implements Reliance {
 
   constructor(clock: RecencyClock) {
     this.clock = clock;
-    clock.beforeRanking(() => this.settle(ALL));
+    clock.beforeRanking(() => this.settle(EVERY_SET));
   }
 
   /** @throws RangeError beyond 1024 sequences */
@@ -115,7 +117,7 @@ export class LineSequences implements Reliance {
 
   /** A sequence is about to be noted: until {@link complete} it does not run. */
   begin(sequence: number): void {
-    this.settle(ALL);
+    this.settle(EVERY_SET);
     const row = sequence * ROW;
     this.rows[row + EPOCH] = 0;
     this.rows[row + SETS] = 0;
@@ -136,7 +138,7 @@ export class LineSequences implements Reliance {
   }
 
   settle(set: number): void {
-    if (set === ALL) {
+    if (set === EVERY_SET) {
       for (let i = 0; i < this.dueCount; i++) this.store(this.due[i] * ROW);
       this.dueCount = 0;
       this.dueLow = 0;

@@ -5,7 +5,7 @@ import { MissPrices } from "./cache/miss-prices.js";
 import { Cause, type CycleLedger, ticks } from "./cycle-ledger.js";
 import { FilterEpochs } from "./filter-epochs.js";
 import { filterRow, LineFilter, WRITE_OK } from "./line-filter.js";
-import { LineSequences, type SequenceLine } from "./line-sequences.js";
+import { EVERY_SET, LineSequences, type SequenceLine } from "./line-sequences.js";
 import type { MemoryProfile } from "./memory-profile.js";
 import { MmuCounter } from "./mmu-counter.js";
 import { PageFilter, pageRow } from "./page-filter.js";
@@ -44,20 +44,6 @@ export interface MmuSnapshot {
   readonly counters: Float64Array;
 }
 
-// Copies of imported constants for hot code: V8 does not fold the fields of an imported object.
-const CAUSE_L2 = Cause.L2;
-const CAUSE_TLB = Cause.Tlb;
-const DATA_L2 = MmuCounter.DataL2;
-const FETCH_L2 = MmuCounter.FetchL2;
-const DTLB_MISSES = MmuCounter.DtlbMisses;
-const ITLB_MISSES = MmuCounter.ItlbMisses;
-const USER_PAGE = Rights.User;
-const READ = AccessMode.Read;
-const WRITE = AccessMode.Write;
-const SYSTEM_READ = AccessMode.SystemRead;
-const SYSTEM_WRITE = AccessMode.SystemWrite;
-const FETCH = AccessMode.Fetch;
-const FOUR_LEVEL = PagingMode.FourLevel;
 const SCRATCH_BYTES = 128;
 
 /**
@@ -191,7 +177,7 @@ export class Mmu {
     this.space = (c.asid << 12) | c.pcid;
     this.tag = stage !== null && stage.format === "ept" ? stage.tag + 1 : 0;
     this.walkersStale = true;
-    this.keysActive = c.pke && c.paging >= FOUR_LEVEL;
+    this.keysActive = c.pke && c.paging >= PagingMode.FourLevel;
     this.epoch = this.epochs.of(c, this.space, this.tag);
     this.rights = c.rights[this.epochs.level(c)];
   }
@@ -222,7 +208,7 @@ export class Mmu {
         }
       }
     }
-    return this.data(lo | 0, hi | 0, bytes, READ);
+    return this.data(lo | 0, hi | 0, bytes, AccessMode.Read);
   }
 
   /**
@@ -252,7 +238,7 @@ export class Mmu {
         }
       }
     }
-    return this.data(lo | 0, hi | 0, bytes, WRITE);
+    return this.data(lo | 0, hi | 0, bytes, AccessMode.Write);
   }
 
   /**
@@ -290,7 +276,7 @@ export class Mmu {
       const { lo, hi, write } = sequences.lines[i];
       const pageLo = (lo >>> 12) | (hi << 20);
       const entry = first.find(pageLo, hi >>> 12, this.space, this.tag);
-      if (entry < 0 || !this.permits(entry, write ? WRITE : READ)) return;
+      if (entry < 0 || !this.permits(entry, write ? AccessMode.Write : AccessMode.Read)) return;
       const { array } = first;
       const frame = array.frameFor(entry, pageLo);
       const way = l1d.find(frame, (lo >>> 6) & 63);
@@ -305,12 +291,12 @@ export class Mmu {
 
   /** {@link read} as an implicit supervisor access (descriptor tables, TSS), whatever the CPL and EFLAGS.AC. */
   readSystem(lo: number, hi: number, bytes: number): number {
-    return this.data(lo | 0, hi | 0, bytes, SYSTEM_READ);
+    return this.data(lo | 0, hi | 0, bytes, AccessMode.SystemRead);
   }
 
   /** {@link write} as an implicit supervisor access. */
   writeSystem(lo: number, hi: number, bytes: number): number {
-    return this.data(lo | 0, hi | 0, bytes, SYSTEM_WRITE);
+    return this.data(lo | 0, hi | 0, bytes, AccessMode.SystemWrite);
   }
 
   /** Stores the bytes of a write that crossed a page to where they belong; no-op when none is pending. */
@@ -439,13 +425,13 @@ export class Mmu {
 
   /** CLFLUSH: checked like a read of one byte. @returns 0, or -1 with {@link fault} */
   flushLine(lo: number, hi: number): number {
-    if (this.translate(this.translations.data, lo | 0, hi | 0, READ) < 0) return -1;
+    if (this.translate(this.translations.data, lo | 0, hi | 0, AccessMode.Read) < 0) return -1;
     this.caches.flushLine(this.frame, (lo >>> 6) & 63);
     return 0;
   }
 
   snapshot(): MmuSnapshot {
-    this.sequences.settle(-1);
+    this.sequences.settle(EVERY_SET);
     return {
       caches: this.caches.snapshot(),
       translations: this.translations.snapshot(),
@@ -508,7 +494,7 @@ export class Mmu {
     i32[entry + 1] = stamp;
     const level = this.caches.data(frame, (lo >>> 6) & 63, write, stamp);
     if (level !== 1)
-      this.chargeMiss(DATA_L2, level, write ? this.prices.store[level] : this.prices.load[level]);
+      this.chargeMiss(MmuCounter.DataL2, level, write ? this.prices.store[level] : this.prices.load[level]);
     if (!this.useFilter || mode > 1) return;
     const way = this.dataWays + 2 * this.caches.way;
     const row = this.dataRows + filterRow(lo);
@@ -539,7 +525,7 @@ export class Mmu {
       frame = i32[pages + 5];
       page = i32[pages + 6] & -4096;
     } else {
-      entry = this.translate(this.translations.instruction, lo, hi, FETCH);
+      entry = this.translate(this.translations.instruction, lo, hi, AccessMode.Fetch);
       if (entry < 0) return -1;
       frame = this.frame;
       page = this.memory.frameOffset(frame);
@@ -549,7 +535,7 @@ export class Mmu {
     const stamp = this.clock.next();
     i32[entry + 1] = stamp;
     const level = this.caches.instruction(frame, (lo >>> 6) & 63, stamp);
-    if (level !== 1) this.chargeMiss(FETCH_L2, level, this.prices.fetch[level]);
+    if (level !== 1) this.chargeMiss(MmuCounter.FetchL2, level, this.prices.fetch[level]);
     if (this.useFilter) {
       const way = this.fetchWays + 2 * this.caches.way;
       const row = this.fetchRows + filterRow(lo);
@@ -569,7 +555,7 @@ export class Mmu {
   private chargeMiss(counter: number, level: number, price: number): void {
     this.counters[counter - 2 + level]++;
     // Causes L2, L3 and Dram follow each other like the levels.
-    this.ledger.charge(CAUSE_L2 - 2 + level, price);
+    this.ledger.charge(Cause.L2 - 2 + level, price);
   }
 
   /** An access to the end of one page and the beginning of the next. */
@@ -608,12 +594,12 @@ export class Mmu {
     const pageHi = hi >>> 12;
     let entry = side.first.find(pageLo, pageHi, this.space, this.tag);
     if (entry < 0) {
-      const misses = mode === FETCH ? ITLB_MISSES : DTLB_MISSES;
+      const misses = mode === AccessMode.Fetch ? MmuCounter.ItlbMisses : MmuCounter.DtlbMisses;
       this.counters[misses]++;
       entry = side.refill(pageLo, pageHi, this.space, this.tag);
       if (entry >= 0) {
         this.counters[misses + 1]++;
-        this.ledger.charge(CAUSE_TLB, this.secondLevelPrice);
+        this.ledger.charge(Cause.Tlb, this.secondLevelPrice);
       }
     }
     if (entry >= 0 && !this.permits(entry, mode)) {
@@ -651,7 +637,7 @@ export class Mmu {
   private permits(entry: number, mode: number): boolean {
     const rights = this.i32[entry + 6];
     if ((rights & this.rights.mask[mode]) !== this.rights.value[mode]) return false;
-    if (!this.keysActive || (rights & USER_PAGE) === 0) return true;
+    if (!this.keysActive || (rights & Rights.User) === 0) return true;
     return !refusedByKey(this.active, (rights >>> KEY_SHIFT) & 15, this.rights.access[mode]);
   }
 

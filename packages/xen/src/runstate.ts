@@ -1,7 +1,6 @@
 import { RUNSTATE_OFFLINE, RUNSTATE_RUNNING } from "./operations/descriptors.gen.js";
 
 const WORD = 2 ** 32;
-const PER_WORD = 2 ** -32; // exact: a power of two
 /** Words that {@link Runstate.read} writes: state, entry time and four times, each as a pair. */
 export const RUNSTATE_WORDS = 12;
 
@@ -46,12 +45,12 @@ export class Runstate {
     words[1] = 0;
     const entry = ns[0];
     words[2] = entry | 0;
-    words[3] = Math.floor(entry * PER_WORD) | 0;
+    words[3] = Math.floor(entry / WORD) | 0;
     const elapsed = (nowHi >>> 0) * WORD + (nowLo >>> 0) - entry;
     for (let i = 0; i < 4; i++) {
       const time = ns[1 + i] + (i === state && elapsed > 0 ? elapsed : 0);
       words[4 + 2 * i] = time | 0;
-      words[5 + 2 * i] = Math.floor(time * PER_WORD) | 0;
+      words[5 + 2 * i] = Math.floor(time / WORD) | 0;
     }
   }
 

@@ -6,7 +6,6 @@ import { Runstate } from "./runstate.js";
 
 /** Values of one call; more than any operation has. */
 const CALL_WORDS = 64;
-const PER_WORD = 2 ** -32;
 
 /** A virtual CPU: its accounting, its clock, and the hypercall it is making. */
 export class Vcpu {
@@ -44,7 +43,7 @@ export class Vcpu {
   systemTimeNs(): void {
     const ns = Math.floor(this.ledger.clock[0] / this.ticksPerNs);
     this.timeLo = ns | 0;
-    this.timeHi = Math.floor(ns * PER_WORD) | 0;
+    this.timeHi = Math.floor(ns / 2 ** 32) | 0;
   }
 
   /** Drops cached translations of the vCPU (HVMOP_flush_tlbs). */

@@ -90,6 +90,7 @@ function parseLine(line: string, into: OpcodeForm[]): void {
     forced64: attributes.includes("f64"),
   });
 }
+
 /** One map's forms. A program uses few opcodes, so text becomes forms when an opcode is first asked for. */
 export class OpcodeMap {
   private readonly text: () => string;

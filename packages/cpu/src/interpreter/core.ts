@@ -353,7 +353,10 @@ export class ExecutionCore {
     if (!isCode && (type & 4) !== 0) {
       const top = (attributes & DEFAULT_BIG) !== 0 ? 0xffffffff : 0xffff;
       if (first <= limit || last > top) return this.refuse(vector, 0);
-    } else if (last > limit && (this.amd || limit !== 0xffffffff)) return this.refuse(vector, 0); // 4 GiB segments wrap on Intel only (APM vol. 2, 4.12; SDM vol. 3, 6.3)
+    } else if (last > limit && (this.amd || limit !== 0xffffffff)) {
+      // 4 GiB segments wrap on Intel only (APM vol. 2, 4.12; SDM vol. 3, 6.3).
+      return this.refuse(vector, 0);
+    }
     this.eaLo = (lo + words[at + SegmentWord.BaseLo]) | 0;
     this.eaHi = 0;
     return true;

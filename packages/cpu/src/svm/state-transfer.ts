@@ -8,25 +8,7 @@ import { CleanBit, VmcbOffset } from "./vmcb-fields.js";
 const G_PAT = VmcbOffset.GPat >>> 2;
 const CPL = VmcbOffset.Cpl >>> 2; // the byte is the top one of this word
 const CR2 = VmcbOffset.Cr2 >>> 2;
-const S_CPL = State.Cpl;
-const S_CR2_HI = State.Cr2Hi;
-const S_CR2_LO = State.Cr2Lo;
-const S_DIRTY = State.Dirty;
-const S_PAT_HI = State.PatHi;
-const S_PAT_LO = State.PatLo;
-const CLEAN_ALL = CleanBit.All;
-const CLEAN_CONTROL_REGISTERS = CleanBit.ControlRegisters;
-const CLEAN_CR2 = CleanBit.Cr2;
-const CLEAN_DEBUG_REGISTERS = CleanBit.DebugRegisters;
-const CLEAN_DESCRIPTOR_TABLES = CleanBit.DescriptorTables;
-const CLEAN_INTERCEPTS = CleanBit.Intercepts;
-const CLEAN_NESTED_PAGING = CleanBit.NestedPaging;
-const CLEAN_SEGMENTS = CleanBit.Segments;
-const DIRTY_CONTROL = Dirty.Control;
-const DIRTY_DEBUG = Dirty.Debug;
-const DIRTY_DESCRIPTOR_TABLES = Dirty.DescriptorTables;
-const DIRTY_SEGMENTS = Dirty.Segments;
-const TRANSLATION_GROUPS = CLEAN_CONTROL_REGISTERS | CLEAN_SEGMENTS;
+const TRANSLATION_GROUPS = CleanBit.ControlRegisters | CleanBit.Segments;
 
 /** Which parts of the VMCB VMRUN reads and #VMEXIT writes: cache lines, and groups of the save area. */
 export class StateTransfer {
@@ -55,23 +37,24 @@ export class StateTransfer {
   /** The lines of the VMCB that VMRUN reads: those of groups in the processor's copy are left alone. */
   readLines(clean: number): void {
     const { lines } = this;
-    if (clean === CLEAN_ALL) {
+    if (clean === CleanBit.All) {
       lines.touchGroup(this.readAlways);
       return;
     }
-    if ((clean & CLEAN_INTERCEPTS) === 0) lines.read(0x000);
+    if ((clean & CleanBit.Intercepts) === 0) lines.read(0x000);
     lines.read(0x040);
     lines.read(0x080);
     lines.read(0x0c0);
-    if ((clean & CLEAN_SEGMENTS) === 0) lines.read(0x400);
-    if ((clean & CLEAN_DESCRIPTOR_TABLES) === 0) {
+    if ((clean & CleanBit.Segments) === 0) lines.read(0x400);
+    if ((clean & CleanBit.DescriptorTables) === 0) {
       lines.read(0x440);
       lines.read(0x480);
     }
     if ((clean & TRANSLATION_GROUPS) !== TRANSLATION_GROUPS) lines.read(0x4c0);
     lines.read(0x540);
     lines.read(0x5c0);
-    if ((clean & (CLEAN_CR2 | CLEAN_NESTED_PAGING)) !== (CLEAN_CR2 | CLEAN_NESTED_PAGING)) lines.read(0x640);
+    if ((clean & (CleanBit.Cr2 | CleanBit.NestedPaging)) !== (CleanBit.Cr2 | CleanBit.NestedPaging))
+      lines.read(0x640);
   }
 
   /** The lines that every #VMEXIT writes. */
@@ -86,37 +69,37 @@ export class StateTransfer {
    */
   saveChangedState(nested: boolean): void {
     const { i32, at, words, lines, vmcb } = this;
-    const dirty = words[S_DIRTY];
+    const dirty = words[State.Dirty];
     const stale = vmcb.overwritten;
     vmcb.overwritten = 0;
-    if ((dirty & DIRTY_CONTROL) !== 0 || (stale & CLEAN_CONTROL_REGISTERS) !== 0) {
+    if ((dirty & Dirty.Control) !== 0 || (stale & CleanBit.ControlRegisters) !== 0) {
       lines.write(0x4c0);
       saveControlRegisters(i32, at, words);
     }
-    if ((dirty & DIRTY_DEBUG) !== 0 || (stale & CLEAN_DEBUG_REGISTERS) !== 0)
+    if ((dirty & Dirty.Debug) !== 0 || (stale & CleanBit.DebugRegisters) !== 0)
       saveDebugRegisters(i32, at, words);
-    if ((dirty & DIRTY_DESCRIPTOR_TABLES) !== 0 || (stale & CLEAN_DESCRIPTOR_TABLES) !== 0) {
+    if ((dirty & Dirty.DescriptorTables) !== 0 || (stale & CleanBit.DescriptorTables) !== 0) {
       lines.write(0x440);
       lines.write(0x480);
       saveDescriptorTables(i32, at, words);
     }
-    if ((dirty & DIRTY_SEGMENTS) !== 0 || (stale & CLEAN_SEGMENTS) !== 0) {
+    if ((dirty & Dirty.Segments) !== 0 || (stale & CleanBit.Segments) !== 0) {
       lines.write(0x400);
       saveSegments(i32, at, words);
     }
-    if (i32[at + CPL] >>> 24 !== words[S_CPL]) {
+    if (i32[at + CPL] >>> 24 !== words[State.Cpl]) {
       lines.write(0x4c0);
-      i32[at + CPL] = (i32[at + CPL] & 0xffffff) | (words[S_CPL] << 24);
+      i32[at + CPL] = (i32[at + CPL] & 0xffffff) | (words[State.Cpl] << 24);
     }
-    if (i32[at + CR2] !== words[S_CR2_LO] || i32[at + CR2 + 1] !== words[S_CR2_HI]) {
+    if (i32[at + CR2] !== words[State.Cr2Lo] || i32[at + CR2 + 1] !== words[State.Cr2Hi]) {
       lines.write(0x640);
-      i32[at + CR2] = words[S_CR2_LO];
-      i32[at + CR2 + 1] = words[S_CR2_HI];
+      i32[at + CR2] = words[State.Cr2Lo];
+      i32[at + CR2 + 1] = words[State.Cr2Hi];
     }
-    if (nested && (i32[at + G_PAT] !== words[S_PAT_LO] || i32[at + G_PAT + 1] !== words[S_PAT_HI])) {
+    if (nested && (i32[at + G_PAT] !== words[State.PatLo] || i32[at + G_PAT + 1] !== words[State.PatHi])) {
       lines.write(0x640);
-      i32[at + G_PAT] = words[S_PAT_LO];
-      i32[at + G_PAT + 1] = words[S_PAT_HI];
+      i32[at + G_PAT] = words[State.PatLo];
+      i32[at + G_PAT + 1] = words[State.PatHi];
     }
   }
 }

@@ -50,41 +50,9 @@ const RSP = VmcbOffset.Rsp >>> 2;
 const RAX = VmcbOffset.Rax >>> 2;
 const G_PAT = VmcbOffset.GPat >>> 2;
 
-// Copies of constants: V8 folds a module's own, and looks up those of an imported object each time.
-const S_ATTENTION = State.Attention;
-const S_CR3_LO = State.Cr3Lo;
-const S_CR8 = State.Cr8;
-const S_DIRTY = State.Dirty;
-const S_FLAGS = State.Flags;
-const S_GPR = State.Gpr;
-const S_GUEST_MODE = State.GuestMode;
-const S_INTERRUPT_SHADOW = State.InterruptShadow;
-const S_PAT_HI = State.PatHi;
-const S_PAT_LO = State.PatLo;
-const S_RESIDENT_GUEST = State.ResidentGuest;
-const S_RIP_HI = State.RipHi;
-const S_RIP_LO = State.RipLo;
-const CLEAN_ALL = CleanBit.All;
-const CLEAN_ASID = CleanBit.Asid;
-const CLEAN_CONTROL_REGISTERS = CleanBit.ControlRegisters;
-const CLEAN_INTERCEPTS = CleanBit.Intercepts;
-const CLEAN_IOPM = CleanBit.Iopm;
-const CLEAN_NESTED_PAGING = CleanBit.NestedPaging;
-const CLEAN_SEGMENTS = CleanBit.Segments;
-const CLEAN_TPR = CleanBit.Tpr;
-const CAUSE_ENTRY_HARDWARE = Cause.EntryHardware;
-const CAUSE_EXIT_HARDWARE = Cause.ExitHardware;
-const V_INTR_IGNORE_TPR = VIntrBit.IgnoreTpr;
-const V_INTR_IRQ = VIntrBit.Irq;
-const V_INTR_PRIORITY_SHIFT = VIntrBit.PriorityShift;
-const V_INTR_TPR_MASK = VIntrBit.TprMask;
-const EVENT_ERROR_CODE_VALID = EventInfo.ErrorCodeValid;
-const EVENT_KIND_SHIFT = EventInfo.KindShift;
-
-const INTERCEPT_INVLPG = Intercept.Invlpg;
 const NP_ENABLE = 1;
 const GUEST_INTERRUPT_MASK = 2;
-const TRANSLATION_GROUPS = CLEAN_CONTROL_REGISTERS | CLEAN_SEGMENTS;
+const TRANSLATION_GROUPS = CleanBit.ControlRegisters | CleanBit.Segments;
 const LEAF_SVM = 0x8000000a;
 const FEATURE_NRIP_SAVE = 0x8;
 const FEATURE_CLEAN_BITS = 0x20;
@@ -241,7 +209,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
   /** A physical interrupt arrives while the guest runs, or before its next VMRUN. */
   raiseInterrupt(): void {
     this.physicalInterrupt = true;
-    this.words[S_ATTENTION] |= Attention.Interrupt;
+    this.words[State.Attention] |= Attention.Interrupt;
   }
 
   /** Drops the processor's copies of VMCB state: the next VMRUN reads all of it from memory, whatever the clean bits. */
@@ -266,12 +234,12 @@ export class Svm implements HardwareVirtualization, GuestMode {
 
   interceptInstruction(event: number, info: number, length: number): boolean {
     const words = this.words;
-    const ripLo = words[S_RIP_LO];
+    const ripLo = words[State.RipLo];
     const nextLo = (ripLo + length) | 0;
-    const nextHi = nextLo >>> 0 < ripLo >>> 0 ? (words[S_RIP_HI] + 1) | 0 : words[S_RIP_HI];
+    const nextHi = nextLo >>> 0 < ripLo >>> 0 ? (words[State.RipHi] + 1) | 0 : words[State.RipHi];
     const i = this.intercepts;
     if (!i.wants(event, info, nextLo, nextHi, words)) return false;
-    if (event === INTERCEPT_INVLPG && (this.features & FEATURE_DECODE_ASSISTS) !== 0) {
+    if (event === Intercept.Invlpg && (this.features & FEATURE_DECODE_ASSISTS) !== 0) {
       i.info1Lo = this.processor.interceptAddressLo;
       i.info1Hi = this.processor.interceptAddressHi;
     }
@@ -316,17 +284,17 @@ export class Svm implements HardwareVirtualization, GuestMode {
   externalEvent(): boolean {
     const words = this.words;
     const wanted = this.intercepts.general1;
-    const virtual = (this.vIntr & V_INTR_IRQ) !== 0;
+    const virtual = (this.vIntr & VIntrBit.Irq) !== 0;
     if ((this.physicalInterrupt || !virtual) && (wanted & (1 << General1.Intr)) !== 0) {
       this.physicalInterrupt = false;
-      if (!virtual) words[S_ATTENTION] &= ~Attention.Interrupt;
+      if (!virtual) words[State.Attention] &= ~Attention.Interrupt;
       return this.record(ExitKind.ExternalInterrupt, SvmExitCode.Intr, 0, 0, 0, 0, 0);
     }
     if (!virtual || !this.virtualInterruptOpen()) return false;
-    words[S_ATTENTION] &= ~Attention.Interrupt;
+    words[State.Attention] &= ~Attention.Interrupt;
     if ((wanted & (1 << General1.VIntr)) !== 0)
       return this.record(ExitKind.ExternalInterrupt, SvmExitCode.VIntr, 0, 0, 0, 0, 0);
-    this.vIntr &= ~V_INTR_IRQ;
+    this.vIntr &= ~VIntrBit.Irq;
     this.inject(EventInfo.Valid | this.vVector, 0);
     return this.recorded;
   }
@@ -334,9 +302,9 @@ export class Svm implements HardwareVirtualization, GuestMode {
   /** V_IRQ can be taken: RFLAGS.IF, no interrupt shadow, and a priority above the virtual TPR's. */
   private virtualInterruptOpen(): boolean {
     const words = this.words;
-    if ((words[S_FLAGS] & Flag.If) === 0 || words[S_INTERRUPT_SHADOW] !== 0) return false;
-    if ((this.vIntr & V_INTR_IGNORE_TPR) !== 0) return true;
-    return ((this.vIntr >>> V_INTR_PRIORITY_SHIFT) & 15) > (words[S_CR8] & 15);
+    if ((words[State.Flags] & Flag.If) === 0 || words[State.InterruptShadow] !== 0) return false;
+    if ((this.vIntr & VIntrBit.IgnoreTpr) !== 0) return true;
+    return ((this.vIntr >>> VIntrBit.PriorityShift) & 15) > (words[State.Cr8] & 15);
   }
 
   private record(
@@ -366,8 +334,8 @@ export class Svm implements HardwareVirtualization, GuestMode {
     const { processor, words, i32, at, context } = this;
     const { ledger, mmu } = processor;
     ledger.enter(this.entryPhase);
-    ledger.charge(CAUSE_ENTRY_HARDWARE, this.entryTicks);
-    const resident = this.loaded && words[S_RESIDENT_GUEST] === this.residence;
+    ledger.charge(Cause.EntryHardware, this.entryTicks);
+    const resident = this.loaded && words[State.ResidentGuest] === this.residence;
     const cached = resident && (this.features & FEATURE_CLEAN_BITS) !== 0;
     const clean = cached ? i32[at + CLEAN] : 0;
     if (mmu.context !== this.host) mmu.activate(this.host);
@@ -375,34 +343,34 @@ export class Svm implements HardwareVirtualization, GuestMode {
     if (this.hostSave !== undefined) this.hostSave.save(words, processor.engine.rflags());
     // With every group in the processor's copy only what no clean bit covers is left.
     const accepted =
-      clean === CLEAN_ALL
+      clean === CleanBit.All
         ? this.loadRest()
         : this.loadControls(clean) && stateConsistent(i32, at, clean, this.addressBits);
     if (!accepted) {
       this.loaded = false;
-      words[S_RESIDENT_GUEST] = 0;
+      words[State.ResidentGuest] = 0;
       ledger.leave();
       this.refuse();
       return false;
     }
-    if (clean !== CLEAN_ALL) loadGuestState(i32, at, words, clean);
+    if (clean !== CleanBit.All) loadGuestState(i32, at, words, clean);
     const rflags = i32[at + RFLAGS];
-    words[S_RIP_LO] = i32[at + RIP];
-    words[S_RIP_HI] = i32[at + RIP + 1];
-    words[S_GPR] = i32[at + RAX];
-    words[S_GPR + 1] = i32[at + RAX + 1];
-    words[S_GPR + 8] = i32[at + RSP];
-    words[S_GPR + 9] = i32[at + RSP + 1];
+    words[State.RipLo] = i32[at + RIP];
+    words[State.RipHi] = i32[at + RIP + 1];
+    words[State.Gpr] = i32[at + RAX];
+    words[State.Gpr + 1] = i32[at + RAX + 1];
+    words[State.Gpr + 8] = i32[at + RSP];
+    words[State.Gpr + 9] = i32[at + RSP + 1];
     // Between #VMEXIT and VMRUN the registers still hold the flags that were saved.
     if (!resident || rflags !== this.savedRflags) processor.engine.setRflags(rflags);
-    words[S_INTERRUPT_SHADOW] = i32[at + SHADOW] & 1;
-    words[S_DIRTY] = 0;
-    words[S_RESIDENT_GUEST] = this.residence;
+    words[State.InterruptShadow] = i32[at + SHADOW] & 1;
+    words[State.Dirty] = 0;
+    words[State.ResidentGuest] = this.residence;
     this.loaded = true;
     this.gif = 1;
     this.resume();
     if ((clean & TRANSLATION_GROUPS) !== TRANSLATION_GROUPS || context.ac !== ((rflags & Flag.Ac) !== 0))
-      this.followControlRegisters((clean & CLEAN_CONTROL_REGISTERS) === 0);
+      this.followControlRegisters((clean & CleanBit.ControlRegisters) === 0);
     const event = i32[at + EVENT_INJ];
     if (event < 0 && !this.recorded) this.inject(event, i32[at + EVENT_INJ + 1]);
     ledger.leave();
@@ -412,28 +380,28 @@ export class Svm implements HardwareVirtualization, GuestMode {
   /** Control area: what VMRUN must refuse, and copies of what the running guest is steered by. */
   private loadControls(clean: number): boolean {
     const { i32, at, words, intercepts, context } = this;
-    if ((clean & CLEAN_INTERCEPTS) === 0) {
+    if ((clean & CleanBit.Intercepts) === 0) {
       intercepts.loadVectors(i32, at);
       // Exact up to 2^53 cycles either way.
       this.tscOffset = (i32[at + TSC_OFFSET] >>> 0) + i32[at + TSC_OFFSET + 1] * 0x100000000;
     }
     if ((intercepts.general2 & (1 << General2.Vmrun)) === 0) return false;
-    if ((clean & CLEAN_IOPM) === 0) intercepts.loadMaps(i32, at);
-    if ((clean & CLEAN_ASID) === 0) context.asid = i32[at + ASID];
+    if ((clean & CleanBit.Iopm) === 0) intercepts.loadMaps(i32, at);
+    if ((clean & CleanBit.Asid) === 0) context.asid = i32[at + ASID];
     if (!asidConsistent(context.asid, this.asids)) return false;
-    if ((clean & CLEAN_NESTED_PAGING) === 0) {
+    if ((clean & CleanBit.NestedPaging) === 0) {
       const nested = (i32[at + NESTED_CONTROL] & NP_ENABLE) !== 0;
       this.nested.rootFrame = ((i32[at + N_CR3] >>> 12) + (i32[at + N_CR3 + 1] >>> 0) * 0x100000) % 2 ** 40;
       context.secondStage = nested ? this.nested : null;
       if (nested) {
-        words[S_PAT_LO] = i32[at + G_PAT];
-        words[S_PAT_HI] = i32[at + G_PAT + 1];
+        words[State.PatLo] = i32[at + G_PAT];
+        words[State.PatHi] = i32[at + G_PAT + 1];
       }
     }
-    if ((clean & CLEAN_TPR) === 0) {
+    if ((clean & CleanBit.Tpr) === 0) {
       this.vIntr = i32[at + V_INTR];
       this.vVector = i32[at + V_INTR + 1] & 0xff;
-      words[S_CR8] = this.vIntr & 15;
+      words[State.Cr8] = this.vIntr & 15;
     }
     return this.loadRest();
   }
@@ -443,7 +411,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
     const { i32, at, words, context, features } = this;
     const { mmu } = this.processor;
     this.intercepts.loadPauseCount(i32, at);
-    if ((this.vIntr & V_INTR_IRQ) !== 0) words[S_ATTENTION] |= Attention.Interrupt;
+    if ((this.vIntr & VIntrBit.Irq) !== 0) words[State.Attention] |= Attention.Interrupt;
     const flush = i32[at + TLB_CONTROL] & 0xff;
     if (!tlbControlConsistent(flush)) return false;
     if (flush === TlbControl.FlushAll || (flush !== 0 && (features & FEATURE_FLUSH_BY_ASID) === 0))
@@ -456,7 +424,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
   private resume(): void {
     const { processor, words } = this;
     this.suspended = false;
-    words[S_GUEST_MODE] = 1;
+    words[State.GuestMode] = 1;
     processor.guestMode = this;
     processor.guestContext = this.context;
     processor.state.tscOffset = this.tscOffset;
@@ -467,14 +435,14 @@ export class Svm implements HardwareVirtualization, GuestMode {
     const { processor, context, words } = this;
     processor.syncTranslation();
     if (!cr3Loaded || context.paging !== PagingMode.Pae) return;
-    if (processor.mmu.loadPdptes(words[S_CR3_LO]) < 0) this.secondStageFault();
+    if (processor.mmu.loadPdptes(words[State.Cr3Lo]) < 0) this.secondStageFault();
   }
 
   private inject(event: number, errorCode: number): void {
     this.injecting = event;
     this.injectingError = errorCode;
-    const kind = (event >>> EVENT_KIND_SHIFT) & 7;
-    const hasErrorCode = (event & EVENT_ERROR_CODE_VALID) !== 0;
+    const kind = (event >>> EventInfo.KindShift) & 7;
+    const hasErrorCode = (event & EventInfo.ErrorCodeValid) !== 0;
     this.processor.deliverEvent(kind, event & 0xff, errorCode, hasErrorCode, 0);
     if (!this.recorded) this.injecting = 0;
   }
@@ -493,7 +461,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
 
   private leaveGuestMode(): void {
     const { processor } = this;
-    this.words[S_GUEST_MODE] = 0;
+    this.words[State.GuestMode] = 0;
     processor.guestMode = null;
     processor.guestContext = null;
     processor.state.tscOffset = 0;
@@ -505,7 +473,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
     const { processor, words, i32, at, exit } = this;
     const { ledger } = processor;
     ledger.enter(this.exitPhase);
-    ledger.charge(CAUSE_EXIT_HARDWARE, this.exitTicks);
+    ledger.charge(Cause.ExitHardware, this.exitTicks);
     const rflags = processor.engine.rflags();
     if (this.hasBytes) this.saveInstructionBytes();
     else i32[at + INSTRUCTION] = 0;
@@ -513,21 +481,21 @@ export class Svm implements HardwareVirtualization, GuestMode {
     this.gif = 0;
     this.transfer.writeLines();
     this.transfer.saveChangedState(this.context.secondStage !== null);
-    const ripLo = words[S_RIP_LO];
-    const ripHi = words[S_RIP_HI];
+    const ripLo = words[State.RipLo];
+    const ripHi = words[State.RipHi];
     i32[at + RIP] = ripLo;
     i32[at + RIP + 1] = ripHi;
-    i32[at + RAX] = words[S_GPR];
-    i32[at + RAX + 1] = words[S_GPR + 1];
-    i32[at + RSP] = words[S_GPR + 8];
-    i32[at + RSP + 1] = words[S_GPR + 9];
+    i32[at + RAX] = words[State.Gpr];
+    i32[at + RAX + 1] = words[State.Gpr + 1];
+    i32[at + RSP] = words[State.Gpr + 8];
+    i32[at + RSP + 1] = words[State.Gpr + 9];
     i32[at + RFLAGS] = rflags;
     this.savedRflags = rflags;
     i32[at + RFLAGS + 1] = 0;
-    this.vIntr = (this.vIntr & ~V_INTR_TPR_MASK) | (words[S_CR8] & 15);
+    this.vIntr = (this.vIntr & ~VIntrBit.TprMask) | (words[State.Cr8] & 15);
     i32[at + V_INTR] = this.vIntr;
     i32[at + SHADOW] =
-      (words[S_INTERRUPT_SHADOW] & 1) | ((rflags & Flag.If) !== 0 ? GUEST_INTERRUPT_MASK : 0);
+      (words[State.InterruptShadow] & 1) | ((rflags & Flag.If) !== 0 ? GUEST_INTERRUPT_MASK : 0);
     this.storeExit(exit.code, exit.code >> 31);
     i32[at + EXIT_INT_INFO] = this.injecting;
     i32[at + EXIT_INT_INFO + 1] = this.injecting === 0 ? 0 : this.injectingError;
@@ -546,7 +514,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
   private refuse(): void {
     const { ledger } = this.processor;
     ledger.enter(this.exitPhase);
-    ledger.charge(CAUSE_EXIT_HARDWARE, this.exitTicks);
+    ledger.charge(Cause.ExitHardware, this.exitTicks);
     this.leaveGuestMode();
     this.gif = 0;
     this.record(ExitKind.InvalidState, SvmExitCode.Invalid, 0, 0, 0, 0, 0);

@@ -26,12 +26,7 @@ import { FieldGroup, REGION_WORDS, wordOf } from "./vmcs-layout.js";
 const ENTRY_CONTROLS = wordOf(VmcsField.EntryControls);
 const PAT = wordOf(VmcsField.GuestPat);
 const PDPTE = wordOf(VmcsField.GuestPdpte0);
-const S_CPL = State.Cpl;
-const S_DIRTY = State.Dirty;
 const S_SS_RIGHTS = State.Segments + 8 * Segment.Ss + 1;
-const G_CONTROLS = FieldGroup.Controls;
-const G_CONTROL_REGISTERS = FieldGroup.ControlRegisters;
-const G_SEGMENTS = FieldGroup.Segments;
 const EFER_LME = 0x100;
 const EFER_LMA = 0x400;
 const REGION_BYTES = Math.ceil((4 * REGION_WORDS) / 64) * 64;
@@ -58,7 +53,7 @@ export class StateTransfer {
   load(written: number, entryControls: number): void {
     if (written === 0) return;
     const { i32, at, words } = this;
-    if ((written & (G_CONTROL_REGISTERS | G_CONTROLS)) !== 0) {
+    if ((written & (FieldGroup.ControlRegisters | FieldGroup.Controls)) !== 0) {
       loadControlRegisters(i32, at, words);
       if ((entryControls & EntryControl.LoadEfer) !== 0) loadEfer(i32, at, words);
       else {
@@ -71,7 +66,7 @@ export class StateTransfer {
     if ((written & FieldGroup.Debug) !== 0 && (entryControls & EntryControl.LoadDebugControls) !== 0)
       loadDr7(i32, at, words);
     if ((written & FieldGroup.DescriptorTables) !== 0) loadDescriptorTables(i32, at, words);
-    if ((written & G_SEGMENTS) !== 0) loadSegments(i32, at, words);
+    if ((written & FieldGroup.Segments) !== 0) loadSegments(i32, at, words);
     if ((written & FieldGroup.Sysenter) !== 0) loadSysenter(i32, at, words);
     if ((written & FieldGroup.Pat) !== 0 && (entryControls & EntryControl.LoadPat) !== 0)
       loadPat(i32, at, words);
@@ -83,8 +78,8 @@ export class StateTransfer {
    */
   saveChangedState(exitControls: number, context: TranslationContext): void {
     const { i32, at, words } = this;
-    const dirty = words[S_DIRTY];
-    if ((words[S_SS_RIGHTS] >>> 5) % 4 !== words[S_CPL] || (dirty & Dirty.Segments) !== 0) {
+    const dirty = words[State.Dirty];
+    if ((words[S_SS_RIGHTS] >>> 5) % 4 !== words[State.Cpl] || (dirty & Dirty.Segments) !== 0) {
       this.touchCold(true);
       saveSegments(i32, at, words);
     }

@@ -53,25 +53,11 @@ const VECTORING_ERROR = wordOf(VmcsField.IdtVectoringErrorCode);
 const ENTRY_CONTROLS = wordOf(VmcsField.EntryControls);
 const PDPTE = wordOf(VmcsField.GuestPdpte0);
 
-// Copies of constants: V8 folds a module's own, and looks up those of an imported object each time.
-const S_GPR = State.Gpr;
-const S_RIP_LO = State.RipLo;
-const S_RIP_HI = State.RipHi;
-const S_FLAGS = State.Flags;
-const S_SHADOW = State.InterruptShadow;
-const S_ATTENTION = State.Attention;
-const S_GUEST_MODE = State.GuestMode;
-const S_DIRTY = State.Dirty;
-const S_RESIDENT = State.ResidentGuest;
-const G_CONTROLS = FieldGroup.Controls;
-const G_CONTROL_REGISTERS = FieldGroup.ControlRegisters;
-const G_SEGMENTS = FieldGroup.Segments;
 const G_CHECKED = FieldGroup.All & ~FieldGroup.Host;
-const G_TRANSLATION = G_CONTROLS | G_CONTROL_REGISTERS | G_SEGMENTS;
+const G_TRANSLATION = FieldGroup.Controls | FieldGroup.ControlRegisters | FieldGroup.Segments;
 
 const RFLAGS_RESERVED = ~0x3f7fd7;
 const BLOCKED = Interruptibility.BySti | Interruptibility.ByMovSs;
-const INTERCEPT_INVLPG = Intercept.Invlpg;
 const VECTOR_NMI = 2;
 const VECTOR_BP = 3;
 const VECTOR_OF = 4;
@@ -210,7 +196,7 @@ export class Vmx implements HardwareVirtualization, GuestMode {
   /** A physical interrupt arrives while the guest runs, or before its next VM entry. */
   raiseInterrupt(vector: number): void {
     this.physicalVector = vector;
-    this.words[S_ATTENTION] |= Attention.Interrupt;
+    this.words[State.Attention] |= Attention.Interrupt;
   }
 
   /** Drops the processor's copies of VMCS state: the next VM entry reads and checks all of it. */
@@ -235,7 +221,7 @@ export class Vmx implements HardwareVirtualization, GuestMode {
   interceptInstruction(event: number, info: number, length: number): boolean {
     const i = this.intercepts;
     if (!i.wants(event, info, this.words)) return false;
-    if (event === INTERCEPT_INVLPG) {
+    if (event === Intercept.Invlpg) {
       i.qualificationLo = this.processor.interceptAddressLo;
       i.qualificationHi = this.processor.interceptAddressHi;
     }
@@ -300,18 +286,18 @@ export class Vmx implements HardwareVirtualization, GuestMode {
       if ((this.exitControls & ExitControl.AcknowledgeInterrupt) !== 0)
         this.exitInfo = (this.physicalVector & 0xff) | InterruptionInfo.Valid;
       this.physicalVector = -1;
-      if (!window && !nmiWindow) words[S_ATTENTION] &= ~Attention.Interrupt;
+      if (!window && !nmiWindow) words[State.Attention] &= ~Attention.Interrupt;
       return this.record(ExitKind.ExternalInterrupt, VmxExitReason.ExternalInterrupt, 0, 0, 0, 0, 0);
     }
-    if (words[S_SHADOW] !== 0) return false;
+    if (words[State.InterruptShadow] !== 0) return false;
     const nmiBlocked = (this.i32[this.at + INTERRUPTIBILITY] & Interruptibility.ByNmi) !== 0;
     if (nmiWindow && !nmiBlocked) return this.windowExit(VmxExitReason.NmiWindow);
-    if (!window || (words[S_FLAGS] & Flag.If) === 0) return false;
+    if (!window || (words[State.Flags] & Flag.If) === 0) return false;
     return this.windowExit(VmxExitReason.InterruptWindow);
   }
 
   private windowExit(reason: number): boolean {
-    this.words[S_ATTENTION] &= ~Attention.Interrupt;
+    this.words[State.Attention] &= ~Attention.Interrupt;
     return this.record(ExitKind.Other, reason, 0, 0, 0, 0, 0);
   }
 
@@ -343,7 +329,7 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     const { ledger, mmu } = processor;
     ledger.enter(this.entryPhase);
     ledger.charge(Cause.EntryHardware, this.entryTicks);
-    const resident = this.loaded && words[S_RESIDENT] === this.residence;
+    const resident = this.loaded && words[State.ResidentGuest] === this.residence;
     const written = resident ? vmcs.written : FieldGroup.All;
     if (mmu.context !== this.host) mmu.activate(this.host);
     this.transfer.readLines(written !== 0);
@@ -354,25 +340,25 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     if (qualification >= 0) return this.failEntry(VmxExitReason.InvalidGuestState, qualification);
     if (written !== 0) this.transfer.load(written, this.entryControls);
     const rflags = i32[at + RFLAGS];
-    words[S_RIP_LO] = i32[at + RIP];
-    words[S_RIP_HI] = i32[at + RIP + 1];
-    words[S_GPR + 8] = i32[at + RSP];
-    words[S_GPR + 9] = i32[at + RSP + 1];
+    words[State.RipLo] = i32[at + RIP];
+    words[State.RipHi] = i32[at + RIP + 1];
+    words[State.Gpr + 8] = i32[at + RSP];
+    words[State.Gpr + 9] = i32[at + RSP + 1];
     if (!resident || rflags !== this.savedRflags) processor.engine.setRflags(rflags);
-    words[S_SHADOW] = (i32[at + INTERRUPTIBILITY] & BLOCKED) !== 0 ? 1 : 0;
-    words[S_DIRTY] = 0;
+    words[State.InterruptShadow] = (i32[at + INTERRUPTIBILITY] & BLOCKED) !== 0 ? 1 : 0;
+    words[State.Dirty] = 0;
     if (this.entryLoads !== 0) {
       const failed = this.msrLists.load(this.address(VmcsField.EntryMsrLoadAddress), this.entryLoads);
       if (failed !== 0) return this.failEntry(VmxExitReason.MsrLoading, failed);
     }
-    words[S_RESIDENT] = this.residence;
+    words[State.ResidentGuest] = this.residence;
     this.loaded = true;
     vmcs.written = 0;
     vmcs.launched = true;
     if (!this.usesVpid) mmu.invalidateAsid(0, false);
     this.resume();
     if ((written & G_TRANSLATION) !== 0 || context.ac !== ((rflags & Flag.Ac) !== 0))
-      this.followControlRegisters((written & G_CONTROL_REGISTERS) !== 0);
+      this.followControlRegisters((written & FieldGroup.ControlRegisters) !== 0);
     if (event < 0 && !this.recorded) this.inject(event);
     ledger.leave();
     return true;
@@ -381,7 +367,7 @@ export class Vmx implements HardwareVirtualization, GuestMode {
   /** Takes over controls that changed. @returns a VM-instruction error number */
   private takeControls(written: number, event: number): number {
     const { vmcs, i32, at, addressBits, intercepts, context, words } = this;
-    if ((written & G_CONTROLS) !== 0) {
+    if ((written & FieldGroup.Controls) !== 0) {
       const error = checkControls(vmcs, addressBits);
       if (error !== InstructionError.None) return error;
       intercepts.load(i32, at);
@@ -410,7 +396,7 @@ export class Vmx implements HardwareVirtualization, GuestMode {
       (intercepts.primary & (PrimaryControl.InterruptWindowExiting | PrimaryControl.NmiWindowExiting)) !==
       0
     )
-      words[S_ATTENTION] |= Attention.Interrupt;
+      words[State.Attention] |= Attention.Interrupt;
     if (event >= 0) return InstructionError.None;
     const unrestricted = (intercepts.secondary & SecondaryControl.UnrestrictedGuest) !== 0;
     return eventConsistent(event, i32[at + ENTRY_LENGTH], unrestricted)
@@ -447,7 +433,7 @@ export class Vmx implements HardwareVirtualization, GuestMode {
   private resume(): void {
     const { processor } = this;
     this.suspended = false;
-    this.words[S_GUEST_MODE] = 1;
+    this.words[State.GuestMode] = 1;
     processor.guestMode = this;
     processor.guestContext = this.context;
     processor.state.tscOffset = this.tscOffset;
@@ -494,7 +480,7 @@ export class Vmx implements HardwareVirtualization, GuestMode {
 
   private leaveGuestMode(): void {
     const { processor } = this;
-    this.words[S_GUEST_MODE] = 0;
+    this.words[State.GuestMode] = 0;
     processor.guestMode = null;
     processor.guestContext = null;
     processor.state.tscOffset = 0;
@@ -513,15 +499,15 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     this.lines.write(64);
     this.transfer.saveChangedState(this.exitControls, this.context);
     this.entryControls = i32[at + ENTRY_CONTROLS];
-    i32[at + RIP] = words[S_RIP_LO];
-    i32[at + RIP + 1] = words[S_RIP_HI];
-    i32[at + RSP] = words[S_GPR + 8];
-    i32[at + RSP + 1] = words[S_GPR + 9];
+    i32[at + RIP] = words[State.RipLo];
+    i32[at + RIP + 1] = words[State.RipHi];
+    i32[at + RSP] = words[State.Gpr + 8];
+    i32[at + RSP + 1] = words[State.Gpr + 9];
     i32[at + RFLAGS] = rflags;
     i32[at + RFLAGS + 1] = 0;
     this.savedRflags = rflags;
     const shadow =
-      words[S_SHADOW] === 0
+      words[State.InterruptShadow] === 0
         ? 0
         : (rflags & Flag.If) !== 0
           ? Interruptibility.BySti
@@ -540,7 +526,7 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     if (this.hostExecutes) {
       loadHostState(this.vmcs, words);
       processor.engine.setRflags(2);
-      words[S_RESIDENT] = 0;
+      words[State.ResidentGuest] = 0;
       processor.syncTranslation();
     }
     if (this.exitLoads !== 0) this.msrLists.load(this.address(VmcsField.ExitMsrLoadAddress), this.exitLoads);
@@ -581,7 +567,7 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     ledger.enter(this.exitPhase);
     ledger.charge(Cause.ExitHardware, this.exitTicks);
     this.loaded = false;
-    this.words[S_RESIDENT] = 0;
+    this.words[State.ResidentGuest] = 0;
     this.record(ExitKind.InvalidState, reason, qualification, 0, 0, 0, 0);
     this.lines.write(0);
     this.lines.write(64);
@@ -612,9 +598,9 @@ export class Vmx implements HardwareVirtualization, GuestMode {
 
   /** Puts it back, after memory, registers and `Mmu`, with the EPT numbers of that time. */
   restore(snapshot: VmxSnapshot): void {
-    const attention = this.words[S_ATTENTION];
-    this.takeControls(G_CONTROLS, 0);
-    this.words[S_ATTENTION] = attention;
+    const attention = this.words[State.Attention];
+    this.takeControls(FieldGroup.Controls, 0);
+    this.words[State.Attention] = attention;
     this.vmcs.written = snapshot.written;
     this.loaded = snapshot.loaded;
     this.suspended = snapshot.suspended;

@@ -1,5 +1,5 @@
 import type { Arena } from "../arena.js";
-import type { Reliance } from "../line-sequences.js";
+import { EVERY_SET, type Reliance } from "../line-sequences.js";
 import type { ReplacementName } from "../memory-profile.js";
 import type { RecencyClock } from "../recency-clock.js";
 import { REPLACEMENT_POLICIES } from "../replacement/policies.js";
@@ -460,7 +460,7 @@ export class TlbArray {
       for (let entry = first; entry < end; entry += WORDS)
         if (i32[entry + Entry.KeyHi] === INVALID) return entry;
     }
-    if (this.reliance !== undefined) this.reliance.settle(-1);
+    if (this.reliance !== undefined) this.reliance.settle(EVERY_SET);
     return first + this.policy.victim(i32, first + Entry.Stamp, this.ways, WORDS) * WORDS;
   }
 }

@@ -3,6 +3,7 @@ import type { GuestRegisters } from "../host/guest-registers.js";
 import type { Operation, OperationCall, OperationField } from "../operations/operation.js";
 import type { PathCost } from "../path-cost/path-cost.js";
 import type { HypercallAbi } from "./hypercall-abi.js";
+import { narrowLow } from "./pointer-abi.js";
 
 /** `__HYPERVISOR_FASTABI_MASK`. */
 export const FASTABI_MASK = 0x40000000;
@@ -12,12 +13,9 @@ const REGISTERS: readonly number[] = [0, 7, 6, 8, 9, 10, 11, 12];
 // Integers of one value's plan.
 const PLAN = 4;
 const WORD = 0; // state word of its register, -1: not carried
-const SHIFT = 1; // 32 less its bits, for values below 32 bits
-const KIND = 2;
+const BYTES = 1;
+const SIGNED = 2; // 1 or 0
 const IMPLIED = 3;
-const UNSIGNED = 0;
-const SIGNED = 1;
-const WIDE = 2; // 64 bits
 
 interface Plan {
   readonly operation: Operation;
@@ -86,8 +84,8 @@ function planFields(fields: readonly OperationField[]): Int32Array {
   return Int32Array.from(
     fields.flatMap(({ register, bytes, signed, implied = 0 }) => [
       register === 0 ? -1 : 2 * REGISTERS[register],
-      bytes >= 4 ? 0 : 32 - 8 * bytes,
-      bytes === 8 ? WIDE : signed ? SIGNED : UNSIGNED,
+      bytes,
+      signed ? 1 : 0,
       implied,
     ]),
   );
@@ -97,10 +95,11 @@ function planFields(fields: readonly OperationField[]): Int32Array {
 function takeInputs(plan: Int32Array, words: Int32Array, values: Int32Array): void {
   for (let at = 0, i = 0; at < plan.length; at += PLAN, i += 2) {
     const word = plan[at + WORD];
-    const kind = plan[at + KIND];
-    const lo = narrow(word < 0 ? plan[at + IMPLIED] : words[word], plan[at + SHIFT], kind);
+    const bytes = plan[at + BYTES];
+    const signed = plan[at + SIGNED] !== 0;
+    const lo = narrowLow(word < 0 ? plan[at + IMPLIED] : words[word], bytes, signed);
     values[i] = lo;
-    values[i + 1] = kind === WIDE ? (word < 0 ? lo >> 31 : words[word + 1]) : kind === SIGNED ? lo >> 31 : 0;
+    values[i + 1] = bytes === 8 ? (word < 0 ? lo >> 31 : words[word + 1]) : signed ? lo >> 31 : 0;
   }
 }
 
@@ -108,14 +107,10 @@ function giveOutputs(plan: Int32Array, values: Int32Array, words: Int32Array): v
   for (let at = 0, i = 0; at < plan.length; at += PLAN, i += 2) {
     const word = plan[at + WORD];
     if (word < 0) continue;
-    const kind = plan[at + KIND];
-    const lo = narrow(values[i], plan[at + SHIFT], kind);
+    const bytes = plan[at + BYTES];
+    const signed = plan[at + SIGNED] !== 0;
+    const lo = narrowLow(values[i], bytes, signed);
     words[word] = lo;
-    words[word + 1] = kind === WIDE ? values[i + 1] : kind === SIGNED ? lo >> 31 : 0;
+    words[word + 1] = bytes === 8 ? values[i + 1] : signed ? lo >> 31 : 0;
   }
-}
-
-function narrow(lo: number, shift: number, kind: number): number {
-  if (shift === 0) return lo;
-  return kind === SIGNED ? (lo << shift) >> shift : (lo << shift) >>> shift;
 }

@@ -1,5 +1,13 @@
 import type { CoreTiming } from "@hyperwalk/cpu";
-import { Cause, type CycleLedger, type Mmu, MmuCounter, type SequenceLine, ticks } from "@hyperwalk/mmu";
+import {
+  Cause,
+  type CycleLedger,
+  MAX_PHASES,
+  type Mmu,
+  MmuCounter,
+  type SequenceLine,
+  ticks,
+} from "@hyperwalk/mmu";
 import { coldBranchesOf, INSTRUCTIONS_PER_COLD_BRANCH, leavesOf } from "./compose.js";
 import type { PathCost, StageId } from "./path-cost.js";
 import { priceStages } from "./price-stage.js";
@@ -58,13 +66,10 @@ const PHASE = 0; // -1: none of its own
 const GROUPS = 1; // first of its groups: its parts by phase
 const GROUPS_END = 2;
 const LINES = 3; // sequence of all its lines in the `Mmu`, -1: none
-const GROUP_ROW = 3; // phase, first touched line, end of touched lines
+const GROUP_ROW = 3; // phase, first of its lines, end of its lines
 const LEAF_ROW = 4; // phase, text: low and high word, lines
-const TOUCHES_PER_STAGE = 8; // on average
-const TOUCH = 3; // integers of one touched line: low word, high word, 1 for writes
 const MAX_PRICED = 4096;
 const MAX_WARM_SETS = 1024;
-const MAX_PHASES = 64; // of a ledger
 
 /**
  * {@link PathCost} on one logical processor: stages become rows of integers, and running one is a few additions.
@@ -98,8 +103,7 @@ export class StagePathCost implements PathCost {
   private readonly leafIds = new Map<Stage, number>();
   private readonly leafStages: Stage[] = [];
   private readonly leafRows = new Int32Array(MAX_STAGES * LEAF_ROW);
-  private readonly touchList = new Int32Array(MAX_STAGES * TOUCHES_PER_STAGE * TOUCH);
-  private touches = 0;
+  private readonly lines: SequenceLine[] = [];
   private readonly phases = new Int32Array(32).fill(-1); // mirror of the ledger's stack, from the root
   private depth = 0;
   private textEpoch = 0;
@@ -173,14 +177,14 @@ export class StagePathCost implements PathCost {
     this.pricedRuns[priced]++;
     this.warm = this.pricedWarm[priced];
     this.instructions += this.counts[stage];
-    const lines = this.rows[stage * ROW + LINES];
-    if (lines >= 0 && !this.mmu.touchLines(lines)) this.touch(stage, lines);
+    const sequence = this.rows[stage * ROW + LINES];
+    if (sequence >= 0 && !this.mmu.touchLines(sequence)) this.touch(stage, sequence);
     if (this.textSeen[stage] !== this.textNow) this.fetchText(stage);
   }
 
   /** Its lines one by one, each charged to the phase of its part. */
-  private touch(stage: StageId, lines: number): void {
-    const { rows, groupRows, touchList, mmu, ledger } = this;
+  private touch(stage: StageId, sequence: number): void {
+    const { rows, groupRows, mmu, ledger } = this;
     const row = stage * ROW;
     const before = ledger.clock[0];
     const entered = this.enterOwn(row);
@@ -188,17 +192,16 @@ export class StagePathCost implements PathCost {
       const at = group * GROUP_ROW;
       const nested = groupRows[at] !== rows[row + PHASE];
       if (nested) ledger.enter(groupRows[at]);
-      for (let i = groupRows[at + 1]; i < groupRows[at + 2]; i += TOUCH) {
-        const lo = touchList[i];
-        const hi = touchList[i + 1];
-        const offset = touchList[i + 2] !== 0 ? mmu.write(lo, hi, 8) : mmu.read(lo, hi, 8);
+      for (let i = groupRows[at + 1]; i < groupRows[at + 2]; i++) {
+        const { lo, hi, write } = this.lines[i];
+        const offset = write ? mmu.write(lo, hi, 8) : mmu.read(lo, hi, 8);
         if (offset < 0) throw new HostAccessError(mmu.fault.gfn, lo & 4095, "a stage's line");
       }
       if (nested) ledger.leave();
     }
     if (entered) ledger.leave();
     // Lines that take turns in one set would be noted and lost again each time.
-    if (ledger.clock[0] === before) mmu.noteLines(lines);
+    if (ledger.clock[0] === before) mmu.noteLines(sequence);
   }
 
   /** Enters a stage's own phase, unless it has none or is in it; returns whether it did. */
@@ -348,10 +351,11 @@ export class StagePathCost implements PathCost {
     const leaves = leavesOf(stage);
     rows[row + PHASE] = stage.phase === "" ? -1 : ledger.registerPhase(stage.phase);
     rows[row + GROUPS] = this.groups;
-    const firstTouch = this.touches;
+    const firstLine = this.lines.length;
     for (const [phase, parts] of byPhase(leaves)) this.addGroup(ledger.registerPhase(phase), parts);
     rows[row + GROUPS_END] = this.groups;
-    rows[row + LINES] = this.touches > firstTouch ? this.mmu.defineLines(this.linesFrom(firstTouch)) : -1;
+    const lines = this.lines.slice(firstLine);
+    rows[row + LINES] = lines.length > 0 ? this.mmu.defineLines(lines) : -1;
     this.counts[id] = amountFor(stage.instructions, this.options.vendor);
     this.leaves.push([...new Set(leaves)].map((leaf) => this.leafOf(leaf)));
   }
@@ -379,28 +383,18 @@ export class StagePathCost implements PathCost {
     const at = this.groups++ * GROUP_ROW;
     if (at === groupRows.length) throw new RangeError("too many phases in all stages");
     groupRows[at] = phase;
-    groupRows[at + 1] = this.touches;
+    groupRows[at + 1] = this.lines.length;
     for (const stage of new Set(stages))
       for (const touch of stage.touches ?? [])
         for (const offset of touch.offsets)
-          this.addTouch(this.options.homes[touch.object], offset, touch.write === true);
-    groupRows[at + 2] = this.touches;
+          this.addLine(this.options.homes[touch.object], offset, touch.write === true);
+    groupRows[at + 2] = this.lines.length;
   }
 
-  private linesFrom(first: number): SequenceLine[] {
-    const lines: SequenceLine[] = [];
-    for (let i = first; i < this.touches; i += TOUCH)
-      lines.push({ lo: this.touchList[i], hi: this.touchList[i + 1], write: this.touchList[i + 2] !== 0 });
-    return lines;
-  }
-
-  private addTouch(home: HostObjectHome, offset: number, write: boolean): void {
+  private addLine(home: HostObjectHome, offset: number, write: boolean): void {
     const at = home.offset + (home.down === true ? -64 - offset : offset);
     const frame = home.frame + Math.floor(at / 4096);
-    if (this.touches === this.touchList.length) throw new RangeError("too many touched lines in all stages");
-    this.touchList[this.touches++] = directmapLo(frame, at & 4095 & ~63);
-    this.touchList[this.touches++] = directmapHi(frame);
-    this.touchList[this.touches++] = write ? 1 : 0;
+    this.lines.push({ lo: directmapLo(frame, at & 4095 & ~63), hi: directmapHi(frame), write });
   }
 }
 
