@@ -86,7 +86,25 @@ export const State = {
   XcrLo: 153,
   /** Whose state the registers hold outside guest mode: number of the VMCB's or VMCS's frame + 1; 0: nobody's. */
   ResidentGuest: 154,
-  Length: 192,
+  /** x87 registers R0 to R7 by physical number, four words each: significand low, high, sign and exponent (16 bits), unused. */
+  Fpr: 192,
+  FpuControl: 224,
+  /** With TOP in bits 13:11. */
+  FpuStatus: 225,
+  /** Bit r = register R(r) is in use: the abridged tag of FXSAVE. */
+  FpuInUse: 226,
+  /** Low 11 bits of the opcode of the latest x87 instruction that was no control instruction. */
+  FpuOpcode: 227,
+  FpuInstructionLo: 228,
+  FpuInstructionHi: 229,
+  FpuInstructionSelector: 230,
+  FpuDataLo: 231,
+  FpuDataHi: 232,
+  FpuDataSelector: 233,
+  Mxcsr: 234,
+  /** Vector registers, eight words each: XMM in the low four, room for the upper half of a YMM. */
+  Vector: 240, // 16 x 8 words: 240..367
+  Length: 384,
 } as const;
 
 /** Groups of guest state changed since VM entry; the virtualization layer saves only what these name. */

@@ -125,4 +125,6 @@ function resetState(words: Int32Array): void {
   words[State.PatLo] = 0x00070406;
   words[State.PatHi] = 0x00070406;
   words[State.XcrLo] = 1;
+  words[State.FpuControl] = 0x40;
+  words[State.Mxcsr] = 0x1f80;
 }

@@ -23,6 +23,14 @@ const NUMBERED = new Set<number>([
   OperandKind.Debug,
 ]);
 
+const VECTOR = new Set<number>([
+  OperandKind.VectorFromReg,
+  OperandKind.VectorOrMemory,
+  OperandKind.VectorFromRm,
+]);
+const MMX = new Set<number>([OperandKind.MmxFromReg, OperandKind.MmxOrMemory, OperandKind.MmxFromRm]);
+const MEMORY_OR_VECTOR = new Set<number>([OperandKind.VectorOrMemory, OperandKind.MmxOrMemory]);
+
 /** log2 bytes of an operand width under an operand size. */
 export function widthBytes(width: number, instruction: Instruction): number {
   switch (width) {
@@ -76,6 +84,13 @@ function registerOf(operand: OperandCode, instruction: Instruction): number {
     number = (instruction.opcode & 7) | ((instruction.rex & 1) << 3);
   else number = instruction.rm;
   return registerCode(number, size, instruction.rex);
+}
+
+/** State word of a vector or MMX register operand; MMX registers are the significands of R0 to R7. */
+function vectorRegisterOf({ kind }: OperandCode, instruction: Instruction): number {
+  const fromReg = kind === OperandKind.VectorFromReg || kind === OperandKind.MmxFromReg;
+  const number = fromReg ? instruction.reg : instruction.rm;
+  return MMX.has(kind) ? State.Fpr + 4 * (number & 7) : State.Vector + 8 * number;
 }
 
 /** Segment of the memory operand: the override, SS for stack bases, otherwise DS. */
@@ -140,7 +155,11 @@ export function lower(
     const operand = operands[i];
     const { kind } = operand;
     const slot = at + (i === 0 ? Entry.A : Entry.B);
-    if (MEMORY.has(kind) && instruction.hasMemory) word |= i === 0 ? Form.MemoryFirst : Form.MemorySecond;
+    if (MEMORY_OR_VECTOR.has(kind) && instruction.hasMemory)
+      word |= i === 0 ? Form.MemoryFirst : Form.MemorySecond;
+    else if (VECTOR.has(kind) || MMX.has(kind)) code[slot] = vectorRegisterOf(operand, instruction);
+    else if (MEMORY.has(kind) && instruction.hasMemory)
+      word |= i === 0 ? Form.MemoryFirst : Form.MemorySecond;
     else if (GENERAL.has(kind)) code[slot] = registerOf(operand, instruction);
     else if (kind === OperandKind.Immediate && i === 1) word |= Form.ImmediateSecond;
     else if (kind === OperandKind.Immediate && i === 0 && operands.length === 1) word |= Form.ImmediateSecond;
