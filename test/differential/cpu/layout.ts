@@ -22,7 +22,8 @@ export const CaseField = {
   FsBase: 152,
   GsBase: 160,
   Code: 168,
-  Bytes: 280,
+  Image: 280,
+  Bytes: 696,
 } as const;
 
 /** Byte offsets in a result, see struct test_result. */
@@ -42,7 +43,26 @@ export const ResultField = {
   Es: 186,
   Fs: 188,
   Gs: 190,
-  Bytes: 192,
+  Image: 192,
+  Bytes: 608,
+} as const;
+
+/** Byte offsets in the image of FXSAVE64 (SDM vol. 1, 10.5.1.1) that cases start and end with. */
+export const ImageField = {
+  ControlWord: 0,
+  StatusWord: 2,
+  /** A byte; bit r = R(r) is in use. */
+  InUse: 4,
+  Opcode: 6,
+  InstructionPointer: 8,
+  DataPointer: 16,
+  Mxcsr: 24,
+  MxcsrMask: 28,
+  /** ST0 to ST7, 16 bytes apart, 10 of them used. */
+  Stack: 32,
+  Xmm: 160,
+  /** The rest of the 512 bytes is reserved. */
+  Bytes: 416,
 } as const;
 
 /** `Trap` of cases that did not end with an exception; there is nothing to compare then. */
@@ -61,6 +81,8 @@ export interface TestCase {
   readonly flags: number;
   readonly fsBase: number;
   readonly gsBase: number;
+  /** x87, MMX and XMM registers as FXRSTOR64 loads them, {@link ImageField}.Bytes bytes. */
+  readonly image: Uint8Array;
   /** Arithmetic flags that the instruction which ends at a code offset leaves undefined. */
   readonly undefinedFlags: ReadonlyMap<number, number>;
   /** Keys of the opcode forms in the sequence. */
@@ -77,4 +99,5 @@ export function encodeCase(test: TestCase, into: DataView, at: number): void {
   into.setUint32(at + CaseField.FsBase, test.fsBase, true);
   into.setUint32(at + CaseField.GsBase, test.gsBase, true);
   new Uint8Array(into.buffer, into.byteOffset + at + CaseField.Code, MAX_CODE).set(test.code);
+  new Uint8Array(into.buffer, into.byteOffset + at + CaseField.Image, ImageField.Bytes).set(test.image);
 }

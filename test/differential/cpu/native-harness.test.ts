@@ -1,6 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { CODE_BASE, DATA_BASE, Outcome, ResultField, type TestCase, USER_CS, USER_CS32 } from "./layout.js";
+import { randomImage, startImage } from "./generator/vector-image.js";
+import {
+  CODE_BASE,
+  DATA_BASE,
+  ImageField,
+  Outcome,
+  ResultField,
+  type TestCase,
+  USER_CS,
+  USER_CS32,
+} from "./layout.js";
 import { NativeHarness, whyNotNative } from "./native/native-harness.js";
+import { Random } from "./random.js";
 
 const reason = whyNotNative();
 
@@ -17,6 +28,7 @@ function caseOf(mode: 32 | 64, code: readonly number[]): TestCase {
     flags: 0x202,
     fsBase: 0x10,
     gsBase: 0x20,
+    image: startImage(),
     undefinedFlags: new Map(),
     keys: [],
   };
@@ -80,5 +92,17 @@ describe.skipIf(reason !== "")(`native harness${reason && ` (skipped: ${reason})
     expect(result.getUint32(second + ResultField.Flags, true)).toBe(0x202);
     expect(result.getUint32(ResultField.FsBase, true)).toBe(0x77);
     expect(result.getUint32(second + ResultField.FsBase, true)).toBe(0x10);
+  });
+
+  it("starts and ends with x87, MMX and XMM registers", () => {
+    const image = randomImage(new Random(3));
+    // PXOR XMM2, XMM2
+    const test = { ...caseOf(64, [0x66, 0x0f, 0xef, 0xd2, 0xcc]), image };
+    const result = harness.run([test, caseOf(64, [0xcc])]);
+    const expected = image.slice();
+    expected.fill(0, ImageField.Xmm + 32, ImageField.Xmm + 48);
+    const imageOf = (at: number) => new Uint8Array(result.buffer, at + ResultField.Image, ImageField.Bytes);
+    expect(imageOf(0)).toEqual(expected);
+    expect(imageOf(ResultField.Bytes)).toEqual(startImage());
   });
 });

@@ -1,5 +1,8 @@
 import { Flag } from "../../../../packages/cpu/src/cpu-state.js";
-import { CODE_BASE, Outcome, ResultField, type TestCase } from "../layout.js";
+import { CODE_BASE, ImageField, Outcome, ResultField, type TestCase } from "../layout.js";
+
+const REGISTERS_8: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7];
+const REGISTERS_16: readonly number[] = [...REGISTERS_8, 8, 9, 10, 11, 12, 13, 14, 15];
 
 /** Fields of a result record by name, with their bytes. */
 const FIELDS: readonly (readonly [string, number, number])[] = [
@@ -19,7 +22,15 @@ const FIELDS: readonly (readonly [string, number, number])[] = [
   ["es", ResultField.Es, 2],
   ["fs", ResultField.Fs, 2],
   ["gs", ResultField.Gs, 2],
+  ["fcw", ResultField.Image + ImageField.ControlWord, 2],
+  ["fsw", ResultField.Image + ImageField.StatusWord, 2],
+  ["ftw", ResultField.Image + ImageField.InUse, 1],
+  ["mxcsr", ResultField.Image + ImageField.Mxcsr, 4],
+  ...REGISTERS_8.map((r) => [`st${r}`, ResultField.Image + ImageField.Stack + 16 * r, 10] as const),
+  ...REGISTERS_16.map((r) => [`xmm${r}`, ResultField.Image + ImageField.Xmm + 16 * r, 16] as const),
 ];
+
+const SELECTORS = new Set(["cs", "ss", "ds", "es", "fs", "gs"]);
 
 export interface Difference {
   readonly field: string;
@@ -80,7 +91,7 @@ export function differences(
       // Linux sets the present bit for every fault beyond what user space can map.
       theirs |= 1n;
       ours |= 1n;
-    } else if (bytes === 2 && theirs < 4n && ours < 4n) {
+    } else if (SELECTORS.has(field) && theirs < 4n && ours < 4n) {
       // The kernel's IRET clears the RPL of null selectors.
       continue;
     }
@@ -138,8 +149,9 @@ function undefinedAt(test: TestCase, native: DataView, at: number): number {
 }
 
 function valueAt(view: DataView, at: number, bytes: number): bigint {
-  if (bytes === 8) return view.getBigUint64(at, true);
-  return BigInt(bytes === 4 ? view.getUint32(at, true) : view.getUint16(at, true));
+  let value = 0n;
+  for (let i = bytes - 1; i >= 0; i--) value = (value << 8n) | BigInt(view.getUint8(at + i));
+  return value;
 }
 
 const NAMES: readonly (readonly [number, string])[] = Object.entries(Flag)

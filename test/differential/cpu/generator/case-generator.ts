@@ -7,6 +7,7 @@ import { Encoder } from "./encoder.js";
 import { type ListedForm, listForms } from "./form-list.js";
 import { makePhrase } from "./phrases.js";
 import { RegisterFile, Role } from "./registers.js";
+import { randomImage } from "./vector-image.js";
 
 const INT3 = 0xcc;
 const ARITHMETIC = Flag.Cf | Flag.Pf | Flag.Af | Flag.Zf | Flag.Sf | Flag.Of;
@@ -99,6 +100,7 @@ export class CaseGenerator {
       flags: this.startFlags(),
       fsBase: random.below(0x100),
       gsBase: random.below(0x100),
+      image: randomImage(random),
       undefinedFlags: undefinedAt,
       keys,
     };

@@ -4,6 +4,7 @@ import {
   type OpcodeForm,
 } from "../../../../packages/cpu/src/decode/opcode-map.js";
 import { OperandKind } from "../../../../packages/cpu/src/decode/operand-codes.js";
+import { handlerOf } from "../../../../packages/cpu/src/interpreter/handlers.js";
 
 /** One opcode form of the decoder's tables and where it stands. */
 export interface ListedForm {
@@ -73,8 +74,9 @@ const VECTOR_OR_X87: ReadonlySet<number> = new Set([
 
 /** Why a form is left out, or undefined. */
 export function whyNotCompared(map: number, opcode: number, form: OpcodeForm): string | undefined {
-  if (map === 0 && (opcode & 0xf8) === 0xd8) return "x87";
-  if (form.operands.some((operand) => VECTOR_OR_X87.has(operand.kind))) return "vector registers";
+  const x87 = map === 0 && (opcode & 0xf8) === 0xd8;
+  const vector = form.operands.some((operand) => VECTOR_OR_X87.has(operand.kind));
+  if ((x87 || vector) && handlerOf(form.key) === undefined) return "not executed by the engine";
   return NOT_COMPARED[form.key];
 }
 

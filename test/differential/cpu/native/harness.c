@@ -32,6 +32,7 @@
 #define DATA_BASE 0x20000000UL
 #define DATA_BYTES 0x2000UL
 #define MAX_CODE 112
+#define IMAGE_BYTES 416
 #define USER_CS32 0x23
 #define USER_DS 0x2b
 #define USER_CS 0x33
@@ -50,6 +51,7 @@ struct test_case {
     uint64_t flags;
     uint64_t fs_base, gs_base;
     uint8_t code[MAX_CODE];
+    uint8_t image[IMAGE_BYTES]; /* of FXRSTOR64, without its reserved end */
 };
 
 struct test_result {
@@ -57,10 +59,11 @@ struct test_result {
     uint64_t rip, flags, cr2, fs_base, gs_base;
     uint32_t trap, error, hash;
     uint16_t cs, ss, ds, es, fs, gs;
+    uint8_t image[IMAGE_BYTES];
 };
 
-_Static_assert(sizeof(struct test_case) == 280, "layout known to native-harness.ts");
-_Static_assert(sizeof(struct test_result) == 192, "layout known to native-harness.ts");
+_Static_assert(sizeof(struct test_case) == 696, "layout known to native-harness.ts");
+_Static_assert(sizeof(struct test_result) == 608, "layout known to native-harness.ts");
 
 /* What the assembly below uses. */
 struct entry_frame {
@@ -69,6 +72,7 @@ struct entry_frame {
 struct entry_frame entry_frame;
 uint64_t entry_gpr[16];
 uint64_t entry_fs_base, entry_gs_base;
+uint8_t entry_image[512] __attribute__((aligned(16)));
 uint64_t saved_rsp, saved_fs_base;
 void enter_case(void);
 void leave_case(void);
@@ -83,6 +87,7 @@ __asm__(".text\n"
         "enter_case:\n"
         "  push %rbx\n  push %rbp\n  push %r12\n  push %r13\n  push %r14\n  push %r15\n"
         "  mov %rsp, saved_rsp(%rip)\n"
+        "  fxrstor64 entry_image(%rip)\n"
         "  mov $0x2b, %eax\n  mov %eax, %ds\n  mov %eax, %es\n"
         "  xor %eax, %eax\n  mov %eax, %fs\n  mov %eax, %gs\n"
         "  mov entry_fs_base(%rip), %rax\n  wrfsbase %rax\n"
@@ -99,6 +104,7 @@ __asm__(".text\n"
         "  iretq\n"
         "leave_case:\n"
         "  push $0x202\n  popfq\n" /* sigreturn leaves NT and ID as they were */
+        "  fninit\n  push $0x1f80\n  ldmxcsr (%rsp)\n  pop %rax\n"
         "  pop %r15\n  pop %r14\n  pop %r13\n  pop %r12\n  pop %rbp\n  pop %rbx\n"
         "  ret\n"
         "fault_entry:\n"
@@ -153,6 +159,8 @@ void on_fault(int sig, siginfo_t *info, void *context)
                                   : (uint32_t)gregs[REG_TRAPNO];
     result.error = (uint32_t)gregs[REG_ERR];
     result.cr2 = result.trap == 14 ? (uint64_t)gregs[REG_CR2] : 0;
+    memcpy(result.image, uc->uc_mcontext.fpregs, IMAGE_BYTES);
+    memset(result.image + 28, 0, 4); /* MXCSR_MASK is no state */
     result.cs = (uint16_t)gregs[REG_CSGSFS];
     result.ss = (uint16_t)((uint64_t)gregs[REG_CSGSFS] >> 48);
     result.ds = selector(0);
@@ -257,6 +265,7 @@ static void run(const struct test_case *c)
     memcpy(code_alias + c->code_offset, c->code, c->code_length);
     fill_window(c->seed);
     memcpy(entry_gpr, c->gpr, sizeof(entry_gpr));
+    memcpy(entry_image, c->image, IMAGE_BYTES);
     entry_fs_base = c->fs_base;
     entry_gs_base = c->gs_base;
     entry_frame.rip = CODE_BASE + c->code_offset;

@@ -24,6 +24,7 @@ import {
   KernelPage,
   TSS_SELECTOR,
 } from "./system-tables.js";
+import { loadImage, storeImage } from "./vector-state.js";
 
 /** More instructions than any sequence runs; what needs more is taken for a loop. */
 const BUDGET = 20_000;
@@ -98,6 +99,7 @@ export class SimulatedMachine {
       this.setSegment(segment, USER_DS, 0xc0f3, -1, 0, 0);
     this.setSegment(Segment.Fs, 0, UNUSABLE, 0, test.fsBase, 0);
     this.setSegment(Segment.Gs, 0, UNUSABLE, 0, test.gsBase, 0);
+    loadImage(words, test.image);
     processor.engine.setRflags(test.flags);
     processor.syncTranslation();
   }
@@ -129,6 +131,7 @@ export class SimulatedMachine {
       hash = hashWindow(page, index, 1024, hash);
     });
     into.setInt32(at + ResultField.Hash, hash, true);
+    storeImage(words, into, at + ResultField.Image);
   }
 
   /** The exception frame that delivery pushed: error code, RIP, CS, RFLAGS, RSP, SS. */
