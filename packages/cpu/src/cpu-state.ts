@@ -73,7 +73,7 @@ export const State = {
   PatHi: 145,
   /** Current privilege level, 0-3. */
   Cpl: 146,
-  /** 1 after STI, MOV SS or POP SS until one more instruction has retired. */
+  /** A {@link Shadow} after STI, MOV SS or POP SS until one more instruction has retired. */
   InterruptShadow: 147,
   /** Events raised for the run loop, see `Attention`; zero in the common case. */
   Attention: 148,
@@ -86,6 +86,14 @@ export const State = {
   XcrLo: 153,
   /** Whose state the registers hold outside guest mode: number of the VMCB's or VMCS's frame + 1; 0: nobody's. */
   ResidentGuest: 154,
+  /** Debug traps that MOV SS or POP SS holds back, as bits of DR6. */
+  PendingDebug: 155,
+  /** 1 from the delivery of an NMI to the next IRET. */
+  NmiBlocked: 156,
+  /** 1 while an NMI waits; it has no more than one place. */
+  NmiPending: 157,
+  /** An {@link Activity}. */
+  Activity: 158,
   /** x87 registers R0 to R7 by physical number, four words each: significand low, high, sign and exponent (16 bits), unused. */
   Fpr: 192,
   FpuControl: 224,
@@ -118,7 +126,32 @@ export const Dirty = {
 } as const;
 
 /** Reasons to look up from the run loop between two blocks. */
-export const Attention = { ArenaLow: 1, Interrupt: 2, Stop: 4, ModeChanged: 8, CodeWritten: 16 } as const;
+export const Attention = {
+  ArenaLow: 1,
+  /** An interrupt or NMI may be due. */
+  Interrupt: 2,
+  Stop: 4,
+  ModeChanged: 8,
+  CodeWritten: 16,
+  /** A breakpoint is armed, or a debug trap is held back. */
+  Debug: 32,
+  /** The next timer event is another one. */
+  Timer: 64,
+} as const;
+
+/** Values of `State.InterruptShadow`; bit 0 is set in each. */
+export const Shadow = {
+  None: 0,
+  /** After STI: external interrupts wait. */
+  Sti: 1,
+  /** After MOV SS or POP SS: debug exceptions and NMIs wait too (SDM vol. 3, 6.8.3). */
+  MovSs: 3,
+  /** Bit: the instruction that ends it is being executed. */
+  Ending: 0x10,
+} as const;
+
+/** What a processor does between events (`State.Activity`); HLT, and INIT of an application processor. */
+export const Activity = { Running: 0, Halted: 1, WaitForSipi: 2 } as const;
 
 /** EFLAGS bits. */
 export const Flag = {

@@ -43,7 +43,7 @@ export interface GuestMode {
    * @param length instruction length in bytes
    */
   interceptInstruction(event: number, info: number, length: number): boolean;
-  /** An exception is about to be delivered; #PF carries its linear address. */
+  /** An exception is about to be delivered; #PF carries its linear address, #DB in `addressLo` what DR6 reports. */
   interceptException(
     vector: number,
     errorCode: number,

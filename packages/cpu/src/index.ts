@@ -6,6 +6,7 @@
 
 export { Cr0, Cr4, Efer } from "./control-registers.js";
 export {
+  Activity,
   ARITHMETIC_FLAGS,
   Attention,
   CpuState,
@@ -13,9 +14,11 @@ export {
   Flag,
   Segment,
   SegmentWord,
+  Shadow,
   State,
 } from "./cpu-state.js";
 export { type CpuidSource, ProfileCpuid } from "./cpuid.js";
+export { Breakpoints, Dr6, Dr7 } from "./debug/breakpoints.js";
 export { DecodeStatus, Instruction } from "./decode/instruction.js";
 export type { OpcodeForm } from "./decode/opcode-map.js";
 export type { OperandCode } from "./decode/operand-codes.js";

@@ -5,6 +5,7 @@
  */
 
 export type { AccessRights } from "./access-modes.js";
+export type { AccessWatch } from "./access-watch.js";
 export { Arena, ArenaExhaustedError } from "./arena.js";
 export { CacheHierarchy, type CacheHierarchySnapshot, ServedBy } from "./cache/cache-hierarchy.js";
 export { CacheLevel, type CacheLevelSnapshot, LINE_BYTES } from "./cache/cache-level.js";

@@ -1,4 +1,5 @@
 import { AccessMode, type AccessRights } from "./access-modes.js";
+import type { AccessWatch } from "./access-watch.js";
 import type { Arena } from "./arena.js";
 import { CacheHierarchy, type CacheHierarchySnapshot } from "./cache/cache-hierarchy.js";
 import { MissPrices } from "./cache/miss-prices.js";
@@ -75,7 +76,9 @@ export class Mmu {
   private readonly fetchPages: PageFilter;
   private readonly dataRows: number;
   private readonly fetchRows: number;
-  private readonly useFilter: boolean;
+  private readonly filterWanted: boolean;
+  private useFilter: boolean;
+  private watcher: AccessWatch | null = null;
   private readonly dataWays: number;
   private readonly fetchWays: number;
   private readonly walker: PageWalker;
@@ -115,7 +118,8 @@ export class Mmu {
     const seed = options.seed ?? 1;
     this.memory = memory;
     this.ledger = ledger;
-    this.useFilter = options.bypassFilter !== true;
+    this.filterWanted = options.bypassFilter !== true;
+    this.useFilter = this.filterWanted;
     this.clock = new RecencyClock(arena, options.recencyLimit);
     this.recencyAt = this.clock.at;
     this.recencyLimit = this.clock.limit;
@@ -331,6 +335,17 @@ export class Mmu {
     return this.instruction(lo | 0, hi | 0);
   }
 
+  /**
+   * Shows every data access to `watch` from now on; null: nobody's business. Accesses then take the full path, to the
+   * same effect and cost.
+   */
+  watch(watch: AccessWatch | null): void {
+    if (watch === this.watcher) return;
+    this.watcher = watch;
+    this.useFilter = this.filterWanted && watch === null;
+    this.clearFilters();
+  }
+
   /** Machine frame of a linear address or -1, by reading the tables alone: no cost, no flags, no cached entries. */
   probe(lo: number, hi: number): number {
     return probeFrame(this.memory, this.active, lo | 0, hi | 0);
@@ -454,6 +469,7 @@ export class Mmu {
   /** A data access that the line filter did not answer. */
   private data(lo: number, hi: number, bytes: number, mode: number): number {
     if ((lo & 4095) + bytes > 4096) return this.crossPage(lo, hi, bytes, mode);
+    if (this.watcher !== null && mode < 2) this.watcher.note(lo, hi, bytes, mode === AccessMode.Write);
     const i32 = this.i32;
     const pageLo = (lo >>> 12) | (hi << 20);
     const row = this.dataPages.at + pageRow(pageLo);

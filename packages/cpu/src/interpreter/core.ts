@@ -1,5 +1,6 @@
 import { Cause, type CycleLedger, FaultKind, type Mmu, TICKS_PER_CYCLE, ticks } from "@hyperwalk/mmu";
-import { Dirty, Flag, Segment, SegmentWord, State } from "../cpu-state.js";
+import { Attention, Dirty, Flag, Segment, SegmentWord, State } from "../cpu-state.js";
+import { Breakpoints, Dr7 } from "../debug/breakpoints.js";
 import { Vector } from "../exceptions/vector.js";
 import { StopReason } from "../execution-engine.js";
 import type { Processor } from "../processor.js";
@@ -54,6 +55,9 @@ export class ExecutionCore {
   /** The event of `Status.SoftwareEvent`; INT n is not an exception, INT3, INTO and INT1 are. */
   eventVector = 0;
   eventIsInterrupt = false;
+  /** What DR6 is to report for the #DB being raised. */
+  debugStatus = 0;
+  readonly breakpoints: Breakpoints = new Breakpoints();
   /** Mode bits that blocks are decoded for, see `mode-bits.ts`. */
   modeBits = 0;
   /** A repeated string that had its start-up cost charged goes on. */
@@ -231,6 +235,16 @@ export class ExecutionCore {
   syncMode(): void {
     this.modeBits = modeBitsOf(this.words);
     this.mode = codeBits(this.modeBits);
+  }
+
+  /** Takes DR0 to DR3 and DR7 over; costs nothing while no breakpoint is armed and none was. */
+  syncDebug(): void {
+    const { breakpoints, words } = this;
+    if ((words[State.Dr7] & Dr7.Enabled) === 0 && !breakpoints.armed) return;
+    breakpoints.sync(words);
+    if (breakpoints.armed || words[State.PendingDebug] !== 0) words[State.Attention] |= Attention.Debug;
+    else words[State.Attention] &= ~Attention.Debug;
+    this.mmu.watch(breakpoints.watchesData ? breakpoints : null);
   }
 
   /** @param group a `Dirty` bit */

@@ -1,6 +1,7 @@
 import { Cause, FaultKind } from "@hyperwalk/mmu";
 import { Cr0 } from "../control-registers.js";
-import { Attention, Flag, Segment, SegmentWord, State } from "../cpu-state.js";
+import { Attention, Dirty, Flag, Segment, SegmentWord, Shadow, State } from "../cpu-state.js";
+import { Dr6, Dr7 } from "../debug/breakpoints.js";
 import { Disassembler } from "../disassembler/disassembler.js";
 import { EventDelivery, makesDoubleFault } from "../exceptions/deliver.js";
 import { pushesErrorCode, Vector } from "../exceptions/vector.js";
@@ -22,7 +23,6 @@ const MAX_BLOCKS = 1 << 16;
 const MAX_ENTRIES = 1 << 18;
 /** Instructions between two looks at the caller's budget: keeps the loop's counter a small integer. */
 const SLICE = 0x3fffffff;
-const DR6_SINGLE_STEP = 0x4000;
 const EVENT_HARDWARE_EXCEPTION = 3;
 const EVENT_SOFTWARE_INTERRUPT = 4;
 const EVENT_SOFTWARE_EXCEPTION = 6;
@@ -33,6 +33,12 @@ const GO_ON = -1;
 /** Reasons why the block that just ran was of one instruction. */
 const AFTER_SHADOW = 1;
 const AFTER_TRAP_FLAG = 2;
+const AFTER_BREAKPOINTS = 4;
+const AFTER_RESUME_FLAG = 8;
+const DEBUG_TRAPS = AFTER_TRAP_FLAG | AFTER_BREAKPOINTS;
+
+/** By status: the instruction will be executed again, so RF is not used up. */
+const NOT_RETIRED = [0, 0, 1, 1, 0, 1, 0, 0, 0] as const;
 
 const product: Int32Array = new Int32Array(2);
 
@@ -109,6 +115,7 @@ export class Interpreter implements ExecutionEngine {
       core.words[State.ZeroHi] = 0;
       core.resuming = false;
       core.syncMode();
+      core.syncDebug();
       const before = this.instructions;
       const stop = this.execute(Math.min(left, SLICE), maxTicks);
       left -= this.instructions - before;
@@ -141,6 +148,8 @@ export class Interpreter implements ExecutionEngine {
     let codeLimit = -1;
     let stale = true;
     let after = 0;
+    // A repeated string goes on: its instruction has begun already.
+    let again = false;
     let stop = GO_ON;
 
     next: for (;;) {
@@ -148,16 +157,16 @@ export class Interpreter implements ExecutionEngine {
         // A block of one instruction has run: its interrupt shadow ends, its trap flag traps.
         const why = after;
         after = 0;
-        w[State.InterruptShadow] = 0;
+        if ((w[State.InterruptShadow] & Shadow.Ending) !== 0) w[State.InterruptShadow] = Shadow.None;
         stale = true;
-        if ((why & AFTER_TRAP_FLAG) !== 0) {
+        if ((why & DEBUG_TRAPS) !== 0) {
           w[State.RipLo] = ripLo;
           w[State.RipHi] = ripHi;
           w[State.FlagsZero] = zero;
           w[State.FlagsSign] = sign;
           w[State.FlagsParity] = parity;
           w[State.FlagsCarry] = carry;
-          stop = this.singleStep();
+          stop = this.debugTrap((why & AFTER_TRAP_FLAG) !== 0 ? Dr6.SingleStep : 0);
           if (stop !== GO_ON) break;
           ripLo = w[State.RipLo];
           ripHi = w[State.RipHi];
@@ -175,6 +184,7 @@ export class Interpreter implements ExecutionEngine {
         ripLo = w[State.RipLo];
         ripHi = w[State.RipHi];
         stale = true;
+        if (core.breakpoints.armed) after = AFTER_BREAKPOINTS;
       }
       if (executed >= limit || clock[0] >= maxTicks) {
         stop = StopReason.Budget;
@@ -189,9 +199,45 @@ export class Interpreter implements ExecutionEngine {
         const cs = State.Segments + 8 * Segment.Cs;
         codeBase = hiMask === 0 ? w[cs + SegmentWord.BaseLo] : 0;
         codeLimit = hiMask === 0 ? w[cs + SegmentWord.Limit] : -1;
-        if (w[State.InterruptShadow] !== 0) after = AFTER_SHADOW;
-        if ((w[State.Flags] & Flag.Tf) !== 0) after |= AFTER_TRAP_FLAG;
-        if (after !== 0) mode |= ModeBits.Single;
+        const shadow = w[State.InterruptShadow];
+        if (shadow !== 0) {
+          after |= AFTER_SHADOW;
+          w[State.InterruptShadow] = shadow | Shadow.Ending;
+        }
+        const flags = w[State.Flags];
+        if ((flags & (Flag.Tf | Flag.Rf)) !== 0) {
+          if ((flags & Flag.Tf) !== 0) after |= AFTER_TRAP_FLAG;
+          if ((flags & Flag.Rf) !== 0) {
+            after |= AFTER_RESUME_FLAG;
+            w[State.Flags] = flags & ~Flag.Rf;
+          }
+        }
+        if (after !== 0) {
+          mode |= ModeBits.Single;
+          if ((after & AFTER_BREAKPOINTS) !== 0) {
+            core.breakpoints.hits = 0;
+            // RF and MOV SS hold instruction breakpoints off (SDM vol. 3, 18.3.1.1).
+            const held =
+              again || (after & AFTER_RESUME_FLAG) !== 0 || (shadow & Shadow.MovSs) === Shadow.MovSs;
+            const hits = held ? 0 : core.breakpoints.codeAt((ripLo + codeBase) | 0, ripHi);
+            if (hits !== 0) {
+              w[State.RipLo] = ripLo;
+              w[State.RipHi] = ripHi;
+              w[State.FlagsZero] = zero;
+              w[State.FlagsSign] = sign;
+              w[State.FlagsParity] = parity;
+              w[State.FlagsCarry] = carry;
+              after = 0;
+              stop = this.debugException(hits);
+              if (stop !== GO_ON) break;
+              ripLo = w[State.RipLo];
+              ripHi = w[State.RipHi];
+              stale = true;
+              continue;
+            }
+          }
+        }
+        again = false;
         if ((w[State.Cr0] & Cr0.Pe) === 0) {
           w[State.RipLo] = ripLo;
           w[State.RipHi] = ripHi;
@@ -225,6 +271,7 @@ export class Interpreter implements ExecutionEngine {
         w[State.FlagsCarry] = carry;
         if (outside) core.protection();
         else core.memoryFault(Segment.Cs);
+        if ((after & AFTER_RESUME_FLAG) !== 0) w[State.Flags] |= Flag.Rf;
         after = 0;
         stop = this.deliverFault();
         if (stop !== GO_ON) break;
@@ -2520,6 +2567,7 @@ export class Interpreter implements ExecutionEngine {
       }
       const where = code[pc + Entry.Where];
       const wasTrapped = after;
+      if ((after & AFTER_RESUME_FLAG) !== 0 && NOT_RETIRED[status] !== 0) w[State.Flags] |= Flag.Rf;
       const step =
         (where & 0xffff) + (status === Status.EndBlock || status === Status.RetireAndStop ? where >>> 16 : 0);
       ripLo = (w[State.RipLo] + step) | 0;
@@ -2534,10 +2582,14 @@ export class Interpreter implements ExecutionEngine {
         case Status.Again:
           // Nothing retired at this address (or the block was dropped under way): the shadow goes on.
           if (end === blocks[block + 2]) {
+            after = wasTrapped & DEBUG_TRAPS;
+            again = true;
             stale = wasTrapped !== 0 || stale;
-            after = wasTrapped & AFTER_TRAP_FLAG;
             // A repeated string traps after each iteration, and goes on when the handler returns. Zen 3 pushes no RF then.
-            if (after !== 0 && !core.amd) w[State.Flags] |= Flag.Rf;
+            if (!core.amd && (after !== 0 || w[State.Attention] !== 0)) {
+              w[State.Flags] |= Flag.Rf;
+              stale = true;
+            }
           }
           continue;
         case Status.EndBlock:
@@ -2554,8 +2606,9 @@ export class Interpreter implements ExecutionEngine {
           break;
         case Status.RetireAndStop:
           after = 0;
-          w[State.InterruptShadow] = 0;
-          stop = core.stopReason;
+          if ((w[State.InterruptShadow] & Shadow.Ending) !== 0) w[State.InterruptShadow] = Shadow.None;
+          // A trap wakes what HLT has just stopped.
+          stop = (wasTrapped & AFTER_TRAP_FLAG) !== 0 ? this.debugTrap(Dr6.SingleStep) : core.stopReason;
           break;
         case Status.Stop:
           stop = core.stopReason;
@@ -2575,6 +2628,7 @@ export class Interpreter implements ExecutionEngine {
     w[State.FlagsSign] = sign;
     w[State.FlagsParity] = parity;
     w[State.FlagsCarry] = carry;
+    w[State.InterruptShadow] &= ~Shadow.Ending;
     this.instructions += executed;
     return stop;
   }
@@ -2604,6 +2658,10 @@ export class Interpreter implements ExecutionEngine {
       return StopReason.Requested;
     }
     words[State.Attention] &= ~(Attention.ModeChanged | Attention.CodeWritten);
+    if ((raised & Attention.Debug) !== 0) {
+      const stop = this.pendingDebug();
+      if (stop !== GO_ON) return stop;
+    }
     if (
       (raised & Attention.Interrupt) !== 0 &&
       processor.guestMode !== null &&
@@ -2665,9 +2723,13 @@ export class Interpreter implements ExecutionEngine {
     for (;;) {
       if (exception) {
         const { guestMode } = processor;
-        const lo = vector === Vector.Pf ? core.faultAddressLo : 0;
+        const debug = vector === Vector.Db;
+        const lo = vector === Vector.Pf ? core.faultAddressLo : debug ? core.debugStatus : 0;
         const hi = vector === Vector.Pf ? core.faultAddressHi : 0;
+        // DR6 and DR7 change before the intercept on AMD (APM vol. 2, 15.12.2), only without one on Intel.
+        if (debug && core.amd) this.reportDebug();
         if (guestMode?.interceptException(vector, errorCode, hasErrorCode, lo, hi)) return StopReason.VmExit;
+        if (debug && !core.amd) this.reportDebug();
         if (vector === Vector.Pf) {
           words[State.Cr2Lo] = lo;
           words[State.Cr2Hi] = core.longMode ? hi : 0;
@@ -2727,11 +2789,49 @@ export class Interpreter implements ExecutionEngine {
     return this.deliverException(core.faultVector, core.faultCode, core.faultHasCode);
   }
 
-  /** #DB after an instruction that ran with TF set. */
-  private singleStep(): number {
+  /**
+   * #DB after an instruction: data and port breakpoints it matched, those held back before, and the single step. MOV SS
+   * and POP SS hold what they matched back, and are not stepped over.
+   * @param step `Dr6.SingleStep` or 0
+   */
+  private debugTrap(step: number): number {
+    const { words, breakpoints } = this.core;
+    const pending = words[State.PendingDebug] | breakpoints.hits;
+    breakpoints.hits = 0;
+    if ((words[State.InterruptShadow] & Shadow.MovSs) === Shadow.MovSs) {
+      words[State.PendingDebug] = pending;
+      if (pending !== 0) words[State.Attention] |= Attention.Debug;
+      return GO_ON;
+    }
+    return (pending | step) === 0 ? GO_ON : this.debugException(pending | step);
+  }
+
+  /** A debug trap whose MOV SS is over; without a breakpoint armed nobody needs to look again. */
+  private pendingDebug(): number {
+    const { words, breakpoints } = this.core;
+    if (words[State.PendingDebug] === 0) {
+      if (!breakpoints.armed) words[State.Attention] &= ~Attention.Debug;
+      return GO_ON;
+    }
+    if ((words[State.InterruptShadow] & Shadow.MovSs) === Shadow.MovSs) return GO_ON;
+    return this.debugException(words[State.PendingDebug]);
+  }
+
+  /** @param status what DR6 reports */
+  private debugException(status: number): number {
     const { core } = this;
-    core.words[State.Dr6] |= DR6_SINGLE_STEP;
+    core.words[State.PendingDebug] = 0;
+    core.debugStatus = status;
     return this.deliverException(Vector.Db, 0, false);
+  }
+
+  /** DR6 shows the breakpoints of this #DB alone and keeps the rest; DR7.GD goes, so that the handler may use them. */
+  private reportDebug(): void {
+    const { core } = this;
+    const { words } = core;
+    words[State.Dr6] = (words[State.Dr6] & ~Dr6.Breakpoints) | core.debugStatus;
+    words[State.Dr7] &= ~Dr7.GeneralDetect;
+    core.markDirty(Dirty.Debug);
   }
 
   /**

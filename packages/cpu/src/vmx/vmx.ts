@@ -6,7 +6,7 @@ import {
   type TranslationContext,
   ticks,
 } from "@hyperwalk/mmu";
-import { Attention, Flag, State } from "../cpu-state.js";
+import { Attention, Flag, Shadow, State } from "../cpu-state.js";
 import { StopReason } from "../execution-engine.js";
 import { type GuestContextSnapshot, restoreContext, snapshotContext } from "../guest-context.js";
 import { type GuestMode, Intercept } from "../guest-mode.js";
@@ -58,6 +58,7 @@ const G_TRANSLATION = FieldGroup.Controls | FieldGroup.ControlRegisters | FieldG
 
 const RFLAGS_RESERVED = ~0x3f7fd7;
 const BLOCKED = Interruptibility.BySti | Interruptibility.ByMovSs;
+const VECTOR_DB = 1;
 const VECTOR_NMI = 2;
 const VECTOR_BP = 3;
 const VECTOR_OF = 4;
@@ -252,7 +253,7 @@ export class Vmx implements HardwareVirtualization, GuestMode {
       (hasErrorCode ? InterruptionInfo.ErrorCodeValid : 0) |
       InterruptionInfo.Valid;
     this.exitError = hasErrorCode ? errorCode : 0;
-    const lo = paging ? addressLo : 0;
+    const lo = paging || vector === VECTOR_DB ? addressLo : 0;
     const hi = paging ? addressHi : 0;
     return this.record(ExitKind.Exception, VmxExitReason.ExceptionOrNmi, lo, hi, 0, 0, 0);
   }
@@ -345,7 +346,9 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     words[State.Gpr + 8] = i32[at + RSP];
     words[State.Gpr + 9] = i32[at + RSP + 1];
     if (!resident || rflags !== this.savedRflags) processor.engine.setRflags(rflags);
-    words[State.InterruptShadow] = (i32[at + INTERRUPTIBILITY] & BLOCKED) !== 0 ? 1 : 0;
+    const blocking = i32[at + INTERRUPTIBILITY] & BLOCKED;
+    words[State.InterruptShadow] =
+      blocking === 0 ? Shadow.None : (blocking & Interruptibility.ByMovSs) !== 0 ? Shadow.MovSs : Shadow.Sti;
     words[State.Dirty] = 0;
     if (this.entryLoads !== 0) {
       const failed = this.msrLists.load(this.address(VmcsField.EntryMsrLoadAddress), this.entryLoads);
@@ -509,9 +512,9 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     const shadow =
       words[State.InterruptShadow] === 0
         ? 0
-        : (rflags & Flag.If) !== 0
-          ? Interruptibility.BySti
-          : Interruptibility.ByMovSs;
+        : (words[State.InterruptShadow] & Shadow.MovSs) === Shadow.MovSs
+          ? Interruptibility.ByMovSs
+          : Interruptibility.BySti;
     i32[at + INTERRUPTIBILITY] = (i32[at + INTERRUPTIBILITY] & ~BLOCKED) | shadow;
     this.storeExit(this.exit.code);
     if (this.exitStores !== 0)

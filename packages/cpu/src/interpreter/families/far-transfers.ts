@@ -240,8 +240,8 @@ function iret(core: ExecutionCore, pc: number): number {
   }
   // The offset comes last, behind the new stack segment.
   if (!target.checkOffset(core, lo, hi) || !target.setAccessed(core)) return Status.Fault;
-  // RF would only hold instruction breakpoints off, which there are none of, until the next instruction ends.
-  loadFlags(core, image & ~Flag.Rf, size);
+  loadFlags(core, image, size);
+  words[State.NmiBlocked] = 0;
   if (loadsStack) {
     target.commit(core, rpl, lo, hi);
     loadReturnStack(core, outerSelector, rpl, outerLo, outerHi);

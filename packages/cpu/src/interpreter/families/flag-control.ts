@@ -1,5 +1,5 @@
 import { Cause } from "@hyperwalk/mmu";
-import { Flag, State } from "../../cpu-state.js";
+import { Flag, Shadow, State } from "../../cpu-state.js";
 import { arithmeticFlags, carryFlag, setArithmeticFlags, setCarry } from "../../registers/flags.js";
 import type { ExecutionCore } from "../core.js";
 import { Status } from "../entry.js";
@@ -33,7 +33,7 @@ function sti(core: ExecutionCore): number {
   core.charge(Cause.Microcode, core.timing.cliSti);
   const { words } = core;
   // Interrupts stay off for one more instruction, unless they were on before.
-  if ((words[State.Flags] & Flag.If) === 0) words[State.InterruptShadow] = 1;
+  if ((words[State.Flags] & Flag.If) === 0) words[State.InterruptShadow] = Shadow.Sti;
   words[State.Flags] |= Flag.If;
   return Status.EndBlock;
 }

@@ -55,6 +55,7 @@ function portIo(core: ExecutionCore, pc: number): number {
   if (core.intercepted(event, ioInfo(port, bytes, false, false), pc)) return core.exit();
   core.charge(Cause.Microcode, core.timing.portIo);
   const { ports } = core.processor;
+  if (core.breakpoints.armed) core.breakpoints.notePort(port, bytes);
   if (output) ports.write(port, bytes, mask(words[0], bytes));
   else core.writeRegister(0, size, ports.read(port, bytes) | 0, 0);
   return Status.EndBlock;
@@ -76,7 +77,10 @@ function stringIo(core: ExecutionCore, pc: number): number {
   if (core.intercepted(event, ioInfo(port, bytes, true, repeated), pc)) return core.exit();
   const { ports } = core.processor;
   const step = (words[State.Flags] & Flag.Df) !== 0 ? -bytes : bytes;
-  for (let done = 0; done < SLICE; done += bytes) {
+  const { breakpoints } = core;
+  if (breakpoints.armed) breakpoints.notePort(port, bytes);
+  const slice = breakpoints.armed || (words[State.Flags] & Flag.Tf) !== 0 ? bytes : SLICE;
+  for (let done = 0; done < slice; done += bytes) {
     if (output) {
       const segment = core.segmentOf(pc);
       stringIndex(core, RSI, addressSize);

@@ -1,5 +1,5 @@
 import { Cause } from "@hyperwalk/mmu";
-import { Dirty, Segment, SegmentWord, State } from "../../cpu-state.js";
+import { Dirty, Segment, SegmentWord, Shadow, State } from "../../cpu-state.js";
 import { Vector } from "../../exceptions/vector.js";
 import { DescriptorTableAccess, Intercept } from "../../guest-mode.js";
 import { setZero } from "../../registers/flags.js";
@@ -42,7 +42,7 @@ function pushSegment(core: ExecutionCore, pc: number): number {
 
 function afterLoad(core: ExecutionCore, segment: number): number {
   core.syncMode();
-  if (segment === Segment.Ss) core.words[State.InterruptShadow] = 1;
+  if (segment === Segment.Ss) core.words[State.InterruptShadow] = Shadow.MovSs;
   return Status.EndBlock;
 }
 
@@ -93,7 +93,8 @@ function loadFar(core: ExecutionCore, pc: number): number {
   const segment = core.variantOf(pc);
   if (!loadDataSegment(core, segment, selector)) return Status.Fault;
   core.writeRegister(core.code[pc + Entry.A], core.sizeOf(pc), lo, hi);
-  return afterLoad(core, segment);
+  core.syncMode(); // no shadow after LSS
+  return Status.EndBlock;
 }
 
 /** SGDT, SIDT. */

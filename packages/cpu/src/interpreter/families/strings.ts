@@ -56,7 +56,8 @@ function strings(core: ExecutionCore, pc: number): number {
   if (repeatCount(core, addressSize) === 0) return Status.Next;
   if (!core.resuming) core.charge(Cause.Microcode, core.timing.stringStart);
   core.resuming = false;
-  const single = (core.words[State.Flags] & Flag.Tf) !== 0;
+  // Traps come after each iteration.
+  const single = (core.words[State.Flags] & Flag.Tf) !== 0 || core.breakpoints.watchesData;
   const plain = !single && (core.words[State.Flags] & Flag.Df) === 0;
   let status: number;
   if (operation === STOS && plain) status = fill(core, pc, size, addressSize);

@@ -1,6 +1,8 @@
 import { Cause } from "@hyperwalk/mmu";
 import { Cr0, Cr4, writeCr0, writeCr3, writeCr4 } from "../../control-registers.js";
-import { Dirty, Segment, State } from "../../cpu-state.js";
+import { Dirty, Flag, Segment, State } from "../../cpu-state.js";
+import { Dr6, Dr7 } from "../../debug/breakpoints.js";
+import { Vector } from "../../exceptions/vector.js";
 import { StopReason } from "../../execution-engine.js";
 import { Intercept, RegisterAccess, registerInfo } from "../../guest-mode.js";
 import { Msr } from "../../msr.js";
@@ -180,6 +182,7 @@ function writeControl(core: ExecutionCore, pc: number): number {
       break;
     case 4:
       if (!writeCr4(core, lo, hi)) return Status.Fault;
+      core.syncDebug();
       core.charge(Cause.Serialise, timing.serialise);
       break;
     default:
@@ -218,13 +221,19 @@ function debugRegister(core: ExecutionCore, pc: number): number {
   const variant = core.variantOf(pc);
   const store = (variant & 8) !== 0;
   let register = variant & 7;
-  if ((register === 4 || register === 5) && (words[State.Cr4] & 8) !== 0) return core.undefined();
-  if (register === 4 || register === 5) register += 2;
-  if (!core.privileged()) return Status.Fault;
   const operand = code[pc + (store ? Entry.B : Entry.A)];
-  const access = store ? RegisterAccess.MovTo : RegisterAccess.MovFrom;
-  if (core.intercepted(Intercept.DrAccess, registerInfo(register, operand >> 1, access), pc))
-    return core.exit();
+  const info = registerInfo(register, operand >> 1, store ? RegisterAccess.MovTo : RegisterAccess.MovFrom);
+  // On Intel the exit comes before every fault (SDM vol. 3, 26.1.3), on AMD after them (APM vol. 2, table 15-7).
+  if (!core.amd && core.intercepted(Intercept.DrAccess, info, pc)) return core.exit();
+  if ((register === 4 || register === 5) && (words[State.Cr4] & 8) !== 0) return core.undefined();
+  if (!core.privileged()) return Status.Fault;
+  if ((words[State.Dr7] & Dr7.GeneralDetect) !== 0) {
+    core.debugStatus = Dr6.GeneralDetect;
+    words[State.Flags] |= Flag.Rf; // it is a fault, and pushes RF like one
+    return core.raisePlain(Vector.Db);
+  }
+  if (core.amd && core.intercepted(Intercept.DrAccess, info, pc)) return core.exit();
+  if (register === 4 || register === 5) register += 2;
   core.charge(Cause.Microcode, core.timing.cliSti);
   const size = core.mode === 64 ? 3 : 2;
   if (!store) {
@@ -239,10 +248,11 @@ function debugRegister(core: ExecutionCore, pc: number): number {
     words[State.Dr0 + 2 * register + 1] = core.hi;
   } else {
     if (core.hi !== 0) return core.protection();
-    if (register === 6) words[State.Dr6] = (core.lo & 0xe00f) | (0xffff0ff0 | 0);
-    else words[State.Dr7] = (core.lo & ~0xd000) | 0x400;
+    if (register === 6) words[State.Dr6] = (core.lo & Dr6.Writable) | Dr6.Fixed;
+    else words[State.Dr7] = (core.lo & ~Dr7.Reserved) | Dr7.Fixed;
   }
   core.markDirty(Dirty.Debug);
+  core.syncDebug();
   return Status.EndBlock;
 }
 
