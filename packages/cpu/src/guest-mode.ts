@@ -43,13 +43,19 @@ export interface GuestMode {
    * @param length instruction length in bytes
    */
   interceptInstruction(event: number, info: number, length: number): boolean;
-  /** An exception is about to be delivered; #PF carries its linear address, #DB in `addressLo` what DR6 reports. */
+  /**
+   * An exception is about to be delivered; #PF carries its linear address, #DB in `addressLo` what DR6 reports.
+   * @param kind `EventKind` number: INT3 and INTO are software exceptions, INT1 a privileged one; default hardware
+   * @param length instruction length of those, else 0
+   */
   interceptException(
     vector: number,
     errorCode: number,
     hasErrorCode: boolean,
     addressLo: number,
     addressHi: number,
+    kind?: number,
+    length?: number,
   ): boolean;
   /** A second-stage fault: always leaves the guest. The details are in `mmu.fault`. */
   secondStageFault(): void;

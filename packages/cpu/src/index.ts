@@ -23,6 +23,7 @@ export { DecodeStatus, Instruction } from "./decode/instruction.js";
 export type { OpcodeForm } from "./decode/opcode-map.js";
 export type { OperandCode } from "./decode/operand-codes.js";
 export { Disassembler } from "./disassembler/disassembler.js";
+export { EventInDelivery } from "./event-in-delivery.js";
 export { Vector } from "./exceptions/vector.js";
 export { type ExecutionEngine, StopReason, type UnsupportedInstruction } from "./execution-engine.js";
 export type { GuestContextSnapshot } from "./guest-context.js";

@@ -2,6 +2,7 @@ import { Arena, Cause, CycleLedger, Mmu, PhysicalMemory, type TranslationContext
 import { followRegisters } from "./control-registers.js";
 import { Attention, CpuState, State } from "./cpu-state.js";
 import { type CpuidSource, ProfileCpuid } from "./cpuid.js";
+import { EventInDelivery } from "./event-in-delivery.js";
 import type { ExecutionEngine } from "./execution-engine.js";
 import type { GuestMode } from "./guest-mode.js";
 import { Interpreter } from "./interpreter/interpreter.js";
@@ -54,6 +55,7 @@ export class Processor implements VirtualizedProcessor {
   /** Linear address of an INVLPG that is being offered to {@link guestMode}. */
   interceptAddressLo = 0;
   interceptAddressHi = 0;
+  readonly eventInDelivery: EventInDelivery = new EventInDelivery();
   private readonly interpreter: Interpreter;
 
   constructor(options: ProcessorOptions) {

@@ -1,5 +1,6 @@
 import type { Arena, CycleLedger, Mmu, PhysicalMemory, TranslationContext } from "@hyperwalk/mmu";
 import type { CpuState } from "./cpu-state.js";
+import type { EventInDelivery } from "./event-in-delivery.js";
 import type { ExecutionEngine } from "./execution-engine.js";
 import type { GuestMode } from "./guest-mode.js";
 import type { ResolvedProfile } from "./profile.js";
@@ -30,12 +31,14 @@ export interface VirtualizedProcessor {
   /** Linear address of an INVLPG that is being offered to {@link guestMode}. */
   readonly interceptAddressLo: number;
   readonly interceptAddressHi: number;
+  /** Filled in while an event is on its way through the IDT. */
+  readonly eventInDelivery: EventInDelivery;
   /** Recomputes the active context from CR0, CR3, CR4, EFER, CPL and AC. */
   syncTranslation(): void;
   /**
    * Delivers an event through the IDT of the running guest, as hardware does between two instructions.
    * @param kind an {@link EventKind} number
-   * @param length instruction length for software events, else 0
+   * @param length instruction length for software events, else 0: what is pushed is RIP plus this
    * @returns false when delivery left the guest (a VM exit was recorded)
    */
   deliverEvent(

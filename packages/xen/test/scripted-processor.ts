@@ -1,6 +1,7 @@
 import {
   BranchPredictor,
   CpuState,
+  EventInDelivery,
   type ExecutionEngine,
   type GuestMode,
   Intercept,
@@ -33,6 +34,7 @@ export class ScriptedProcessor {
   readonly probes: { onTimestamp?: (timestamp: number) => void } = {};
   guestMode: GuestMode | null = null;
   guestContext: null = null;
+  readonly eventInDelivery: EventInDelivery = new EventInDelivery();
   delivered: number[] = [];
   /** Root of the guest's page tables, for scripts. */
   cr3 = 0;

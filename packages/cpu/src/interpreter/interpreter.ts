@@ -10,6 +10,7 @@ import { Intercept } from "../guest-mode.js";
 import type { Processor } from "../processor.js";
 import { conditionHolds, oddParity, packFlags, setArithmeticFlags, unpackFlags } from "../registers/flags.js";
 import { InstructionCosts } from "../timing/instruction-costs.js";
+import { EventKind } from "../virtualized-processor.js";
 import { BlockBuilder } from "./block-builder.js";
 import { BlockStore } from "./block-store.js";
 import { ExecutionCore } from "./core.js";
@@ -23,9 +24,6 @@ const MAX_BLOCKS = 1 << 16;
 const MAX_ENTRIES = 1 << 18;
 /** Instructions between two looks at the caller's budget: keeps the loop's counter a small integer. */
 const SLICE = 0x3fffffff;
-const EVENT_HARDWARE_EXCEPTION = 3;
-const EVENT_SOFTWARE_INTERRUPT = 4;
-const EVENT_SOFTWARE_EXCEPTION = 6;
 
 /** Continue with the next block; other answers of the slow paths are `StopReason` numbers. */
 const GO_ON = -1;
@@ -2698,68 +2696,58 @@ export class Interpreter implements ExecutionEngine {
    * An exception with everything that may come of it: an intercept, a double fault, a shutdown.
    * @returns GO_ON once the handler's first instruction is at RIP, otherwise a StopReason
    */
-  private deliverException(vector: number, errorCode: number, hasErrorCode: boolean): number {
-    return this.deliver(vector, errorCode, hasErrorCode, false, true);
-  }
-
-  /**
-   * @param software the gate's DPL counts and faults carry no EXT
-   * @param isException it is looked up in the exception intercepts and can be the first half of a double fault
-   */
-  private deliver(
-    firstVector: number,
-    firstCode: number,
-    firstHasCode: boolean,
-    software: boolean,
-    isException: boolean,
-  ): number {
+  private deliverException(firstVector: number, firstCode: number, firstHasCode: boolean): number {
     const { core, processor } = this;
     const { words } = core;
+    const { eventInDelivery: event } = processor;
     let vector = firstVector;
     let errorCode = firstCode;
     let hasErrorCode = firstHasCode;
-    let exception = isException;
-    let isSoftware = software;
     for (;;) {
-      if (exception) {
-        const { guestMode } = processor;
-        const debug = vector === Vector.Db;
-        const lo = vector === Vector.Pf ? core.faultAddressLo : debug ? core.debugStatus : 0;
-        const hi = vector === Vector.Pf ? core.faultAddressHi : 0;
-        // DR6 and DR7 change before the intercept on AMD (APM vol. 2, 15.12.2), only without one on Intel.
-        if (debug && core.amd) this.reportDebug();
-        if (guestMode?.interceptException(vector, errorCode, hasErrorCode, lo, hi)) return StopReason.VmExit;
-        if (debug && !core.amd) this.reportDebug();
-        if (vector === Vector.Pf) {
-          words[State.Cr2Lo] = lo;
-          words[State.Cr2Hi] = core.longMode ? hi : 0;
-        }
+      const { guestMode } = processor;
+      const debug = vector === Vector.Db;
+      const lo = vector === Vector.Pf ? core.faultAddressLo : debug ? core.debugStatus : 0;
+      const hi = vector === Vector.Pf ? core.faultAddressHi : 0;
+      // DR6 and DR7 change before the intercept on AMD (APM vol. 2, 15.12.2), only without one on Intel.
+      if (debug && core.amd) this.reportDebug();
+      if (guestMode?.interceptException(vector, errorCode, hasErrorCode, lo, hi)) return StopReason.VmExit;
+      if (debug && !core.amd) this.reportDebug();
+      if (vector === Vector.Pf) {
+        words[State.Cr2Lo] = lo;
+        words[State.Cr2Hi] = core.longMode ? hi : 0;
       }
-      const status = this.delivery.deliver(vector, errorCode, hasErrorCode, isSoftware);
-      if (status === Status.Next) {
-        core.charge(Cause.Microcode, core.timing.interruptDelivery);
-        words[State.InterruptShadow] = 0;
-        return GO_ON;
-      }
+      event.begin(EventKind.HardwareException, vector, errorCode, hasErrorCode, 0);
+      const status = this.delivery.deliver(vector, errorCode, hasErrorCode, false);
+      if (status === Status.Next) return this.delivered();
       if (status === Status.Unsupported) return this.unsupported(`task gate for vector ${vector}`);
       if (core.faultIsExit) return this.leaveForMemory();
-      if (exception && vector === Vector.Df) return this.shutdown();
-      if (exception && makesDoubleFault(vector, core.faultVector)) {
+      if (vector === Vector.Df) return this.shutdown();
+      if (makesDoubleFault(vector, core.faultVector)) {
         vector = Vector.Df;
         errorCode = 0;
         hasErrorCode = true;
+        // A double fault that leaves is no exit during the delivery of what led to it.
+        event.clear();
       } else {
         vector = core.faultVector;
         errorCode = core.faultCode;
         hasErrorCode = core.faultHasCode;
       }
-      exception = true;
-      isSoftware = false;
     }
+  }
+
+  /** The handler's first instruction is at RIP. */
+  private delivered(): number {
+    const { core, processor } = this;
+    processor.eventInDelivery.clear();
+    core.charge(Cause.Microcode, core.timing.interruptDelivery);
+    core.words[State.InterruptShadow] = 0;
+    return GO_ON;
   }
 
   private shutdown(): number {
     const { guestMode } = this.processor;
+    this.processor.eventInDelivery.clear();
     if (guestMode?.interceptInstruction(Intercept.Shutdown, 0, 0)) return StopReason.VmExit;
     return StopReason.TripleFault;
   }
@@ -2771,17 +2759,22 @@ export class Interpreter implements ExecutionEngine {
     const { eventVector, eventIsInterrupt } = core;
     const lo = words[State.RipLo];
     const hi = words[State.RipHi];
-    if (!eventIsInterrupt && processor.guestMode?.interceptException(eventVector, 0, false, 0, 0))
+    const kind = eventIsInterrupt
+      ? EventKind.SoftwareInterrupt
+      : eventVector === Vector.Db
+        ? EventKind.PrivilegedSoftwareException
+        : EventKind.SoftwareException;
+    if (
+      !eventIsInterrupt &&
+      processor.guestMode?.interceptException(eventVector, 0, false, 0, 0, kind, length)
+    )
       return StopReason.VmExit;
+    processor.eventInDelivery.begin(kind, eventVector, 0, false, length);
     words[State.RipLo] = (lo + length) | 0;
     if (core.mode === 64 && words[State.RipLo] >>> 0 < lo >>> 0) words[State.RipHi] = (hi + 1) | 0;
     const software = eventVector !== Vector.Db || eventIsInterrupt;
     const status = this.delivery.deliver(eventVector, 0, false, software);
-    if (status === Status.Next) {
-      core.charge(Cause.Microcode, core.timing.interruptDelivery);
-      words[State.InterruptShadow] = 0;
-      return GO_ON;
-    }
+    if (status === Status.Next) return this.delivered();
     words[State.RipLo] = lo;
     words[State.RipHi] = hi;
     if (status === Status.Unsupported) return this.unsupported(`task gate for vector ${eventVector}`);
@@ -2850,28 +2843,26 @@ export class Interpreter implements ExecutionEngine {
     const { words } = core;
     core.syncMode();
     if (words[State.FlagsSource] === 0) setArithmeticFlags(words, words[State.Flags]);
-    const software = kind >= EVENT_SOFTWARE_INTERRUPT && kind <= EVENT_SOFTWARE_EXCEPTION;
+    const software = kind === EventKind.SoftwareInterrupt || kind === EventKind.SoftwareException;
     const lo = words[State.RipLo];
     const hi = words[State.RipHi];
-    if (software && length !== 0) {
+    if (length !== 0) {
       words[State.RipLo] = (lo + length) | 0;
       if (core.mode === 64 && words[State.RipLo] >>> 0 < lo >>> 0) words[State.RipHi] = (hi + 1) | 0;
     }
+    this.processor.eventInDelivery.begin(kind, vector, errorCode, hasErrorCode, length);
     const status = this.delivery.deliver(vector, errorCode, hasErrorCode, software);
-    if (status === Status.Next) {
-      core.charge(Cause.Microcode, core.timing.interruptDelivery);
-      words[State.InterruptShadow] = 0;
-      return true;
-    }
+    if (status === Status.Next) return this.delivered() === GO_ON;
     words[State.RipLo] = lo;
     words[State.RipHi] = hi;
     let stop: number;
     if (status === Status.Unsupported) stop = this.unsupported(`task gate for vector ${vector}`);
     else if (core.faultIsExit) stop = this.leaveForMemory();
-    else if (kind === EVENT_HARDWARE_EXCEPTION && vector === Vector.Df) stop = this.shutdown();
-    else if (kind === EVENT_HARDWARE_EXCEPTION && makesDoubleFault(vector, core.faultVector))
+    else if (kind === EventKind.HardwareException && vector === Vector.Df) stop = this.shutdown();
+    else if (kind === EventKind.HardwareException && makesDoubleFault(vector, core.faultVector)) {
+      this.processor.eventInDelivery.clear();
       stop = this.deliverException(Vector.Df, 0, pushesErrorCode(Vector.Df));
-    else stop = this.deliverException(core.faultVector, core.faultCode, core.faultHasCode);
+    } else stop = this.deliverException(core.faultVector, core.faultCode, core.faultHasCode);
     if (stop !== GO_ON && stop !== StopReason.VmExit) this.pendingStop = stop;
     return stop === GO_ON;
   }

@@ -9,6 +9,7 @@ import {
   type TranslationContext,
 } from "@hyperwalk/mmu";
 import { CpuState, State } from "../../src/cpu-state.js";
+import { EventInDelivery } from "../../src/event-in-delivery.js";
 import { type ExecutionEngine, StopReason } from "../../src/execution-engine.js";
 import type { GuestMode } from "../../src/guest-mode.js";
 import { DIRECTMAP_HI } from "../../src/host-lines.js";
@@ -42,6 +43,7 @@ export class ScriptedProcessor implements VirtualizedProcessor {
   onDelivery: ((guest: GuestMode) => boolean) | undefined;
   interceptAddressLo = 0;
   interceptAddressHi = 0;
+  readonly eventInDelivery: EventInDelivery = new EventInDelivery();
   syncs = 0;
   private nextFrame = 1;
 
@@ -104,6 +106,9 @@ export class ScriptedProcessor implements VirtualizedProcessor {
     length: number,
   ): boolean {
     this.delivered.push([kind, vector, hasErrorCode ? errorCode : -1, length]);
-    return this.onDelivery === undefined || !this.onDelivery(this.guestMode!);
+    this.eventInDelivery.begin(kind, vector, errorCode, hasErrorCode, length);
+    if (this.onDelivery?.(this.guestMode!)) return false;
+    this.eventInDelivery.clear();
+    return true;
   }
 }

@@ -554,7 +554,7 @@ describe("exits by exception", () => {
     expect(vmx.vmcs.read(VmcsField.ExitInterruptionInfo)).toBe(VALID | 0x800 | (3 << 8) | 13);
     expect(read("ExitInterruptionErrorCode")).toBe(0x10n);
     enter((_, guest) => {
-      guest.interceptException(3, 0, false, 0, 0);
+      guest.interceptException(3, 0, false, 0, 0, EventKind.SoftwareException, 1);
       return undefined;
     });
     expect(vmx.vmcs.read(VmcsField.ExitInterruptionInfo)).toBe(VALID | (6 << 8) | 3);
