@@ -25,6 +25,8 @@ export class HardwareGuest {
     info2Lo: 0,
     info2Hi: 0,
     instructionLength: 0,
+    enteredAt: 0,
+    leftAt: 0,
     stop: 0,
   };
   i32!: Int32Array;

@@ -31,6 +31,9 @@ export interface VmExit {
   info2Hi: number;
   /** Length of the instruction that exited, bytes: VM_EXIT_INSTRUCTION_LEN, or NRIP - RIP. */
   instructionLength: number;
+  /** Ledger clock when the guest began to run after the latest VM entry, and when it left off, in ticks. */
+  enteredAt: number;
+  leftAt: number;
   /** For `EngineStop`: a `StopReason` number. */
   stop: number;
 }

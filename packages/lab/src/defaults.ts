@@ -2,6 +2,10 @@
 export const DEFAULT_ITERATIONS = 16384;
 /** Guest instructions after which a run that has not ended is stopped. */
 export const DEFAULT_MAX_INSTRUCTIONS = 200_000_000;
+/** Guest instructions after which `boot` stops a guest that has not ended. */
+export const DEFAULT_BOOT_INSTRUCTIONS = 2_000_000_000;
+/** Memory of a booted guest, bytes. */
+export const DEFAULT_BOOT_MEMORY: number = 128 * 2 ** 20;
 /** Guest memory. */
 export const DEFAULT_MEMORY_MIB = 64;
 /**

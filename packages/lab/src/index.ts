@@ -5,8 +5,12 @@
  */
 
 export { findProfile, PROFILES } from "@hyperwalk/cpu";
+export { type BootDocument, type BootRequest, bootGuest } from "./boot.js";
+export { BOOT_EXIT_CODES, exitCodeOf } from "./boot-exit-code.js";
 export { type CompareRequest, compare } from "./compare.js";
 export {
+  DEFAULT_BOOT_INSTRUCTIONS,
+  DEFAULT_BOOT_MEMORY,
   DEFAULT_ITERATIONS,
   DEFAULT_MAX_INSTRUCTIONS,
   DEFAULT_MEMORY_MIB,

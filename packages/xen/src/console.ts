@@ -58,6 +58,9 @@ export class CappedText {
   }
 }
 
+/** Where text came from: the PV ring, CONSOLEIO_write, a serial line, a debug port. */
+export type ConsoleSource = "ring" | "console-io" | "serial" | "debug-port";
+
 /** What the console needs of guest memory: access by guest-physical address, which may throw outside RAM. */
 export interface ConsoleMemory {
   readU32(address: number): number;
@@ -76,10 +79,14 @@ export interface ConsoleMemory {
 export class Console {
   /** What the guest printed through the PV ring or, as the hardware domain, by console_io. */
   readonly output: CappedText;
-  /** What the guest printed through Xen's debug port 0xe9. */
+  /** What the guest printed through a serial line. */
+  readonly serial: CappedText;
+  /** What the guest printed through a debug port: Xen's 0xe9, or a device model's. */
   readonly debugPort: CappedText;
   /** Notifications whose ring indices made no sense, or whose ring was not in RAM. */
   rejected = 0;
+  /** Told everything that is printed, in order, while set; the bytes are only valid during the call. */
+  onText: ((source: ConsoleSource, bytes: Uint8Array) => void) | undefined;
   private readonly memory: ConsoleMemory;
   private readonly ring: number;
 
@@ -88,12 +95,14 @@ export class Console {
     this.memory = memory;
     this.ring = ringGfn * 4096;
     this.output = new CappedText(limit);
+    this.serial = new CappedText(limit);
     this.debugPort = new CappedText(limit);
   }
 
-  /** {@link output}, or what came through port 0xe9 when there is no other output. Guests often print to both. */
+  /** {@link output}, else what came through the serial line, else the debug port. Guests often print to several. */
   get text(): string {
-    return (this.output.size > 0 ? this.output : this.debugPort).toString();
+    const { output, serial, debugPort } = this;
+    return (output.size > 0 ? output : serial.size > 0 ? serial : debugPort).toString();
   }
 
   /** Takes what the guest put into the ring. Never throws, whatever the guest wrote there. */
@@ -108,7 +117,24 @@ export class Console {
   /** A byte written to port 0xe9. Xen drops what is neither printable nor newline or tab. */
   writePort(byte: number): void {
     const value = byte & 0xff;
-    if ((value >= 0x20 && value < 0x7f) || value === 0x0a || value === 0x09) this.debugPort.appendByte(value);
+    if ((value >= 0x20 && value < 0x7f) || value === 0x0a || value === 0x09) this.writeDebug(value);
+  }
+
+  /** A byte written to a debug port. */
+  writeDebug(byte: number): void {
+    this.debugPort.appendByte(byte & 0xff);
+    this.onText?.("debug-port", Uint8Array.of(byte));
+  }
+
+  /** A byte that left through a serial line. */
+  writeSerial(byte: number): void {
+    this.serial.appendByte(byte & 0xff);
+    this.onText?.("serial", Uint8Array.of(byte));
+  }
+
+  /** Text written by CONSOLEIO_write. */
+  writeConsoleIo(bytes: Uint8Array): void {
+    this.write("console-io", bytes);
   }
 
   private consume(): void {
@@ -123,8 +149,13 @@ export class Console {
     }
     const at = cons % OUT_BYTES;
     const first = Math.min(count, OUT_BYTES - at);
-    this.output.append(memory.readBytes(ring + OUT + at, first));
-    if (first < count) this.output.append(memory.readBytes(ring + OUT, count - first));
+    this.write("ring", memory.readBytes(ring + OUT + at, first));
+    if (first < count) this.write("ring", memory.readBytes(ring + OUT, count - first));
     memory.writeU32(ring + OUT_CONS, prod);
+  }
+
+  private write(source: ConsoleSource, bytes: Uint8Array): void {
+    this.output.append(bytes);
+    this.onText?.(source, bytes);
   }
 }

@@ -1,6 +1,8 @@
 import type { PhysicalMemory } from "@hyperwalk/mmu";
-import { SPECIAL_FRAMES, SPECIAL_GFN, XENSTORE_GFN } from "./boot/index.js";
+import { type BootProtocolName, SPECIAL_FRAMES, SPECIAL_GFN, XENSTORE_GFN } from "./boot/index.js";
 import { CONSOLE_GFN, Console } from "./console.js";
+import { bootDevices } from "./devices/boot-devices.js";
+import type { PortDevice } from "./devices/port-device.js";
 import { EventChannels } from "./event-channel.js";
 import type { GuestAccess } from "./guest-access/guest-access.js";
 import { GuestMemory } from "./guest-memory.js";
@@ -21,6 +23,8 @@ import type { ResolvedDomainConfig } from "./xen-config.js";
 export interface DomainOptions {
   readonly id: number;
   readonly config: ResolvedDomainConfig;
+  /** How its image starts; decides which devices it finds. */
+  readonly boot: BootProtocolName;
   readonly memory: PhysicalMemory;
   readonly p2m: P2m;
   /** Machine frame of shared_info. */
@@ -50,6 +54,12 @@ export class Domain {
   readonly params: Float64Array = new Float64Array(HVM_NR_PARAMS);
   /** SCHEDOP_shutdown's reason, or -1 while the domain runs. */
   shutdownReason = -1;
+  /** How its image started. */
+  readonly boot: BootProtocolName;
+  /** What the guest wrote to an exit port, or -1. */
+  exitCode = -1;
+  /** What answers I/O ports; no two share a port. */
+  readonly ports: readonly PortDevice[];
   /** What SCHEDOP_shutdown_code recorded for a later shutdown, or -1. */
   shutdownCode = -1;
   readonly cost: StagePathCost;
@@ -59,6 +69,7 @@ export class Domain {
     const { id, config, memory, p2m, allocateFrame } = options;
     this.id = id;
     this.config = config;
+    this.boot = options.boot;
     this.p2m = p2m;
     this.cost = options.cost;
     this.access = options.access;
@@ -74,6 +85,9 @@ export class Domain {
       hardwareDomain: config.hardwareDomain,
     });
     this.console = new Console(this.guestMemory);
+    this.ports = bootDevices(options.boot, this.console, (value) => {
+      this.exitCode = value;
+    });
     if (config.hardwareDomain) return; // Xen's own console, no toolstack
     this.params[HVM_PARAM_CONSOLE_PFN] = CONSOLE_GFN;
     this.params[HVM_PARAM_CONSOLE_EVTCHN] = this.eventChannels.connectBackend(DOM0_CONSOLE_PORT, () =>

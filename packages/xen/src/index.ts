@@ -10,13 +10,23 @@ export { LinearAbi } from "./abi/linear.js";
 export { PhysaddrAbi } from "./abi/physaddr.js";
 export { PointerAbi } from "./abi/pointer-abi.js";
 export * from "./boot/index.js";
-export { CappedText, CONSOLE_GFN, CONSOLE_TEXT_LIMIT, Console, type ConsoleMemory } from "./console.js";
+export {
+  CappedText,
+  CONSOLE_GFN,
+  CONSOLE_TEXT_LIMIT,
+  Console,
+  type ConsoleMemory,
+  type ConsoleSource,
+} from "./console.js";
+export { ConsoleStream } from "./console-stream.js";
 export { CpuidPolicy, type CpuidPolicyOptions, HYPERCALL_PAGE_MSR, XEN_CPUID_BASE } from "./cpuid-policy.js";
+export type { PortDevice } from "./devices/port-device.js";
 export { Domain, type DomainOptions } from "./domain.js";
 export { Errno } from "./errno.js";
 export type { TwoLevelEventsOptions } from "./event-2l.js";
 export { TwoLevelEvents } from "./event-2l.js";
 export { DOMID_SELF, EventChannels, type EventChannelsOptions } from "./event-channel.js";
+export { type ExitAccount, ExitAccounting } from "./exit-accounting.js";
 export { FrameAllocator, OutOfFramesError } from "./frame-allocator.js";
 export type { GuestAccess } from "./guest-access/guest-access.js";
 export { GuestWalker } from "./guest-access/guest-walk.js";
@@ -24,6 +34,7 @@ export { HvmCopy, type HvmCopyOptions } from "./guest-access/hvm-copy.js";
 export { LinearAccess } from "./guest-access/linear.js";
 export { PhysicalAccess } from "./guest-access/physical.js";
 export { GuestAddressError, GuestMemory } from "./guest-memory.js";
+export { exitName } from "./host/exit-name.js";
 export { FrameTable } from "./host/frame-table.js";
 export { GuestCodeMode, GuestRegisters } from "./host/guest-registers.js";
 export { HostMemory } from "./host/host-memory.js";

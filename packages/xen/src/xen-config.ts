@@ -1,5 +1,6 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
 import type { PageSizeName } from "@hyperwalk/mmu";
+import { BOOT_PROTOCOLS, type BootModule, type BootProtocolName } from "./boot/index.js";
 
 /** Hypervisor-wide switches, in the words of Xen's `spec-ctrl=`. What is left out follows the processor profile. */
 export interface XenConfig {
@@ -24,8 +25,12 @@ export type HypercallAbiName = (typeof HYPERCALL_ABIS)[number];
 
 /** One domain, in the words of its toolstack configuration. */
 export interface DomainConfig {
-  /** PVH ELF image. */
+  /** The guest: a PVH, multiboot or plain ELF image. */
   readonly image: Uint8Array;
+  /** How the image starts; default what it is marked for, else as firmware (`hvm`). */
+  readonly boot?: BootProtocolName | undefined;
+  /** Files that the boot loader passes on. */
+  readonly modules?: readonly BootModule[] | undefined;
   /** Guest RAM in bytes: a multiple of 4096, at least 1 MiB and at most 1 TiB. */
   readonly memoryBytes: number;
   readonly cmdline?: string | undefined;
@@ -68,6 +73,8 @@ export type ResolvedXenConfig = { readonly [K in keyof XenConfig]-?: boolean };
 /** A domain's configuration with every default decided. */
 export interface ResolvedDomainConfig {
   readonly image: Uint8Array;
+  readonly boot: BootProtocolName | undefined;
+  readonly modules: readonly BootModule[];
   readonly memoryBytes: number;
   readonly cmdline: string;
   readonly abi: HypercallAbiName;
@@ -123,8 +130,11 @@ export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig 
       `an integer from 0 to ${MAX_MMIO_HANDLERS}`,
     );
   if (!(config.image instanceof Uint8Array))
-    throw new XenConfigError("domain.image", typeof config.image, "a Uint8Array with a PVH ELF image");
-  return { image: config.image, memoryBytes, cmdline, abi, p2mPage, mmioHandlers, hardwareDomain };
+    throw new XenConfigError("domain.image", typeof config.image, "a Uint8Array with a guest image");
+  const { image, boot, modules = [] } = config;
+  if (boot !== undefined && !BOOT_PROTOCOLS.includes(boot))
+    throw new XenConfigError("domain.boot", boot, BOOT_PROTOCOLS.join(", "));
+  return { image, boot, modules, memoryBytes, cmdline, abi, p2mPage, mmioHandlers, hardwareDomain };
 }
 
 function checkAnnouncement(config: DomainConfig): void {

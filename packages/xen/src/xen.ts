@@ -10,12 +10,15 @@ import { FastAbi } from "./abi/fastabi.js";
 import type { HypercallAbi } from "./abi/hypercall-abi.js";
 import { LinearAbi } from "./abi/linear.js";
 import { PhysaddrAbi } from "./abi/physaddr.js";
-import { buildPvhDomain, loadPvhImage, MEMMAP_RAM, pvhMemoryMap } from "./boot/index.js";
+import { bootProtocol, MEMMAP_RAM, pvhMemoryMap } from "./boot/index.js";
+import type { ConsoleSource } from "./console.js";
 import { CpuidPolicy } from "./cpuid-policy.js";
 import { Domain } from "./domain.js";
+import { type ExitAccount, ExitAccounting } from "./exit-accounting.js";
 import { GuestWalker } from "./guest-access/guest-walk.js";
 import { LinearAccess } from "./guest-access/linear.js";
 import { PhysicalAccess } from "./guest-access/physical.js";
+import { exitName } from "./host/exit-name.js";
 import type { FrameTable } from "./host/frame-table.js";
 import { HostMemory, XEN_TEXT_BYTES } from "./host/host-memory.js";
 import { hostObjectHomes } from "./host/host-objects.js";
@@ -55,6 +58,10 @@ export interface XenSystemOptions {
   readonly domain: DomainConfig;
   /** An existing processor of that profile, with nothing in its memory yet; default a new one. */
   readonly processor?: Processor | undefined;
+  /** Keep {@link XenSystem.exitAccounts}; default false. */
+  readonly accounting?: boolean | undefined;
+  /** Watch RDTSCs for {@link XenSystem.window}; default true. Costs time when a guest reads the TSC often. */
+  readonly measureWindow?: boolean | undefined;
 }
 
 /** Budgets of one {@link XenSystem.run}; the first that is used up ends it. */
@@ -69,11 +76,13 @@ export interface RunBudget {
 export interface XenSystemEvents {
   "vm-exit": [VmExitEvent];
   hypercall: [HypercallEvent];
+  /** Text that the guest printed, in order; the bytes are valid only during the call. */
+  console: [ConsoleSource, Uint8Array];
   shutdown: [RunOutcome];
 }
 
 /**
- * One logical processor, Xen on it, and one PVH guest with one vCPU. Nothing is shared between two systems; the same
+ * One logical processor, Xen on it, and one guest with one vCPU. Nothing is shared between two systems; the same
  * options give the same bytes.
  */
 export class XenSystem {
@@ -91,14 +100,16 @@ export class XenSystem {
   private readonly hypervisorCounters = new HypervisorCounters();
   private readonly host: XenHost;
   private readonly hypercalls: HypercallHandler;
-  private readonly recorder: WindowRecorder;
+  private readonly accounting: ExitAccounting | undefined;
+  private readonly recorder: WindowRecorder | undefined;
   private readonly events = new EventEmitter<XenSystemEvents>();
 
   constructor(options: XenSystemOptions) {
     const { profile } = options;
     const xen = resolveXenConfig(options.xen ?? {}, profile);
     const config = resolveDomainConfig(options.domain);
-    const image = loadPvhImage(config.image);
+    const protocol = bootProtocol(config.image, config.boot);
+    const image = protocol.load(config.image);
     this.config = { xen, domain: config };
     this.profile = profile;
     const processor = options.processor ?? new Processor({ profile });
@@ -167,6 +178,7 @@ export class XenSystem {
     this.domain = new Domain({
       id: config.hardwareDomain ? 0 : DOMAIN_ID,
       config,
+      boot: protocol.id,
       memory,
       p2m,
       sharedInfoFrame,
@@ -176,7 +188,8 @@ export class XenSystem {
     });
     this.vcpu = new Vcpu(0, this.domain, ledger, processor.profile.ghz, () => control.flushTlb());
     this.domain.vcpus.push(this.vcpu);
-    control.start(buildPvhDomain(this.domain, image, { cmdline: config.cmdline }));
+    const { cmdline, modules } = config;
+    control.start(protocol.build(this.domain, image, { cmdline, modules }));
 
     this.hypercalls = new HypercallHandler(this.makeAbis(config, control, access), registers, cost, counters);
     const emulated = new EmulatedExits({
@@ -199,8 +212,15 @@ export class XenSystem {
       hypercalls: this.hypercalls,
       emulated,
     });
-    this.recorder = new WindowRecorder(ledger, () => this.counters());
-    processor.probes.onTimestamp = (timestamp) => this.recorder.onTimestamp(timestamp);
+    if (options.accounting === true) {
+      this.accounting = new ExitAccounting();
+      this.host.accounting = this.accounting;
+      this.hypercalls.accounting = this.accounting;
+    }
+    if (options.measureWindow === false) return;
+    const recorder = new WindowRecorder(ledger, () => this.counters());
+    processor.probes.onTimestamp = (timestamp) => recorder.onTimestamp(timestamp);
+    this.recorder = recorder;
   }
 
   /** Runs the guest until it ends or a budget is used up. May be called again after `budget`. */
@@ -235,7 +255,20 @@ export class XenSystem {
 
   /** The interval between two consecutive RDTSCs of the guest that held most hypercalls. */
   get window(): MeasuredWindow | undefined {
-    return this.recorder.window;
+    return this.recorder?.window;
+  }
+
+  /** Exits by reason with their cycles, most first; empty without `accounting`. */
+  exitAccounts(): readonly ExitAccount[] {
+    this.accounting?.settle(this.ledger.clock[0]);
+    const { vendor } = this.profile;
+    return this.accounting?.exitAccounts((code) => exitName(vendor, code)) ?? [];
+  }
+
+  /** The same by hypercall; their cycles are part of those of the exits that they are. */
+  hypercallAccounts(): readonly ExitAccount[] {
+    this.accounting?.settle(this.ledger.clock[0]);
+    return this.accounting?.hypercallAccounts() ?? [];
   }
 
   /** Everything that results rest on and nobody measured: numbers of the profile, and stages that ran. */
@@ -267,6 +300,10 @@ export class XenSystem {
       events.listenerCount("vm-exit") > 0 ? (event) => events.emit("vm-exit", event) : undefined;
     this.hypercalls.onHypercall =
       events.listenerCount("hypercall") > 0 ? (event) => events.emit("hypercall", event) : undefined;
+    this.domain.console.onText =
+      events.listenerCount("console") > 0
+        ? (source, bytes) => events.emit("console", source, bytes)
+        : undefined;
   }
 
   private makeAbis(

@@ -27,9 +27,9 @@ describe("buildPvhDomain", () => {
   it("writes the segments and, on the next page, start_info with the command line and the memory map", () => {
     const domain = target(0x400000);
     const start = buildPvhDomain(domain, image(), { cmdline: "iterations=10 op=version" });
-    expect(start).toEqual({ entry: 0x100000, startInfo: 0x103000 });
+    expect(start).toEqual({ entry: 0x100000, eax: 0, ebx: 0x103000 });
     const { view } = domain;
-    const at = start.startInfo;
+    const at = start.ebx;
     const u64 = (offset: number) => Number(view.getBigUint64(at + offset, true));
     expect(view.getUint32(at, true)).toBe(0x336ec578);
     expect([4, 8, 12, 52].map((offset) => view.getUint32(at + offset, true))).toEqual([1, 0, 0, 0]);
@@ -56,7 +56,7 @@ describe("buildPvhDomain", () => {
 
   it("tells the hardware domain that it is one", () => {
     const domain = target(0x400000, true);
-    const { startInfo } = buildPvhDomain(domain, image());
+    const { ebx: startInfo } = buildPvhDomain(domain, image());
     expect(domain.view.getUint32(startInfo + 8, true)).toBe(3);
     expect(domain.bytes[startInfo + 56]).toBe(0);
   });

@@ -113,9 +113,11 @@ export class Svm implements HardwareVirtualization, GuestMode {
     const { guest } = this;
     guest.recorded = false;
     if (guest.suspended) guest.resume(this);
-    else if (!vmrun(guest, this)) return guest.exit;
+    else if (vmrun(guest, this)) guest.exit.enteredAt = guest.processor.ledger.clock[0];
+    else return guest.exit;
     let stop: number = StopReason.VmExit;
     if (!guest.recorded) stop = guest.processor.engine.run(maxInstructions, maxTicks);
+    guest.exit.leftAt = guest.processor.ledger.clock[0];
     if (guest.recorded) vmexit(guest);
     else guest.suspend(stop);
     return guest.exit;

@@ -93,12 +93,14 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     const { guest } = this;
     guest.recorded = false;
     if (guest.suspended) guest.resume(this);
-    else if (!vmentry(guest, this)) return guest.exit;
+    else if (vmentry(guest, this)) guest.exit.enteredAt = guest.processor.ledger.clock[0];
+    else return guest.exit;
     let stop: number = StopReason.VmExit;
     if (!guest.recorded) {
       if (guest.i32[guest.at + ACTIVITY] !== ActivityState.Active) stop = StopReason.Halted;
       else stop = guest.processor.engine.run(maxInstructions, maxTicks);
     }
+    guest.exit.leftAt = guest.processor.ledger.clock[0];
     if (guest.recorded) vmexit(guest);
     else guest.suspend(stop);
     return guest.exit;

@@ -14,6 +14,24 @@ export function wholeNumber(option: string, least: number, most: number): (text:
   };
 }
 
+const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
+const PAGE = 4096;
+
+/** A parser for a size of memory: a number with K, M, G or T, or of MiB. Gives bytes. */
+export function memorySize(option: string, least: number, most: number): (text: string) => number {
+  return (text) => {
+    const [, digits, unit = "M"] = /^([0-9]{1,15})([KMGT])?(?:i?B)?$/i.exec(text) ?? [];
+    const value = digits === undefined ? Number.NaN : Number(digits) * UNITS[unit.toUpperCase()];
+    if (!(value >= least && value <= most && value % PAGE === 0))
+      throw new UsageError(
+        `option ${option}`,
+        `"${text}" is not valid`,
+        `whole pages from ${least / 2 ** 20}M to ${most / 2 ** 40}T, as a number of MiB or with K, M, G or T`,
+      );
+    return value;
+  };
+}
+
 /** A parser for one word out of a list. */
 export function oneOf<T extends string>(option: string, allowed: readonly T[]): (text: string) => T {
   return (text) => {

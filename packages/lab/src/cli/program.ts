@@ -1,5 +1,8 @@
 import { Command, CommanderError, Option } from "commander";
+import { BOOT_EXIT_CODES } from "../boot-exit-code.js";
 import {
+  DEFAULT_BOOT_INSTRUCTIONS,
+  DEFAULT_BOOT_MEMORY,
   DEFAULT_ITERATIONS,
   DEFAULT_MAX_INSTRUCTIONS,
   DEFAULT_MEMORY_MIB,
@@ -8,16 +11,22 @@ import {
 import { GUEST_OPERATIONS } from "../guest.js";
 import { ABIS, GUEST_PAGES, P2M_PAGES } from "../result.js";
 import { TOOL } from "../tool.js";
+import type { BootOptions } from "./boot-command.js";
 import type { CompareOptions } from "./compare-command.js";
-import { oneOf, someOf, wholeNumber } from "./option-values.js";
+import { memorySize, oneOf, someOf, wholeNumber } from "./option-values.js";
 import type { Output } from "./output.js";
 import { UsageError } from "./usage-error.js";
+
+/** Those of `@hyperwalk/xen`, which help does not load. */
+const BOOT_PROTOCOL_NAMES = ["pvh", "multiboot", "hvm"] as const;
+/** More are not modelled. */
+const MAX_VCPUS = 1;
 
 /**
  * Runs the command line. Commands are loaded when they are called: `--help` and a mistyped option need no simulator.
  *
  * @param args without the program's name
- * @returns the exit code: 0, 1 when a guest ended badly, 2 when the command line was wrong
+ * @returns the exit code: 0, 1 when a guest ended badly, 2 when the command line was wrong; more of `boot`
  */
 export async function runProgram(args: readonly string[], output: Output): Promise<number> {
   let code = 0;
@@ -44,6 +53,14 @@ export async function runProgram(args: readonly string[], output: Output): Promi
     .action(async (guest: string, options: CompareOptions) => {
       const { compareCommand } = await import("./compare-command.js");
       code = await compareCommand(guest, options, output);
+    });
+
+  bootOptions(program.command("boot"))
+    .description("boot an image under Xen: PVH, multiboot, or ELF with a 32-bit entry")
+    .argument("<image>", "path of the image")
+    .action(async (image: string, options: BootOptions) => {
+      const { bootCommand } = await import("./boot-command.js");
+      code = await bootCommand(image, options, output);
     });
 
   const profiles = program
@@ -74,6 +91,48 @@ export async function runProgram(args: readonly string[], output: Output): Promi
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     throw error;
   }
+}
+
+function bootOptions(command: Command): Command {
+  const codes = Object.values(BOOT_EXIT_CODES).map(([code, text]) => `  ${code}  ${text}`);
+  return command
+    .addOption(new Option("--cmdline <text>", "the guest's command line").default(""))
+    .addOption(
+      new Option("--module <file>", "a file that the boot loader passes on; may be given again")
+        .argParser((file: string, before: readonly string[]) => [...before, file])
+        .default([], "none"),
+    )
+    .addOption(
+      new Option("--protocol <name>", `how the image starts: ${BOOT_PROTOCOL_NAMES.join(", ")}`).argParser(
+        oneOf("--protocol", BOOT_PROTOCOL_NAMES),
+      ),
+    )
+    .addOption(
+      new Option("--vcpus <n>", "virtual CPUs").argParser(wholeNumber("--vcpus", 1, MAX_VCPUS)).default(1),
+    )
+    .addOption(
+      new Option("--memory <size>", "guest memory: MiB, or with K, M, G, T")
+        .argParser(memorySize("--memory", 2 ** 20, 2 ** 40))
+        .default(DEFAULT_BOOT_MEMORY, `${DEFAULT_BOOT_MEMORY / 2 ** 20}M`),
+    )
+    .addOption(new Option("--machine <id>", "processor, see `hyperwalk profiles`").default("epyc-9124"))
+    .addOption(
+      new Option("--abi <name>", `hypercall interface: ${ABIS.join(", ")}`)
+        .argParser(oneOf("--abi", ABIS))
+        .default("linear"),
+    )
+    .option("--hardware-domain", "the guest may write to Xen's own console and has no PV console")
+    .addOption(
+      new Option("--max-instructions <n>", "stop the guest after so many instructions")
+        .argParser(wholeNumber("--max-instructions", 1, 2 ** 50))
+        .default(DEFAULT_BOOT_INSTRUCTIONS),
+    )
+    .option("--trace <file>", "write a line of JSON for each hypercall and VM exit")
+    .option("--json", "print one JSON document and nothing else")
+    .addHelpText(
+      "after",
+      `\nExit code: what the guest writes to an exit port (port 0xf4 of multiboot guests, low 7 bits), or\n${codes.join("\n")}`,
+    );
 }
 
 function compareOptions(command: Command): Command {

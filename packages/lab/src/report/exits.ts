@@ -1,3 +1,4 @@
+import type { RunOutcome } from "@hyperwalk/xen";
 import type { RunExit } from "../result.js";
 
 /** How a run ended, in words. */
@@ -14,4 +15,12 @@ export function describeExit(exit: RunExit): string {
     default:
       return `${exit.reason.replaceAll("-", " ")} ${at}${detail}`;
   }
+}
+
+/** How a booted guest ended, in words. */
+export function describeOutcome(outcome: RunOutcome): string {
+  const { reason, exitCode, bytes } = outcome;
+  if (reason === "exit-port") return `the guest wrote ${exitCode} to the exit port`;
+  const ok = reason === "shutdown" && outcome.shutdown !== "crash" && outcome.shutdown !== "watchdog";
+  return describeExit({ ...outcome, ok }) + (bytes === undefined ? "" : ` (${bytes})`);
 }

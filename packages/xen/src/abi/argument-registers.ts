@@ -23,6 +23,15 @@ export class ArgumentRegisters {
     this.order = this.compat ? COMPAT_ARGUMENTS : LONG_ARGUMENTS;
   }
 
+  /** All five as hexadecimal numbers, for tools; takes the caller's mode itself. */
+  get texts(): readonly string[] {
+    this.latch();
+    return this.order.map((_, i) => {
+      const value = (BigInt(this.hi(i) >>> 0) << 32n) | BigInt(this.lo(i) >>> 0);
+      return `0x${value.toString(16)}`;
+    });
+  }
+
   lo(argument: number): number {
     return this.registers.lo(this.order[argument]);
   }

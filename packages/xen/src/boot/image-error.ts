@@ -2,12 +2,13 @@
 export type ImageErrorCode =
   | "not-elf"
   | "truncated"
-  | "unsupported" // an ELF file, but not one that an x86 PVH domain can run
+  | "unsupported" // an well-formed, but not what an x86 domain can run
   | "bad-program-header"
   | "bad-segment"
   | "overlap"
   | "bad-note"
   | "no-pvh-entry"
+  | "no-multiboot-header"
   | "bad-entry"
   | "does-not-fit";
 

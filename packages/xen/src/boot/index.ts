@@ -1,3 +1,13 @@
+export {
+  BOOT_PROTOCOLS,
+  type BootProtocol,
+  type BootProtocolName,
+  bootProtocol,
+} from "./boot-protocol.js";
+export type { ImageSegment, LoadedImage } from "./elf-image.js";
+export type { BootModule, BootOptions, BootTarget, GuestStart } from "./guest-start.js";
+export { buildHvmDomain } from "./hvm-domain.js";
+export { loadHvmImage } from "./hvm-image.js";
 export { ImageError, type ImageErrorCode } from "./image-error.js";
 export {
   LOW_RAM_LIMIT,
@@ -9,5 +19,7 @@ export {
   SPECIAL_GFN,
   XENSTORE_GFN,
 } from "./memory-map.js";
-export { buildPvhDomain, type PvhBuildOptions, type PvhStart, type PvhTarget } from "./pvh-domain.js";
-export { loadPvhImage, type PvhImage, type PvhSegment } from "./pvh-image.js";
+export { buildMultibootDomain } from "./multiboot-domain.js";
+export { loadMultibootImage } from "./multiboot-image.js";
+export { buildPvhDomain } from "./pvh-domain.js";
+export { loadPvhImage, type PvhImage } from "./pvh-image.js";

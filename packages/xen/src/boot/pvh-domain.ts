@@ -1,103 +1,98 @@
-import { hex, ImageError } from "./image-error.js";
+import type { LoadedImage } from "./elf-image.js";
+import {
+  type BootModule,
+  type BootOptions,
+  type BootTarget,
+  checkFits,
+  encodeCmdline,
+  type GuestStart,
+  pageUp,
+  placeModules,
+  writeModules,
+  writeSegments,
+} from "./guest-start.js";
 import { type MemoryMapEntry, pvhMemoryMap } from "./memory-map.js";
-import type { PvhImage } from "./pvh-image.js";
 
 // struct hvm_start_info (public/arch-x86/hvm/start_info.h)
 const START_INFO_MAGIC = 0x336ec578;
 const START_INFO_VERSION = 1;
 const START_INFO_BYTES = 56;
 const MEMMAP_ENTRY_BYTES = 24;
+const MODLIST_ENTRY_BYTES = 32;
 const SIF_PRIVILEGED = 1;
 const SIF_INITDOMAIN = 2;
-/** Longer command lines are refused. */
-const MAX_CMDLINE = 64 * 1024;
-
-/** What building needs of a domain; the memory reads as zero where nothing was written. */
-export interface PvhTarget {
-  readonly config: { readonly memoryBytes: number; readonly hardwareDomain?: boolean | undefined };
-  readonly guestMemory: { writeBytes(address: number, bytes: Uint8Array): void };
-}
-
-export interface PvhBuildOptions {
-  /** The guest's command line; default empty. At most 64 KiB of UTF-8 without NUL. */
-  readonly cmdline?: string | undefined;
-}
-
-/** Guest-physical addresses that the first vCPU starts with. */
-export interface PvhStart {
-  /** 32-bit entry point: eip. */
-  readonly entry: number;
-  /** `hvm_start_info`: ebx. */
-  readonly startInfo: number;
-}
 
 /**
- * Puts a PVH image into a fresh domain: its segments, then on the next page hvm_start_info, the command line and the
- * memory map. Zero-filled parts of segments are not written, so that a large one costs nothing.
+ * Puts a PVH image into a fresh domain: its segments, then on the next page hvm_start_info (ebx), the command line, the
+ * memory map and the module list, then the modules, each on a page of its own.
  * @throws ImageError `does-not-fit` when RAM below 4 GiB does not hold all of it
  */
-export function buildPvhDomain(domain: PvhTarget, image: PvhImage, options: PvhBuildOptions = {}): PvhStart {
+export function buildPvhDomain(
+  domain: BootTarget,
+  image: LoadedImage,
+  options: BootOptions = {},
+): GuestStart {
+  const { modules = [] } = options;
   const map = pvhMemoryMap(domain.config.memoryBytes);
   const ram = map[0].size;
-  if (image.end > ram)
-    throw new ImageError(
-      "does-not-fit",
-      "end of the image",
-      hex(image.end),
-      `at most ${hex(ram)}, the domain's RAM`,
-    );
-  const at = Math.ceil(image.end / 4096) * 4096;
-  const info = startInfo(
-    at,
-    map,
-    encodeCmdline(options.cmdline ?? ""),
-    domain.config.hardwareDomain ?? false,
-  );
-  if (at + info.length > ram)
-    throw new ImageError("does-not-fit", "end of start_info", hex(at + info.length), `at most ${hex(ram)}`);
-  for (const segment of image.segments) domain.guestMemory.writeBytes(segment.address, segment.bytes);
-  domain.guestMemory.writeBytes(at, info);
-  return { entry: image.entry, startInfo: at };
-}
+  checkFits("end of the image", image.end, ram);
+  const at = pageUp(image.end);
+  const texts = [options.cmdline ?? "", ...modules.map((module) => module.cmdline ?? "")].map(encodeCmdline);
+  const mapAt = Math.ceil((START_INFO_BYTES + texts[0].length + 1) / 8) * 8;
+  const listAt = mapAt + map.length * MEMMAP_ENTRY_BYTES;
+  const textsAt = listAt + modules.length * MODLIST_ENTRY_BYTES;
+  const moduleTexts = texts.slice(1).reduce((sum, text) => sum + text.length + 1, 0);
+  const bytes = new Uint8Array(textsAt + moduleTexts);
+  checkFits("end of start_info", at + bytes.length, ram);
+  const places = placeModules(modules, at + bytes.length);
+  if (modules.length > 0) checkFits("end of the modules", places[modules.length], ram);
 
-function encodeCmdline(cmdline: string): Uint8Array {
-  const bytes = new TextEncoder().encode(cmdline);
-  if (bytes.length >= MAX_CMDLINE)
-    throw new ImageError(
-      "does-not-fit",
-      "cmdline",
-      `${bytes.length} bytes`,
-      `less than ${MAX_CMDLINE} bytes`,
-    );
-  if (bytes.includes(0)) throw new ImageError("does-not-fit", "cmdline", "text with NUL", "text without NUL");
-  return bytes;
-}
-
-/** The block that starts at `at`: start_info, command line with its NUL, memory map. */
-function startInfo(
-  at: number,
-  map: readonly MemoryMapEntry[],
-  cmdline: Uint8Array,
-  hardwareDomain: boolean,
-): Uint8Array {
-  const mapAt = Math.ceil((START_INFO_BYTES + cmdline.length + 1) / 8) * 8;
-  const bytes = new Uint8Array(mapAt + map.length * MEMMAP_ENTRY_BYTES);
   const view = new DataView(bytes.buffer);
-  const set64 = (offset: number, value: number) => {
-    view.setUint32(offset, value >>> 0, true);
-    view.setUint32(offset + 4, Math.floor(value / 2 ** 32), true);
-  };
   view.setUint32(0, START_INFO_MAGIC, true);
   view.setUint32(4, START_INFO_VERSION, true);
-  view.setUint32(8, hardwareDomain ? SIF_PRIVILEGED | SIF_INITDOMAIN : 0, true);
-  set64(24, at + START_INFO_BYTES);
-  set64(40, at + mapAt);
+  view.setUint32(8, domain.config.hardwareDomain ? SIF_PRIVILEGED | SIF_INITDOMAIN : 0, true);
+  view.setUint32(12, modules.length, true);
+  setU64(view, 16, modules.length > 0 ? at + listAt : 0);
+  setU64(view, 24, at + START_INFO_BYTES);
+  setU64(view, 40, at + mapAt);
   view.setUint32(48, map.length, true);
-  bytes.set(cmdline, START_INFO_BYTES);
+  bytes.set(texts[0], START_INFO_BYTES);
+  writeMap(view, mapAt, map);
+  writeModuleList(view, listAt, modules, places, { at: textsAt, base: at, texts: texts.slice(1) });
+  writeSegments(domain, image);
+  domain.guestMemory.writeBytes(at, bytes);
+  writeModules(domain, modules, places);
+  return { entry: image.entry, eax: 0, ebx: at };
+}
+
+function writeMap(view: DataView, at: number, map: readonly MemoryMapEntry[]): void {
   map.forEach((entry, i) => {
-    set64(mapAt + i * MEMMAP_ENTRY_BYTES, entry.address);
-    set64(mapAt + i * MEMMAP_ENTRY_BYTES + 8, entry.size);
-    view.setUint32(mapAt + i * MEMMAP_ENTRY_BYTES + 16, entry.type, true);
+    setU64(view, at + i * MEMMAP_ENTRY_BYTES, entry.address);
+    setU64(view, at + i * MEMMAP_ENTRY_BYTES + 8, entry.size);
+    view.setUint32(at + i * MEMMAP_ENTRY_BYTES + 16, entry.type, true);
   });
-  return bytes;
+}
+
+/** hvm_modlist_entry: {paddr, size, cmdline_paddr, reserved}, with the texts where `strings` says. */
+function writeModuleList(
+  view: DataView,
+  at: number,
+  modules: readonly BootModule[],
+  places: readonly number[],
+  strings: { readonly at: number; readonly base: number; readonly texts: readonly Uint8Array[] },
+): void {
+  let textAt = strings.at;
+  modules.forEach((module, i) => {
+    const text = strings.texts[i];
+    setU64(view, at + i * MODLIST_ENTRY_BYTES, places[i]);
+    setU64(view, at + i * MODLIST_ENTRY_BYTES + 8, module.bytes.length);
+    setU64(view, at + i * MODLIST_ENTRY_BYTES + 16, text.length > 0 ? strings.base + textAt : 0);
+    new Uint8Array(view.buffer).set(text, textAt);
+    textAt += text.length + 1;
+  });
+}
+
+function setU64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value >>> 0, true);
+  view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
 }

@@ -6,6 +6,7 @@ export type ShutdownName = (typeof SHUTDOWN_REASONS)[number];
 export interface RunOutcome {
   /**
    * - `shutdown`: the guest asked for it, or Xen crashed the domain (`shutdown: "crash"`, with `detail`);
+   * - `exit-port`: the guest wrote `exitCode` to a port that ends the machine;
    * - `budget`: instructions or cycles are used up; a further `run` goes on;
    * - `triple-fault`: the guest's exception handling collapsed;
    * - `unsupported-instruction`: the engine cannot execute what is at `rip`;
@@ -14,15 +15,20 @@ export interface RunOutcome {
    */
   readonly reason:
     | "shutdown"
+    | "exit-port"
     | "budget"
     | "triple-fault"
     | "unsupported-instruction"
     | "invalid-state"
     | "halted";
   readonly shutdown?: ShutdownName;
+  /** What the guest wrote to the exit port, unsigned. */
+  readonly exitCode?: number;
   readonly budget?: "instructions" | "cycles";
   /** Guest RIP as a hexadecimal number. */
   readonly rip: string;
+  /** Bytes at RIP in hexadecimal, for an unsupported instruction. */
+  readonly bytes?: string;
   /** Disassembly at RIP, or what else is known. */
   readonly detail?: string;
 }

@@ -1,5 +1,5 @@
 import type { HardwareVirtualization } from "@hyperwalk/cpu";
-import type { PvhStart } from "../boot/index.js";
+import type { GuestStart } from "../boot/index.js";
 import type { EferSink } from "../msr-policy.js";
 import type { GuestRegisters } from "./guest-registers.js";
 
@@ -11,8 +11,8 @@ export interface VcpuControl extends EferSink {
   readonly registers: GuestRegisters;
   /** Machine frame of the VMCB or VMCS. */
   readonly controlFrame: number;
-  /** Sets the vCPU to the first instruction of a PVH guest: 32-bit flat, paging off, ebx = start_info. */
-  start(start: PvhStart): void;
+  /** Sets the vCPU to its first instruction: 32-bit flat protected mode, paging off. */
+  start(start: GuestStart): void;
   /** What the exit handler does first to the control structure (SVM: all clean bits on). */
   acknowledgeExit(): void;
   /** Drops the vCPU's cached translations: a new ASID in Xen, an invalidation of the one here. */

@@ -34,7 +34,7 @@ export const write: Operation = {
       const count = Math.min(left, CHUNK);
       if (access.copyFromGuest(lo, hi, count) !== 0) return -Errno.EFAULT;
       const { buffer, byteOffset } = access.buffer;
-      call.domain.console.output.append(new Uint8Array(buffer, byteOffset, count));
+      call.domain.console.writeConsoleIo(new Uint8Array(buffer, byteOffset, count));
       const next = (lo + count) | 0;
       if (next >>> 0 < lo >>> 0) hi = (hi + 1) | 0;
       lo = next;

@@ -12,7 +12,7 @@ import {
   VmcbOffset,
 } from "@hyperwalk/cpu";
 import { FRAME_BYTES } from "@hyperwalk/mmu";
-import type { PvhStart } from "../../boot/index.js";
+import type { GuestStart } from "../../boot/index.js";
 import type { P2m } from "../../p2m.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
 import type { HostMemory } from "../host-memory.js";
@@ -150,7 +150,7 @@ export class SvmControl implements VcpuControl {
     vmcb.store(VmcbOffset.CleanBits, 0);
   }
 
-  start(start: PvhStart): void {
+  start(start: GuestStart): void {
     const { vmcb } = this.hardware;
     vmcb.setSegment(VmcbOffset.Cs, 0, FLAT_CODE, LIMIT_4G, 0, 0);
     for (const segment of [VmcbOffset.Ds, VmcbOffset.Es, VmcbOffset.Ss])
@@ -165,10 +165,11 @@ export class SvmControl implements VcpuControl {
     vmcb.set64(VmcbOffset.Dr7, DR7_INIT, 0);
     vmcb.set64(VmcbOffset.Rflags, 2, 0);
     vmcb.set64(VmcbOffset.Rip, start.entry | 0, 0);
+    vmcb.set64(VmcbOffset.Rax, start.eax | 0, 0);
     vmcb.markDirty(CleanBit.All);
     const { words } = this.processor.state;
     words.fill(0, State.Gpr, State.Gpr + 32);
-    words[State.Gpr + 2 * 3] = start.startInfo | 0; // ebx
+    words[State.Gpr + 2 * 3] = start.ebx | 0;
     this.hardware.vmload();
   }
 }

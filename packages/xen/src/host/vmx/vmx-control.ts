@@ -14,7 +14,7 @@ import {
   Vmx,
 } from "@hyperwalk/cpu";
 import { FRAME_BYTES } from "@hyperwalk/mmu";
-import type { PvhStart } from "../../boot/index.js";
+import type { GuestStart } from "../../boot/index.js";
 import type { P2m } from "../../p2m.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
 import type { HostMemory } from "../host-memory.js";
@@ -131,7 +131,7 @@ export class VmxControl implements VcpuControl {
     return isMovTo && register === 0 && this.setCr0(this.registers.lo(gpr));
   }
 
-  start(start: PvhStart): void {
+  start(start: GuestStart): void {
     const { vmcs } = this.hardware;
     for (let segment = 0; segment < SEGMENTS; segment++) {
       const flat = segment < 4;
@@ -157,7 +157,8 @@ export class VmxControl implements VcpuControl {
     vmcs.write(VmcsField.VmcsLinkPointer, -1, -1);
     const { words } = this.processor.state;
     words.fill(0, State.Gpr, State.Gpr + 32);
-    words[State.Gpr + 2 * 3] = start.startInfo | 0; // ebx
+    words[State.Gpr] = start.eax | 0;
+    words[State.Gpr + 2 * 3] = start.ebx | 0;
   }
 
   private setControls(host: HostMemory): void {

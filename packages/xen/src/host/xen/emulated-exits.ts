@@ -1,6 +1,7 @@
 import { ExitKind, State, SvmExitCode, type VmExit, VmxExitReason } from "@hyperwalk/cpu";
 import type { Mmu } from "@hyperwalk/mmu";
 import { type CpuidPolicy, HYPERCALL_PAGE_MSR } from "../../cpuid-policy.js";
+import type { PortDevice } from "../../devices/port-device.js";
 import type { Domain } from "../../domain.js";
 import type { MsrPolicy } from "../../msr-policy.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
@@ -22,7 +23,6 @@ const RDX = 2;
 const RBX = 3;
 const VECTOR_UD = 6;
 const VECTOR_GP = 13;
-const DEBUG_PORT = 0xe9;
 const LINES_OF_A_PAGE = 64;
 
 export interface EmulatedExitsOptions {
@@ -109,7 +109,7 @@ export class EmulatedExits {
     return done ? true : this.generalProtection();
   }
 
-  /** IN and OUT: Xen's debug port, and ports that nobody answers. String forms are not carried out. */
+  /** IN and OUT: the domain's devices, and ports that nobody answers. String forms are not carried out. */
   io(exit: VmExit): boolean {
     const { registers, cost } = this;
     const intel = this.options.control.hardware.vendor === "intel";
@@ -122,13 +122,15 @@ export class EmulatedExits {
     if (isString) return this.undefinedInstruction();
     const mask = bytes === 4 ? -1 : (1 << (8 * bytes)) - 1;
     const rax = registers.lo(RAX);
+    const device = this.portDevice(port, bytes);
     if (!read) {
-      if (port === DEBUG_PORT && bytes === 1) this.options.domain.console.writePort(rax & 0xff);
+      device?.write(port, bytes, (rax & mask) >>> 0);
       return true;
     }
-    // Nothing answers: all ones. A 4-byte IN clears the upper half, shorter ones keep the rest.
-    if (bytes === 4) registers.set(RAX, -1, 0);
-    else registers.set(RAX, rax | mask, registers.hi(RAX));
+    // Where nothing answers: all ones. A 4-byte IN clears the upper half, shorter ones keep the rest.
+    const value = device === undefined ? -1 : device.read(port, bytes);
+    if (bytes === 4) registers.set(RAX, value | 0, 0);
+    else registers.set(RAX, (rax & ~mask) | (value & mask), registers.hi(RAX));
     return true;
   }
 
@@ -150,6 +152,15 @@ export class EmulatedExits {
     options.mmu.flushCaches();
     cost.forgetText();
     return true;
+  }
+
+  private portDevice(port: number, bytes: number): PortDevice | undefined {
+    const { ports } = this.options.domain;
+    for (let i = 0; i < ports.length; i++) {
+      const device = ports[i];
+      if (port >= device.first && port + bytes <= device.first + device.count) return device;
+    }
+    return undefined;
   }
 
   private generalProtection(): boolean {

@@ -1,6 +1,8 @@
+import { ArgumentRegisters } from "../../abi/argument-registers.js";
 import { FASTABI_MASK } from "../../abi/fastabi.js";
 import type { HypercallAbi } from "../../abi/hypercall-abi.js";
 import { Errno } from "../../errno.js";
+import type { ExitAccounting } from "../../exit-accounting.js";
 import type { HypervisorCounters } from "../../hypervisor-counters.js";
 import type { OperationCall } from "../../operations/operation.js";
 import { Phase } from "../../path-cost/phases.js";
@@ -17,6 +19,8 @@ export interface HypercallEvent {
   /** `group.operation`, or undefined for numbers that nobody handles. */
   readonly operation: string | undefined;
   readonly abi: HypercallAbi["id"] | undefined;
+  /** The five register arguments of a traditional call, in order, as hexadecimal numbers. */
+  readonly arguments: readonly string[];
   /** What went to rax. */
   readonly result: number;
 }
@@ -25,6 +29,9 @@ export interface HypercallEvent {
 export class HypercallHandler {
   /** Told about every call while set. */
   onHypercall: ((event: HypercallEvent) => void) | undefined;
+  /** Told the name of every call while set. */
+  accounting: ExitAccounting | undefined;
+  private readonly argumentRegisters: ArgumentRegisters;
   private readonly abis: readonly HypercallAbi[];
   private readonly registers: GuestRegisters;
   private readonly cost: StagePathCost;
@@ -40,6 +47,7 @@ export class HypercallHandler {
     counters: HypervisorCounters,
   ) {
     this.abis = abis;
+    this.argumentRegisters = new ArgumentRegisters(registers);
     this.registers = registers;
     this.cost = cost;
     this.counters = counters;
@@ -88,7 +96,14 @@ export class HypercallHandler {
     result: number,
   ): number {
     if (this.onHypercall !== undefined)
-      this.onHypercall({ number: number >>> 0, operation, abi: abi?.id, result });
+      this.onHypercall({
+        number: number >>> 0,
+        operation,
+        abi: abi?.id,
+        arguments: this.argumentRegisters.texts,
+        result,
+      });
+    this.accounting?.name(operation ?? `hypercall-0x${(number >>> 0).toString(16)}`);
     return result;
   }
 }

@@ -1,6 +1,7 @@
 import { ExitKind, type Processor, State, StopReason, type VmExit } from "@hyperwalk/cpu";
-import { FRAME_BYTES } from "@hyperwalk/mmu";
+import { FRAME_BYTES, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
 import type { Domain } from "../../domain.js";
+import type { ExitAccounting } from "../../exit-accounting.js";
 import type { HypervisorCounters } from "../../hypervisor-counters.js";
 import { RUNSTATE_BLOCKED, RUNSTATE_RUNNING } from "../../operations/descriptors.gen.js";
 import { composeStage } from "../../path-cost/compose.js";
@@ -17,6 +18,7 @@ import {
 } from "../../path-cost/stages/entry-exit.js";
 import type { Vcpu } from "../../vcpu.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
+import { exitName } from "../exit-name.js";
 import type { GuestRegisters } from "../guest-registers.js";
 import type { Hypervisor } from "../hypervisor.js";
 import { type RunOutcome, SHUTDOWN_REASONS } from "../run-outcome.js";
@@ -31,6 +33,10 @@ const FIRST_USABLE_VECTOR = 16;
 /** One VM exit as listeners see it; valid only during the call. */
 export interface VmExitEvent {
   readonly exit: Readonly<VmExit>;
+  /** The reason in the words of the vendor's manual. */
+  readonly name: string;
+  /** Guest's cycle count when it left off. */
+  readonly cycle: number;
   /** Guest RIP as a hexadecimal number. */
   readonly rip: string;
 }
@@ -56,6 +62,8 @@ export interface XenHostOptions {
 export class XenHost implements Hypervisor {
   /** Told about every exit while set. */
   onExit: ((event: VmExitEvent) => void) | undefined;
+  /** Told about every exit while set. */
+  accounting: ExitAccounting | undefined;
   private readonly processor: Processor;
   private readonly domain: Domain;
   private readonly vcpu: Vcpu;
@@ -165,6 +173,7 @@ export class XenHost implements Hypervisor {
           reason: "unsupported-instruction",
           rip: unsupported?.rip ?? this.runningRip(),
           detail: unsupported?.disassembly ?? "unknown instruction",
+          ...(unsupported === undefined ? {} : { bytes: hexBytes(unsupported.bytes) }),
         };
       }
       case StopReason.Halted:
@@ -178,7 +187,14 @@ export class XenHost implements Hypervisor {
     const { cost, counters, control, processor } = this;
     this.ready = false;
     counters.vmExits++;
-    if (this.onExit !== undefined) this.onExit({ exit, rip: this.rip });
+    this.accounting?.begin(exit.code, exit.enteredAt, exit.leftAt);
+    if (this.onExit !== undefined)
+      this.onExit({
+        exit,
+        name: exitName(control.hardware.vendor, exit.code),
+        cycle: Math.floor(exit.leftAt / TICKS_PER_CYCLE),
+        rip: this.rip,
+      });
     cost.afterGuest();
     if (this.ibpbOnExit) {
       cost.run(this.barrierStage);
@@ -204,7 +220,7 @@ export class XenHost implements Hypervisor {
       case ExitKind.Wrmsr:
         return this.emulatedBy(exit, emulated.wrmsr());
       case ExitKind.Io:
-        return this.emulatedBy(exit, emulated.io(exit));
+        return this.emulatedBy(exit, emulated.io(exit)) ?? this.afterPort();
       case ExitKind.CrAccess:
       case ExitKind.Other:
         return this.emulatedBy(exit, emulated.other(exit));
@@ -234,6 +250,12 @@ export class XenHost implements Hypervisor {
           detail: `VM entry refused the guest's state (exit code ${exit.code})`,
         };
     }
+  }
+
+  /** A write to an exit port ends the domain. */
+  private afterPort(): RunOutcome | undefined {
+    const { exitCode } = this.domain;
+    return exitCode < 0 ? undefined : { reason: "exit-port", exitCode, rip: this.rip };
   }
 
   private emulatedBy(exit: VmExit, done: boolean): undefined {
@@ -309,6 +331,10 @@ export class XenHost implements Hypervisor {
     const { words } = this.processor.state;
     return `0x${((BigInt(words[State.RipHi] >>> 0) << 32n) | BigInt(words[State.RipLo] >>> 0)).toString(16)}`;
   }
+}
+
+function hexBytes(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
 }
 
 function accessName(write: boolean, fetch: boolean): string {

@@ -1,0 +1,107 @@
+import type { ProcessorProfile } from "@hyperwalk/cpu";
+import {
+  type BootModule,
+  type BootProtocolName,
+  ConsoleStream,
+  createXenSystem,
+  type ExitAccount,
+  type RunOutcome,
+  type XenSystem,
+} from "@hyperwalk/xen";
+import { exitCodeOf } from "./boot-exit-code.js";
+import { DEFAULT_BOOT_INSTRUCTIONS, DEFAULT_BOOT_MEMORY } from "./defaults.js";
+import type { AbiName } from "./result.js";
+import { TOOL } from "./tool.js";
+import { traceLines } from "./trace.js";
+
+/** One boot of an image: everything but the image and the machine has a default. */
+export interface BootRequest {
+  readonly image: Uint8Array;
+  readonly machine: ProcessorProfile;
+  /** How the image starts; default what it is marked for. */
+  readonly protocol?: BootProtocolName | undefined;
+  readonly cmdline?: string;
+  readonly modules?: readonly BootModule[];
+  /** Bytes, a multiple of 4096; default {@link DEFAULT_BOOT_MEMORY}. */
+  readonly memoryBytes?: number;
+  /** Default linear. */
+  readonly abi?: AbiName;
+  /** Is the guest the one that may write to Xen's own console? Default no. */
+  readonly hardwareDomain?: boolean;
+  /** Default {@link DEFAULT_BOOT_INSTRUCTIONS}. */
+  readonly maxInstructions?: number;
+  /** Given the guest's text as it comes; the bytes are only valid during the call. */
+  readonly onConsole?: (bytes: Uint8Array) => void;
+  /** Given one line of JSON, with its line end, for each hypercall and VM exit. */
+  readonly onTrace?: (line: string) => void;
+}
+
+/** What came out of one boot: plain data, the same bytes for the same inputs. */
+export interface BootDocument {
+  readonly tool: { readonly name: string; readonly version: string };
+  readonly machine: { readonly id: string; readonly name: string; readonly ghz: number };
+  readonly guest: {
+    readonly protocol: BootProtocolName;
+    readonly cmdline: string;
+    readonly memoryBytes: number;
+    readonly abi: AbiName;
+  };
+  readonly exit: RunOutcome;
+  /** What the command line ends with: see `exitCodeOf`. */
+  readonly exitCode: number;
+  readonly console: string;
+  readonly instructions: number;
+  readonly cycles: number;
+  /** Hypercalls by name, and all VM exits by reason; the former are among the latter. */
+  readonly hypercalls: readonly ExitAccount[];
+  readonly exits: readonly ExitAccount[];
+}
+
+/**
+ * Boots one image under the modelled Xen and runs it to its end or its budget.
+ * @throws ImageError when the image cannot be booted @throws XenConfigError for a setting that makes no sense
+ */
+export function bootGuest(request: BootRequest): BootDocument {
+  const { machine, abi = "linear", cmdline = "" } = request;
+  const memoryBytes = request.memoryBytes ?? DEFAULT_BOOT_MEMORY;
+  const system = createXenSystem({
+    profile: machine,
+    domain: {
+      image: request.image,
+      boot: request.protocol,
+      modules: request.modules ?? [],
+      memoryBytes,
+      cmdline,
+      abi,
+      hardwareDomain: request.hardwareDomain ?? false,
+    },
+    accounting: true,
+    measureWindow: false,
+  });
+  const stream = printing(system, request.onConsole);
+  if (request.onTrace !== undefined) traceLines(system, request.onTrace);
+  const exit = system.run({
+    maxInstructions: request.maxInstructions ?? DEFAULT_BOOT_INSTRUCTIONS,
+    maxCycles: Number.MAX_SAFE_INTEGER / 1024,
+  });
+  stream?.flush();
+  return {
+    tool: TOOL,
+    machine: { id: machine.id, name: machine.name, ghz: machine.frequency.value },
+    guest: { protocol: system.domain.boot, cmdline, memoryBytes, abi },
+    exit,
+    exitCode: exitCodeOf(exit),
+    console: system.console,
+    instructions: system.counters().guestInstructions,
+    cycles: system.cycles,
+    hypercalls: system.hypercallAccounts(),
+    exits: system.exitAccounts(),
+  };
+}
+
+function printing(system: XenSystem, print: BootRequest["onConsole"]): ConsoleStream | undefined {
+  if (print === undefined) return undefined;
+  const stream = new ConsoleStream(print);
+  system.on("console", (source, bytes) => stream.take(source, bytes));
+  return stream;
+}

@@ -1,0 +1,113 @@
+import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
+import { type BootModule, type BootProtocolName, ImageError, XenConfigError } from "@hyperwalk/xen";
+import { bootGuest } from "../boot.js";
+import type { AbiName } from "../result.js";
+import { machineById } from "./machine.js";
+import type { Output } from "./output.js";
+import { UsageError } from "./usage-error.js";
+
+/** What the command line of `boot` says, parsed. */
+export interface BootOptions {
+  readonly machine: string;
+  readonly abi: AbiName;
+  readonly protocol?: BootProtocolName;
+  readonly cmdline: string;
+  readonly module: readonly string[];
+  readonly vcpus: number;
+  /** Bytes. */
+  readonly memory: number;
+  readonly hardwareDomain?: boolean;
+  readonly maxInstructions: number;
+  readonly trace?: string;
+  readonly json?: boolean;
+}
+
+/** `hyperwalk boot`: one image to its end, its console as it comes. @returns the exit code */
+export async function bootCommand(path: string, options: BootOptions, output: Output): Promise<number> {
+  const image = readFile("argument <image>", path);
+  const modules: BootModule[] = options.module.map((each) => ({
+    bytes: readFile("option --module", each),
+    cmdline: each,
+  }));
+  const machine = machineById("option --machine", options.machine);
+  const text = new TextDecoder();
+  const trace = options.trace === undefined ? undefined : openTrace(options.trace);
+  try {
+    const document = bootGuest({
+      image,
+      machine,
+      protocol: options.protocol,
+      cmdline: options.cmdline,
+      modules,
+      memoryBytes: options.memory,
+      abi: options.abi,
+      hardwareDomain: options.hardwareDomain ?? false,
+      maxInstructions: options.maxInstructions,
+      ...(options.json ? {} : { onConsole: (bytes) => output.out(text.decode(bytes, { stream: true })) }),
+      ...(trace === undefined ? {} : { onTrace: trace.write }),
+    });
+    if (options.json) output.out(`${JSON.stringify(document, null, 2)}\n`);
+    else {
+      const { bootReport } = await import("../report/boot-report.js");
+      output.out(bootReport(document, output.paint));
+    }
+    return document.exitCode;
+  } catch (error) {
+    throw explained(path, error);
+  } finally {
+    trace?.close();
+  }
+}
+
+function explained(path: string, error: unknown): unknown {
+  if (error instanceof ImageError)
+    return new UsageError(
+      "argument <image>",
+      `"${path}" cannot be booted (${error.message})`,
+      "a PVH, multiboot or plain 32-bit entry ELF file that fits into --memory",
+    );
+  if (error instanceof XenConfigError) return new UsageError(error.key, String(error.value), error.allowed);
+  return error;
+}
+
+function readFile(argument: string, path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new UsageError(argument, `"${path}" cannot be read (${errorCode(error)})`, "the path of a file");
+  }
+}
+
+/** A trace file, written in pieces of some size. */
+function openTrace(path: string): { write: (line: string) => void; close: () => void } {
+  let file: number;
+  try {
+    file = openSync(path, "w");
+  } catch (error) {
+    throw new UsageError(
+      "option --trace",
+      `"${path}" cannot be written (${errorCode(error)})`,
+      "the path of a file",
+    );
+  }
+  const waiting: string[] = [];
+  const flush = () => {
+    if (waiting.length > 0) writeSync(file, waiting.splice(0).join(""));
+  };
+  return {
+    write: (line) => {
+      if (waiting.push(line) >= TRACE_LINES) flush();
+    },
+    close: () => {
+      flush();
+      closeSync(file);
+    },
+  };
+}
+
+/** Lines of a trace that are written at a time. */
+const TRACE_LINES = 1024;
+
+function errorCode(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? String(error);
+}

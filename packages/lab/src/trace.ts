@@ -1,0 +1,31 @@
+import type { XenSystem } from "@hyperwalk/xen";
+
+/**
+ * Writes a line of JSON for each VM exit of a system, and one for each hypercall:
+ * `{"cycle", "rip", "exit", "info1", "info2"}` with the exit's two information fields, and
+ * `{"cycle", "rip", "hypercall", "number", "arguments", "result"}`. Cycles are those of the exit.
+ */
+export function traceLines(system: XenSystem, write: (line: string) => void): void {
+  let cycle = 0;
+  let rip = "";
+  const put = (line: object) => write(`${JSON.stringify(line)}\n`);
+  system.on("vm-exit", (event) => {
+    const { exit } = event;
+    cycle = event.cycle;
+    rip = event.rip;
+    put({
+      cycle,
+      rip,
+      exit: event.name,
+      info1: wide(exit.info1Lo, exit.info1Hi),
+      info2: wide(exit.info2Lo, exit.info2Hi),
+    });
+  });
+  system.on("hypercall", ({ number, operation, arguments: args, result }) =>
+    put({ cycle, rip, hypercall: operation ?? null, number, arguments: args, result }),
+  );
+}
+
+function wide(lo: number, hi: number): string {
+  return `0x${((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)).toString(16)}`;
+}

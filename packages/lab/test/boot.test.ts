@@ -1,0 +1,160 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { defineGuest } from "@hyperwalk/guest-sdk";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { BootDocument } from "../src/boot.js";
+import { runProgram } from "../src/cli/program.js";
+import { plain } from "../src/report/paint.js";
+
+let directory = "";
+const path = (name: string) => join(directory, name);
+
+async function hyperwalk(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  const written = { out: "", err: "" };
+  const code = await runProgram(args, {
+    paint: plain,
+    out: (text) => {
+      written.out += text;
+    },
+    err: (text) => {
+      written.err += text;
+    },
+  });
+  return { code, ...written };
+}
+
+/** A flat multiboot image with this code, loaded to 1 MiB. */
+function multiboot(code: readonly number[]): Uint8Array {
+  const magic = 0x1badb002;
+  const flags = 0x10000;
+  const load = 0x100000;
+  const image = new Uint8Array(32 + code.length);
+  const view = new DataView(image.buffer);
+  [magic, flags, -(magic + flags), load, load, 0, 0, load + 32].forEach((word, i) => {
+    view.setUint32(4 * i, word >>> 0, true);
+  });
+  image.set(code, 32);
+  return image;
+}
+
+/** mov dx, port; mov al, byte; out dx, al */
+const out = (port: number, byte: number) => [0x66, 0xba, port & 0xff, port >> 8, 0xb0, byte, 0xee];
+
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "hyperwalk-boot-"));
+  writeFileSync(
+    path("hello.elf"),
+    defineGuest("hello", (g) => {
+      g.print("so far, so good\n");
+      g.hypercall.vcpu.getRunstateInfo({ vcpuid: 0 });
+    }).build({ abi: "linear", vendor: "amd" }),
+  );
+  writeFileSync(path("text"), "just text");
+  writeFileSync(
+    path("serial.bin"),
+    multiboot([..."serial\n"].flatMap((c) => out(0x3f8, c.charCodeAt(0))).concat(out(0xf4, 5))),
+  );
+  writeFileSync(path("hang.bin"), multiboot([0xeb, 0xfe])); // jmp to itself
+  writeFileSync(path("halt.bin"), multiboot([0xfa, 0xf4])); // cli; hlt
+  writeFileSync(path("triple.bin"), multiboot([0x0f, 0x0b])); // ud2 without an IDT
+  // The magic in eax as the exit code: 2 is the low 7 bits of 0x2badb002.
+  writeFileSync(path("magic.bin"), multiboot([0x66, 0xba, 0xf4, 0, 0xef]));
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+describe("hyperwalk boot", { timeout: 60_000 }, () => {
+  it("prints the console, how the guest ended, and where its time went", async () => {
+    const { code, out, err } = await hyperwalk("boot", path("hello.elf"));
+    expect([code, err]).toEqual([0, ""]);
+    expect(out).toMatch(/^so far, so good\r?\n\nended: the guest asked for poweroff\n/);
+    for (const word of ["vcpu.get_runstate_info", "sched.shutdown", "vmmcall", "cpuid", "%"])
+      expect(out).toContain(word);
+  });
+
+  it("gives the same as one JSON document", async () => {
+    const { code, out } = await hyperwalk("boot", path("hello.elf"), "--json", "--machine", "skylake-sp");
+    expect(code).toBe(0);
+    const document = JSON.parse(out) as BootDocument;
+    expect(document).toMatchObject({
+      machine: { id: "skylake-sp" },
+      guest: { protocol: "pvh", abi: "linear" },
+      exit: { reason: "shutdown", shutdown: "poweroff" },
+      exitCode: 0,
+    });
+    const calls = document.exits.find(({ name }) => name === "vmcall");
+    const byName = document.hypercalls.reduce((sum, each) => sum + each.cycles, 0);
+    expect(calls?.count).toBe(document.hypercalls.reduce((sum, each) => sum + each.count, 0));
+    expect(calls?.cycles).toBe(byName);
+    expect(document.exits.reduce((sum, each) => sum + each.cycles, 0)).toBeLessThan(document.cycles);
+  });
+
+  it.each([
+    ["serial.bin", 5, "serial\n\nended: the guest wrote 5 to the exit port"],
+    ["magic.bin", 2, "ended: the guest wrote 732803074 to the exit port"],
+    ["hang.bin", 4, "ended: the budget of instructions was used up at RIP 0x100020"],
+    ["halt.bin", 7, "ended: halted at RIP"],
+    ["triple.bin", 6, "ended: triple fault at RIP 0x100020"],
+  ])("ends %s with %i", async (name, expected, text) => {
+    const { code, out } = await hyperwalk("boot", path(name), "--max-instructions", "100000");
+    expect(out).toContain(text);
+    expect(code).toBe(expected);
+  });
+
+  it("passes modules and a command line on", async () => {
+    const { code, out } = await hyperwalk(
+      "boot",
+      path("serial.bin"),
+      "--module",
+      path("text"),
+      "--module",
+      path("hello.elf"),
+      "--cmdline",
+      "a=b",
+      "--json",
+    );
+    expect(code).toBe(5);
+    expect(JSON.parse(out)).toMatchObject({ guest: { protocol: "multiboot", cmdline: "a=b" } });
+  });
+
+  it("writes a line for each exit and hypercall, in the order of their cycles", async () => {
+    const file = path("trace.jsonl");
+    const { out } = await hyperwalk("boot", path("hello.elf"), "--json", "--trace", file);
+    const document = JSON.parse(out) as BootDocument;
+    const lines = readFileSync(file, "utf8")
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    const exits = lines.filter((line) => "exit" in line);
+    const calls = lines.filter((line) => "hypercall" in line);
+    expect(exits.length).toBe(document.exits.reduce((sum, each) => sum + each.count, 0));
+    expect(calls.map((line) => line.hypercall)).toContain("vcpu.get_runstate_info");
+    expect(calls.at(-1)).toMatchObject({ hypercall: "sched.shutdown", number: 29, result: 0 });
+    const cycles = lines.map((line) => line.cycle as number);
+    expect(cycles).toEqual([...cycles].sort((a, b) => a - b));
+  });
+
+  it.each([
+    ["no image", [], ["image"]],
+    ["a missing file", ["nowhere.elf"], ["ENOENT", "nowhere.elf"]],
+    ["a text file", ["text"], ["not-elf"]],
+    ["a directory", ["."], ["EISDIR"]],
+    ["a protocol that the image is not for", ["text", "--protocol", "multiboot"], ["no-multiboot-header"]],
+    ["an unknown protocol", ["hello.elf", "--protocol", "uefi"], ["pvh, multiboot, hvm"]],
+    ["memory that is no size", ["hello.elf", "--memory", "lots"], ["--memory", "K, M, G or T"]],
+    ["too little memory", ["hello.elf", "--memory", "1M"], ["does-not-fit"]],
+    ["a part of a page", ["hello.elf", "--memory", "1025K"], ["whole pages"]],
+    ["a missing module", ["hello.elf", "--module", "gone"], ["--module", "ENOENT"]],
+    ["no virtual CPU", ["hello.elf", "--vcpus", "0"], ["--vcpus"]],
+    ["a trace that cannot be written", ["hello.elf", "--trace", "gone/x"], ["--trace", "ENOENT"]],
+  ])("refuses %s with 2", async (_what, [image, ...options], words) => {
+    const inDirectory = options.map((each) => (each === "gone" || each === "gone/x" ? path(each) : each));
+    const { code, err } = await hyperwalk(
+      "boot",
+      ...(image === undefined ? [] : [path(image)]),
+      ...inDirectory,
+    );
+    expect(code).toBe(2);
+    for (const word of words) expect(err).toContain(word);
+  });
+});
