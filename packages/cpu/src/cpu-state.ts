@@ -94,6 +94,8 @@ export const State = {
   NmiPending: 157,
   /** An {@link Activity}. */
   Activity: 158,
+  /** Numbers that RDRAND and RDSEED have given so far: what makes the next one. */
+  RandomCount: 160,
   /** x87 registers R0 to R7 by physical number, four words each: significand low, high, sign and exponent (16 bits), unused. */
   Fpr: 192,
   FpuControl: 224,

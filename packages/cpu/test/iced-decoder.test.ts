@@ -12,12 +12,12 @@ const OTHER_OPERAND_COUNT = new Set("nop xlatb xchg maskmovq maskmovdqu fxch fuc
 /** A 16-bit operand that iced-x86 names by its full register, or the other way round. */
 const OTHER_WIDTH = new Set(
   (
-    "arpl movtoseg lsl lar lldt ltr verr verw lmsw movsxd rdrand rdseed " +
+    "arpl movtoseg lsl lar lldt ltr verr verw lmsw movsxd " +
     "movmskps movmskpd pmovmskb pinsrw pextrw pextrb extractps pinsrb"
   ).split(" "),
 );
 /** Accepted by our tables whatever the prefixes or the mode, and refused later if at all. */
-const LOOSE = new Set("getsec movbe rdfsbase rdgsbase wrfsbase wrgsbase".split(" "));
+const LOOSE = new Set("getsec".split(" "));
 /** What every x86-64 processor has; forms of later extensions may be missing from our tables. */
 const BASE_FEATURES = new Set<number>([
   CpuidFeature.INTEL8086,

@@ -75,6 +75,8 @@ export function ourOperand(decoded: Instruction, operand: OperandCode, ip: bigin
     case OperandKind.Memory:
     case OperandKind.Offset:
       return ourMemory(decoded, ip);
+    case OperandKind.VexRegister:
+      return general(decoded.vvvv, registerSize(decoded, width), true);
     case OperandKind.RegisterFromRm:
       return general(decoded.rm, registerSize(decoded, width), rex);
     case OperandKind.RegisterFromOpcode:

@@ -17,6 +17,17 @@ export function randomInstruction(below: (limit: number) => number, mode: number
   let at = 0;
   while (at < 4 && below(2) === 0) bytes[at++] = PREFIXES[below(PREFIXES.length)];
   if (mode === 64 && below(2) === 0) bytes[at++] = 0x40 | below(16);
+  if (below(16) === 0) {
+    // VEX with maps 0F 38 and 0F 3A, and opcodes F0 to F7, where the general registers' instructions are.
+    bytes[at++] = 0xc4;
+    bytes[at] = (bytes[at] & 0xe0) | (2 + below(2));
+    if (mode !== 64) bytes[at] |= 0xc0;
+    at++;
+    if (below(4) !== 0) bytes[at] &= ~4;
+    at++;
+    bytes[at++] = 0xf0 | below(8);
+    return bytes;
+  }
   const map = below(8);
   if (map < 3) bytes[at++] = 0x0f;
   if (map === 2) bytes[at++] = below(2) === 0 ? 0x38 : 0x3a;

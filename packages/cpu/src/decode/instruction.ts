@@ -13,7 +13,7 @@ export const DecodeStatus = {
   Invalid: 2,
   /** Longer than 15 bytes: #GP(0). */
   TooLong: 3,
-  /** A VEX or EVEX instruction: defined, but not in these maps. */
+  /** A VEX or EVEX instruction on vector registers: defined, but not in these maps. */
   Extended: 4,
 } as const;
 
@@ -29,7 +29,7 @@ export class Instruction {
   /** Bytes, prefixes included. */
   length = 0;
   opcode = 0;
-  /** 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A. */
+  /** 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A, 4 and 5: those two with a VEX prefix. */
   map = 0;
   /** 16, 32 or 64: bits of the code segment. */
   mode = 64;
@@ -51,6 +51,8 @@ export class Instruction {
   reg = 0;
   /** ModRM.rm with REX.B; meaningful when `mod` is 3. */
   rm = 0;
+  /** VEX.vvvv; meaningful in the VEX maps. */
+  vvvv = 0;
   hasMemory = false;
   /** 0-15, `RIP_BASE`, or -1. */
   base = -1;
@@ -112,7 +114,7 @@ export class Instruction {
     this.rm = 0;
     if (!this.prefixes()) return this.cut();
     if (!this.opcodeBytes()) return this.cut();
-    if (this.isExtended()) return this.extended();
+    if (this.isExtended()) return this.extended(start);
     return this.rest(start);
   }
 
@@ -188,12 +190,16 @@ export class Instruction {
     return this.at < this.end && this.bytes[this.at] >= 0xc0;
   }
 
-  /** Length of a VEX or EVEX instruction, so that it can be shown; nothing executes it. */
-  private extended(): number {
+  /** VEX instructions on general registers; of others the length, so that they can be shown: nothing executes them. */
+  private extended(start: number): number {
     const { opcode } = this;
     const payload = opcode === 0xc5 ? 1 : opcode === 0xc4 ? 2 : 3;
     if (this.at + payload >= this.end) return this.cut();
     const map = opcode === 0xc5 ? 1 : this.bytes[this.at] & (opcode === 0x62 ? 7 : 31);
+    if (opcode === 0xc4 && (map === 2 || map === 3)) {
+      const vex = map + 2;
+      if (OPCODE_MAPS[vex].forms(this.bytes[this.at + 2]).length !== 0) return this.vex(start, vex);
+    }
     this.at += payload;
     this.opcode = this.bytes[this.at++];
     this.addressSize = this.sizeOfAddress();
@@ -207,6 +213,25 @@ export class Instruction {
     if (this.at > this.end) return this.cut();
     this.length = this.at - (this.limit - MAX_INSTRUCTION_BYTES);
     return DecodeStatus.Extended;
+  }
+
+  /** The three-byte VEX prefix says what REX and the mandatory prefixes say elsewhere (SDM vol. 2, 2.3.5). */
+  private vex(start: number, map: number): number {
+    const first = this.bytes[this.at++];
+    const second = this.bytes[this.at++];
+    const legacy = this.lock || this.repeat !== 0 || this.operandSizePrefix || this.rex !== 0;
+    this.map = map;
+    this.opcode = this.bytes[this.at++];
+    this.rex = this.mode === 64 ? 0x40 | (~(first >> 5) & 7) | ((second >> 4) & 8) : 0;
+    this.vvvv = ~(second >> 3) & 15 & (this.mode === 64 ? 15 : 7);
+    this.operandSizePrefix = (second & 3) === 1;
+    this.repeat = VEX_REPEAT[second & 3];
+    const status = this.rest(start);
+    if (status !== DecodeStatus.Ok) return status;
+    const named = this.form!.operands.some((o) => o.kind === OperandKind.VexRegister);
+    if (!legacy && (second & 4) === 0 && (named || (second & 0x78) === 0x78)) return DecodeStatus.Ok;
+    this.form = null;
+    return DecodeStatus.Invalid;
   }
 
   private sizeOfAddress(): number {
@@ -280,6 +305,9 @@ export class Instruction {
         case MandatoryPrefix.F2:
           if (repeat !== 0xf2) continue;
           break;
+        case MandatoryPrefix.NoRepeat:
+          if (repeat !== 0) continue;
+          break;
       }
       return form;
     }
@@ -296,7 +324,8 @@ export class Instruction {
 
   private setOperandSize(form: OpcodeForm): void {
     const { mode, rex, operandSizePrefix } = this;
-    if (mode === 64) {
+    if (this.map > 3) this.operandSize = (rex & 8) !== 0 ? 3 : 2;
+    else if (mode === 64) {
       if (form.forced64 || (rex & 8) !== 0) this.operandSize = 3;
       else if (operandSizePrefix && form.prefix !== MandatoryPrefix.P66) this.operandSize = 1;
       else this.operandSize = form.default64 ? 3 : 2;
@@ -442,6 +471,8 @@ export class Instruction {
   }
 }
 
+/** F3 and F2 by VEX.pp. */
+const VEX_REPEAT: readonly number[] = [0, 0, 0xf3, 0xf2];
 /** BX, BX, BP, BP, SI, DI, BP, BX. */
 const BASE_16: readonly number[] = [3, 3, 5, 5, 6, 7, 5, 3];
 const INDEX_16: readonly number[] = [6, 7, 6, 7, -1, -1, -1, -1];

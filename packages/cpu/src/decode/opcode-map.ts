@@ -1,8 +1,16 @@
-import { MAP_0F3A, MAP_0F38, oneByteMap, twoByteMap, x87Rows } from "./opcode-tables.js";
+import {
+  MAP_0F3A,
+  MAP_0F38,
+  oneByteMap,
+  twoByteMap,
+  VEX_MAP_0F3A,
+  VEX_MAP_0F38,
+  x87Rows,
+} from "./opcode-tables.js";
 import { type OperandCode, OperandKind, parseOperandCode } from "./operand-codes.js";
 
 /** Which mandatory prefix a form wants. */
-export const MandatoryPrefix = { Any: 0, None: 1, P66: 2, F3: 3, F2: 4 } as const;
+export const MandatoryPrefix = { Any: 0, None: 1, P66: 2, F3: 3, F2: 4, NoRepeat: 5 } as const;
 
 /** One line of the opcode maps. */
 export interface OpcodeForm {
@@ -49,6 +57,7 @@ const PREFIXES: Record<string, number> = {
   "66": MandatoryPrefix.P66,
   f3: MandatoryPrefix.F3,
   f2: MandatoryPrefix.F2,
+  nr: MandatoryPrefix.NoRepeat,
 };
 
 const OPCODE = /^([0-9a-f]{2})(\+)?(?:\/([0-7])|:([0-9a-f]{2}))?([mr])?$/;
@@ -124,10 +133,12 @@ function linesByOpcode(text: string): readonly (readonly string[])[] {
   return lines;
 }
 
-/** Maps by number: 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A. */
+/** Maps by number: 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A, 4 and 5: those two with a VEX prefix. */
 export const OPCODE_MAPS: readonly OpcodeMap[] = [
   new OpcodeMap(() => `${oneByteMap()}${x87Rows()}`),
   new OpcodeMap(twoByteMap),
   new OpcodeMap(() => MAP_0F38),
   new OpcodeMap(() => MAP_0F3A),
+  new OpcodeMap(() => VEX_MAP_0F38),
+  new OpcodeMap(() => VEX_MAP_0F3A),
 ];

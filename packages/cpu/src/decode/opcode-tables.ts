@@ -3,7 +3,7 @@
  *
  * - opcode: two hex digits; `+` covers eight opcodes whose low bits name a register; `/r` wants that ModRM.reg,
  *   `:xx` that very ModRM byte. A following `m` or `r` wants a memory or a register ModRM.rm.
- * - prefix: `np`, `66`, `f3` or `f2` when a mandatory prefix selects the form.
+ * - prefix: `np`, `66`, `f3` or `f2` when a mandatory prefix selects the form, `nr` when F3 and F2 must be absent.
  * - mnemonic: `a|b|c` names the 16-, 32- and 64-bit variants of the operand size.
  * - operands: the operand codes of SDM vol. 2 appendix A (`Ev`, `Gb`, `Iz`, `Jb`, `Ob`, `Mp`, ...); `Z` is a register
  *   in the opcode byte; `-` stands for none.
@@ -473,10 +473,10 @@ aa rsm -
 ab bts Ev,Gv lock
 ac shrd Ev,Gv,Ib
 ad shrd Ev,Gv,CL
-ae/0r f3 rdfsbase Ry
-ae/1r f3 rdgsbase Ry
-ae/2r f3 wrfsbase Ry
-ae/3r f3 wrgsbase Ry
+ae/0r f3 rdfsbase Ry o64
+ae/1r f3 rdgsbase Ry o64
+ae/2r f3 wrfsbase Ry o64
+ae/3r f3 wrgsbase Ry o64
 ae/0m np fxsave||fxsave64 M
 ae/1m np fxrstor||fxrstor64 M
 ae/2m np ldmxcsr Md
@@ -534,10 +534,8 @@ c7/6m 66 vmclear Mq
 c7/6m f3 vmxon Mq
 c7/7m np vmptrst Mq
 c7/7r f3 rdpid Rn
-c7/6r np rdrand Ev
-c7/6r 66 rdrand Ev
-c7/7r np rdseed Ev
-c7/7r 66 rdseed Ev
+c7/6r nr rdrand Ev
+c7/7r nr rdseed Ev
 c8+ bswap Zv
 d0 66 addsubpd Vx,Wx
 d0 f2 addsubps Vx,Wx
@@ -661,8 +659,8 @@ de 66 aesdec Vx,Wx
 df 66 aesdeclast Vx,Wx
 f0 f2 crc32 Gy,Eb
 f1 f2 crc32 Gy,Ev
-f0m movbe Gv,Mv
-f1m movbe Mv,Gv
+f0m nr movbe Gv,Mv
+f1m nr movbe Mv,Gv
 f6 66 adcx Gy,Ey
 f6 f3 adox Gy,Ey
 f9m np movdiri My,Gy
@@ -690,13 +688,35 @@ export const MAP_0F3A: string = `
 41 66 dppd Vx,Wx,Ib
 42 66 mpsadbw Vx,Wx,Ib
 44 66 pclmulqdq Vx,Wx,Ib
-60 66 pcmpestrm Vx,Wx,Ib
-61 66 pcmpestri Vx,Wx,Ib
+60 66 pcmpestrm||pcmpestrm64 Vx,Wx,Ib
+61 66 pcmpestri||pcmpestri64 Vx,Wx,Ib
 62 66 pcmpistrm Vx,Wx,Ib
 63 66 pcmpistri Vx,Wx,Ib
 cc np sha1rnds4 Vx,Wx,Ib
 df 66 aeskeygenassist Vx,Wx,Ib
 `;
+
+/**
+ * VEX instructions on general registers, map 0F 38. The prefix is that of VEX.pp; VEX.L is 0, and VEX.vvvv is free only
+ * where an operand `B` names it.
+ */
+export const VEX_MAP_0F38: string = `
+f2 np andn Gy,By,Ey
+f3/1 np blsr By,Ey
+f3/2 np blsmsk By,Ey
+f3/3 np blsi By,Ey
+f5 np bzhi Gy,Ey,By
+f5 f3 pext Gy,By,Ey
+f5 f2 pdep Gy,By,Ey
+f6 f2 mulx Gy,By,Ey
+f7 np bextr Gy,Ey,By
+f7 66 shlx Gy,Ey,By
+f7 f3 sarx Gy,Ey,By
+f7 f2 shrx Gy,Ey,By
+`;
+
+/** The same, map 0F 3A. */
+export const VEX_MAP_0F3A: string = "f0 f2 rorx Gy,Ey,Ib\n";
 
 const X87_ARITHMETIC = ["fadd", "fmul", "fcom", "fcomp", "fsub", "fsubr", "fdiv", "fdivr"];
 const X87_INTEGER = ["fiadd", "fimul", "ficom", "ficomp", "fisub", "fisubr", "fidiv", "fidivr"];

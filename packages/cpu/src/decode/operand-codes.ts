@@ -46,6 +46,8 @@ export const OperandKind = {
   /** x87 stack top and stack register from ModRM.rm. */
   StackTop: 24,
   StackRegister: 25,
+  /** B: general register from VEX.vvvv. */
+  VexRegister: 26,
 } as const;
 
 /** Widths as written in the opcode maps; those that follow the operand size are resolved per instruction. */
@@ -118,6 +120,7 @@ const KINDS: Record<string, number> = {
   P: OperandKind.MmxFromReg,
   Q: OperandKind.MmxOrMemory,
   N: OperandKind.MmxFromRm,
+  B: OperandKind.VexRegister,
 };
 
 const FIXED: Record<string, OperandCode> = {

@@ -65,6 +65,8 @@ export class Disassembler {
         return registerName((instruction.opcode & 7) | ((instruction.rex & 1) << 3), size, instruction.rex);
       case OperandKind.FixedRegister:
         return registerName(operand.register, size, 0x40);
+      case OperandKind.VexRegister:
+        return registerName(instruction.vvvv, size, 0x40);
       case OperandKind.Immediate:
         return this.immediate(operand);
       case OperandKind.One:

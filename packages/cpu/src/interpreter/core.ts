@@ -1,4 +1,5 @@
 import { Cause, type CycleLedger, FaultKind, type Mmu, TICKS_PER_CYCLE, ticks } from "@hyperwalk/mmu";
+import { Cr0 } from "../control-registers.js";
 import { Attention, Dirty, Flag, Segment, SegmentWord, State } from "../cpu-state.js";
 import { Breakpoints, Dr7 } from "../debug/breakpoints.js";
 import { Vector } from "../exceptions/vector.js";
@@ -60,6 +61,8 @@ export class ExecutionCore {
   readonly breakpoints: Breakpoints = new Breakpoints();
   /** Mode bits that blocks are decoded for, see `mode-bits.ts`. */
   modeBits = 0;
+  /** Real or virtual-8086 mode: selectors are paragraph numbers, not table indices. */
+  realAddressing = false;
   /** A repeated string that had its start-up cost charged goes on. */
   resuming = false;
   private at = 0;
@@ -231,8 +234,10 @@ export class ExecutionCore {
     return (this.words[State.EferLo] & EFER_LMA) !== 0;
   }
 
-  /** Recomputes {@link mode} and {@link modeBits}: after anything that changes segments, EFER or CR0. */
+  /** Recomputes {@link mode} and what else follows segments, EFER, CR0 and EFLAGS.VM: after changes of these. */
   syncMode(): void {
+    const { words } = this;
+    this.realAddressing = (words[State.Cr0] & Cr0.Pe) === 0 || (words[State.Flags] & Flag.Vm) !== 0;
     this.modeBits = modeBitsOf(this.words);
     this.mode = codeBits(this.modeBits);
   }

@@ -7,12 +7,14 @@ import type { ExecutionCore } from "./core.js";
 import { Status } from "./entry.js";
 import { ARITHMETIC } from "./families/arithmetic.js";
 import { BITS } from "./families/bits.js";
+import { BMI } from "./families/bmi.js";
 import { CONTROL_FLOW } from "./families/control-flow.js";
 import { FAR_TRANSFERS } from "./families/far-transfers.js";
 import { FLAG_CONTROL } from "./families/flag-control.js";
 import { IO } from "./families/io.js";
 import { MOVES } from "./families/moves.js";
 import { MULTIPLY } from "./families/multiply.js";
+import { RANDOM } from "./families/random.js";
 import { SEGMENTS } from "./families/segments.js";
 import { SHIFTS } from "./families/shifts.js";
 import { STACK } from "./families/stack.js";
@@ -50,11 +52,6 @@ function vector(core: ExecutionCore, pc: number): number {
   return Status.Unsupported;
 }
 
-/** VEX and EVEX instructions are undefined until CR4.OSXSAVE says that software expects them. */
-function extended(core: ExecutionCore): number {
-  return (core.words[State.Cr4] & Cr4.OsXsave) === 0 ? core.undefined() : Status.Unsupported;
-}
-
 function wait(core: ExecutionCore): number {
   const both = Cr0.Mp | Cr0.Ts;
   return (core.words[State.Cr0] & both) === both ? core.raisePlain(Vector.Nm) : Status.Next;
@@ -66,7 +63,8 @@ const SPECIAL: Family = {
   "#unsupported": unsupported,
   "#x87": x87,
   "#vector": vector,
-  "#vex": extended,
+  // VEX and EVEX on vector registers: no profile offers AVX, so XCR0 cannot enable it.
+  "#vex": invalid,
   wait,
 };
 
@@ -74,12 +72,14 @@ const FAMILIES: readonly Family[] = [
   SPECIAL,
   ARITHMETIC,
   BITS,
+  BMI,
   CONTROL_FLOW,
   FAR_TRANSFERS,
   FLAG_CONTROL,
   IO,
   MOVES,
   MULTIPLY,
+  RANDOM,
   SEGMENTS,
   SHIFTS,
   STACK,

@@ -14,6 +14,7 @@ const GENERAL = new Set<number>([
   OperandKind.RegisterFromRm,
   OperandKind.RegisterFromOpcode,
   OperandKind.FixedRegister,
+  OperandKind.VexRegister,
 ]);
 const MEMORY = new Set<number>([OperandKind.RegisterOrMemory, OperandKind.Memory, OperandKind.Offset]);
 const NUMBERED = new Set<number>([
@@ -79,6 +80,7 @@ function registerOf(operand: OperandCode, instruction: Instruction): number {
   const size = widthBytes(operand.width, instruction);
   let number = operand.register;
   if (operand.kind === OperandKind.FixedRegister) return number << 1;
+  if (operand.kind === OperandKind.VexRegister) return instruction.vvvv << 1;
   if (operand.kind === OperandKind.Register) number = instruction.reg;
   else if (operand.kind === OperandKind.RegisterFromOpcode)
     number = (instruction.opcode & 7) | ((instruction.rex & 1) << 3);
@@ -151,9 +153,14 @@ export function lower(
   if (instruction.lock) word |= Form.Lock;
   if (instruction.repeat === 0xf3) word |= Form.RepeatEqual;
   else if (instruction.repeat === 0xf2) word |= Form.RepeatNotEqual;
-  for (let i = 0; i < operands.length && i < 2; i++) {
-    const operand = operands[i];
+  for (let next = 0, i = 0; next < operands.length; next++) {
+    const operand = operands[next];
     const { kind } = operand;
+    if (kind === OperandKind.VexRegister && next > 0) {
+      code[at + Entry.Immediate] = registerOf(operand, instruction);
+      continue;
+    }
+    if (i === 2) continue;
     const slot = at + (i === 0 ? Entry.A : Entry.B);
     if (MEMORY_OR_VECTOR.has(kind) && instruction.hasMemory)
       word |= i === 0 ? Form.MemoryFirst : Form.MemorySecond;
@@ -168,6 +175,7 @@ export function lower(
       code[at + Entry.Immediate] = 1;
       code[at + Entry.ImmediateHi] = 0;
     } else if (NUMBERED.has(kind)) variant = numberOf(operand, instruction, key);
+    i++;
   }
   variant = variantOf(key, form, instruction, variant);
   if (key === "enter" || key === "callf" || key === "jmpf") {
@@ -235,6 +243,8 @@ function variantOf(key: string, form: OpcodeForm, instruction: Instruction, vari
     case "movsxd":
       // With a 16-bit operand size it moves 16 bits.
       return 4 | (instruction.operandSize === 1 ? 1 : 2);
+    case "crc32":
+      return widthBytes(operands[1].width, instruction);
     case "shld":
     case "shrd":
       return variant | (operands[2].kind === OperandKind.Immediate ? 0 : 2);

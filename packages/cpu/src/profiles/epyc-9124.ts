@@ -330,7 +330,7 @@ export const epyc9124: ProcessorProfile = {
     [0x8000_0006, 0, 0x5c00_2200, 0x6c00_4200, 0x0400_6140, 0x0200_9140],
     [0x8000_0007, 0, 0, 0, 0, only(0x0000_6799, Implemented.extended7Edx)],
     // Threads (ECX) are left to the hypervisor's policy; EBX carries the mitigation bits of the real part.
-    [0x8000_0008, 0, 0x0000_3934, 0x79be_f25f, 0, 0],
+    [0x8000_0008, 0, 0x0000_3934, only(0x79be_f25f, Implemented.extended8Ebx), 0, 0],
     [0x8000_000a, 0, 0x0000_0001, 0x0000_8000, 0, only(0x1fbf_bcff, Implemented.svmEdx)],
     [0x8000_0019, 0, 0xf048_f040, 0xf040_0000, 0, 0],
     [0x8000_001d, 0, 0x0000_4121, 0x01c0_003f, 0x0000_003f, 0],

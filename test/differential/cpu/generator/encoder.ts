@@ -1,3 +1,4 @@
+import { MandatoryPrefix } from "../../../../packages/cpu/src/decode/opcode-map.js";
 import { OperandKind, OperandWidth } from "../../../../packages/cpu/src/decode/operand-codes.js";
 import { DATA_BASE } from "../layout.js";
 import type { Random } from "../random.js";
@@ -9,6 +10,9 @@ const STRING_OPCODES = new Set([
   0x6c, 0x6d, 0x6e, 0x6f, 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf,
 ]);
 const SEGMENT_PREFIXES = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65];
+const VEX = 0xc4;
+/** VEX.pp by mandatory prefix. */
+const VEX_PP: readonly number[] = [0, 0, 1, 2, 3, 0];
 const NEAR_BRANCHES = new Set(["call", "jmp", "ret"]);
 
 /** Encodes one random instance of an opcode form at a time. */
@@ -47,11 +51,11 @@ export class Encoder {
     const wants67 = random.oneIn(mode === 64 ? 16 : 24);
     this.addressBytes = mode === 64 ? (wants67 ? 4 : 8) : wants67 ? 2 : 4;
 
-    const prefixes = [...mandatoryPrefixes(form)];
+    const prefixes = map > 3 ? [] : [...mandatoryPrefixes(form)];
     if (wants66 && !prefixes.includes(0x66)) prefixes.push(0x66);
     if (wants67) prefixes.push(0x67);
     if (random.oneIn(16)) prefixes.push(random.pick(SEGMENT_PREFIXES));
-    const mayRepeat = form.prefix === 0 && map !== 2;
+    const mayRepeat = (form.prefix === MandatoryPrefix.Any && map !== 2) || (map > 3 && random.oneIn(100));
     if (mayRepeat && (isString ? random.oneIn(2) : random.oneIn(48)))
       prefixes.push(random.oneIn(2) ? 0xf2 : 0xf3);
     if (form.lockable ? random.oneIn(5) : random.oneIn(200)) prefixes.push(0xf0);
@@ -70,7 +74,8 @@ export class Encoder {
     else this.operandBytes = form.default64 && mode === 64 ? 8 : 4;
     this.bits = form.operands[0]?.width === OperandWidth.Byte ? 8 : 8 * this.operandBytes;
 
-    if (map > 0) bytes.push(0x0f);
+    if (map > 3) bytes.push(VEX, 0, 0);
+    else if (map > 0) bytes.push(0x0f);
     if (map === 2) bytes.push(0x38);
     if (map === 3) bytes.push(0x3a);
     bytes.push(opcode);
@@ -78,7 +83,8 @@ export class Encoder {
     if (form.needsModrm) rex |= this.modrm(listed, registers);
     else if (mode === 64 && random.oneIn(2)) rex |= 1;
     for (const operand of form.operands) this.trailing(operand, form.key);
-    if (mode === 64 && (rex !== 0 || random.oneIn(6))) {
+    if (map > 3) this.vexPrefix(listed, rexAt, rex);
+    else if (mode === 64 && (rex !== 0 || random.oneIn(6))) {
       // Rarely before a legacy prefix, where it is ignored.
       const at = !rexW && random.oneIn(100) ? 0 : rexAt;
       bytes.splice(at, 0, 0x40 | rex);
@@ -88,13 +94,25 @@ export class Encoder {
     if (this.ripAt >= 0) this.put(this.ripAt, 4, DATA_BASE + windowOffset(random) - address - bytes.length);
   }
 
+  /** Fills in the two bytes behind C4; now and then with a VEX.L or VEX.vvvv that is undefined. */
+  private vexPrefix({ form, map }: ListedForm, at: number, rex: number): void {
+    const { random, bytes } = this;
+    const named = form.operands.some((operand) => operand.kind === OperandKind.VexRegister);
+    const vvvv = named || random.oneIn(64) ? random.below(16) : 15;
+    const wide = (rex & 8) << 4;
+    bytes[at + 1] = ((~rex & 7) << 5) | (map - 2);
+    bytes[at + 2] = wide | (vvvv << 3) | (random.oneIn(64) ? 4 : 0) | VEX_PP[form.prefix];
+  }
+
   /** Writes `count` little-endian bytes of an int32. */
   put(at: number, count: number, value: number): void {
     for (let i = 0; i < count; i++) this.bytes[at + i] = (i < 4 ? value >> (8 * i) : value >> 31) & 0xff;
   }
 
-  private wantsOperandPrefix({ form }: ListedForm): boolean {
-    if (form.prefix !== 0) return form.prefix === 2;
+  private wantsOperandPrefix({ form, map }: ListedForm): boolean {
+    if (map > 3) return this.random.oneIn(100);
+    if (form.prefix === MandatoryPrefix.P66) return true;
+    if (form.prefix === MandatoryPrefix.None) return false;
     if (form.forced64 && this.mode === 64 && !this.near66) return false;
     // BSWAP of 16 bits is undefined, and so is SHLD by more than 16.
     if (form.key === "bswap" || form.key === "shld" || form.key === "shrd") return false;

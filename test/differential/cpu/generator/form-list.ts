@@ -39,8 +39,8 @@ const NOT_COMPARED: Readonly<Record<string, string>> = {
   ...group("answered by the hypervisor that this machine runs on", "vmsave", "stgi", "clgi", "skinit"),
   ...group("not on every machine", "invlpga", "monitorx", "mwaitx", "clzero", "invlpgb", "tlbsync"),
   ...group("not on every machine", "rmpupdate", "rmpadjust", "pvalidate", "psmash", "getsec", "rsm"),
-  ...group("not on every machine", "encls", "enclu", "serialize", "movdiri", "clwb", "clflushopt"),
-  ...group("not on every machine", "prefetchwt1", "wbnoinvd", "adcx", "adox", "crc32"),
+  ...group("not on every machine", "encls", "enclu", "serialize", "movdiri"),
+  ...group("not on every machine", "prefetchwt1", "wbnoinvd"),
   ...group("x87", "wait"),
 };
 
@@ -53,6 +53,13 @@ const NEEDS: Readonly<Record<string, string>> = {
   clac: "smap",
   stac: "smap",
   clflush: "clflush",
+  clflushopt: "clflushopt",
+  clwb: "clwb",
+  crc32: "sse4_2",
+  adcx: "adx",
+  adox: "adx",
+  ...Object.fromEntries("andn bextr blsi blsmsk blsr".split(" ").map((key) => [key, "bmi1"])),
+  ...Object.fromEntries("bzhi mulx pdep pext rorx sarx shlx shrx".split(" ").map((key) => [key, "bmi2"])),
 };
 
 const PRIVILEGED = new Set(

@@ -1,5 +1,12 @@
 import { State } from "../../cpu-state.js";
-import { carryFlag, setAdd, setCarry, setLogic, setSubtract } from "../../registers/flags.js";
+import {
+  carryFlag,
+  setAdd,
+  setCarry,
+  setCarryOverflow,
+  setLogic,
+  setSubtract,
+} from "../../registers/flags.js";
 import type { ExecutionCore } from "../core.js";
 import { Entry, Form, Status } from "../entry.js";
 import type { Family } from "../handler.js";
@@ -141,6 +148,27 @@ function xadd(core: ExecutionCore, pc: number): number {
   return Status.Next;
 }
 
+/** ADCX and ADOX: an addition whose carry is CF or OF; no other flag changes. */
+function addWithFlag(core: ExecutionCore, pc: number): number {
+  const size = core.sizeOf(pc);
+  if (!core.second(pc, size)) return Status.Fault;
+  const { words, code } = core;
+  const bLo = core.lo;
+  const bHi = core.hi;
+  core.readRegister(code[pc + Entry.A], size);
+  const byOverflow = core.variantOf(pc) === 1;
+  const old = words[State.FlagsCarry];
+  const cf = old >>> 31;
+  const of = cf ^ ((old >>> 30) & 1);
+  const low = (core.lo >>> 0) + (bLo >>> 0) + (byOverflow ? of : cf);
+  const carry = low > 0xffffffff ? 1 : 0;
+  const high = (core.hi >>> 0) + (bHi >>> 0) + carry;
+  const out = size === 3 ? (high > 0xffffffff ? 1 : 0) : carry;
+  core.writeRegister(code[pc + Entry.A], size, low | 0, high | 0);
+  setCarryOverflow(words, byOverflow ? cf : out, byOverflow ? out : of);
+  return Status.Next;
+}
+
 function cmpxchg(core: ExecutionCore, pc: number): number {
   const size = core.sizeOf(pc);
   if (!core.openFirst(pc, size)) return Status.Fault;
@@ -236,6 +264,8 @@ export const ARITHMETIC: Family = {
   cwd: signAccumulator,
   xadd,
   cmpxchg,
+  adcx: [addWithFlag, 0],
+  adox: [addWithFlag, 1],
   daa: [decimal, 0],
   das: [decimal, 1],
   aaa: [decimal, 2],

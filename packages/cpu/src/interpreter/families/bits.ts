@@ -150,6 +150,28 @@ function movbe(core: ExecutionCore, pc: number): number {
   return done ? Status.Next : Status.Fault;
 }
 
+/** The CRC-32C polynomial, bit-reflected. */
+const CRC32C = 0x82f63b78;
+
+function crc32cWord(crc: number, bytes: number): number {
+  let rest = crc;
+  for (let i = 0; i < 8 * bytes; i++) rest = (rest >>> 1) ^ (CRC32C & -(rest & 1));
+  return rest;
+}
+
+/** CRC32: the destination is 32 bits (or 64 whose upper half becomes zero), the source any size. */
+function crc32(core: ExecutionCore, pc: number): number {
+  const size = core.variantOf(pc);
+  if (!core.second(pc, size)) return Status.Fault;
+  const { words, code } = core;
+  const mask = size === 0 ? 0xff : size === 1 ? 0xffff : -1;
+  const register = code[pc + Entry.A];
+  let crc = crc32cWord(words[register] ^ (core.lo & mask), Math.min(1 << size, 4));
+  if (size === 3) crc = crc32cWord(crc ^ core.hi, 4);
+  core.writeRegister(register, 2, crc, 0);
+  return Status.Next;
+}
+
 /** CMPXCHG8B and CMPXCHG16B: only ZF changes. */
 function cmpxchgPair(core: ExecutionCore, pc: number): number {
   const { words, code } = core;
@@ -225,6 +247,7 @@ export const BITS: Family = {
   popcnt,
   bswap,
   movbe,
+  crc32,
   cmpxchg8b: cmpxchgPair,
   bound,
 };

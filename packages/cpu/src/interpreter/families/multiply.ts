@@ -151,6 +151,26 @@ function multiplyInto(core: ExecutionCore, pc: number): number {
   return Status.Next;
 }
 
+/** MULX: rDX by the operand into two registers, no flags; the high half goes last where they are one. */
+function mulx(core: ExecutionCore, pc: number): number {
+  if (core.realAddressing) return core.undefined();
+  const size = core.sizeOf(pc);
+  if (!core.second(pc, size)) return Status.Fault;
+  const { lo: bLo, hi: bHi } = core;
+  const { code } = core;
+  core.readRegister(4, size);
+  const { lo: aLo, hi: aHi } = core;
+  if (size === 2) {
+    core.writeRegister(code[pc + Entry.Immediate], 2, Math.imul(aLo, bLo), 0);
+    core.writeRegister(code[pc + Entry.A], 2, multiplyHigh(aLo, bLo), 0);
+    return Status.Next;
+  }
+  multiplyWide(aLo, aHi, bLo, bHi);
+  core.writeRegister(code[pc + Entry.Immediate], 3, wide[0], wide[1]);
+  core.writeRegister(code[pc + Entry.A], 3, wide[2], wide[3]);
+  return Status.Next;
+}
+
 /** DIV and IDIV: rDX:rAX by the operand. */
 function divide(core: ExecutionCore, pc: number): number {
   const size = core.sizeOf(pc);
@@ -309,6 +329,7 @@ function imul(core: ExecutionCore, pc: number): number {
 export const MULTIPLY: Family = {
   mul: [multiply, 0],
   imul,
+  mulx,
   div: [divide, 0],
   idiv: [divide, 1],
 };

@@ -355,6 +355,9 @@ function undefinedOpcode(core: ExecutionCore): number {
   return core.undefined();
 }
 
+const ABSENT =
+  "xabort xbegin xend xtest encls enclu vmfunc getsec movdiri monitorx mwaitx clzero invlpgb tlbsync rmpupdate rmpadjust pvalidate psmash rsm";
+
 export const SYSTEM: Family = {
   cpuid,
   hlt,
@@ -410,6 +413,9 @@ export const SYSTEM: Family = {
   xsetbv: [extendedControl, 1],
   rdpkru: [protectionKeys, 0],
   wrpkru: [protectionKeys, 1],
+  // Of features that no profile shows (RTM, SGX, SMX, MOVDIRI, MONITORX, SEV-SNP), and RSM outside SMM.
+  ...Object.fromEntries(ABSENT.split(" ").map((key) => [key, undefinedOpcode])),
+  vmgexit: [hypercall, 1], // VMMCALL outside SEV-ES (APM vol. 3)
   ud0: undefinedOpcode,
   ud1: undefinedOpcode,
   ud2: undefinedOpcode,
