@@ -114,6 +114,9 @@ export const State = {
   Mxcsr: 234,
   /** Vector registers, eight words each: XMM in the low four, room for the upper half of a YMM. */
   Vector: 240, // 16 x 8 words: 240..367
+  /** Operands that a vector instruction has taken from memory or is about to overwrite: four words each, no state. */
+  VectorSource: 368,
+  VectorOld: 372,
   Length: 384,
 } as const;
 

@@ -283,11 +283,11 @@ export const twoByteMap = (): string => `
 10 np movups Vx,Wx
 10 66 movupd Vx,Wx
 10 f3 movss Vx,Wd
-10 f2 movsd Vx,Wq as:sse
+10 f2 movsd Vx,Wq
 11 np movups Wx,Vx
 11 66 movupd Wx,Vx
 11 f3 movss Wd,Vx
-11 f2 movsd Wq,Vx as:sse
+11 f2 movsd Wq,Vx
 12r np movhlps Vx,Ux
 12 np movlps Vx,Mq
 12 66 movlpd Vx,Mq

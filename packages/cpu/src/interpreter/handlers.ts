@@ -5,6 +5,7 @@ import { OperandKind } from "../decode/operand-codes.js";
 import { Vector } from "../exceptions/vector.js";
 import type { ExecutionCore } from "./core.js";
 import { Status } from "./entry.js";
+import { AES } from "./families/aes.js";
 import { ARITHMETIC } from "./families/arithmetic.js";
 import { BITS } from "./families/bits.js";
 import { BMI } from "./families/bmi.js";
@@ -14,13 +15,23 @@ import { FLAG_CONTROL } from "./families/flag-control.js";
 import { IO } from "./families/io.js";
 import { MOVES } from "./families/moves.js";
 import { MULTIPLY } from "./families/multiply.js";
+import { PACKED_ARITHMETIC } from "./families/packed-arithmetic.js";
+import { PACKED_ELEMENTS } from "./families/packed-elements.js";
+import { PACKED_SHIFTS } from "./families/packed-shifts.js";
+import { PACKED_SHUFFLES } from "./families/packed-shuffles.js";
+import { PACKED_STRINGS } from "./families/packed-strings.js";
+import { PACKED_SUMS } from "./families/packed-sums.js";
+import { PACKED_UNPACKS } from "./families/packed-unpacks.js";
 import { RANDOM } from "./families/random.js";
 import { SEGMENTS } from "./families/segments.js";
+import { SHA } from "./families/sha.js";
 import { SHIFTS } from "./families/shifts.js";
 import { STACK } from "./families/stack.js";
 import { STRINGS } from "./families/strings.js";
 import { SYSTEM } from "./families/system.js";
 import { SYSTEM_CALLS } from "./families/system-calls.js";
+import { VECTOR_LOGIC } from "./families/vector-logic.js";
+import { VECTOR_MOVES } from "./families/vector-moves.js";
 import type { Family, Handler } from "./handler.js";
 
 function invalid(core: ExecutionCore): number {
@@ -86,6 +97,17 @@ const FAMILIES: readonly Family[] = [
   STRINGS,
   SYSTEM,
   SYSTEM_CALLS,
+  AES,
+  PACKED_ARITHMETIC,
+  PACKED_ELEMENTS,
+  PACKED_SHIFTS,
+  PACKED_SHUFFLES,
+  PACKED_STRINGS,
+  PACKED_SUMS,
+  PACKED_UNPACKS,
+  SHA,
+  VECTOR_LOGIC,
+  VECTOR_MOVES,
 ];
 
 /** Handlers by number; an entry's `Form` word has the number in its top byte. */

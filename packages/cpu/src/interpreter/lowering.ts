@@ -193,6 +193,7 @@ export function lower(
     code[at + Entry.Index] = State.ZeroLo;
   }
   if (key === "xlatb") code[at + Entry.Base] = State.Gpr + 6;
+  else if (key === "maskmovq" || key === "maskmovdqu") code[at + Entry.Base] = State.Gpr + 14;
   word |= (variant & 0xff) << Form.VariantShift;
   word |= (known?.handler ?? 0) << Form.HandlerShift;
   code[at + Entry.Form] = word;
