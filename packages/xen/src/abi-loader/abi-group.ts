@@ -25,6 +25,8 @@ export interface AbiGroup {
 export interface AbiStruct {
   readonly name: string;
   readonly bytes: number;
+  /** 32-bit guests lay it out by their own rules; otherwise it looks the same to them. */
+  readonly compat: boolean;
   readonly fields: readonly AbiStructField[];
 }
 
@@ -51,6 +53,10 @@ export interface AbiOperation {
   /** Bytes that the traditional handler copies in and out. */
   readonly copyIn: number;
   readonly copyOut: number;
+  /** The one field that is copied out, instead of the start of the struct. */
+  readonly copyOutField: string | undefined;
+  /** Results are copied out even when the operation fails. */
+  readonly alwaysOut: boolean;
   /** Errors besides -EFAULT, as names. */
   readonly errors: readonly string[];
   /** Line of its key in the file. */

@@ -5,12 +5,14 @@ export interface AbiType {
   readonly signed: boolean;
   /** How the C header spells it. */
   readonly c: string;
+  /** `unsigned long` of the guest: 4 bytes for 32-bit guests. */
+  readonly word: boolean;
   /** A guest address; interfaces that pass physical addresses convert it. */
   readonly pointer: boolean;
 }
 
-function type(name: string, bytes: 1 | 2 | 4 | 8, signed: boolean, c: string, pointer = false): AbiType {
-  return { name, bytes, signed, c, pointer };
+function type(name: string, bytes: 1 | 2 | 4 | 8, signed: boolean, c: string): AbiType {
+  return { name, bytes, signed, c, word: name === "ulong", pointer: name === "handle" };
 }
 
 /** Types of struct fields and of register arguments. Arguments may also use the C names. */
@@ -25,7 +27,8 @@ export const ABI_TYPES: readonly AbiType[] = [
   type("s64", 8, true, "int64_t"),
   type("domid", 2, false, "domid_t"),
   type("port", 4, false, "evtchn_port_t"),
-  type("handle", 8, false, "uint64_t", true),
+  type("ulong", 8, false, "uint64_t"),
+  type("handle", 8, false, "uint64_t"),
 ];
 
 /** The type of that name, or of that C spelling. */

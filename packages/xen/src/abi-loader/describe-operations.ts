@@ -1,6 +1,7 @@
 import type { OperationDescriptor, OperationField } from "../operations/operation.js";
 import { AbiError } from "./abi-error.js";
 import type { AbiGroup, AbiOperation, AbiValue } from "./abi-group.js";
+import { compatBytes, compatLayout } from "./compat-layout.js";
 
 /**
  * Turns a loaded group into the descriptors that the interfaces work with.
@@ -12,6 +13,7 @@ export function describeOperations(group: AbiGroup, file: string): OperationDesc
 
 function describeOperation(group: AbiGroup, operation: AbiOperation, file: string): OperationDescriptor {
   const layout = group.structs.find((s) => s.name === operation.struct);
+  const compat = layout === undefined ? undefined : compatLayout(layout);
   const field = (value: AbiValue): OperationField => {
     if (value.type === undefined || value.offset === undefined)
       throw new AbiError(
@@ -22,8 +24,19 @@ function describeOperation(group: AbiGroup, operation: AbiOperation, file: strin
         `a layout of ${operation.struct ?? "its struct"} under structs`,
       );
     const { name, register, type, offset, implied } = value;
-    const base = { name, bytes: type.bytes, signed: type.signed, register, offset };
-    return implied === undefined ? base : { ...base, implied };
+    const compatOffset = offset >= 0 && compat !== undefined ? compat.offsetOf(offset) : offset;
+    return {
+      name,
+      bytes: type.bytes,
+      signed: type.signed,
+      register,
+      offset,
+      ...(compatOffset === offset ? {} : { compatOffset }),
+      ...(offset < 0 || !layout?.compat || compatBytes(type) === type.bytes
+        ? {}
+        : { compatBytes: compatBytes(type) }),
+      ...(implied === undefined ? {} : { implied }),
+    };
   };
   const descriptor: OperationDescriptor = {
     name: `${group.name}.${operation.name}`,
@@ -31,12 +44,21 @@ function describeOperation(group: AbiGroup, operation: AbiOperation, file: strin
     subop: operation.subop,
     inputs: operation.inputs.map(field),
     outputs: operation.outputs.map(field),
-    struct: layout === undefined ? undefined : { name: layout.name, bytes: layout.bytes },
+    struct:
+      layout === undefined || compat === undefined
+        ? undefined
+        : {
+            name: layout.name,
+            bytes: layout.bytes,
+            ...(compat.bytes === layout.bytes ? {} : { compatBytes: compat.bytes }),
+          },
     copyIn: operation.copyIn,
     copyOut: operation.copyOut,
   };
   return {
     ...descriptor,
+    ...(operation.copyOutField !== undefined && { copyOutField: operation.copyOutField }),
+    ...(operation.alwaysOut && { alwaysOut: true as const }),
     ...(group.array && { array: true as const }),
     ...(!group.fastabi && { traditionalOnly: true as const }),
   };

@@ -21,7 +21,7 @@ const TYPE_NAMES = ABI_TYPES.map((t) => t.name).join(", ");
 
 /**
  * Reads one description of a hypercall's operations (`abi/*.yml`). The grammar is that of the FastABI RFC; `structs`,
- * `constants`, `implied`, `copy_in`, `copy_out`, `array`, `fastabi`, `doc`, `errors` and `c_lang.fastabi_only` are optional
+ * `constants`, `implied`, `copy_in`, `copy_out`, `copy_out_field`, `always_out`, `array`, `fastabi`, `doc`, `errors` and `c_lang.fastabi_only` are optional
  * additions of ours, which the traditional interface needs. A file without `structs` gives values without types.
  *
  * @param text the YAML text, at most 131,072 characters
@@ -84,12 +84,12 @@ function readConstant([name, source]: [string, YamlSource]): [string, number] {
 
 function readStruct([name, source]: [string, YamlSource]): AbiStruct {
   if (!NAME.test(name)) source.fail("bad-name", "lower-case letters, digits and _");
-  const keys = source.record(["bytes", "fields"]);
+  const keys = source.record(["bytes", "compat", "fields"]);
   const bytes = required(source, keys, "bytes").integer(1, MAX_STRUCT_BYTES);
   const fields = required(source, keys, "fields")
     .entries()
     .map(([path, field]) => readField(path, field, bytes));
-  return { name, bytes, fields };
+  return { name, bytes, compat: keys.get("compat")?.flag() ?? false, fields };
 }
 
 function readField(path: string, source: YamlSource, structBytes: number): AbiStructField {
@@ -139,6 +139,8 @@ function readOperation(
     "implied",
     "copy_in",
     "copy_out",
+    "copy_out_field",
+    "always_out",
     "errors",
     "c_lang",
   ]);
@@ -162,9 +164,18 @@ function readOperation(
     outputs,
     copyIn: keys.get("copy_in")?.integer(0, bytes) ?? (holds(inputs) ? bytes : 0),
     copyOut: keys.get("copy_out")?.integer(0, bytes) ?? (holds(outputs) ? bytes : 0),
+    copyOutField: readOutField(keys.get("copy_out_field"), outputs),
+    alwaysOut: keys.get("always_out")?.flag() ?? false,
     errors: keys.get("errors")?.list().map(readErrno) ?? [],
     line: source.line,
   };
+}
+
+function readOutField(source: YamlSource | undefined, outputs: readonly AbiValue[]): string | undefined {
+  const name = source?.text();
+  if (name !== undefined && !outputs.some((value) => value.name === name))
+    source?.fail("missing-field", outputs.map((value) => value.name).join(", ") || "an output");
+  return name;
 }
 
 function readErrno(source: YamlSource): string {

@@ -25,55 +25,50 @@ export interface OperationPlan {
   /** Argument that holds the pointer to the struct; the one after it is an array's length. */
   readonly pointer: number;
   readonly isArray: boolean;
-  /** The struct looks the same to 32-bit callers; otherwise Xen would translate it, which is not modelled. */
-  readonly compatLayout: boolean;
+  /** Where in the struct the bytes that are copied out begin. */
+  readonly copyOutAt: number;
+  readonly alwaysOut: boolean;
 }
 
 /**
  * Arguments in order: the sub-operation, the register parameters as the descriptor lists them, the struct's pointer,
  * an array's length.
+ * @param compat for a 32-bit caller, whose structs have another layout
  */
-export function planOperation(operation: Operation, stage: number): OperationPlan {
-  const { inputs, outputs, struct, copyIn, copyOut, array } = operation.descriptor;
+export function planOperation(operation: Operation, stage: number, compat = false): OperationPlan {
+  const { inputs, outputs, struct, copyIn, copyOut, copyOutField, alwaysOut, array } = operation.descriptor;
   let argument = 1; // argument 0 is the sub-operation
   const plan = (field: OperationField): FieldPlan => {
-    const { bytes, signed, offset } = field;
+    const { signed, offset } = field;
+    const bytes = (compat ? field.compatBytes : undefined) ?? field.bytes;
     if (offset === -1) return { place: Place.Argument, at: argument++, bytes, signed };
     if (offset === -2) return { place: Place.Zero, at: 0, bytes, signed };
-    return { place: Place.Struct, at: offset, bytes, signed };
+    return { place: Place.Struct, at: (compat ? field.compatOffset : undefined) ?? offset, bytes, signed };
   };
   const plannedInputs = inputs.map(plan);
+  const plannedOutputs = outputs.map(plan);
   const pointer = argument;
+  const structBytes = (compat ? struct?.compatBytes : undefined) ?? struct?.bytes ?? 0;
+  const copied = (bytes: number) => (bytes === struct?.bytes ? structBytes : bytes);
+  const out = outputs.findIndex((field) => field.name === copyOutField);
   return {
     operation,
     stage,
     inputs: plannedInputs,
-    outputs: outputs.map(plan),
-    copyIn,
-    copyOut,
-    padding: paddingOf(struct?.bytes ?? 0, [...inputs, ...outputs]),
+    outputs: plannedOutputs,
+    copyIn: copied(copyIn),
+    copyOut: copied(copyOut),
+    copyOutAt: out < 0 ? 0 : plannedOutputs[out].at,
+    alwaysOut: alwaysOut === true,
+    padding: paddingOf(structBytes, [...plannedInputs, ...plannedOutputs]),
     pointer,
     isArray: array === true,
-    compatLayout: hasCompatLayout([...inputs, ...outputs]),
   };
 }
 
-function paddingOf(structBytes: number, fields: readonly OperationField[]): Int32Array {
+function paddingOf(structBytes: number, fields: readonly FieldPlan[]): Int32Array {
   const covered = new Set<number>();
-  for (const { offset, bytes } of fields)
-    if (offset >= 0) for (let at = offset; at < offset + bytes; at++) covered.add(at);
+  for (const { place, at, bytes } of fields)
+    if (place === Place.Struct) for (let i = 0; i < bytes; i++) covered.add(at + i);
   return Int32Array.from({ length: structBytes }, (_, at) => at).filter((at) => !covered.has(at));
-}
-
-/** Would the 32-bit rules (8-byte values aligned to 4) put every field where the 64-bit ones do? */
-function hasCompatLayout(fields: readonly OperationField[]): boolean {
-  const inStruct = fields.filter((field) => field.offset >= 0).sort((a, b) => a.offset - b.offset);
-  let end = 0;
-  for (const { offset, bytes } of inStruct) {
-    if (offset < end) continue; // an output in an input's place
-    const align = Math.min(bytes, 4);
-    if (Math.ceil(end / align) * align !== offset) return false;
-    end = offset + bytes;
-  }
-  return true;
 }

@@ -22,7 +22,9 @@ export abstract class PointerAbi implements HypercallAbi {
   private readonly access: GuestAccess;
   private readonly cost: PathCost;
   private readonly argumentRegisters: ArgumentRegisters;
-  private readonly plans: readonly (readonly (OperationPlan | undefined)[] | undefined)[];
+  private readonly plans: PlanTable;
+  /** For callers that are not in 64-bit mode. */
+  private readonly compatPlans: PlanTable;
   private plan: OperationPlan | undefined;
 
   constructor(
@@ -34,13 +36,8 @@ export abstract class PointerAbi implements HypercallAbi {
     this.access = access;
     this.cost = cost;
     this.argumentRegisters = new ArgumentRegisters(registers);
-    const plans: (OperationPlan | undefined)[][] = [];
-    for (const operation of operations) {
-      const { hypercall, subop } = operation.descriptor;
-      plans[hypercall] ??= [];
-      plans[hypercall][subop] = planOperation(operation, cost.compile(operation.stage));
-    }
-    this.plans = plans;
+    this.plans = planTable(operations, cost, false);
+    this.compatPlans = planTable(operations, cost, true);
   }
 
   claims(number: number): boolean {
@@ -48,14 +45,15 @@ export abstract class PointerAbi implements HypercallAbi {
   }
 
   decode(number: number): Operation | undefined {
-    const group = number >= 0 && number < this.plans.length ? this.plans[number] : undefined;
-    if (group === undefined) return undefined;
     const { argumentRegisters } = this;
     argumentRegisters.latch();
+    const plans = argumentRegisters.compat ? this.compatPlans : this.plans;
+    const group = number >= 0 && number < plans.length ? plans[number] : undefined;
+    if (group === undefined) return undefined;
     const command = argumentRegisters.lo(0);
     const subop = number === MEMORY_OP ? command & MEMORY_OP_MASK : command;
     const plan = subop >= 0 && subop < group.length ? group[subop] : undefined;
-    if (plan === undefined || (argumentRegisters.compat && !plan.compatLayout)) return undefined;
+    if (plan === undefined) return undefined;
     this.plan = plan;
     return plan.operation;
   }
@@ -74,9 +72,21 @@ export abstract class PointerAbi implements HypercallAbi {
     for (let i = 2 * plan.outputs.length - 1; i >= 0; i--) call.outputs[i] = 0;
     cost.run(plan.stage);
     const result = operation.handle(call);
-    if (result < 0 || plan.copyOut === 0) return result;
+    if (plan.copyOut === 0 || (result < 0 && !plan.alwaysOut)) return result;
     this.writeStruct(plan, call);
-    return access.copyToGuest(pointerLo, pointerHi, plan.copyOut) !== 0 ? -Errno.EFAULT : result;
+    return this.copyOut(plan, pointerLo, pointerHi) !== 0 ? -Errno.EFAULT : result;
+  }
+
+  /** Results go to the place in the guest's struct that they have in ours; a copy always starts at the buffer's start. */
+  private copyOut(plan: OperationPlan, pointerLo: number, pointerHi: number): number {
+    const { access } = this;
+    const { copyOutAt, copyOut } = plan;
+    if (copyOutAt === 0) return access.copyToGuest(pointerLo, pointerHi, copyOut);
+    const { buffer } = access;
+    for (let i = 0; i < copyOut; i++) buffer.setUint8(i, buffer.getUint8(copyOutAt + i));
+    const lo = (pointerLo + copyOutAt) | 0;
+    const carry = lo >>> 0 < pointerLo >>> 0 ? 1 : 0;
+    return access.copyToGuest(lo, (pointerHi + carry) | 0, copyOut);
   }
 
   private takeInputs(plan: OperationPlan, words: Int32Array): void {
@@ -106,6 +116,18 @@ export abstract class PointerAbi implements HypercallAbi {
     writeFields(buffer, plan.inputs, call.inputs);
     writeFields(buffer, plan.outputs, call.outputs);
   }
+}
+
+type PlanTable = readonly (readonly (OperationPlan | undefined)[] | undefined)[];
+
+function planTable(operations: readonly Operation[], cost: PathCost, compat: boolean): PlanTable {
+  const plans: (OperationPlan | undefined)[][] = [];
+  for (const operation of operations) {
+    const { hypercall, subop } = operation.descriptor;
+    plans[hypercall] ??= [];
+    plans[hypercall][subop] = planOperation(operation, cost.compile(operation.stage), compat);
+  }
+  return plans;
 }
 
 function writeFields(buffer: DataView, fields: readonly FieldPlan[], words: Int32Array): void {

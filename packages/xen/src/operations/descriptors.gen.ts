@@ -390,6 +390,7 @@ export const GRANT_TABLE_UNMAP_GRANT_REF: OperationDescriptor = {
   struct: { name: "gnttab_unmap_grant_ref", bytes: 24 },
   copyIn: 24,
   copyOut: 2,
+  copyOutField: "status",
   array: true,
 };
 
@@ -436,6 +437,7 @@ export const GRANT_TABLE_SET_VERSION: OperationDescriptor = {
   struct: { name: "gnttab_set_version", bytes: 4 },
   copyIn: 4,
   copyOut: 4,
+  alwaysOut: true,
   array: true,
 };
 
@@ -456,6 +458,7 @@ export const GRANT_TABLE_GET_VERSION: OperationDescriptor = {
   struct: { name: "gnttab_get_version", bytes: 8 },
   copyIn: 8,
   copyOut: 4,
+  copyOutField: "version",
   array: true,
 };
 
@@ -631,11 +634,11 @@ export const MEMORY_ADD_TO_PHYSMAP: OperationDescriptor = {
     { name: "domid", bytes: 2, signed: false, register: 0, offset: 0, implied: 32752 },
     { name: "size", bytes: 2, signed: false, register: 2, offset: 2 },
     { name: "space", bytes: 4, signed: false, register: 3, offset: 4 },
-    { name: "idx", bytes: 8, signed: false, register: 4, offset: 8 },
-    { name: "gpfn", bytes: 8, signed: false, register: 5, offset: 16 },
+    { name: "idx", bytes: 8, signed: false, register: 4, offset: 8, compatBytes: 4 },
+    { name: "gpfn", bytes: 8, signed: false, register: 5, offset: 16, compatOffset: 12, compatBytes: 4 },
   ],
   outputs: [],
-  struct: { name: "xen_add_to_physmap", bytes: 24 },
+  struct: { name: "xen_add_to_physmap", bytes: 24, compatBytes: 16 },
   copyIn: 24,
   copyOut: 0,
 };
@@ -650,12 +653,12 @@ export const MEMORY_MEMORY_MAP: OperationDescriptor = {
   subop: 9,
   inputs: [
     { name: "nr_entries", bytes: 4, signed: false, register: 2, offset: 0 },
-    { name: "buffer", bytes: 8, signed: false, register: 3, offset: 8 },
+    { name: "buffer", bytes: 8, signed: false, register: 3, offset: 8, compatOffset: 4, compatBytes: 4 },
   ],
   outputs: [
     { name: "nr_entries", bytes: 4, signed: false, register: 2, offset: 0 },
   ],
-  struct: { name: "xen_memory_map", bytes: 16 },
+  struct: { name: "xen_memory_map", bytes: 16, compatBytes: 8 },
   copyIn: 16,
   copyOut: 16,
 };
@@ -673,10 +676,10 @@ export const MEMORY_REMOVE_FROM_PHYSMAP: OperationDescriptor = {
   subop: 15,
   inputs: [
     { name: "domid", bytes: 2, signed: false, register: 0, offset: 0, implied: 32752 },
-    { name: "gpfn", bytes: 8, signed: false, register: 5, offset: 8 },
+    { name: "gpfn", bytes: 8, signed: false, register: 5, offset: 8, compatOffset: 4, compatBytes: 4 },
   ],
   outputs: [],
-  struct: { name: "xen_remove_from_physmap", bytes: 16 },
+  struct: { name: "xen_remove_from_physmap", bytes: 16, compatBytes: 8 },
   copyIn: 16,
   copyOut: 0,
 };
@@ -740,13 +743,13 @@ export const SCHED_POLL: OperationDescriptor = {
   hypercall: 29,
   subop: 3,
   inputs: [
-    { name: "timeout", bytes: 8, signed: false, register: 2, offset: 16 },
+    { name: "timeout", bytes: 8, signed: false, register: 2, offset: 16, compatOffset: 8 },
     { name: "port", bytes: 4, signed: false, register: 3, offset: -2 },
-    { name: "ports", bytes: 8, signed: false, register: 0, offset: 0 },
-    { name: "nr_ports", bytes: 4, signed: false, register: 0, offset: 8 },
+    { name: "ports", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4 },
+    { name: "nr_ports", bytes: 4, signed: false, register: 0, offset: 8, compatOffset: 4 },
   ],
   outputs: [],
-  struct: { name: "sched_poll", bytes: 24 },
+  struct: { name: "sched_poll", bytes: 24, compatBytes: 16 },
   copyIn: 24,
   copyOut: 0,
 };
@@ -892,13 +895,13 @@ export const VCPU_GET_RUNSTATE_INFO: OperationDescriptor = {
   ],
   outputs: [
     { name: "state", bytes: 4, signed: false, register: 2, offset: 0 },
-    { name: "state_entry_time", bytes: 8, signed: false, register: 3, offset: 8 },
-    { name: "time[0]", bytes: 8, signed: false, register: 4, offset: 16 },
-    { name: "time[1]", bytes: 8, signed: false, register: 5, offset: 24 },
-    { name: "time[2]", bytes: 8, signed: false, register: 6, offset: 32 },
-    { name: "time[3]", bytes: 8, signed: false, register: 7, offset: 40 },
+    { name: "state_entry_time", bytes: 8, signed: false, register: 3, offset: 8, compatOffset: 4 },
+    { name: "time[0]", bytes: 8, signed: false, register: 4, offset: 16, compatOffset: 12 },
+    { name: "time[1]", bytes: 8, signed: false, register: 5, offset: 24, compatOffset: 20 },
+    { name: "time[2]", bytes: 8, signed: false, register: 6, offset: 32, compatOffset: 28 },
+    { name: "time[3]", bytes: 8, signed: false, register: 7, offset: 40, compatOffset: 36 },
   ],
-  struct: { name: "vcpu_runstate_info", bytes: 48 },
+  struct: { name: "vcpu_runstate_info", bytes: 48, compatBytes: 44 },
   copyIn: 0,
   copyOut: 48,
 };

@@ -20,6 +20,9 @@ export interface OperationField {
    * only FastABI carries it, so that the traditional input is 0.
    */
   readonly offset: number;
+  /** Byte offset and size in the struct of 32-bit guests, where they differ. */
+  readonly compatOffset?: number;
+  readonly compatBytes?: 1 | 2 | 4 | 8;
   /** Value that FastABI takes for granted; also what stubs pass for a register argument. */
   readonly implied?: number;
 }
@@ -34,10 +37,16 @@ export interface OperationDescriptor {
   readonly inputs: readonly OperationField[];
   readonly outputs: readonly OperationField[];
   /** Name and size in bytes of the traditional struct; `undefined` for register-only operations. */
-  readonly struct: { readonly name: string; readonly bytes: number } | undefined;
+  readonly struct:
+    | { readonly name: string; readonly bytes: number; readonly compatBytes?: number }
+    | undefined;
   /** Bytes that the traditional handler copies from, and to, the guest; 0 for none. */
   readonly copyIn: number;
   readonly copyOut: number;
+  /** The output that is copied out alone, at its own place; default the first `copyOut` bytes. */
+  readonly copyOutField?: string;
+  /** Results are copied out even when the operation fails. */
+  readonly alwaysOut?: true;
   /** The traditional pointer names an array of the struct and is followed by its length (grant_table_op). */
   readonly array?: true;
   /** FastABI does not dispatch this hypercall at all: -ENOSYS there. */
