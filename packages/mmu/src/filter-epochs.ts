@@ -5,7 +5,7 @@ const LIMIT = 2 ** 30;
 
 /**
  * Filter rows belong to an epoch. A context has one per privilege level, and new ones when anything that decides its
- * first-level hits has changed: tags, permission inputs, PKRU. Rows of old epochs simply never match again. What an
+ * first-level hits has changed: tags, permission inputs, PKRU, PKRS. Rows of old epochs simply never match again. What an
  * epoch permits is worked out when it begins.
  */
 export class FilterEpochs {
@@ -34,12 +34,19 @@ export class FilterEpochs {
   of(c: TranslationContext, space: number, tag: number): number {
     const key = c.epochKey;
     const inputs =
-      (c.wp ? 1 : 0) | (c.smep ? 2 : 0) | (c.smap ? 4 : 0) | (c.pke ? 8 : 0) | (c.paging << 4) | 0x100;
-    if (key[0] !== inputs || key[1] !== space || key[2] !== tag || key[3] !== (c.pkru | 0)) {
+      (c.wp ? 1 : 0) |
+      (c.smep ? 2 : 0) |
+      (c.smap ? 4 : 0) |
+      (c.pke ? 8 : 0) |
+      (c.paging << 4) |
+      (c.pks ? 0x300 : 0x100);
+    const changed = key[0] !== inputs || key[1] !== space || key[2] !== tag;
+    if (changed || key[3] !== (c.pkru | 0) || key[4] !== (c.pkrs | 0)) {
       key[0] = inputs;
       key[1] = space;
       key[2] = tag;
       key[3] = c.pkru;
+      key[4] = c.pkrs;
       c.epochs.fill(0);
     }
     const level = this.level(c);

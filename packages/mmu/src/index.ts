@@ -62,7 +62,12 @@ export { Entry, Kind, TlbArray, type TlbArrayGeometry, type TlbArraySnapshot } f
 export { TlbHierarchy, type TlbHierarchySnapshot } from "./tlb/tlb-hierarchy.js";
 export { TlbLevel } from "./tlb/tlb-level.js";
 export { TranslationCaches, type TranslationCachesSnapshot } from "./tlb/translation-caches.js";
-export { PagingMode, type SecondStage, TranslationContext } from "./translation-context.js";
+export {
+  type ModificationLog,
+  PagingMode,
+  type SecondStage,
+  TranslationContext,
+} from "./translation-context.js";
 export {
   EptQualification,
   FaultKind,

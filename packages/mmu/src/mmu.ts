@@ -91,7 +91,7 @@ export class Mmu {
   private epoch = 0;
   private space = 0;
   private tag = 0;
-  /** Protection keys apply: CR4.PKE, and a long-mode format. */
+  /** Protection keys apply: CR4.PKE or CR4.PKS, and a long-mode format. */
   private keysActive = false;
   private rights: AccessRights;
   /** The walkers have yet to take over the active context. */
@@ -181,7 +181,7 @@ export class Mmu {
     this.space = (c.asid << 12) | c.pcid;
     this.tag = stage !== null && stage.format === "ept" ? stage.tag + 1 : 0;
     this.walkersStale = true;
-    this.keysActive = c.pke && c.paging >= PagingMode.FourLevel;
+    this.keysActive = (c.pke || c.pks) && c.paging >= PagingMode.FourLevel;
     this.epoch = this.epochs.of(c, this.space, this.tag);
     this.rights = c.rights[this.epochs.level(c)];
   }
@@ -653,8 +653,9 @@ export class Mmu {
   private permits(entry: number, mode: number): boolean {
     const rights = this.i32[entry + 6];
     if ((rights & this.rights.mask[mode]) !== this.rights.value[mode]) return false;
-    if (!this.keysActive || (rights & Rights.User) === 0) return true;
-    return !refusedByKey(this.active, (rights >>> KEY_SHIFT) & 15, this.rights.access[mode]);
+    if (!this.keysActive) return true;
+    const access = this.rights.access[mode];
+    return !refusedByKey(this.active, (rights >>> KEY_SHIFT) & 15, access, rights & Rights.User);
   }
 
   private noRam(frame: number, lo: number, hi: number): number {

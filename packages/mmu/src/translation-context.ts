@@ -13,6 +13,21 @@ export interface SecondStage {
   tag: number;
   /** EPTP bit 6; nested page tables always keep accessed and dirty flags. */
   accessDirty: boolean;
+  /**
+   * EPT, mode-based execute control (SDM vol. 3, 29.3.2): bit 2 of an entry permits fetches from supervisor-mode linear
+   * addresses, bit 10 from user-mode ones. Default: bit 2 is for both.
+   */
+  modeBasedExecute?: boolean;
+  /** EPT with {@link accessDirty}: where pages that become dirty are noted. Default: nowhere. */
+  modificationLog?: ModificationLog | null;
+}
+
+/** Page-modification log (SDM vol. 3, 29.3.6): the walker fills it from entry 511 down. */
+export interface ModificationLog {
+  /** Machine frame of the log, 512 guest-physical addresses of 8 bytes. */
+  frame: number;
+  /** Entry that is written next, 16 bits; above 511 the log is full. */
+  index: number;
 }
 
 /**
@@ -44,6 +59,10 @@ export class TranslationContext {
   pke = false;
   /** PKRU: for key `k`, bit `2k` denies access and bit `2k + 1` denies writes. */
   pkru = 0;
+  /** CR4.PKS: protection keys of supervisor pages, see {@link pkrs}. */
+  pks = false;
+  /** IA32_PKRS, laid out like {@link pkru}. */
+  pkrs = 0;
   /** CPL 3. */
   user = false;
   /** EFLAGS.AC: suspends SMAP for explicit supervisor accesses. */
@@ -58,6 +77,6 @@ export class TranslationContext {
   readonly epochs: Int32Array = new Int32Array(3);
   /** Rights tests of the same three. Owned by `Mmu`. */
   rights: readonly AccessRights[] = [];
-  /** What the epochs were made for: permission inputs, address space, second-stage tag, PKRU. Owned by `Mmu`. */
-  readonly epochKey: Int32Array = new Int32Array(4);
+  /** What the epochs were made for: permission inputs, address space, second-stage tag, PKRU, PKRS. Owned by `Mmu`. */
+  readonly epochKey: Int32Array = new Int32Array(5);
 }

@@ -13,6 +13,8 @@ export const FaultKind = {
   EptMisconfig: 5,
   /** The translation is complete, but no RAM answers at that machine frame. */
   NoRam: 6,
+  /** Intel VM exit 62: a page becomes dirty and the page-modification log is full. */
+  ModificationLogFull: 7,
 } as const;
 
 /** Bits of the #PF error code (SDM vol. 3, 4.7) and, up to `Fetch`, of NPF's EXITINFO1 (APM vol. 2, 15.25.6). */
@@ -33,6 +35,8 @@ export const EptQualification = {
   Readable: 0x8,
   Writable: 0x10,
   Executable: 0x20,
+  /** With mode-based execute control: user-mode linear addresses may be fetched from. */
+  UserExecutable: 0x40,
   LinearAddressValid: 0x80,
   /** The access to the page itself; clear for an access to a guest paging-structure entry. */
   Final: 0x100,

@@ -26,6 +26,8 @@ export const Ept = {
   PageSize: 0x80,
   Accessed: 0x100,
   Dirty: 0x200,
+  /** With mode-based execute control: fetches from user-mode linear addresses. */
+  UserExecute: 0x400,
 } as const;
 
 /**

@@ -73,7 +73,14 @@ export class NestedPageTableWalker extends RadixSecondStage {
         this.port.setFlags(this.entryFrame[l], this.entryOffset[l], at, flags);
     }
     if ((this.i32[this.entryAt[level]] & Pte.Dirty) !== 0) rights |= StageRights.Dirty;
-    return this.finish(level, pageLo, pageHi, rights, level === 1 ? table : this.alignedFrame(table, level));
+    return this.finish(
+      level,
+      pageLo,
+      pageHi,
+      rights,
+      level === 1 ? table : this.alignedFrame(table, level),
+      access,
+    );
   }
 
   protected refuse(gfn: number, offset: number, access: number, _rights: number): void {

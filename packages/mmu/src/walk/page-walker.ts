@@ -278,7 +278,8 @@ export class PageWalker {
   /** The last translation of the second dimension: the page itself. */
   private finish(gfn: number, kind: number, rights: number, lo: number, access: number): boolean {
     const stage = this.secondStage;
-    const stageAccess = access & (StageAccess.Write | StageAccess.Fetch);
+    const user = (rights & Rights.User) !== 0 ? StageAccess.UserAddress : 0;
+    const stageAccess = (access & (StageAccess.Write | StageAccess.Fetch)) | user;
     const frame = stage.translate(gfn, lo & 4095, stageAccess);
     if (frame < 0) return false;
     this.frame = frame;
@@ -319,8 +320,8 @@ export class PageWalker {
     if ((rights & mask & GUEST_RIGHTS) !== (value & GUEST_RIGHTS))
       return this.pageFault(access, PageFaultCode.Present);
     const context = this.context;
-    const keyed = context.pke && context.paging >= PagingMode.FourLevel && (rights & Rights.User) !== 0;
-    if (keyed && refusedByKey(context, key, access))
+    const keyed = context.paging >= PagingMode.FourLevel;
+    if (keyed && refusedByKey(context, key, access, rights & Rights.User))
       return this.pageFault(access, PageFaultCode.Present | PageFaultCode.ProtectionKey);
     return true;
   }

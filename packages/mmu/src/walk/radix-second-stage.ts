@@ -1,10 +1,10 @@
 import { MmuCounter } from "../mmu-counter.js";
 import { reservedAddressBits } from "../paging/pte.js";
 import type { PhysicalMemory } from "../physical-memory.js";
-import type { SecondStage } from "../translation-context.js";
+import type { ModificationLog, SecondStage } from "../translation-context.js";
 import { FaultKind, type TranslationFault } from "../translation-fault.js";
 import { FillTarget } from "./pending-fills.js";
-import type { SecondStageWalker } from "./second-stage-walker.js";
+import { type SecondStageWalker, StageAccess, StageRights } from "./second-stage-walker.js";
 import type { TablePort } from "./table-port.js";
 import type { WalkCaches } from "./walk-caches.js";
 
@@ -25,6 +25,8 @@ export abstract class RadixSecondStage implements SecondStageWalker {
   protected levels = 4;
   protected root = 0;
   protected accessDirty = true;
+  protected modeBased = false;
+  protected log: ModificationLog | null = null;
   /** Tags of second-stage entries in the walker's caches. */
   protected space = 0;
   protected tag = 0;
@@ -59,6 +61,8 @@ export abstract class RadixSecondStage implements SecondStageWalker {
     this.levels = stage.levels;
     this.root = stage.rootFrame;
     this.accessDirty = stage.accessDirty;
+    this.modeBased = stage.modeBasedExecute ?? false;
+    this.log = stage.modificationLog ?? null;
     this.space = space;
     this.tag = tag;
   }
@@ -77,7 +81,7 @@ export abstract class RadixSecondStage implements SecondStageWalker {
         if ((rights & needed) === needed) {
           caches.touch(tlb, entry);
           this.port.counters[MmuCounter.NestedTlbHits]++;
-          this.rights = rights;
+          this.rights = this.verdict(rights, access);
           this.kind = tlb.kindOf(entry);
           return tlb.frameFor(entry, pageLo);
         }
@@ -142,9 +146,16 @@ export abstract class RadixSecondStage implements SecondStageWalker {
   }
 
   /** Notes the finished translation for the nested TLB and returns the machine frame of the very page. */
-  protected finish(level: number, pageLo: number, pageHi: number, rights: number, leafFrame: number): number {
+  protected finish(
+    level: number,
+    pageLo: number,
+    pageHi: number,
+    rights: number,
+    leafFrame: number,
+    access: number,
+  ): number {
     const kind = level - 1;
-    this.rights = rights;
+    this.rights = this.verdict(rights, access);
     this.kind = kind;
     this.caches.pending.add(
       FillTarget.NestedTlb,
@@ -158,6 +169,14 @@ export abstract class RadixSecondStage implements SecondStageWalker {
       0,
     );
     return leafFrame + (kind === 0 ? 0 : kind === 1 ? pageLo & 0x1ff : pageLo & 0x3ffff);
+  }
+
+  /** What a page's rights come to for the kind of linear address that leads there. */
+  private verdict(rights: number, access: number): number {
+    if (!this.modeBased || (access & StageAccess.Table) !== 0) return rights;
+    const { Execute, UserExecute } = StageRights;
+    const executable = (access & StageAccess.UserAddress) !== 0 ? UserExecute : Execute;
+    return (rights & executable) !== 0 ? (rights | Execute) & 15 : rights & ~Execute & 15;
   }
 
   private findStart(pageLo: number, pageHi: number): void {

@@ -5,10 +5,19 @@ export const StageAccess = {
   Fetch: 0x10,
   /** The access is the processor's own, to a guest page table. */
   Table: 0x200,
+  /** The page is reached through a user-mode linear address: every level's User bit is set. */
+  UserAddress: 0x400,
 } as const;
 
 /** Second-stage verdict on a page, and whether its dirty flag is settled. */
-export const StageRights = { Read: 1, Write: 2, Execute: 4, Dirty: 8 } as const;
+export const StageRights = {
+  Read: 1,
+  Write: 2,
+  Execute: 4,
+  Dirty: 8,
+  /** Only in the caches of an EPT with mode-based execute control; the verdict on a page has it folded in Execute. */
+  UserExecute: 16,
+} as const;
 
 /**
  * Guest-physical to machine translation: the inner dimension of a two-dimensional walk. The guest walker calls it for

@@ -55,6 +55,18 @@ export class TablePort {
     return (at + offset) >>> 2;
   }
 
+  /** Stores 8 bytes of the processor's own (page-modification log); nothing where no RAM answers. */
+  store(frame: number, offset: number, lo: number, hi: number): void {
+    const memory = this.memory;
+    const page = memory.frameOffset(frame);
+    if (page < 0) return;
+    if (memory.codeSlots[page >>> 12] !== 0) memory.onCodeWrite?.(page);
+    const level = this.caches.data(frame, offset >>> 6, true, this.clock.next());
+    this.i32[(page + offset) >>> 2] = lo;
+    this.i32[(page + offset + 4) >>> 2] = hi;
+    this.ledger.charge(Cause.Walk, this.price[level]);
+  }
+
   /**
    * Sets accessed and dirty flags in an entry that was just read, a locked read-modify-write of a line that is in L1;
    * no reference of its own in the counters.

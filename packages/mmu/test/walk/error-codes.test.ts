@@ -88,6 +88,32 @@ describe("#PF error codes (SDM vol. 3, 4.7)", () => {
     ["key 3, access disabled, fetch", P | U | W | (3 << 27), "fetch", { pke: true, pkru: 1 << 6 }, "ok"],
     ["key 3 without CR4.PKE", P | U | W | (3 << 27), "read", { pkru: 1 << 6 }, "ok"],
     ["key 3 of a supervisor page", P | W | (3 << 27), "read", { pke: true, pkru: 1 << 6 }, "ok"],
+    [
+      "key 3 of a supervisor page, PKS, access disabled",
+      P | W | (3 << 27),
+      "read",
+      { pks: true, pkrs: 1 << 6 },
+      0x21,
+    ],
+    ["key 3, PKS, write disabled", P | W | (3 << 27), "write", { pks: true, pkrs: 2 << 6 }, 0x23],
+    ["key 3, PKS, write disabled, read", P | W | (3 << 27), "read", { pks: true, pkrs: 2 << 6 }, "ok"],
+    [
+      "key 3, PKS, write disabled, without WP",
+      P | W | (3 << 27),
+      "write",
+      { pks: true, pkrs: 2 << 6, wp: false },
+      "ok",
+    ],
+    [
+      "key 3, PKS, implicit access at CPL 3",
+      P | W | (3 << 27),
+      "readSystem",
+      { pks: true, pkrs: 1 << 6, user: true },
+      0x21,
+    ],
+    ["key 3, PKS, fetch", P | W | (3 << 27), "fetch", { pks: true, pkrs: 1 << 6 }, "ok"],
+    ["key 3 of a user page, PKS alone", P | W | U | (3 << 27), "read", { pks: true, pkrs: 1 << 6 }, "ok"],
+    ["key 3, PKU says no, PKS yes", P | W | (3 << 27), "read", { pke: true, pks: true, pkru: 1 << 6 }, "ok"],
   ];
   test.each(rows)("%s", (_name, leaf, what, fields, expected) => {
     const m = native(leaf, fields);
@@ -332,6 +358,141 @@ describe("EPT violations (SDM vol. 3, table 28-7)", () => {
       gfn: PAGE_GFN,
       gfnOffset: 0x18,
     });
+  });
+});
+
+describe("mode-based execute control (SDM vol. 3, 29.3.2 and table 28-7)", () => {
+  const F = Q.LinearAddressValid | Q.Final;
+  const { Read, Execute, UserExecute } = Ept;
+  // EPT leaf, guest leaf, fetched by a user; exit qualification or "ok"
+  const rows: [string, number, boolean, boolean, number | "ok"][] = [
+    ["XS alone, supervisor address", Read | Execute, false, false, "ok"],
+    ["XS alone, user address", Read | Execute, true, true, F | Q.Fetch | Q.Readable | Q.Executable],
+    ["XU alone, user address", Read | UserExecute, true, true, "ok"],
+    ["XU alone, user address at CPL 0", Read | UserExecute, true, false, "ok"],
+    [
+      "XU alone, supervisor address",
+      Read | UserExecute,
+      false,
+      false,
+      F | Q.Fetch | Q.Readable | Q.UserExecutable,
+    ],
+    ["neither", Read, true, true, F | Q.Fetch | Q.Readable],
+    ["XU and nothing else: present", UserExecute, true, true, "ok"],
+  ];
+  test.each(rows)("%s", (_name, attributes, userPage, user, expected) => {
+    const m = nested("ept", true, userPage ? 7 : 3);
+    m.mmu.context.secondStage!.modeBasedExecute = true;
+    m.mmu.context.user = user;
+    m.mmu.reload();
+    // The editor's own table entries permit no user fetches.
+    m.stage.find(PAGE_GFN);
+    for (let level = 4; level >= 1; level--) {
+      const address = m.stage.pathFrame[level] * 4096 + m.stage.pathOffset[level];
+      const entry = m.memory.readU32(address);
+      const keep = level === 1 ? entry & ~(Ept.All | Ept.UserExecute) : entry;
+      m.memory.writeU32(address, (keep | (level === 1 ? attributes : UserExecute)) >>> 0);
+    }
+    for (let i = 0; i < 2; i++) {
+      const at = m.mmu.fetch(0, 0);
+      if (expected === "ok") expect(at).toBeGreaterThanOrEqual(0);
+      else {
+        expect(at).toBe(-1);
+        expect(m.mmu.fault).toMatchObject({ kind: FaultKind.EptViolation, errorCode: expected });
+      }
+    }
+  });
+
+  test("a page cached for a user address does not let a supervisor address fetch", () => {
+    const m = new TestMachine();
+    const stage = m.stage("ept");
+    stage.map(0, GUEST_BASE, "4k", Read | Execute | Ept.WriteBack);
+    const secondStage = {
+      format: "ept",
+      rootFrame: stage.rootFrame,
+      levels: 4,
+      tag: 0,
+      accessDirty: false,
+      modeBasedExecute: true,
+    } as const;
+    // Without paging every linear address is a user-mode one.
+    m.mmu.activate(m.context({ asid: 1, secondStage }));
+    expect(m.mmu.read(0, 0, 1)).toBeGreaterThanOrEqual(0);
+    expect(m.mmu.fetch(0, 0)).toBe(-1);
+    expect(m.mmu.fault.errorCode).toBe(F | Q.Fetch | Q.Readable | Q.Executable);
+  });
+});
+
+describe("page-modification logging (SDM vol. 3, 29.3.6)", () => {
+  const LOG = 0x3000;
+  function logging(index: number): ReturnType<typeof nested> & { log: { frame: number; index: number } } {
+    const m = nested("ept", true, 7);
+    const log = { frame: LOG, index };
+    // The stage of the tests is built with its flags set.
+    for (const gfn of [TABLE_GFN, TABLE_GFN + 1, TABLE_GFN + 2, TABLE_GFN + 3, PAGE_GFN])
+      m.stage.setAttributes(gfn, Ept.All | Ept.WriteBack);
+    m.mmu.context.secondStage!.modificationLog = log;
+    m.mmu.reload();
+    return Object.assign(m, { log });
+  }
+  const entries = (m: TestMachine, from: number, to: number): number[] =>
+    Array.from({ length: from - to }, (_, i) => Number(m.memory.readU64(LOG * 4096 + (from - i) * 8)) / 4096);
+
+  test("a read logs the guest's tables, in the order of the walk; a write then logs the page", () => {
+    const m = logging(511);
+    expect(m.mmu.read(0x18, 0, 8)).toBeGreaterThanOrEqual(0);
+    expect(m.log.index).toBe(507);
+    expect(entries(m, 511, 507)).toEqual([TABLE_GFN, TABLE_GFN + 1, TABLE_GFN + 2, TABLE_GFN + 3]);
+    for (let i = 0; i < 3; i++) expect(m.mmu.write(0x18, 0, 8)).toBeGreaterThanOrEqual(0);
+    expect(m.log.index).toBe(506);
+    expect(entries(m, 507, 506)).toEqual([PAGE_GFN]);
+  });
+
+  test("entry 0 is used; then the log is full: no flag, no access, until software empties it", () => {
+    const m = logging(4);
+    expect(m.mmu.write(0, 0, 8)).toBeGreaterThanOrEqual(0);
+    expect(m.log.index).toBe(0xffff);
+    m.stage.setAttributes(PAGE_GFN, Ept.All | Ept.WriteBack);
+    m.mmu.invalidateNested(-1);
+    expect(m.mmu.write(0x18, 0, 8)).toBe(-1);
+    expect(m.mmu.fault).toMatchObject({
+      kind: FaultKind.ModificationLogFull,
+      errorCode: 0,
+      gfn: PAGE_GFN,
+      gfnOffset: 0x18,
+      linearLo: 0x18,
+    });
+    expect(m.stage.entry(PAGE_GFN)!.attributes & (Ept.Accessed | Ept.Dirty)).toBe(0);
+    m.log.index = 511;
+    expect(m.mmu.write(0x18, 0, 8)).toBeGreaterThanOrEqual(0);
+    expect(m.stage.entry(PAGE_GFN)!.attributes & (Ept.Accessed | Ept.Dirty)).toBe(Ept.Accessed | Ept.Dirty);
+  });
+
+  test("a full log also stops an access that would set an accessed flag alone", () => {
+    const m = logging(0xffff);
+    m.mmu.context.paging = PagingMode.None;
+    m.mmu.reload();
+    expect(m.mmu.read((PAGE_GFN << 12) | 0, 0, 8)).toBe(-1);
+    expect(m.mmu.fault.kind).toBe(FaultKind.ModificationLogFull);
+  });
+
+  test("every page of a large one is named by its own address", () => {
+    const m = new TestMachine();
+    const stage = m.stage("ept");
+    stage.map(0, GUEST_BASE, "2m", Ept.All | Ept.WriteBack);
+    const log = { frame: LOG, index: 7 };
+    const secondStage = {
+      format: "ept",
+      rootFrame: stage.rootFrame,
+      levels: 4,
+      tag: 0,
+      accessDirty: true,
+      modificationLog: log,
+    } as const;
+    m.mmu.activate(m.context({ asid: 1, secondStage }));
+    expect(m.mmu.write(0x5678, 0, 8)).toBeGreaterThanOrEqual(0);
+    expect(m.memory.readU64(LOG * 4096 + 7 * 8)).toBe(0x5000n);
+    expect(log.index).toBe(6);
   });
 });
 
