@@ -1,0 +1,26 @@
+import { FaultKind } from "@hyperwalk/mmu";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { Bench } from "./bench.js";
+import { type Seen, Sequence } from "./sequence.js";
+import { PROFILES, sequences } from "./sequences.js";
+
+const seen: Seen = { outcomes: new Set(), stale: 0, accesses: 0, logged: 0 };
+
+describe("the Mmu does what the manuals permit, on every access, fault and flag", () => {
+  test.each(Object.entries(PROFILES))("caches: %s", { timeout: 60_000 }, (_name, profile) => {
+    const bench = new Bench(profile);
+    fc.assert(
+      fc.property(sequences, ({ seed, steps }) => {
+        new Sequence(seed, bench, seen).run(steps);
+      }),
+      { numRuns: 250 },
+    );
+  });
+
+  test("and the sequences come upon every kind of outcome, stale translations and the log", () => {
+    for (const kind of Object.values(FaultKind)) expect([...seen.outcomes]).toContain(kind);
+    expect(seen.stale).toBeGreaterThan(0);
+    expect(seen.logged).toBeGreaterThan(0);
+  });
+});
