@@ -1,4 +1,12 @@
-import { Arena, CacheHierarchy, type MemoryProfile, RecencyClock, ServedBy } from "@hyperwalk/mmu";
+import {
+  Arena,
+  CacheHierarchy,
+  type MemoryProfile,
+  REPLACEMENT_POLICIES,
+  RecencyClock,
+  type ReplacementName,
+  ServedBy,
+} from "@hyperwalk/mmu";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SMALL } from "../machine.js";
@@ -12,14 +20,22 @@ const TINY: MemoryProfile = {
   l2: { bytes: 1024, ways: 4, latency: 14, replacement: "lru" },
 };
 
-function make(policy: Policy): { caches: CacheHierarchy; clock: RecencyClock } {
+const REPLACEMENTS = Object.keys(REPLACEMENT_POLICIES) as ReplacementName[];
+
+function make(
+  policy: Policy,
+  replacement: ReplacementName = "lru",
+): { caches: CacheHierarchy; clock: RecencyClock; now: () => number } {
   const arena = new Arena(1 << 20);
   const clock = new RecencyClock(arena);
   const profile: MemoryProfile = {
     ...TINY,
-    l3: { bytes: 2048, ways: 4, latency: 50, replacement: "lru", policy },
+    l1i: { ...TINY.l1i, replacement },
+    l1d: { ...TINY.l1d, replacement },
+    l2: { ...TINY.l2, replacement },
+    l3: { bytes: 2048, ways: 4, latency: 50, replacement, policy },
   };
-  return { caches: new CacheHierarchy(arena, clock, profile, 1), clock };
+  return { caches: new CacheHierarchy(arena, clock, profile, 1), clock, now: () => arena.i32[clock.at] };
 }
 
 const access = fc.record({
@@ -28,11 +44,13 @@ const access = fc.record({
   line: fc.integer({ min: 0, max: 15 }),
 });
 
-describe.each(POLICIES)("L3 policy %s", (policy) => {
+const KINDS = POLICIES.flatMap((policy) => REPLACEMENTS.map((replacement) => [policy, replacement] as const));
+
+describe.each(KINDS)("L3 policy %s, replacement %s", (policy, replacement) => {
   test("reports the highest level that has the line, and brings it to L1", () => {
     fc.assert(
       fc.property(fc.array(access, { maxLength: 300 }), (accesses) => {
-        const { caches, clock } = make(policy);
+        const { caches, clock } = make(policy, replacement);
         const where = (frame: number, line: number): number[] =>
           [caches.l2, caches.l3].map((level) => (level.find(frame, line) >= 0 ? 1 : 0));
         for (const { kind, frame, line } of accesses) {
@@ -55,13 +73,86 @@ describe.each(POLICIES)("L3 policy %s", (policy) => {
           if (kind === "write") expect(l1.isDirty(caches.way)).toBe(true);
         }
       }),
+      { numRuns: 40 },
+    );
+  });
+
+  test("data that was written stays dirty until it has left every level", () => {
+    fc.assert(
+      fc.property(fc.array(access, { maxLength: 300 }), (accesses) => {
+        const { caches, clock } = make(policy, replacement);
+        const levels = [caches.l1d, caches.l2, caches.l3];
+        const written = new Map<number, [frame: number, line: number]>();
+        for (const { kind, frame, line } of accesses) {
+          const before = [...written].filter(([, at]) => levels.some((level) => level.find(...at) >= 0));
+          if (kind === "flush") caches.flushLine(frame, line);
+          else if (kind === "fetch") caches.instruction(frame, line, clock.next());
+          else caches.data(frame, line, kind === "write", clock.next());
+          if (kind === "write") written.set(frame * 64 + line, [frame, line]);
+          for (const [key, at] of before) {
+            const held = levels.filter((level) => level.find(...at) >= 0);
+            if (held.length === 0) written.delete(key);
+            else expect(held.some((level) => level.isDirty(level.find(...at)))).toBe(true);
+          }
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test("no level holds more lines than it has ways, none of them twice", () => {
+    fc.assert(
+      fc.property(fc.array(access, { maxLength: 300 }), (accesses) => {
+        const { caches, clock } = make(policy, replacement);
+        for (const { kind, frame, line } of accesses)
+          if (kind === "fetch") caches.instruction(frame, line, clock.next());
+          else caches.data(frame, line, kind === "write", clock.next());
+        for (const level of [caches.l1i, caches.l1d, caches.l2, caches.l3]) {
+          const held = new Map<number, number>();
+          for (let f = 0; f < 8; f++)
+            for (let l = 0; l < 16; l++) {
+              const way = level.find(f, l);
+              if (way < 0) continue;
+              expect(held.has(way)).toBe(false);
+              held.set(way, f * 64 + l);
+            }
+          expect(level.occupancy).toBe(held.size);
+          expect(held.size).toBeLessThanOrEqual(level.sets * level.ways);
+        }
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test("continues after a snapshot as if nothing had been", () => {
+    fc.assert(
+      fc.property(
+        fc.array(access, { maxLength: 200 }),
+        fc.array(access, { maxLength: 200 }),
+        (before, after) => {
+          const [a, b] = [make(policy, replacement), make(policy, replacement)];
+          const replay = (m: typeof a, accesses: typeof before): number[] =>
+            accesses.map(({ kind, frame, line }) => {
+              if (kind === "fetch") return m.caches.instruction(frame, line, m.clock.next());
+              if (kind !== "flush") return m.caches.data(frame, line, kind === "write", m.clock.next());
+              m.caches.flushLine(frame, line);
+              return 0;
+            });
+          replay(a, before);
+          b.caches.restore(a.caches.snapshot());
+          while (b.now() < a.now()) b.clock.next();
+          expect(replay(b, after)).toEqual(replay(a, after));
+          expect(b.caches.snapshot()).toEqual(a.caches.snapshot());
+        },
+      ),
+      { numRuns: 15 },
     );
   });
 
   test("keeps its inclusion rule at every step", () => {
     fc.assert(
       fc.property(fc.array(access, { maxLength: 300 }), (accesses) => {
-        const { caches, clock } = make(policy);
+        const { caches, clock } = make(policy, replacement);
         for (const { kind, frame, line } of accesses) {
           if (kind === "fetch") caches.instruction(frame, line, clock.next());
           else caches.data(frame, line, kind === "write", clock.next());

@@ -1,20 +1,58 @@
-import { Arena, type CacheGeometry, CacheLevel, RecencyClock } from "@hyperwalk/mmu";
+import {
+  Arena,
+  type CacheGeometry,
+  CacheLevel,
+  REPLACEMENT_POLICIES,
+  RecencyClock,
+  type ReplacementName,
+} from "@hyperwalk/mmu";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-const GEOMETRIES: Record<string, CacheGeometry> = {
-  "64 sets, 8 ways, lru": { bytes: 32768, ways: 8, latency: 4, replacement: "lru" },
-  "48 sets, 12 ways, lru": { bytes: 36864, ways: 12, latency: 4, replacement: "lru" },
-  "16 sets, 4 ways, tree-plru": { bytes: 4096, ways: 4, latency: 4, replacement: "tree-plru" },
-  "1 set, 16 ways, random": { bytes: 1024, ways: 16, latency: 4, replacement: "random" },
-  "2 sets, 40 ways, lru": { bytes: 5120, ways: 40, latency: 4, replacement: "lru" },
-  "5 sets, 3 ways, lru": { bytes: 960, ways: 3, latency: 4, replacement: "lru" },
+const REPLACEMENTS = Object.keys(REPLACEMENT_POLICIES) as ReplacementName[];
+const SHAPES: Record<string, Omit<CacheGeometry, "replacement">> = {
+  "64 sets, 8 ways": { bytes: 32768, ways: 8, latency: 4 },
+  "48 sets, 12 ways": { bytes: 36864, ways: 12, latency: 4 },
+  "16 sets, 4 ways": { bytes: 4096, ways: 4, latency: 4 },
+  "1 set, 16 ways": { bytes: 1024, ways: 16, latency: 4 },
+  "2 sets, 40 ways": { bytes: 5120, ways: 40, latency: 4 },
+  "5 sets, 3 ways": { bytes: 960, ways: 3, latency: 4 },
+  "direct mapped": { bytes: 1024, ways: 1, latency: 4 },
 };
+const GEOMETRIES: Record<string, CacheGeometry> = Object.fromEntries(
+  Object.entries(SHAPES).flatMap(([name, shape]) =>
+    REPLACEMENTS.map((replacement) => [`${name}, ${replacement}`, { ...shape, replacement }]),
+  ),
+);
 
-function make(geometry: CacheGeometry, generations = true): { level: CacheLevel; clock: RecencyClock } {
+interface Made {
+  readonly level: CacheLevel;
+  readonly clock: RecencyClock;
+  /** The clock's counter. */
+  readonly arenaClock: () => number;
+}
+
+function make(geometry: CacheGeometry, generations = true): Made {
   const arena = new Arena(1 << 20);
   const clock = new RecencyClock(arena);
-  return { level: new CacheLevel(arena, clock, geometry, 1, generations), clock };
+  const level = new CacheLevel(arena, clock, geometry, 1, generations);
+  return { level, clock, arenaClock: () => arena.i32[clock.at] };
+}
+
+/** @returns what each operation found and evicted */
+function replay({ level, clock }: Made, operations: readonly Operation[]): number[][] {
+  return operations.map(({ kind, frame, line }) => {
+    if (kind === "remove") return [level.remove(frame, line) ? 1 : 0];
+    const way = level.find(frame, line);
+    if (way < 0) {
+      level.fill(frame, line, kind === "dirty", clock.next());
+      if (level.evictedFrame < 0) return [-1];
+      return [-1, level.evictedFrame, level.evictedLine, level.evictedDirty ? 1 : 0];
+    }
+    level.touch(way, clock.next());
+    if (kind === "dirty") level.markDirty(way);
+    return [way];
+  });
 }
 
 const FRAMES = [0, 1, 2, 3, 9, 2 ** 20, 2 ** 26, 2 ** 26 + 1, 2 ** 30 + 3, 2 ** 39 + 1, 2 ** 40 - 1];
@@ -23,6 +61,7 @@ const operation = fc.record({
   frame: fc.constantFrom(...FRAMES),
   line: fc.integer({ min: 0, max: 63 }),
 });
+type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
 
 describe.each(Object.entries(GEOMETRIES))("%s", (_name, geometry) => {
   test.each([true, false])("holds what a list of sets would hold, generations %s", (generations) => {
@@ -66,8 +105,29 @@ describe.each(Object.entries(GEOMETRIES))("%s", (_name, geometry) => {
             model.set(identity, { dirty: kind === "dirty", used: ++time });
           }
           expect(level.occupancy).toBe(model.size);
+          expect(level.occupancy).toBeLessThanOrEqual(level.sets * level.ways);
         }
       }),
+      { numRuns: 25 },
+    );
+  });
+
+  test("continues after a snapshot as if nothing had been", () => {
+    fc.assert(
+      fc.property(
+        fc.array(operation, { maxLength: 300 }),
+        fc.array(operation, { maxLength: 300 }),
+        (before, after) => {
+          const a = make(geometry);
+          const b = make(geometry);
+          replay(a, before);
+          b.level.restore(a.level.snapshot());
+          while (b.arenaClock() < a.arenaClock()) b.clock.next();
+          expect(replay(b, after)).toEqual(replay(a, after));
+          expect(b.level.snapshot()).toEqual(a.level.snapshot());
+        },
+      ),
+      { numRuns: 10 },
     );
   });
 });

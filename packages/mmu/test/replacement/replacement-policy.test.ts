@@ -168,6 +168,21 @@ test("tree-plru equals a tree of bits", () => {
   );
 });
 
+test("tree-plru spares the log2(ways) ways that were touched last", () => {
+  // Each touch elsewhere turns at most one of the nodes above a way towards it.
+  fc.assert(
+    fc.property(fc.constantFrom(2, 4, 8, 16, 32, 64), fc.infiniteStream(fc.nat()), (ways, draws) => {
+      const stamps = Array.from({ length: ways }, (_, i) => i + 1);
+      for (let i = ways - 1; i > 0; i--) {
+        const other = draws.next().value % (i + 1);
+        [stamps[i], stamps[other]] = [stamps[other], stamps[i]];
+      }
+      const way = REPLACEMENT_POLICIES["tree-plru"](1).victim(marksOf(stamps, 0, 1), 0, ways, 1);
+      expect(stamps[way]).toBeLessThanOrEqual(ways - Math.log2(ways));
+    }),
+  );
+});
+
 test("random reaches every way about equally often and depends on its seed", () => {
   const marks = new Int32Array(12);
   const draw = (seed: number): number[] => {

@@ -1,15 +1,34 @@
-import { Arena, Kind, RecencyClock, Rights, TlbArray, type TlbArrayGeometry } from "@hyperwalk/mmu";
+import {
+  Arena,
+  Kind,
+  REPLACEMENT_POLICIES,
+  RecencyClock,
+  type ReplacementName,
+  Rights,
+  TlbArray,
+  type TlbArrayGeometry,
+} from "@hyperwalk/mmu";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 const ALL = [Kind.Page4K, Kind.Page2M, Kind.Page1G];
-const GEOMETRIES: Record<string, TlbArrayGeometry> = {
-  "72 fully associative, lru": { entries: 72, ways: 72, kinds: ALL, replacement: "lru" },
-  "8 fully associative, random": { entries: 8, ways: 8, kinds: ALL, replacement: "random" },
-  "64 in 16 sets, tree-plru": { entries: 64, ways: 4, kinds: ALL, replacement: "tree-plru" },
-  "18 in 6 sets, lru": { entries: 18, ways: 3, kinds: ALL, replacement: "lru" },
-  "direct mapped": { entries: 16, ways: 1, kinds: ALL, replacement: "lru" },
+const REPLACEMENTS = Object.keys(REPLACEMENT_POLICIES) as ReplacementName[];
+const SHAPES: Record<string, [entries: number, ways: number]> = {
+  "72 fully associative": [72, 72],
+  "8 fully associative": [8, 8],
+  "64 in 16 sets": [64, 4],
+  "18 in 6 sets": [18, 3],
+  "16 direct mapped": [16, 1],
+  "a single entry": [1, 1],
 };
+const GEOMETRIES: Record<string, TlbArrayGeometry> = Object.fromEntries(
+  Object.entries(SHAPES).flatMap(([name, [entries, ways]]) =>
+    REPLACEMENTS.map((replacement) => [
+      `${name}, ${replacement}`,
+      { entries, ways, kinds: ALL, replacement },
+    ]),
+  ),
+);
 
 function make(geometry: TlbArrayGeometry): { tlb: TlbArray; clock: RecencyClock; arena: Arena } {
   const arena = new Arena(1 << 20);
@@ -114,7 +133,35 @@ describe.each(Object.entries(GEOMETRIES))("%s", (_name, geometry) => {
           }
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 12 },
+    );
+  });
+
+  test("continues after a snapshot as if nothing had been", () => {
+    const steps = fc.array(fc.oneof({ weight: 8, arbitrary: mapping }, drop), { maxLength: 150 });
+    fc.assert(
+      fc.property(steps, steps, (before, after) => {
+        const [a, b] = [make(geometry), make(geometry)];
+        const replay = (m: typeof a, list: typeof before): number[] =>
+          list.map((step) => {
+            if ("drop" in step) {
+              apply(m.tlb, step);
+              return -1;
+            }
+            const { kind, unit, asid, pcid, tag, frame } = step;
+            const page = unit << BITS[kind];
+            const held = m.tlb.find(page, 0, space(asid, pcid), tag);
+            if (held >= 0) m.tlb.touch(held, m.clock.next());
+            const rights = isGlobal(step) ? Rights.Global : 0;
+            return m.tlb.put(kind, page, 0, space(asid, pcid), tag, rights, frame, 0, m.clock.next());
+          });
+        replay(a, before);
+        b.tlb.restore(a.tlb.snapshot());
+        while (b.arena.i32[b.clock.at] < a.arena.i32[a.clock.at]) b.clock.next();
+        expect(replay(b, after)).toEqual(replay(a, after));
+        expect(b.tlb.occupancy).toBe(a.tlb.occupancy);
+      }),
+      { numRuns: 15 },
     );
   });
 
