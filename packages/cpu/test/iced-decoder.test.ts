@@ -18,7 +18,7 @@ const OTHER_WIDTH = new Set(
 );
 /** Accepted by our tables whatever the prefixes or the mode, and refused later if at all. */
 const LOOSE = new Set("getsec".split(" "));
-/** What every x86-64 processor has; forms of later extensions may be missing from our tables. */
+/** What the processors of our profiles have in common, and SHA; forms of other extensions may be missing. */
 const BASE_FEATURES = new Set<number>([
   CpuidFeature.INTEL8086,
   CpuidFeature.INTEL186,
@@ -31,6 +31,13 @@ const BASE_FEATURES = new Set<number>([
   CpuidFeature.MMX,
   CpuidFeature.SSE,
   CpuidFeature.SSE2,
+  CpuidFeature.SSE3,
+  CpuidFeature.SSSE3,
+  CpuidFeature.SSE4_1,
+  CpuidFeature.SSE4_2,
+  CpuidFeature.AES,
+  CpuidFeature.PCLMULQDQ,
+  CpuidFeature.SHA,
   CpuidFeature.TSC,
   CpuidFeature.MSR,
   CpuidFeature.SYSCALL,
@@ -56,7 +63,7 @@ function operandDifference(ours: Instruction, theirs: IcedInstruction, ip: bigin
   return "";
 }
 
-/** Whether iced-x86 knows an instruction that every x86-64 processor has and that our tables should hold. */
+/** Whether iced-x86 knows an instruction that our tables should hold. */
 function isBasic(theirs: IcedInstruction): boolean {
   return theirs.cpuidFeatures().every((feature) => BASE_FEATURES.has(feature));
 }

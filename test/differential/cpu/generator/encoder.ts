@@ -31,6 +31,8 @@ export class Encoder {
   private operandBytes = 4;
   private addressBytes = 8;
   private ripAt = -1;
+  /** -16 when the memory operand had better be aligned, else -1. */
+  private alignment = -1;
 
   constructor(random: Random, mode: 32 | 64, near66: boolean) {
     this.random = random;
@@ -45,6 +47,7 @@ export class Encoder {
     bytes.length = 0;
     this.relativeAt = -1;
     this.ripAt = -1;
+    this.alignment = -1;
     this.count = -1;
     const isString = map === 0 && STRING_OPCODES.has(opcode);
     const wants66 = this.wantsOperandPrefix(listed);
@@ -91,7 +94,7 @@ export class Encoder {
       if (this.relativeAt >= 0) this.relativeAt++;
       if (this.ripAt >= 0) this.ripAt++;
     }
-    if (this.ripAt >= 0) this.put(this.ripAt, 4, DATA_BASE + windowOffset(random) - address - bytes.length);
+    if (this.ripAt >= 0) this.put(this.ripAt, 4, this.windowAddress() - address - bytes.length);
   }
 
   /** Fills in the two bytes behind C4; now and then with a VEX.L or VEX.vvvv that is undefined. */
@@ -149,6 +152,8 @@ export class Encoder {
       bytes.push((mod << 6) | ((reg & 7) << 3) | (rm & 7));
       return rexR | (rm >= 8 ? 1 : 0);
     }
+    const vector = form.operands.some(({ width }) => width === OperandWidth.Vector);
+    this.alignment = vector && !random.oneIn(4) ? -16 : -1;
     return rexR | (this.addressBytes === 2 ? this.memory16(reg & 7) : this.memory(reg & 7, registers, limit));
   }
 
@@ -170,27 +175,36 @@ export class Encoder {
     if (dice === 0) {
       bytes.push((reg << 3) | 5);
       if (mode === 64 && this.addressBytes === 8) this.ripAt = bytes.length;
-      this.append(4, DATA_BASE + windowOffset(random));
+      this.append(4, this.windowAddress());
       return 0;
     }
     if (dice === 1) {
       // No base: an absolute address, perhaps with a scaled index.
       const scaled = random.oneIn(2) && index !== 4;
       bytes.push((reg << 3) | 4, (random.below(4) << 6) | ((scaled ? index & 7 : 4) << 3) | 5);
-      this.append(4, DATA_BASE + windowOffset(random));
+      this.append(4, this.windowAddress());
       return scaled && index >= 8 ? 2 : 0;
     }
+    const aligned = this.alignment === -16;
     const displacement = random.below(3);
-    const mod = displacement === 0 && (base & 7) === 5 ? 1 : displacement;
-    const withIndex = dice < 7 && index !== 4;
+    const mod = aligned ? 2 : displacement === 0 && (base & 7) === 5 ? 1 : displacement;
+    const withIndex = dice < 7 && index !== 4 && !aligned;
     if (withIndex || (base & 7) === 4 || random.oneIn(16)) {
       bytes.push((mod << 6) | (reg << 3) | 4);
       bytes.push((random.below(4) << 6) | ((withIndex ? index & 7 : 4) << 3) | (base & 7));
     } else bytes.push((mod << 6) | (reg << 3) | (base & 7));
     if (mod === 1) this.append(1, random.between(-128, 127));
-    else if (mod === 2)
+    else if (aligned) {
+      const near = random.between(-0x300, 0x300);
+      this.append(4, near - ((near + registers.words[2 * base]) & 15));
+    } else if (mod === 2)
       this.append(4, random.oneIn(16) ? edgeValue(random, 4) : random.between(-0x300, 0x300));
     return (withIndex && index >= 8 ? 2 : 0) | (base >= 8 ? 1 : 0);
+  }
+
+  /** Somewhere in the data window. */
+  private windowAddress(): number {
+    return DATA_BASE + (windowOffset(this.random) & this.alignment);
   }
 
   private trailing(operand: { readonly kind: number; readonly width: number }, key: string): void {

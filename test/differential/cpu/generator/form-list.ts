@@ -58,8 +58,34 @@ const NEEDS: Readonly<Record<string, string>> = {
   crc32: "sse4_2",
   adcx: "adx",
   adox: "adx",
-  ...Object.fromEntries("andn bextr blsi blsmsk blsr".split(" ").map((key) => [key, "bmi1"])),
-  ...Object.fromEntries("bzhi mulx pdep pext rorx sarx shlx shrx".split(" ").map((key) => [key, "bmi2"])),
+  ...each("bmi1", "andn bextr blsi blsmsk blsr"),
+  ...each("bmi2", "bzhi mulx pdep pext rorx sarx shlx shrx"),
+  ...each("pni", "addsubpd addsubps haddpd haddps hsubpd hsubps lddqu movddup movshdup movsldup"),
+  ...each(
+    "ssse3",
+    "pabsb pabsw pabsd palignr phaddd phaddsw phaddw phsubd phsubsw phsubw pmaddubsw pmulhrsw",
+  ),
+  ...each("ssse3", "pshufb psignb psignw psignd"),
+  ...each(
+    "sse4_1",
+    "blendpd blendps blendvpd blendvps dppd dpps extractps insertps movntdqa mpsadbw packusdw",
+  ),
+  ...each(
+    "sse4_1",
+    "pblendvb pblendw pcmpeqq pextrb pextrd phminposuw pinsrb pinsrd pmaxsb pmaxsd pmaxud pmaxuw",
+  ),
+  ...each(
+    "sse4_1",
+    "pminsb pminsd pminud pminuw pmovsxbd pmovsxbq pmovsxbw pmovsxdq pmovsxwd pmovsxwq pmovzxbd",
+  ),
+  ...each(
+    "sse4_1",
+    "pmovzxbq pmovzxbw pmovzxdq pmovzxwd pmovzxwq pmuldq pmulld ptest roundpd roundps roundsd roundss",
+  ),
+  ...each("sse4_2", "pcmpestri pcmpestrm pcmpgtq pcmpistri pcmpistrm"),
+  ...each("aes", "aesdec aesdeclast aesenc aesenclast aesimc aeskeygenassist"),
+  ...each("pclmulqdq", "pclmulqdq"),
+  ...each("sha_ni", "sha1msg1 sha1msg2 sha1nexte sha1rnds4 sha256msg1 sha256msg2 sha256rnds2"),
 };
 
 const PRIVILEGED = new Set(
@@ -120,6 +146,10 @@ export function mandatoryPrefixes(form: OpcodeForm): readonly number[] {
     default:
       return [];
   }
+}
+
+function each(feature: string, keys: string): Record<string, string> {
+  return group(feature, ...keys.split(" "));
 }
 
 function group(reason: string, ...keys: readonly string[]): Record<string, string> {
