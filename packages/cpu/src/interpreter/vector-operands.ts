@@ -24,11 +24,14 @@ export function xmmUsable(core: ExecutionCore): boolean {
   return false;
 }
 
-/** MMX instructions: #UD, #NM, and #MF for what an x87 instruction left behind (SDM vol. 3, 12.5). */
+/**
+ * MMX instructions: #UD, #NM, and #MF for what an x87 instruction left behind (SDM vol. 3, 12.5). Without CR0.NE that
+ * would be FERR#, and IGNNE# is taken to be asserted.
+ */
 export function mmxUsable(core: ExecutionCore): boolean {
   const { words } = core;
   if ((words[State.Cr0] & EM_TS) === 0) {
-    if ((words[State.FpuStatus] & PENDING) === 0) return true;
+    if ((words[State.FpuStatus] & PENDING) === 0 || (words[State.Cr0] & Cr0.Ne) === 0) return true;
     core.raisePlain(Vector.Mf);
   } else if ((words[State.Cr0] & Cr0.Em) !== 0) core.undefined();
   else core.raisePlain(Vector.Nm);

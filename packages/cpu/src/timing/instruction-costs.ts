@@ -51,7 +51,23 @@ const WEIGHTS: Readonly<Record<string, number>> = {
   rdgsbase: 4,
   wrfsbase: 8,
   wrgsbase: 8,
+  maskmovq: 30,
+  maskmovdqu: 60,
+  movq2dq: 2,
+  movdq2q: 2,
+  ...weigh(
+    2,
+    "pextrb pextrw pextrd extractps pinsrb pinsrw pinsrd ptest phminposuw pmovmskb movmskps movmskpd",
+  ),
+  ...weigh(3, "phaddw phaddd phaddsw phsubw phsubd phsubsw mpsadbw pblendvb blendvps blendvpd"),
+  ...weigh(2, "aesimc aeskeygenassist sha1msg1 sha1msg2 sha256msg1"),
+  ...weigh(4, "pclmulqdq sha1rnds4 sha256rnds2 sha256msg2 pcmpistri pcmpistrm"),
+  ...weigh(8, "pcmpestri pcmpestrm"),
 };
+
+function weigh(weight: number, keys: string): Record<string, number> {
+  return Object.fromEntries(keys.split(" ").map((key) => [key, weight]));
+}
 
 /**
  * Instructions that charge themselves when they execute, to the cause that fits (serialising, microcode, atomic):
