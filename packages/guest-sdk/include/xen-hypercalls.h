@@ -820,6 +820,7 @@ static inline int64_t hw_event_channel_set_priority(enum hw_abi abi, struct evtc
 #define HW_HYPERCALL_GRANT_TABLE 20
 #define HW_GRANT_TABLE_MAP_GRANT_REF 0
 #define HW_GRANT_TABLE_UNMAP_GRANT_REF 1
+#define HW_GRANT_TABLE_SETUP_TABLE 2
 #define HW_GRANT_TABLE_QUERY_SIZE 6
 #define HW_GRANT_TABLE_SET_VERSION 8
 #define HW_GRANT_TABLE_GET_VERSION 10
@@ -832,6 +833,7 @@ static inline int64_t hw_event_channel_set_priority(enum hw_abi abi, struct evtc
 #define GNTST_BAD_DOMAIN (-2)
 #define GNTST_BAD_GNTREF (-3)
 #define GNTST_BAD_HANDLE (-4)
+#define GNTST_PERMISSION_DENIED (-8)
 
 struct gnttab_map_grant_ref {
     uint64_t host_addr;
@@ -863,6 +865,20 @@ _Static_assert(offsetof(struct gnttab_unmap_grant_ref, host_addr) == 0, "layout 
 _Static_assert(offsetof(struct gnttab_unmap_grant_ref, dev_bus_addr) == 8, "layout of gnttab_unmap_grant_ref");
 _Static_assert(offsetof(struct gnttab_unmap_grant_ref, handle) == 16, "layout of gnttab_unmap_grant_ref");
 _Static_assert(offsetof(struct gnttab_unmap_grant_ref, status) == 20, "layout of gnttab_unmap_grant_ref");
+
+struct gnttab_setup_table {
+    domid_t dom;
+    uint8_t _pad0[2];
+    uint32_t nr_frames;
+    int16_t status;
+    uint8_t _pad1[6];
+    void *frame_list;
+};
+_Static_assert(sizeof(struct gnttab_setup_table) == 24, "layout of gnttab_setup_table");
+_Static_assert(offsetof(struct gnttab_setup_table, dom) == 0, "layout of gnttab_setup_table");
+_Static_assert(offsetof(struct gnttab_setup_table, nr_frames) == 4, "layout of gnttab_setup_table");
+_Static_assert(offsetof(struct gnttab_setup_table, status) == 8, "layout of gnttab_setup_table");
+_Static_assert(offsetof(struct gnttab_setup_table, frame_list) == 16, "layout of gnttab_setup_table");
 
 struct gnttab_query_size {
     domid_t dom;
@@ -976,6 +992,46 @@ static inline int64_t hw_grant_table_unmap_grant_ref(enum hw_abi abi, struct gnt
         return hw_grant_table_unmap_grant_ref_fastabi(arg);
     default:
         return hw_grant_table_unmap_grant_ref_linear(arg);
+    }
+}
+
+/* Grows the table and writes the guest frames at which its frames are mapped. HVM guests map them themselves. */
+static inline int64_t hw_grant_table_setup_table_linear(struct gnttab_setup_table *arg)
+{
+    return HW_CALL3(HW_HYPERCALL_GRANT_TABLE, HW_GRANT_TABLE_SETUP_TABLE, (uintptr_t)arg, 1);
+}
+
+static inline int64_t hw_grant_table_setup_table_physaddr(struct gnttab_setup_table *arg)
+{
+    struct gnttab_setup_table copy = *arg;
+    int64_t result;
+
+    copy.frame_list = (void *)(uintptr_t)hw_virt_to_phys(arg->frame_list);
+    result = HW_CALL3(HW_HYPERCALL_GRANT_TABLE, HW_GRANT_TABLE_SETUP_TABLE, hw_virt_to_phys(&copy), 1);
+    copy.frame_list = arg->frame_list;
+    *arg = copy;
+    return result;
+}
+
+static inline int64_t hw_grant_table_setup_table_fastabi(struct gnttab_setup_table *arg)
+{
+    (void)arg;
+    register uint64_t rax __asm__("rax") = HW_FASTABI_MASK | HW_HYPERCALL_GRANT_TABLE;
+    register uint64_t rdi __asm__("rdi") = HW_GRANT_TABLE_SETUP_TABLE;
+
+    HW_VENDOR_CALL(: "+r"(rax) : "r"(rdi) : "memory");
+    return (int64_t)rax;
+}
+
+static inline int64_t hw_grant_table_setup_table(enum hw_abi abi, struct gnttab_setup_table *arg)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_grant_table_setup_table_physaddr(arg);
+    case HW_ABI_FASTABI:
+        return hw_grant_table_setup_table_fastabi(arg);
+    default:
+        return hw_grant_table_setup_table_linear(arg);
     }
 }
 

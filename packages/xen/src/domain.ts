@@ -3,7 +3,9 @@ import { type BootProtocolName, SPECIAL_FRAMES, SPECIAL_GFN, XENSTORE_GFN } from
 import { CONSOLE_GFN, Console } from "./console.js";
 import { bootDevices } from "./devices/boot-devices.js";
 import type { PortDevice } from "./devices/port-device.js";
+import { Errno } from "./errno.js";
 import { EventChannels } from "./event-channel.js";
+import { GrantTable } from "./grant-table.js";
 import type { GuestAccess } from "./guest-access/guest-access.js";
 import { GuestMemory } from "./guest-memory.js";
 import {
@@ -18,6 +20,9 @@ import type { StagePathCost } from "./path-cost/stage-path-cost.js";
 import { SharedInfo } from "./shared-info.js";
 import type { Vcpu } from "./vcpu.js";
 import type { ResolvedDomainConfig } from "./xen-config.js";
+import { writeDomainNodes } from "./xenstore/domain-nodes.js";
+import { StoreRing } from "./xenstore/store-ring.js";
+import { StoreServer } from "./xenstore/store-server.js";
 
 /** What a domain is made with. */
 export interface DomainOptions {
@@ -36,6 +41,9 @@ export interface DomainOptions {
   readonly access: GuestAccess;
 }
 
+/** Grant references that the toolstack fills in (public/grant_table.h). */
+const GNTTAB_RESERVED_CONSOLE = 0;
+const GNTTAB_RESERVED_XENSTORE = 1;
 /** Ports at dom0's end of the toolstack's two channels, as EVTCHNOP_status reports them. */
 const DOM0_CONSOLE_PORT = 64;
 const DOM0_STORE_PORT = 65;
@@ -49,6 +57,7 @@ export class Domain {
   readonly guestMemory: GuestMemory;
   readonly sharedInfo: SharedInfo;
   readonly eventChannels: EventChannels;
+  readonly grantTable: GrantTable;
   readonly console: Console;
   /** HVM parameters by number. */
   readonly params: Float64Array = new Float64Array(HVM_NR_PARAMS);
@@ -64,6 +73,8 @@ export class Domain {
   shutdownCode = -1;
   readonly cost: StagePathCost;
   readonly access: GuestAccess;
+  /** Where the guest mapped frames that are not where the toolstack put them, by machine frame. */
+  private readonly homes = new Map<number, number>();
 
   constructor(options: DomainOptions) {
     const { id, config, memory, p2m, allocateFrame } = options;
@@ -85,6 +96,7 @@ export class Domain {
       hardwareDomain: config.hardwareDomain,
     });
     this.console = new Console(this.guestMemory);
+    this.grantTable = new GrantTable({ memory, allocateFrame });
     this.ports = bootDevices(options.boot, this.console, (value) => {
       this.exitCode = value;
     });
@@ -94,17 +106,69 @@ export class Domain {
       this.console.drain(),
     );
     this.params[HVM_PARAM_STORE_PFN] = XENSTORE_GFN;
-    this.params[HVM_PARAM_STORE_EVTCHN] = this.eventChannels.connectBackend(DOM0_STORE_PORT, () => {});
+    const store = new StoreServer(id);
+    const ring = new StoreRing(this.guestMemory, XENSTORE_GFN, store);
+    const storePort = this.eventChannels.connectBackend(DOM0_STORE_PORT, () => {
+      if (ring.serve()) this.eventChannels.raise(storePort);
+    });
+    this.params[HVM_PARAM_STORE_EVTCHN] = storePort;
+    this.grantTable.grantToToolstack(GNTTAB_RESERVED_CONSOLE, CONSOLE_GFN);
+    this.grantTable.grantToToolstack(GNTTAB_RESERVED_XENSTORE, XENSTORE_GFN);
+    writeDomainNodes(store.tree, {
+      id,
+      memoryBytes: config.memoryBytes,
+      consoleGfn: CONSOLE_GFN,
+      consolePort: this.params[HVM_PARAM_CONSOLE_EVTCHN],
+      storeGfn: XENSTORE_GFN,
+      storePort,
+    });
+  }
+
+  /** XENMAPSPACE_shared_info: the guest sees shared_info at one frame. */
+  mapSharedInfo(gfn: number): void {
+    this.mapFrame(this.sharedInfo.frame, gfn);
+    this.sharedInfo.gfn = gfn;
   }
 
   /**
-   * XENMAPSPACE_shared_info: the guest sees shared_info at one frame, which takes the place of whatever was there; a
-   * superpage around it is shattered. An earlier place becomes a hole.
+   * The guest sees a frame of Xen's at one guest frame, which takes the place of whatever was there; a superpage around
+   * it is shattered. An earlier place becomes a hole.
    */
-  mapSharedInfo(gfn: number): void {
-    const { sharedInfo, p2m } = this;
-    if (sharedInfo.gfn >= 0) p2m.removeEntry(sharedInfo.gfn, true);
-    p2m.setEntry(gfn, sharedInfo.frame, true);
-    sharedInfo.gfn = gfn;
+  mapFrame(mfn: number, gfn: number): void {
+    const { p2m, homes } = this;
+    const before = this.frameHome(mfn);
+    if (before >= 0 && before !== gfn) p2m.removeEntry(before, true);
+    this.forgetHome(gfn);
+    p2m.setEntry(gfn, mfn, true);
+    homes.set(mfn, gfn);
+  }
+
+  /** XENMAPSPACE_gmfn: what is at one guest frame moves to another. @returns 0 or -EINVAL for a hole */
+  moveFrame(from: number, to: number): number {
+    const { p2m } = this;
+    const mfn = p2m.translate(from);
+    if (mfn < 0) return -Errno.EINVAL;
+    if (from === to) return 0;
+    this.homes.set(mfn, from);
+    this.mapFrame(mfn, to);
+    return 0;
+  }
+
+  /** Makes a hole of a guest frame. @returns 0, or -ENOENT for what is one */
+  unmapFrame(gfn: number): number {
+    if (this.p2m.translate(gfn) < 0) return -Errno.ENOENT;
+    this.forgetHome(gfn);
+    this.p2m.removeEntry(gfn, true);
+    return 0;
+  }
+
+  /** Guest frame at which the guest mapped a frame, or -1. */
+  frameHome(mfn: number): number {
+    return this.homes.get(mfn) ?? -1;
+  }
+
+  private forgetHome(gfn: number): void {
+    for (const [mfn, home] of this.homes) if (home === gfn) this.homes.delete(mfn);
+    if (this.sharedInfo.gfn === gfn) this.sharedInfo.gfn = -1;
   }
 }

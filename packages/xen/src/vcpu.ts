@@ -35,6 +35,7 @@ export class Vcpu {
       vcpu: this,
       domain,
       cost: domain.cost,
+      compat: false,
       access: domain.access,
     };
   }

@@ -33,6 +33,7 @@ const TABLE: readonly [string, number, number, number, Readonly<Record<string, n
     { host_addr: 0, flags: 8, ref: 12, dom: 16, status: 18, handle: 20 },
   ],
   ["grant_table.unmap_grant_ref", 24, 24, 2, { host_addr: 0, handle: 16, status: 20 }],
+  ["grant_table.setup_table", 24, 24, 2, { dom: 0, nr_frames: 4, status: 8, frame_list: 16 }],
   ["grant_table.query_size", 16, 16, 16, { dom: 0, nr_frames: 4, max_nr_frames: 8, status: 12 }],
   ["grant_table.set_version", 4, 4, 4, { version: 0 }],
   ["grant_table.get_version", 8, 8, 4, { dom: 0, version: 4 }],
@@ -75,6 +76,7 @@ const REGISTERS: readonly [string, Readonly<Record<string, number>>, Readonly<Re
   ["hvm.get_param", { domid: 2, index: 3 }, { value: 4 }],
   ["sched.poll", { timeout: 2, port: 3 }, {}],
   ["memory.add_to_physmap", { size: 2, space: 3, idx: 4, gpfn: 5 }, {}],
+  ["grant_table.setup_table", {}, {}],
   ["grant_table.query_size", {}, { nr_frames: 2, max_nr_frames: 3 }],
 ];
 

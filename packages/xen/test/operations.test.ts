@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Console } from "../src/console.ts";
 import { Errno } from "../src/errno.ts";
 import { EventChannels } from "../src/event-channel.ts";
+import { GrantTable } from "../src/grant-table.ts";
 import type { GuestAccess } from "../src/guest-access/guest-access.ts";
 import {
   DESCRIPTORS,
@@ -33,6 +34,10 @@ class Bench {
     shutdownCode: number;
     sharedInfoAt: number;
     readonly mapSharedInfo: (gfn: number) => void;
+    readonly grantTable: GrantTable;
+    readonly mapped: [number, number][];
+    readonly mapFrame: (mfn: number, gfn: number) => void;
+    readonly frameHome: (mfn: number) => number;
     readonly p2m: { readonly lookup: (gfn: number) => number };
   };
   readonly console: Console;
@@ -78,6 +83,12 @@ class Bench {
       mapSharedInfo: (gfn: number) => {
         this.domain.sharedInfoAt = gfn;
       },
+      grantTable: new GrantTable({ memory, allocateFrame }),
+      mapped: [],
+      mapFrame: (mfn: number, gfn: number) => {
+        this.domain.mapped.push([mfn, gfn]);
+      },
+      frameHome: (mfn: number) => this.domain.mapped.find(([each]) => each === mfn)?.[1] ?? -1,
       p2m: { lookup: (gfn: number) => (gfn < 0x100 ? 0x400 + gfn : -1) },
     };
     const access = new PlainAccess(this.guest);
@@ -344,15 +355,55 @@ describe("sched", () => {
   });
 });
 
+describe("grant_table", () => {
+  it("answers the version in force, also when it refuses another", () => {
+    const bench = new Bench();
+    const set = (version: number) => bench.run("grant_table.set_version", { version });
+    expect(set(2)).toEqual({ result: 0, version: 2n });
+    expect(set(3)).toEqual({ result: -Errno.EINVAL, version: 2n });
+    const get = (dom: number) => bench.run("grant_table.get_version", { dom });
+    expect(get(SELF)).toEqual({ result: 0, version: 2n });
+    expect([get(0).result, get(9).result]).toEqual([-Errno.EPERM, -Errno.ESRCH]);
+  });
+
+  it("says of the size what is wrong with the domain as a status", () => {
+    const bench = new Bench();
+    const query = (dom: number) => bench.run("grant_table.query_size", { dom });
+    expect(query(DOMAIN)).toEqual({ result: 0, nr_frames: 1n, max_nr_frames: 64n, status: 0n });
+    expect([query(0), query(9)].map(({ status }) => BigInt.asIntN(16, status))).toEqual([-8n, -2n]);
+  });
+
+  it("grows the table and lists where its frames are", () => {
+    const bench = new Bench();
+    bench.run("memory.add_to_physmap", { domid: SELF, space: 1, idx: 1, gpfn: 0x300 });
+    const setup = (values: object) =>
+      bench.run("grant_table.setup_table", { dom: SELF, nr_frames: 2, frame_list: 0x100, ...values });
+    expect(setup({})).toEqual({ result: 0, status: 0n });
+    const view = new DataView(bench.guest.buffer);
+    expect([view.getBigInt64(0x100, true), view.getBigInt64(0x108, true)]).toEqual([-1n, 0x300n]);
+    expect(BigInt.asIntN(16, setup({ nr_frames: 65 }).status)).toBe(-1n);
+    expect(setup({ frame_list: GUEST_BYTES - 8 }).result).toBe(-Errno.EFAULT);
+  });
+});
+
 describe("memory", () => {
-  it("places shared_info and nothing else", () => {
+  it("places shared_info, grant frames and status frames", () => {
     const bench = new Bench();
     const add = (space: number, gpfn: number | bigint, idx: number | bigint = 0, domid = SELF) =>
       bench.run("memory.add_to_physmap", { domid, space, idx, gpfn }).result;
     expect([add(0, 0x123), bench.domain.sharedInfoAt]).toEqual([0, 0x123]);
     expect(add(0, 1n << 36n)).toBe(-Errno.EINVAL);
     expect(add(0, 1, 1n << 40n)).toBe(-Errno.EINVAL);
-    expect([add(1, 1), add(6, 1), add(0xffffffff, 1)]).toEqual([-Errno.ENOSYS, -Errno.EINVAL, -Errno.EINVAL]);
+    expect([add(3, 1), add(6, 1), add(0xffffffff, 1)]).toEqual([-Errno.ENOSYS, -Errno.EINVAL, -Errno.EINVAL]);
+    const { grantTable, mapped } = bench.domain;
+    expect([add(1, 0x200), add(1, 0x201, 2), add(1, 1, 64)]).toEqual([0, 0, -Errno.EINVAL]);
+    expect(mapped).toEqual([
+      [grantTable.sharedFrame(0), 0x200],
+      [grantTable.sharedFrame(2), 0x201],
+    ]);
+    expect(add(1, 0x202, 0x80000000)).toBe(-Errno.EINVAL);
+    bench.run("grant_table.set_version", { version: 2 });
+    expect([add(1, 0x202, 0x80000000), mapped.at(-1)]).toEqual([0, [grantTable.statusFrame(0), 0x202]]);
     expect([add(0, 1, 0, 0), add(0, 1, 0, 9)]).toEqual([-Errno.EPERM, -Errno.ESRCH]);
   });
 

@@ -21,6 +21,7 @@ export type OperationName =
   | "event_channel.set_priority"
   | "grant_table.map_grant_ref"
   | "grant_table.unmap_grant_ref"
+  | "grant_table.setup_table"
   | "grant_table.query_size"
   | "grant_table.set_version"
   | "grant_table.get_version"
@@ -103,9 +104,11 @@ export interface GrantTableStubs<Value, Result> {
   mapGrantRef(inputs: { readonly dom: Value; readonly hostAddr: Value; readonly flags: Value; readonly ref: Value }): Result;
   /** Unmaps a granted frame. The RFC returns nothing; the status is ours. Results: status. */
   unmapGrantRef(inputs: { readonly hostAddr: Value; readonly handle: Value }): Result;
+  /** Grows the table and writes the guest frames at which its frames are mapped. HVM guests map them themselves. Results: status. */
+  setupTable(): Result;
   /** Present and largest number of grant frames. Results: nr_frames, max_nr_frames, status. */
   querySize(): Result;
-  /** Chooses grant entries of version 1 or 2. */
+  /** Chooses grant entries of version 1 or 2. Results: version. */
   setVersion(inputs: { readonly version: Value }): Result;
   /** Version of the grant entries in force. Results: version. */
   getVersion(): Result;
@@ -238,6 +241,7 @@ export function bindHypercallStubs<Value, Result>(
     grantTable: {
       mapGrantRef: (inputs) => call("grant_table.map_grant_ref", [inputs.dom, inputs.hostAddr, inputs.flags, inputs.ref]),
       unmapGrantRef: (inputs) => call("grant_table.unmap_grant_ref", [inputs.hostAddr, inputs.handle]),
+      setupTable: () => call("grant_table.setup_table", [undefined, undefined, undefined]),
       querySize: () => call("grant_table.query_size", [undefined]),
       setVersion: (inputs) => call("grant_table.set_version", [inputs.version]),
       getVersion: () => call("grant_table.get_version", [undefined]),

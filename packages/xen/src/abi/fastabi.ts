@@ -73,6 +73,7 @@ export class FastAbi implements HypercallAbi {
     takeInputs(plan.inputs, registers.words, call.inputs);
     const { outputs } = plan;
     for (let i = 2 * (outputs.length / PLAN) - 1; i >= 0; i--) call.outputs[i] = 0;
+    call.compat = false;
     this.cost.run(plan.stage);
     const result = operation.handle(call);
     if (result >= 0) giveOutputs(outputs, call.outputs, registers.words);

@@ -68,6 +68,7 @@ export abstract class PointerAbi implements HypercallAbi {
     if (plan.isArray && argumentRegisters.lo(plan.pointer + 1) !== 1) return -Errno.EINVAL;
     if (plan.copyIn > 0 && access.copyFromGuest(pointerLo, pointerHi, plan.copyIn) !== 0)
       return -Errno.EFAULT;
+    call.compat = argumentRegisters.compat;
     this.takeInputs(plan, call.inputs);
     for (let i = 2 * plan.outputs.length - 1; i >= 0; i--) call.outputs[i] = 0;
     cost.run(plan.stage);

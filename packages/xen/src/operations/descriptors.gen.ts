@@ -347,6 +347,7 @@ export const GNTST_GENERAL_ERROR = -1;
 export const GNTST_BAD_DOMAIN = -2;
 export const GNTST_BAD_GNTREF = -3;
 export const GNTST_BAD_HANDLE = -4;
+export const GNTST_PERMISSION_DENIED = -8;
 
 /** Maps a granted frame at a guest-physical address; the result is a per-entry status. */
 export const GRANT_TABLE_MAP_GRANT_REF: OperationDescriptor = {
@@ -400,6 +401,32 @@ export const GRANT_TABLE_UNMAP_GRANT_REF_IN = { hostAddr: 0, handle: 2 } as cons
 /** Low words in `call.outputs`. */
 export const GRANT_TABLE_UNMAP_GRANT_REF_OUT = { status: 0 } as const;
 
+/** Grows the table and writes the guest frames at which its frames are mapped. HVM guests map them themselves. */
+export const GRANT_TABLE_SETUP_TABLE: OperationDescriptor = {
+  name: "grant_table.setup_table",
+  hypercall: 20,
+  subop: 2,
+  inputs: [
+    { name: "dom", bytes: 2, signed: false, register: 0, offset: 0, implied: 32752 },
+    { name: "nr_frames", bytes: 4, signed: false, register: 0, offset: 4 },
+    { name: "frame_list", bytes: 8, signed: false, register: 0, offset: 16, compatOffset: 12, compatBytes: 4 },
+  ],
+  outputs: [
+    { name: "status", bytes: 2, signed: true, register: 0, offset: 8 },
+  ],
+  struct: { name: "gnttab_setup_table", bytes: 24, compatBytes: 16 },
+  copyIn: 24,
+  copyOut: 2,
+  copyOutField: "status",
+  array: true,
+};
+
+/** Low words in `call.inputs`. */
+export const GRANT_TABLE_SETUP_TABLE_IN = { dom: 0, nrFrames: 2, frameList: 4 } as const;
+
+/** Low words in `call.outputs`. */
+export const GRANT_TABLE_SETUP_TABLE_OUT = { status: 0 } as const;
+
 /** Present and largest number of grant frames. */
 export const GRANT_TABLE_QUERY_SIZE: OperationDescriptor = {
   name: "grant_table.query_size",
@@ -433,7 +460,9 @@ export const GRANT_TABLE_SET_VERSION: OperationDescriptor = {
   inputs: [
     { name: "version", bytes: 4, signed: false, register: 2, offset: 0 },
   ],
-  outputs: [],
+  outputs: [
+    { name: "version", bytes: 4, signed: false, register: 0, offset: 0 },
+  ],
   struct: { name: "gnttab_set_version", bytes: 4 },
   copyIn: 4,
   copyOut: 4,
@@ -443,6 +472,9 @@ export const GRANT_TABLE_SET_VERSION: OperationDescriptor = {
 
 /** Low words in `call.inputs`. */
 export const GRANT_TABLE_SET_VERSION_IN = { version: 0 } as const;
+
+/** Low words in `call.outputs`. */
+export const GRANT_TABLE_SET_VERSION_OUT = { version: 0 } as const;
 
 /** Version of the grant entries in force. */
 export const GRANT_TABLE_GET_VERSION: OperationDescriptor = {
@@ -1146,6 +1178,7 @@ export const DESCRIPTORS: readonly OperationDescriptor[] = [
   EVENT_CHANNEL_SET_PRIORITY,
   GRANT_TABLE_MAP_GRANT_REF,
   GRANT_TABLE_UNMAP_GRANT_REF,
+  GRANT_TABLE_SETUP_TABLE,
   GRANT_TABLE_QUERY_SIZE,
   GRANT_TABLE_SET_VERSION,
   GRANT_TABLE_GET_VERSION,
@@ -1207,7 +1240,7 @@ const BY_HYPERCALL: Readonly<Record<number, readonly (OperationDescriptor | unde
   20: [
     GRANT_TABLE_MAP_GRANT_REF,
     GRANT_TABLE_UNMAP_GRANT_REF,
-    undefined,
+    GRANT_TABLE_SETUP_TABLE,
     undefined,
     undefined,
     undefined,

@@ -1,5 +1,6 @@
 import * as consoleIo from "./console-io.js";
 import * as eventChannel from "./event-channel.js";
+import * as grantTable from "./grant-table.js";
 import * as hvm from "./hvm.js";
 import * as memory from "./memory.js";
 import type { Operation } from "./operation.js";
@@ -20,6 +21,10 @@ export const OPERATIONS: readonly Operation[] = [
   eventChannel.bindIpi,
   eventChannel.bindVcpu,
   eventChannel.unmask,
+  grantTable.setVersion,
+  grantTable.getVersion,
+  grantTable.querySize,
+  grantTable.setupTable,
   hvm.setParam,
   hvm.getParam,
   hvm.flushTlbs,
@@ -27,6 +32,7 @@ export const OPERATIONS: readonly Operation[] = [
   hvm.setEvtchnUpcallVector,
   memory.addToPhysmap,
   memory.memoryMap,
+  memory.removeFromPhysmap,
   sched.yieldOperation,
   sched.block,
   sched.shutdown,

@@ -8,7 +8,11 @@ import {
   MEMORY_MEMORY_MAP,
   MEMORY_MEMORY_MAP_IN,
   MEMORY_MEMORY_MAP_OUT,
+  MEMORY_REMOVE_FROM_PHYSMAP,
+  MEMORY_REMOVE_FROM_PHYSMAP_IN,
   XENMAPSPACE_DEV_MMIO,
+  XENMAPSPACE_GMFN,
+  XENMAPSPACE_GRANT_TABLE,
   XENMAPSPACE_SHARED_INFO,
 } from "./descriptors.gen.js";
 import type { Operation } from "./operation.js";
@@ -46,7 +50,10 @@ const XENMEM_ADD_TO_PHYSMAP: Stage = {
 /** Guest frames that this model's p2m covers: 1 TiB. */
 const MAX_GFN = 2 ** 28 - 1;
 
-/** XENMEM_add_to_physmap of shared_info; grant frames and other spaces are not modelled and answer -ENOSYS. */
+/** Bit of a grant table's frame index that names a status frame (XENMAPIDX_grant_table_status). */
+const STATUS_FRAMES = -0x80000000;
+
+/** XENMEM_add_to_physmap of shared_info, grant frames and frames of the guest's own; other spaces are not modelled. */
 export const addToPhysmap: Operation = {
   descriptor: MEMORY_ADD_TO_PHYSMAP,
   stage: XENMEM_ADD_TO_PHYSMAP,
@@ -56,12 +63,42 @@ export const addToPhysmap: Operation = {
     const dom = inputs[domid] & 0xffff;
     if (dom !== DOMID_SELF && dom !== domain.id) return dom === 0 ? -Errno.EPERM : -Errno.ESRCH;
     if (inputs[space] >>> 0 > XENMAPSPACE_DEV_MMIO) return -Errno.EINVAL;
-    if (inputs[space] !== XENMAPSPACE_SHARED_INFO) return -Errno.ENOSYS;
-    if ((inputs[idx] | inputs[idx + 1]) !== 0) return -Errno.EINVAL;
     const gfn = (inputs[gpfn + 1] >>> 0) * 2 ** 32 + (inputs[gpfn] >>> 0);
     if (gfn > MAX_GFN) return -Errno.EINVAL;
-    domain.mapSharedInfo(gfn);
-    return 0;
+    const lo = inputs[idx];
+    const hi = inputs[idx + 1];
+    switch (inputs[space]) {
+      case XENMAPSPACE_SHARED_INFO:
+        if ((lo | hi) !== 0) return -Errno.EINVAL;
+        domain.mapSharedInfo(gfn);
+        return 0;
+      case XENMAPSPACE_GRANT_TABLE: {
+        if (hi !== 0) return -Errno.EINVAL;
+        const { grantTable } = domain;
+        const status = (lo & STATUS_FRAMES) !== 0;
+        const frame = status ? grantTable.statusFrame(lo & ~STATUS_FRAMES) : grantTable.sharedFrame(lo >>> 0);
+        if (frame < 0) return frame;
+        domain.mapFrame(frame, gfn);
+        return 0;
+      }
+      case XENMAPSPACE_GMFN:
+        return domain.moveFrame((hi >>> 0) * 2 ** 32 + (lo >>> 0), gfn);
+      default:
+        return -Errno.ENOSYS;
+    }
+  },
+};
+
+/** XENMEM_remove_from_physmap: the guest frame becomes a hole. */
+export const removeFromPhysmap: Operation = {
+  descriptor: MEMORY_REMOVE_FROM_PHYSMAP,
+  stage: { ...XENMEM_ADD_TO_PHYSMAP, name: "guest_physmap_remove_page" },
+  handle: (call) => {
+    const { inputs, domain } = call;
+    const { domid, gpfn } = MEMORY_REMOVE_FROM_PHYSMAP_IN;
+    const dom = inputs[domid] & 0xffff;
+    if (dom !== DOMID_SELF && dom !== domain.id) return dom === 0 ? -Errno.EPERM : -Errno.ESRCH;
+    return domain.unmapFrame((inputs[gpfn + 1] >>> 0) * 2 ** 32 + (inputs[gpfn] >>> 0));
   },
 };
 

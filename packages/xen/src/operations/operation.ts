@@ -63,6 +63,8 @@ export interface OperationCall {
   vcpu: Vcpu;
   domain: Domain;
   cost: PathCost;
+  /** The caller is not in 64-bit mode: its `unsigned long` has 4 bytes. */
+  compat: boolean;
   /** For operations whose struct holds further guest pointers. */
   access: GuestAccess;
 }

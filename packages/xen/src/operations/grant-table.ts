@@ -1,0 +1,139 @@
+import { Errno } from "../errno.js";
+import { DOMID_SELF } from "../event-channel.js";
+import type { Stage } from "../path-cost/stage.js";
+import {
+  GNTST_BAD_DOMAIN,
+  GNTST_GENERAL_ERROR,
+  GNTST_OKAY,
+  GNTST_PERMISSION_DENIED,
+  GRANT_TABLE_GET_VERSION,
+  GRANT_TABLE_GET_VERSION_IN,
+  GRANT_TABLE_GET_VERSION_OUT,
+  GRANT_TABLE_QUERY_SIZE,
+  GRANT_TABLE_QUERY_SIZE_IN,
+  GRANT_TABLE_QUERY_SIZE_OUT,
+  GRANT_TABLE_SET_VERSION,
+  GRANT_TABLE_SET_VERSION_IN,
+  GRANT_TABLE_SET_VERSION_OUT,
+  GRANT_TABLE_SETUP_TABLE,
+  GRANT_TABLE_SETUP_TABLE_IN,
+  GRANT_TABLE_SETUP_TABLE_OUT,
+} from "./descriptors.gen.js";
+import type { Operation, OperationCall } from "./operation.js";
+
+const GNTTABOP_QUERY: Stage = {
+  name: "do_grant_table_op (query)",
+  phase: "operation",
+  instructions: 150,
+  basis: "estimate",
+  source: "read in source: domain look-up, XSM hook, the grant table's read lock",
+  range: [80, 300],
+  coldBranches: 12,
+  lfences: 2,
+  lockLfences: 2,
+  atomics: 4,
+  touches: [{ object: "domain", offsets: [0, 64] }],
+};
+
+const GNTTABOP_SET_VERSION: Stage = {
+  name: "gnttab_set_version",
+  phase: "operation",
+  instructions: 900,
+  basis: "estimate",
+  source:
+    "read in source: write lock, pins of all entries of one frame, conversion of the reserved entries; clearing the frames included",
+  range: [300, 4000],
+  coldBranches: 40,
+  lfences: 2,
+  lockLfences: 2,
+  atomics: 4,
+  touches: [{ object: "domain", offsets: [0, 64], write: true }],
+};
+
+const GNTTABOP_SETUP_TABLE: Stage = {
+  ...GNTTABOP_QUERY,
+  name: "gnttab_setup_table",
+  instructions: 300,
+  range: [150, 900],
+};
+
+/** GNTTABOP_set_version: the version in force goes back, also after a failure. */
+export const setVersion: Operation = {
+  descriptor: GRANT_TABLE_SET_VERSION,
+  stage: GNTTABOP_SET_VERSION,
+  handle: (call) => {
+    const { grantTable } = call.domain;
+    const result = grantTable.setVersion(call.inputs[GRANT_TABLE_SET_VERSION_IN.version]);
+    call.outputs[GRANT_TABLE_SET_VERSION_OUT.version] = grantTable.version;
+    return result;
+  },
+};
+
+/** GNTTABOP_get_version. */
+export const getVersion: Operation = {
+  descriptor: GRANT_TABLE_GET_VERSION,
+  stage: GNTTABOP_QUERY,
+  handle: (call) => {
+    const dom = call.inputs[GRANT_TABLE_GET_VERSION_IN.dom];
+    if (!isSelf(call, dom)) return dom === 0 ? -Errno.EPERM : -Errno.ESRCH;
+    call.outputs[GRANT_TABLE_GET_VERSION_OUT.version] = call.domain.grantTable.version;
+    return 0;
+  },
+};
+
+/** GNTTABOP_query_size: what is wrong with the domain is a status, not an error. */
+export const querySize: Operation = {
+  descriptor: GRANT_TABLE_QUERY_SIZE,
+  stage: GNTTABOP_QUERY,
+  handle: (call) => {
+    const { outputs, domain } = call;
+    const dom = call.inputs[GRANT_TABLE_QUERY_SIZE_IN.dom];
+    const { nrFrames, maxNrFrames, status } = GRANT_TABLE_QUERY_SIZE_OUT;
+    outputs[status] = domainStatus(call, dom);
+    if (outputs[status] !== GNTST_OKAY) return 0;
+    outputs[nrFrames] = domain.grantTable.frames;
+    outputs[maxNrFrames] = domain.grantTable.maxFrames;
+    return 0;
+  },
+};
+
+/** GNTTABOP_setup_table: grows the table and writes where the guest mapped its frames, all ones for nowhere. */
+export const setupTable: Operation = {
+  descriptor: GRANT_TABLE_SETUP_TABLE,
+  stage: GNTTABOP_SETUP_TABLE,
+  handle: (call) => {
+    const { inputs, outputs, domain, access } = call;
+    const { dom, nrFrames, frameList } = GRANT_TABLE_SETUP_TABLE_IN;
+    const { status } = GRANT_TABLE_SETUP_TABLE_OUT;
+    outputs[status] = domainStatus(call, inputs[dom]);
+    if (outputs[status] !== GNTST_OKAY) return 0;
+    const count = inputs[nrFrames] >>> 0;
+    const { grantTable } = domain;
+    if (!grantTable.grow(count)) {
+      outputs[status] = GNTST_GENERAL_ERROR;
+      return 0;
+    }
+    const listLo = inputs[frameList];
+    const listHi = inputs[frameList + 1];
+    const bytes = call.compat ? 4 : 8;
+    for (let i = 0; i < count; i++) {
+      const gfn = domain.frameHome(grantTable.sharedFrame(i));
+      access.buffer.setInt32(0, gfn, true);
+      access.buffer.setInt32(4, gfn >> 31, true);
+      const lo = (listLo + i * bytes) | 0;
+      const carry = lo >>> 0 < listLo >>> 0 ? 1 : 0;
+      if (access.copyToGuest(lo, (listHi + carry) | 0, bytes) !== 0) return -Errno.EFAULT;
+    }
+    return 0;
+  },
+};
+
+function isSelf(call: OperationCall, dom: number): boolean {
+  return dom === DOMID_SELF || dom === call.domain.id;
+}
+
+/** The only other domain is dom0, whose table is not ours to see. */
+function domainStatus(call: OperationCall, dom: number): number {
+  if (isSelf(call, dom)) return GNTST_OKAY;
+  return dom === 0 ? GNTST_PERMISSION_DENIED : GNTST_BAD_DOMAIN;
+}
