@@ -81,8 +81,6 @@ export const State = {
   GuestMode: 149,
   /** Bits the guest changed since the last VM entry, see `Dirty`. */
   Dirty: 150,
-  TscOffsetLo: 151,
-  TscOffsetHi: 152,
   XcrLo: 153,
   /** Whose state the registers hold outside guest mode: number of the VMCB's or VMCS's frame + 1; 0: nobody's. */
   ResidentGuest: 154,
@@ -96,6 +94,16 @@ export const State = {
   Activity: 158,
   /** Numbers that RDRAND and RDSEED have given so far: what makes the next one. */
   RandomCount: 160,
+  /** INIT and SIPI that have arrived, see `PendingSignal`. */
+  PendingSignals: 159,
+  /** What writes of IA32_TSC and IA32_TSC_ADJUST have added to the cycle count, 64 bits signed. */
+  TscBaseLo: 161,
+  TscBaseHi: 162,
+  TscAdjustLo: 163,
+  TscAdjustHi: 164,
+  /** Multiplier of the time stamp that a guest reads: fraction and integer part. */
+  TscRatioLo: 165,
+  TscRatioHi: 166,
   /** x87 registers R0 to R7 by physical number, four words each: significand low, high, sign and exponent (16 bits), unused. */
   Fpr: 192,
   FpuControl: 224,
@@ -185,7 +193,7 @@ export const ARITHMETIC_FLAGS = 0x8d5;
  */
 export class CpuState {
   words!: Int32Array;
-  /** Guest-visible time stamp = ledger cycles + this offset (cycles, exact in a double). */
+  /** What a hypervisor adds to its guest's time stamp, after scaling (cycles, exact in a double); 0 outside guest mode. */
   tscOffset = 0;
 
   constructor(arena: Arena) {

@@ -1,6 +1,9 @@
+import type { LocalApic } from "./apic/local-apic.js";
 import { Cr4 } from "./control-registers.js";
 import { State } from "./cpu-state.js";
 import type { CpuidLeaf } from "./profile.js";
+
+const FEATURE_APIC = 1 << 9;
 
 /** What CPUID answers outside guest mode, or where the hypervisor does not intercept it. */
 export interface CpuidSource {
@@ -13,10 +16,13 @@ export class ProfileCpuid implements CpuidSource {
   private readonly leaves: readonly CpuidLeaf[];
   private readonly words: () => Int32Array;
 
-  /** @param words the state words at the time of a query */
-  constructor(leaves: readonly CpuidLeaf[], words: () => Int32Array) {
+  private readonly apic: LocalApic | undefined;
+
+  /** @param words the state words at the time of a query @param apic whose ID and state the leaves show */
+  constructor(leaves: readonly CpuidLeaf[], words: () => Int32Array, apic?: LocalApic) {
     this.leaves = leaves;
     this.words = words;
+    this.apic = apic;
   }
 
   query(leaf: number, subleaf: number, out: Int32Array): void {
@@ -27,11 +33,20 @@ export class ProfileCpuid implements CpuidSource {
       for (let i = 0; i < 4; i++) out[i] = row[2 + i] | 0;
       break;
     }
+    if (this.apic !== undefined) showApic(leaf, out, this.apic);
     // OSXSAVE and OSPKE mirror CR4.
     const cr4 = this.words()[State.Cr4];
     if (leaf === 1 && (cr4 & Cr4.OsXsave) !== 0) out[2] |= 1 << 27;
     if (leaf === 7 && subleaf === 0 && (cr4 & Cr4.Pke) !== 0) out[2] |= 1 << 4;
   }
+}
+
+/** The initial APIC ID, and the APIC's feature bit while IA32_APIC_BASE has it enabled. */
+function showApic(leaf: number, out: Int32Array, apic: LocalApic): void {
+  if (leaf === 0xb) out[3] = apic.id;
+  if (leaf !== 1 && leaf !== 0x80000001) return;
+  if (!apic.enabled) out[3] &= ~FEATURE_APIC;
+  if (leaf === 1) out[1] = (out[1] & 0xffffff) | (apic.id << 24);
 }
 
 function hasSubleaves(leaf: number): boolean {

@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 
+export * from "./apic/index.js";
 export { Cr0, Cr4, Efer } from "./control-registers.js";
 export {
   Activity,
@@ -36,6 +37,7 @@ export {
   registerInfo,
 } from "./guest-mode.js";
 export { ExitKind, type HardwareVirtualization, type VmExit } from "./hardware-virtualization.js";
+export { type MmioDevice, MmioInstruction } from "./mmio/mmio-instruction.js";
 export { ArchitecturalMsrs, Msr, type MsrSource } from "./msr.js";
 export { NO_PORTS, type PortSource } from "./port-source.js";
 export { Processor, type ProcessorOptions, type ProcessorProbes } from "./processor.js";

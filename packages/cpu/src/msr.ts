@@ -1,6 +1,7 @@
 import { Cr0, Efer } from "./control-registers.js";
-import { Dirty, Segment, SegmentWord, State } from "./cpu-state.js";
+import { Attention, Dirty, Segment, SegmentWord, State } from "./cpu-state.js";
 import type { Processor } from "./processor.js";
+import { setWide, wide } from "./timestamp.js";
 
 /** Model-specific registers of a processor, as RDMSR and WRMSR reach them. */
 export interface MsrSource {
@@ -17,6 +18,7 @@ export interface MsrSource {
 export const Msr = {
   Tsc: 0x10,
   ApicBase: 0x1b,
+  TscAdjust: 0x3b,
   SpecCtrl: 0x48,
   PredCmd: 0x49,
   SysenterCs: 0x174,
@@ -24,6 +26,10 @@ export const Msr = {
   SysenterEip: 0x176,
   MiscEnable: 0x1a0,
   Pat: 0x277,
+  TscDeadline: 0x6e0,
+  /** First and last register of the x2APIC. */
+  X2apicFirst: 0x800,
+  X2apicLast: 0x8ff,
   Efer: 0xc0000080,
   Star: 0xc0000081,
   Lstar: 0xc0000082,
@@ -33,11 +39,11 @@ export const Msr = {
   GsBase: 0xc0000101,
   KernelGsBase: 0xc0000102,
   TscAux: 0xc0000103,
+  /** AMD: multiplier of guests' time stamps. */
+  TscRatio: 0xc0000104,
 } as const;
 
 const EFER_DEFINED = Efer.Sce | Efer.Lme | Efer.Lma | Efer.Nxe | Efer.Svme;
-const APIC_BASE = 0xfee00000 | 0;
-const BSP_AND_ENABLED = 0x900;
 /** IBRS, STIBP, SSBD. */
 const SPEC_CTRL_DEFINED = 7;
 
@@ -53,25 +59,40 @@ export class ArchitecturalMsrs implements MsrSource {
   private specCtrl = 0;
   private readonly processor: Processor;
 
+  private readonly hasTscAdjust: boolean;
+  private readonly hasTscDeadline: boolean;
+  private readonly hasTscRatio: boolean;
+
   constructor(processor: Processor) {
     this.processor = processor;
+    const { cpuid } = processor.profile;
+    const has = (leaf: number, column: 3 | 4 | 5, bit: number) =>
+      (((cpuid.find((row) => row[0] === leaf)?.[column] ?? 0) >>> bit) & 1) !== 0;
+    this.hasTscAdjust = has(7, 3, 1);
+    this.hasTscDeadline = has(1, 4, 24);
+    this.hasTscRatio = has(0x8000000a, 5, 4);
   }
 
   read(index: number): boolean {
-    const { words } = this.processor.state;
+    const { processor } = this;
+    const { words } = processor.state;
     switch (index) {
-      case Msr.Tsc: {
-        const now = this.processor.readTimestamp();
-        return this.give(now | 0, Math.floor(now / 0x100000000) | 0);
-      }
+      case Msr.Tsc:
+        return this.giveNumber(processor.readTimestamp());
       case Msr.ApicBase:
-        return this.give(APIC_BASE | BSP_AND_ENABLED, 0);
+        return this.give(...processor.apic.base);
+      case Msr.TscAdjust:
+        return this.hasTscAdjust && this.give(words[State.TscAdjustLo], words[State.TscAdjustHi]);
+      case Msr.TscDeadline:
+        return this.hasTscDeadline && this.giveNumber(processor.apic.deadline);
+      case Msr.TscRatio:
+        return this.hasTscRatio && this.give(words[State.TscRatioLo], words[State.TscRatioHi]);
       case Msr.SpecCtrl:
         return this.give(this.specCtrl, 0);
       case Msr.SysenterCs:
         return this.give(words[State.SysenterCs], 0);
       case Msr.MiscEnable:
-        return this.processor.profile.vendor === "intel" && this.give(1, 0);
+        return processor.profile.vendor === "intel" && this.give(1, 0);
       case Msr.Efer:
         return this.give(words[State.EferLo], 0);
       case Msr.Fmask:
@@ -79,6 +100,10 @@ export class ArchitecturalMsrs implements MsrSource {
       case Msr.TscAux:
         return this.give(this.tscAux, 0);
       default: {
+        if (isX2apic(index)) {
+          const value = processor.apic.readMsr(index);
+          return value !== undefined && this.give(...value);
+        }
         const at = pairOf(index);
         return at >= 0 && this.give(words[at], words[at + 1]);
       }
@@ -90,10 +115,25 @@ export class ArchitecturalMsrs implements MsrSource {
     const { words } = processor.state;
     switch (index) {
       case Msr.Tsc:
-        processor.state.tscOffset += (hi >>> 0) * 0x100000000 + (lo >>> 0) - processor.readTimestamp();
+        this.moveTimestamp(hi * 0x100000000 + (lo >>> 0) - processor.readTimestamp());
         return true;
       case Msr.ApicBase:
-        return hi === 0 && (lo & ~BSP_AND_ENABLED) === APIC_BASE;
+        return processor.apic.writeBase(lo, hi);
+      case Msr.TscAdjust: {
+        if (!this.hasTscAdjust) return false;
+        this.moveTimestamp(hi * 0x100000000 + (lo >>> 0) - wide(words, State.TscAdjustLo));
+        return true;
+      }
+      case Msr.TscDeadline:
+        if (!this.hasTscDeadline) return false;
+        processor.apic.deadline = (hi >>> 0) * 0x100000000 + (lo >>> 0);
+        return true;
+      case Msr.TscRatio:
+        // 8.32 fixed point (APM vol. 2, 15.30.5).
+        if (!this.hasTscRatio || hi >>> 0 > 0xff) return false;
+        words[State.TscRatioLo] = lo;
+        words[State.TscRatioHi] = hi;
+        return true;
       case Msr.SpecCtrl:
         if ((lo & ~SPEC_CTRL_DEFINED) !== 0 || hi !== 0) return false;
         this.specCtrl = lo;
@@ -123,6 +163,7 @@ export class ArchitecturalMsrs implements MsrSource {
         words[State.PatHi] = hi;
         return true;
       default: {
+        if (isX2apic(index)) return processor.apic.writeMsr(index, lo, hi);
         const at = pairOf(index);
         if (at < 0) return false;
         if (index !== Msr.Star && !processor.canonical(hi)) return false;
@@ -146,6 +187,18 @@ export class ArchitecturalMsrs implements MsrSource {
     words[State.Dirty] |= Dirty.Control;
     if (((lo ^ old) & Efer.Nxe) !== 0) this.processor.syncTranslation();
     return true;
+  }
+
+  /** IA32_TSC and IA32_TSC_ADJUST move together (SDM vol. 3, 18.17.3); a TSC deadline comes nearer or farther. */
+  private moveTimestamp(cycles: number): void {
+    const { words } = this.processor.state;
+    setWide(words, State.TscBaseLo, wide(words, State.TscBaseLo) + cycles);
+    setWide(words, State.TscAdjustLo, wide(words, State.TscAdjustLo) + cycles);
+    words[State.Attention] |= Attention.Timer;
+  }
+
+  private giveNumber(value: number): true {
+    return this.give(value | 0, Math.floor(value / 0x100000000) | 0);
   }
 
   private give(lo: number, hi: number): true {
@@ -179,6 +232,10 @@ function pairOf(index: number): number {
     default:
       return -1;
   }
+}
+
+function isX2apic(index: number): boolean {
+  return index >= Msr.X2apicFirst && index <= Msr.X2apicLast;
 }
 
 /** Four of the eight fields: memory types 0, 1, 4, 5, 6, 7. */

@@ -1,4 +1,6 @@
 import { Arena, Cause, CycleLedger, Mmu, PhysicalMemory, type TranslationContext } from "@hyperwalk/mmu";
+import type { LocalApic } from "./apic/local-apic.js";
+import { createProcessorApic } from "./apic/processor-apic.js";
 import { followRegisters } from "./control-registers.js";
 import { Attention, CpuState, State } from "./cpu-state.js";
 import { type CpuidSource, ProfileCpuid } from "./cpuid.js";
@@ -9,7 +11,9 @@ import { Interpreter } from "./interpreter/interpreter.js";
 import { ArchitecturalMsrs, type MsrSource } from "./msr.js";
 import { NO_PORTS, type PortSource } from "./port-source.js";
 import type { ProcessorProfile, ResolvedProfile } from "./profile.js";
+import { resetState } from "./reset-state.js";
 import { resolveProfile } from "./resolve-profile.js";
+import { isUnscaled, scaleTimestamp, wide } from "./timestamp.js";
 import { BranchPredictor } from "./timing/branch-predictor.js";
 import type { VirtualizedProcessor } from "./virtualized-processor.js";
 
@@ -26,6 +30,10 @@ export interface ProcessorOptions {
   /** Default: none but what the caller adds with `memory.addRam`. */
   readonly memory?: PhysicalMemory;
   readonly profile: ProcessorProfile | ResolvedProfile;
+  /** Initial APIC ID; default 0. */
+  readonly apicId?: number;
+  /** Starts by itself, not by SIPI; default: the one with APIC ID 0. */
+  readonly bootstrap?: boolean;
 }
 
 /**
@@ -51,6 +59,8 @@ export class Processor implements VirtualizedProcessor {
   cpuid: CpuidSource;
   msrs: MsrSource;
   ports: PortSource = NO_PORTS;
+  /** Local APIC; its page is reached outside guest mode only, where no RAM lies under it. */
+  readonly apic: LocalApic;
   probes: ProcessorProbes = {};
   /** Linear address of an INVLPG that is being offered to {@link guestMode}. */
   interceptAddressLo = 0;
@@ -68,7 +78,10 @@ export class Processor implements VirtualizedProcessor {
     this.predictor = new BranchPredictor(this.arena, this.profile.predictor, this.profile.timing);
     this.context = this.mmu.createContext();
     this.context.physicalAddressBits = this.profile.memory.physicalAddressBits;
-    this.cpuid = new ProfileCpuid(this.profile.cpuid, () => this.state.words);
+    const id = options.apicId ?? 0;
+    resetState(this.state.words);
+    this.apic = createProcessorApic(this, id, options.bootstrap ?? id === 0);
+    this.cpuid = new ProfileCpuid(this.profile.cpuid, () => this.state.words, this.apic);
     this.msrs = new ArchitecturalMsrs(this);
     this.interpreter = new Interpreter(this);
     this.engine = this.interpreter;
@@ -77,7 +90,7 @@ export class Processor implements VirtualizedProcessor {
       others?.();
       this.state.words[State.Attention] |= Attention.ArenaLow;
     };
-    resetState(this.state.words);
+    this.state.words[State.Attention] = 0; // what the APIC's reset raised
     this.syncTranslation();
   }
 
@@ -92,9 +105,25 @@ export class Processor implements VirtualizedProcessor {
   /** Reads the time stamp: the ledger moves to a whole cycle first. @returns cycles, exact */
   readTimestamp(): number {
     this.ledger.alignToCycle(Cause.Issue);
-    const cycles = this.ledger.cycles + this.state.tscOffset;
+    const { words, tscOffset } = this.state;
+    let cycles = this.ledger.cycles + wide(words, State.TscBaseLo);
+    if (words[State.GuestMode] !== 0) {
+      if (!isUnscaled(words)) cycles = scaleTimestamp(words, cycles);
+      cycles += tscOffset;
+    }
     this.probes.onTimestamp?.(cycles);
     return cycles;
+  }
+
+  /** What writes of the time stamp have added to the cycle count. */
+  get timestampBase(): number {
+    return wide(this.state.words, State.TscBaseLo);
+  }
+
+  /** An NMI arrives from outside. */
+  raiseNmi(): void {
+    this.state.words[State.NmiPending] = 1;
+    this.state.words[State.Attention] |= Attention.Interrupt;
   }
 
   deliverEvent(
@@ -116,17 +145,4 @@ export class Processor implements VirtualizedProcessor {
 
 function isResolved(profile: ProcessorProfile | ResolvedProfile): profile is ResolvedProfile {
   return "ghz" in profile;
-}
-
-/** Values after RESET that are not zero and that matter before software sets them. */
-function resetState(words: Int32Array): void {
-  words[State.Flags] = 2;
-  words[State.Cr0] = 0x60000010;
-  words[State.Dr6] = 0xffff0ff0;
-  words[State.Dr7] = 0x400;
-  words[State.PatLo] = 0x00070406;
-  words[State.PatHi] = 0x00070406;
-  words[State.XcrLo] = 1;
-  words[State.FpuControl] = 0x40;
-  words[State.Mxcsr] = 0x1f80;
 }

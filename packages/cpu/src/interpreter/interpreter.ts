@@ -1,12 +1,14 @@
 import { Cause, FaultKind } from "@hyperwalk/mmu";
+import { AFTER_INIT, InterruptWait, NO_EVENT } from "../apic/interrupt-wait.js";
 import { Cr0 } from "../control-registers.js";
-import { Attention, Dirty, Flag, Segment, SegmentWord, Shadow, State } from "../cpu-state.js";
+import { Activity, Attention, Dirty, Flag, Segment, SegmentWord, Shadow, State } from "../cpu-state.js";
 import { Dr6, Dr7 } from "../debug/breakpoints.js";
 import { Disassembler } from "../disassembler/disassembler.js";
 import { EventDelivery, makesDoubleFault } from "../exceptions/deliver.js";
 import { pushesErrorCode, Vector } from "../exceptions/vector.js";
 import { type ExecutionEngine, StopReason, type UnsupportedInstruction } from "../execution-engine.js";
 import { Intercept } from "../guest-mode.js";
+import { MmioAccess } from "../mmio/mmio-access.js";
 import type { Processor } from "../processor.js";
 import { conditionHolds, oddParity, packFlags, setArithmeticFlags, unpackFlags } from "../registers/flags.js";
 import { InstructionCosts } from "../timing/instruction-costs.js";
@@ -61,6 +63,8 @@ export class Interpreter implements ExecutionEngine {
   private readonly builder: BlockBuilder;
   private readonly delivery: EventDelivery;
   private readonly disassembler: Disassembler = new Disassembler();
+  private readonly waiting: InterruptWait;
+  private readonly mmio: MmioAccess;
   /** What stopped the latest event delivery for good; {@link GO_ON} otherwise. */
   private pendingStop: number = GO_ON;
 
@@ -75,6 +79,8 @@ export class Interpreter implements ExecutionEngine {
       this.core.amd,
     );
     this.delivery = new EventDelivery(this.core);
+    this.waiting = new InterruptWait(processor);
+    this.mmio = new MmioAccess(processor, this.core);
     this.core.code = this.store.code;
     // Processors that share memory all hear of writes to code.
     const others = processor.memory.onCodeWrite;
@@ -107,6 +113,10 @@ export class Interpreter implements ExecutionEngine {
     }
     for (;;) {
       if (left <= 0) return StopReason.Budget;
+      if (core.words[State.Activity] !== Activity.Running) {
+        const stop = this.waiting.sleep(maxTicks);
+        if (stop !== GO_ON) return stop;
+      }
       processor.memory.grow();
       if (core.words[State.FlagsSource] === 0) setArithmeticFlags(core.words, core.words[State.Flags]);
       core.words[State.ZeroLo] = 0;
@@ -114,9 +124,16 @@ export class Interpreter implements ExecutionEngine {
       core.resuming = false;
       core.syncMode();
       core.syncDebug();
+      const { apic } = processor;
+      apic.advance();
       const before = this.instructions;
-      const stop = this.execute(Math.min(left, SLICE), maxTicks);
+      const stop = this.execute(Math.min(left, SLICE), Math.min(maxTicks, apic.due));
       left -= this.instructions - before;
+      if (stop === StopReason.Halted) {
+        const woken = this.waiting.sleep(maxTicks);
+        if (woken !== GO_ON) return woken;
+        continue;
+      }
       if (stop !== StopReason.Budget || processor.ledger.clock[0] >= maxTicks) return stop;
     }
   }
@@ -178,9 +195,9 @@ export class Interpreter implements ExecutionEngine {
         w[State.FlagsParity] = parity;
         w[State.FlagsCarry] = carry;
         stop = this.attend();
-        if (stop !== GO_ON) break;
         ripLo = w[State.RipLo];
         ripHi = w[State.RipHi];
+        if (stop !== GO_ON) break;
         stale = true;
         if (core.breakpoints.armed) after = AFTER_BREAKPOINTS;
       }
@@ -2614,9 +2631,14 @@ export class Interpreter implements ExecutionEngine {
         default:
           stop = this.unsupported("");
       }
-      if (stop !== GO_ON) break;
+      // An instruction that was carried out elsewhere may have changed RIP and flags whatever comes next.
       ripLo = w[State.RipLo];
       ripHi = w[State.RipHi];
+      zero = w[State.FlagsZero];
+      sign = w[State.FlagsSign];
+      parity = w[State.FlagsParity];
+      carry = w[State.FlagsCarry];
+      if (stop !== GO_ON) break;
       stale = true;
     }
 
@@ -2660,21 +2682,41 @@ export class Interpreter implements ExecutionEngine {
       const stop = this.pendingDebug();
       if (stop !== GO_ON) return stop;
     }
-    if (
-      (raised & Attention.Interrupt) !== 0 &&
-      processor.guestMode !== null &&
-      processor.guestMode.externalEvent()
-    )
-      return StopReason.VmExit;
+    if ((raised & Attention.Interrupt) !== 0) {
+      if (processor.guestMode === null) {
+        const stop = this.takeInterrupt();
+        if (stop !== GO_ON) return stop;
+      } else if (processor.guestMode.externalEvent()) return StopReason.VmExit;
+    }
+    // The caller looks at the timer again.
+    if ((raised & Attention.Timer) !== 0 && this.pendingStop === GO_ON) {
+      words[State.Attention] &= ~Attention.Timer;
+      return StopReason.Budget;
+    }
     if (this.pendingStop === GO_ON) return GO_ON;
     const stop = this.pendingStop;
     this.pendingStop = GO_ON;
     return stop;
   }
 
+  /** INIT, else an NMI or an external interrupt, if one can be taken now. What stops delivery is left pending. */
+  private takeInterrupt(): number {
+    const event = this.waiting.take();
+    if (event === AFTER_INIT) return StopReason.Halted;
+    if (event !== NO_EVENT) {
+      const kind = event === Vector.Nmi ? EventKind.Nmi : EventKind.ExternalInterrupt;
+      this.deliverEvent(kind, event, 0, false, 0);
+    }
+    return GO_ON;
+  }
+
   /** Delivers the fault that a handler or a memory access raised; RIP is at the instruction. */
   private deliverFault(): number {
     const { core } = this;
+    if (core.faultIsExit && this.mmio.carryOut()) {
+      this.instructions++;
+      return (core.words[State.Flags] & Flag.Tf) !== 0 ? this.debugTrap(Dr6.SingleStep) : GO_ON;
+    }
     if (core.faultIsExit) return this.leaveForMemory();
     return this.deliverException(core.faultVector, core.faultCode, core.faultHasCode);
   }

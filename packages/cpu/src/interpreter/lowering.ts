@@ -76,7 +76,8 @@ function registerCode(number: number, size: number, rex: number): number {
   return number << 1;
 }
 
-function registerOf(operand: OperandCode, instruction: Instruction): number {
+/** State word of a general register operand, with {@link HIGH_BYTE} for AH-BH. */
+export function registerOf(operand: OperandCode, instruction: Instruction): number {
   const size = widthBytes(operand.width, instruction);
   let number = operand.register;
   if (operand.kind === OperandKind.FixedRegister) return number << 1;

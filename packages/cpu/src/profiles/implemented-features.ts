@@ -17,10 +17,10 @@ export type ImplementedRegister =
 export const Implemented: Readonly<Record<ImplementedRegister, number>> = {
   /** DE, PSE, TSC, MSR, PAE, CX8, APIC, SEP, PGE, CMOV, PAT, PSE-36, CLFSH. */
   leaf1Edx: bits(2, 3, 4, 5, 6, 8, 9, 11, 13, 15, 16, 17, 19),
-  /** VMX, CX16, PCID, MOVBE, POPCNT, RDRAND. */
-  leaf1Ecx: bits(5, 13, 17, 22, 23, 30),
-  /** FSGSBASE, BMI1, SMEP, BMI2, ERMS, INVPCID, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB. */
-  leaf7Ebx: bits(0, 3, 7, 8, 9, 10, 18, 19, 20, 23, 24),
+  /** VMX, CX16, PCID, x2APIC, MOVBE, POPCNT, TSC deadline, RDRAND. */
+  leaf1Ecx: bits(5, 13, 17, 21, 22, 23, 24, 30),
+  /** FSGSBASE, TSC_ADJUST, BMI1, SMEP, BMI2, ERMS, INVPCID, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB. */
+  leaf7Ebx: bits(0, 1, 3, 7, 8, 9, 10, 18, 19, 20, 23, 24),
   /** UMIP, PKU, LA57, RDPID. */
   leaf7Ecx: bits(2, 3, 16, 22),
   /** The leaf 1 bits that AMD repeats, and SYSCALL, NX, 1 GiB pages, RDTSCP, long mode. */
@@ -31,8 +31,8 @@ export const Implemented: Readonly<Record<ImplementedRegister, number>> = {
   extended7Edx: bits(8),
   /** All but CLZERO, retired-instruction count, INVLPGB (also for nested paging), RDPRU and MCOMMIT. */
   extended8Ebx: ~bits(0, 1, 3, 4, 8, 21),
-  /** SVM: nested paging, NRIP save, VMCB clean bits, flush by ASID, decode assists. */
-  svmEdx: bits(0, 3, 5, 6, 7),
+  /** SVM: nested paging, NRIP save, TSC ratio, VMCB clean bits, flush by ASID, decode assists. */
+  svmEdx: bits(0, 3, 4, 5, 6, 7),
 };
 
 /** The bits of a real register that are implemented, as an unsigned word. */

@@ -1,6 +1,6 @@
 import { Cause } from "@hyperwalk/mmu";
 import { Cr0, Cr4, writeCr0, writeCr3, writeCr4 } from "../../control-registers.js";
-import { Dirty, Flag, Segment, State } from "../../cpu-state.js";
+import { Activity, Dirty, Flag, Segment, State } from "../../cpu-state.js";
 import { Dr6, Dr7 } from "../../debug/breakpoints.js";
 import { Vector } from "../../exceptions/vector.js";
 import { StopReason } from "../../execution-engine.js";
@@ -27,6 +27,7 @@ function cpuid(core: ExecutionCore, pc: number): number {
 function hlt(core: ExecutionCore, pc: number): number {
   if (!core.privileged()) return Status.Fault;
   if (core.intercepted(Intercept.Hlt, 0, pc)) return core.exit();
+  core.words[State.Activity] = Activity.Halted;
   core.stopReason = StopReason.Halted;
   return Status.RetireAndStop;
 }
@@ -188,6 +189,7 @@ function writeControl(core: ExecutionCore, pc: number): number {
     default:
       if (hi !== 0 || (lo & ~15) !== 0) return core.protection();
       words[State.Cr8] = lo;
+      if (core.processor.guestMode === null) core.processor.apic.taskPriority = lo << 4;
       core.charge(Cause.Microcode, timing.cliSti);
   }
   return Status.EndBlock;
