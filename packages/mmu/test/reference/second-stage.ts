@@ -206,7 +206,8 @@ export class SecondStageModel {
 const NOTHING: StageRights = { read: false, write: false, execute: false, userExecute: false, dirty: false };
 
 /** Ways that come to the same; flags that one of them leaves alone need not be set. */
-function merge(ways: readonly StageResult[]): StageResult[] {
+function merge(ways: StageResult[]): StageResult[] {
+  if (ways.length === 1) return ways;
   const merged = new Map<string, StageResult>();
   for (const way of ways) {
     const key = JSON.stringify([way.frame, way.rights, way.pages, way.fault]);

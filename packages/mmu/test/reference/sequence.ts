@@ -2,7 +2,7 @@ import { FaultKind, MmuCounter, type TranslationContext } from "@hyperwalk/mmu";
 import { TABLE_BASE, type TestMachine } from "../machine.js";
 import type { Bench } from "./bench.js";
 import { Cached } from "./cached.js";
-import type { Access, Flag, Outcome } from "./entry.js";
+import type { Access, Outcome } from "./entry.js";
 import { ownerOf, pageOf, ReferenceMmu, tagsOf, type Way } from "./reference-mmu.js";
 import { Draw, HOST_WIDTH, World } from "./world.js";
 
@@ -179,17 +179,17 @@ export class Sequence {
     };
     // Flags that a walk has set count for its later steps, and a walk that failed through something cached has set some
     // before the walk from the root began: what is possible afterwards is possible too.
-    if (walked) ways = [...ways, ...everyWay(cached)];
+    const changed = this.changedEntries();
+    if (changed.length > 0) ways = [...ways, ...everyWay(cached)];
     const fitting = ways.filter(fits);
-    this.compareFlags(
-      ways.flatMap((way) => way.may),
-      indexBefore,
-    );
+    this.compareFlags(changed, ways, indexBefore);
     seen.accesses++;
     if (fitting.length > 0) {
       seen.outcomes.add(beyondRam ? FaultKind.NoRam : FaultKind.None);
-      const now = everyWay(undefined)[0].outcome;
-      if (fitting.every((way) => way.outcome.frame !== now.frame)) seen.stale++;
+      if (ways.some((way) => way.outcome.frame !== fitting[0].outcome.frame)) {
+        const now = everyWay(undefined)[0].outcome;
+        if (now.frame !== fitting[0].outcome.frame) seen.stale++;
+      }
       if (walked) cached.add(fitting.flatMap((way) => way.items));
       return;
     }
@@ -211,22 +211,30 @@ export class Sequence {
     if (stageFault || reported === FaultKind.PageFault) cached.fault(tagsOf(context), pageOf(linear));
   }
 
+  private changedEntries(): number[] {
+    const changed: number[] = [];
+    for (const [address, old] of this.shadow)
+      if (this.machine.memory.readU32(address) !== old) changed.push(address);
+    return changed;
+  }
+
   /** Entries that changed must have got flags that some way sets; a log names every page that became dirty. */
-  private compareFlags(may: readonly Flag[], indexBefore: number): void {
+  private compareFlags(addresses: readonly number[], ways: readonly Way[], indexBefore: number): void {
     const { machine, shadow, world, seen } = this;
-    const allowed = new Map<number, number>();
-    for (const f of may) allowed.set(f.address, (allowed.get(f.address) ?? 0) | f.bits);
+    if (addresses.length === 0 && (world.log?.index ?? 0) === indexBefore) return;
+    const may = ways.flatMap((way) => way.may);
     let becameDirty = 0;
-    for (const [address, old] of shadow) {
+    for (const address of addresses) {
+      const old = shadow.get(address)!;
       const now = machine.memory.readU32(address);
-      if (now === old) continue;
+      const flags = may.filter((f) => f.address === address);
+      const allowed = flags.reduce((bits, f) => bits | f.bits, 0);
       const changed = (now ^ old) >>> 0;
-      if ((now & changed) >>> 0 !== changed || (changed & ~(allowed.get(address) ?? 0)) !== 0)
+      if ((now & changed) >>> 0 !== changed || (changed & ~allowed) !== 0)
         throw new Disagreement(
           `entry at 0x${address.toString(16)} went from 0x${old.toString(16)} to 0x${now.toString(16)}`,
         );
-      if (may.some((f) => f.address === address && f.gfn !== undefined && (f.bits & changed) !== 0))
-        becameDirty++;
+      if (flags.some((f) => f.gfn !== undefined && (f.bits & changed) !== 0)) becameDirty++;
       shadow.set(address, now);
     }
     const { log } = world;
