@@ -85,6 +85,7 @@ export function writeCr0(core: ExecutionCore, value: number, hi: number): boolea
   const next = (value & CR0_DEFINED) | Cr0.Et;
   if ((next & Cr0.Pg) !== 0 && (next & Cr0.Pe) === 0) return refuse(core);
   if ((next & Cr0.Nw) !== 0 && (next & Cr0.Cd) === 0) return refuse(core);
+  if (core.processor.guestMode?.allowsControl?.(0, next) === false) return refuse(core);
   const cr4 = words[State.Cr4];
   let efer = words[State.EferLo];
   const pagingOn = (next & Cr0.Pg) !== 0;
@@ -134,6 +135,7 @@ export function writeCr4(core: ExecutionCore, value: number, hi: number): boolea
   const { words } = core;
   const old = words[State.Cr4];
   if (hi !== 0 || (value & ~CR4_DEFINED) !== 0) return refuse(core);
+  if (core.processor.guestMode?.allowsControl?.(4, value) === false) return refuse(core);
   const changed = old ^ value;
   const paging = (words[State.Cr0] & Cr0.Pg) !== 0;
   if (core.longMode && ((value & Cr4.Pae) === 0 || (changed & Cr4.La57) !== 0)) return refuse(core);

@@ -77,7 +77,7 @@ export const State = {
   InterruptShadow: 147,
   /** Events raised for the run loop, see `Attention`; zero in the common case. */
   Attention: 148,
-  /** 1 while a hypervisor's guest runs (VMX non-root or SVM guest mode). */
+  /** {@link GuestRun} bits while a hypervisor's guest runs (VMX non-root or SVM guest mode), else 0. */
   GuestMode: 149,
   /** Bits the guest changed since the last VM entry, see `Dirty`. */
   Dirty: 150,
@@ -126,6 +126,17 @@ export const State = {
   VectorSource: 368,
   VectorOld: 372,
   Length: 384,
+} as const;
+
+/** Bits of `State.GuestMode`. */
+export const GuestRun = {
+  Running: 1,
+  /** PUSHF, POPF, IRET, INT n or INT1 is intercepted: their handlers ask. */
+  FlagInstructions: 2,
+  /** VMX's monitor trap flag: the guest leaves after each instruction … */
+  MonitorTrap: 4,
+  /** … and one has retired. */
+  MonitorTrapDue: 8,
 } as const;
 
 /** Groups of guest state changed since VM entry; the virtualization layer saves only what these name. */

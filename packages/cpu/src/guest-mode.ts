@@ -27,7 +27,20 @@ export const Intercept = {
   Rdtscp: 24,
   Shutdown: 25,
   Invpcid: 26,
+  Pushf: 27,
+  Popf: 28,
+  Iret: 29,
+  /** INT n, but not INT3, INTO and INT1. */
+  SoftwareInterrupt: 30,
+  /** INT1. */
+  Icebp: 31,
+  Rdpid: 32,
+  /** After a write of CR0, CR4 or EFER that took effect; asked for its side effects only. */
+  ControlWritten: 33,
 } as const;
+
+/** How many {@link Intercept} numbers there are. */
+export const INTERCEPTS = 34;
 
 /**
  * What a processor in guest mode asks before it acts. Implemented by `svm/` and `vmx/` on the real control fields;
@@ -39,10 +52,21 @@ export interface GuestMode {
    * @param event an {@link Intercept} number
    * @param info event-specific: {@link ioInfo} for I/O, {@link registerInfo} for CR and DR, {@link DescriptorTableAccess}
    * for `DescriptorTable`, bits 2:0 of the ModRM byte for `SvmInstruction` (0f 01 d8+n), the basic exit reason for
-   * `VmxInstruction`, the TSS selector for `TaskSwitch`, else 0
+   * `VmxInstruction`, {@link taskSwitchInfo} for `TaskSwitch`, the vector for `SoftwareInterrupt`, 0, 4 or
+   * {@link WRITTEN_EFER} for `ControlWritten`, else 0
    * @param length instruction length in bytes
    */
   interceptInstruction(event: number, info: number, length: number): boolean;
+  /**
+   * Whether the controls make an instruction #UD that the processor would otherwise have; absent: never.
+   * @param event an {@link Intercept} number: RDTSCP, RDPID, INVPCID
+   */
+  undefines?(event: number): boolean;
+  /**
+   * Whether CR0 or CR4 may take a value while the guest runs, `false` is #GP(0); absent: any.
+   * @param register 0 or 4 @param value low word
+   */
+  allowsControl?(register: number, value: number): boolean;
   /**
    * An exception is about to be delivered; #PF carries its linear address, #DB in `addressLo` what DR6 reports.
    * @param kind `EventKind` number: INT3 and INTO are software exceptions, INT1 a privileged one; default hardware
@@ -59,14 +83,60 @@ export interface GuestMode {
   ): boolean;
   /** A second-stage fault: always leaves the guest. The details are in `mmu.fault`. */
   secondStageFault(): void;
+  /**
+   * An SVM instruction that is not intercepted takes effect. Absent: such instructions are #GP(0).
+   * @param instruction bits 2:0 of its ModRM byte (0f 01 d8+n) @returns false for #GP(0)
+   */
+  performs?(instruction: number): boolean;
   /** An external event became due while the guest runs (`Attention.Interrupt`). */
   externalEvent(): boolean;
 }
 
-/** Packs an I/O intercept's facts: port, operand bytes, direction is in the event, string and repeat flags. */
-export function ioInfo(port: number, bytes: number, isString: boolean, isRepeated: boolean): number {
-  return (port & 0xffff) | (bytes << 16) | (isString ? 1 << 24 : 0) | (isRepeated ? 1 << 25 : 0);
+/**
+ * Packs an I/O intercept's facts: port, operand bytes, string and repeat flags, port from an immediate, log2 bytes of
+ * the address size, segment register of a string. Direction is in the event.
+ */
+export function ioInfo(
+  port: number,
+  bytes: number,
+  isString: boolean,
+  isRepeated: boolean,
+  isImmediate = false,
+  addressSize = 0,
+  segment = 0,
+): number {
+  return (
+    (port & 0xffff) |
+    (bytes << 16) |
+    (isString ? IoInfo.String : 0) |
+    (isRepeated ? IoInfo.Repeated : 0) |
+    (isImmediate ? IoInfo.Immediate : 0) |
+    (addressSize << IoInfo.AddressShift) |
+    (segment << IoInfo.SegmentShift)
+  );
 }
+
+/** Fields of {@link ioInfo} above the port: 3 bits of operand bytes, then these. */
+export const IoInfo = {
+  BytesShift: 16,
+  BytesMask: 7,
+  String: 0x100000,
+  Repeated: 0x200000,
+  Immediate: 0x400000,
+  AddressShift: 24,
+  SegmentShift: 28,
+} as const;
+
+/** What makes the processor switch tasks; the numbers are those of VMX exit qualifications (SDM vol. 3, table 28-2). */
+export const TaskSwitchSource = { Call: 0, Iret: 1, Jump: 2, Gate: 3 } as const;
+
+/** Packs a task switch: selector of the new TSS, and a {@link TaskSwitchSource} number. */
+export function taskSwitchInfo(selector: number, source: number): number {
+  return (selector & 0xffff) | (source << 30);
+}
+
+/** `info` of `ControlWritten` for EFER. */
+export const WRITTEN_EFER = -1;
 
 /** How a control or debug register is accessed; the numbers are those of VMX exit qualifications. */
 export const RegisterAccess = { MovTo: 0, MovFrom: 1, Clts: 2, Lmsw: 3, Smsw: 4 } as const;

@@ -1,5 +1,5 @@
 import type { TranslationContext } from "@hyperwalk/mmu";
-import { State } from "./cpu-state.js";
+import { GuestRun, State } from "./cpu-state.js";
 import { StopReason } from "./execution-engine.js";
 import type { GuestMode } from "./guest-mode.js";
 import { ExitKind, type VmExit } from "./hardware-virtualization.js";
@@ -40,6 +40,10 @@ export class HardwareGuest {
   /** RFLAGS as the latest exit saved them: the registers still hold those. */
   savedRflags = 0;
   tscOffset = 0;
+  /** {@link GuestRun} bits of the running guest. */
+  run: number = GuestRun.Running;
+  /** `GuestRun.MonitorTrapDue` of a guest on hold. */
+  private monitorTrapDue = 0;
 
   constructor(processor: VirtualizedProcessor, host: TranslationContext) {
     const { arena, ledger, mmu } = processor;
@@ -81,7 +85,8 @@ export class HardwareGuest {
   resume(hooks: GuestMode): void {
     const { processor } = this;
     this.suspended = false;
-    this.words[State.GuestMode] = 1;
+    this.words[State.GuestMode] = this.run | this.monitorTrapDue;
+    this.monitorTrapDue = 0;
     processor.guestMode = hooks;
     processor.guestContext = this.context;
     processor.state.tscOffset = this.tscOffset;
@@ -90,6 +95,7 @@ export class HardwareGuest {
 
   /** The engine stopped without a VM exit: the guest is on hold in the processor, the host context active. */
   suspend(stop: number): void {
+    this.monitorTrapDue = this.words[State.GuestMode] & GuestRun.MonitorTrapDue;
     this.leave();
     this.suspended = true;
     const { exit } = this;

@@ -62,9 +62,9 @@ export class Processor implements VirtualizedProcessor {
   /** Local APIC; its page is reached outside guest mode only, where no RAM lies under it. */
   readonly apic: LocalApic;
   probes: ProcessorProbes = {};
-  /** Linear address of an INVLPG that is being offered to {@link guestMode}. */
   interceptAddressLo = 0;
   interceptAddressHi = 0;
+  interceptOperands = 0;
   readonly eventInDelivery: EventInDelivery = new EventInDelivery();
   private readonly interpreter: Interpreter;
 

@@ -28,9 +28,14 @@ export interface VirtualizedProcessor {
   guestMode: GuestMode | null;
   /** The context that follows the control registers while a guest runs. */
   guestContext: TranslationContext | null;
-  /** Linear address of an INVLPG that is being offered to {@link guestMode}. */
+  /**
+   * Of the instruction that is being offered to {@link guestMode}: linear address of INVLPG, INS and OUTS and of LMSW
+   * from memory, displacement of those that {@link interceptOperands} describes.
+   */
   readonly interceptAddressLo: number;
   readonly interceptAddressHi: number;
+  /** Its operands, laid out like VMX's VM-exit instruction information. */
+  readonly interceptOperands: number;
   /** Filled in while an event is on its way through the IDT. */
   readonly eventInDelivery: EventInDelivery;
   /** Recomputes the active context from CR0, CR3, CR4, EFER, CPL and AC. */

@@ -8,6 +8,7 @@ import type { Processor } from "../processor.js";
 import type { CoreTiming } from "../profile.js";
 import { Entry, Form, HIGH_BYTE, Status } from "./entry.js";
 import { codeBits, modeBitsOf } from "./mode-bits.js";
+import { noteOperands } from "./operand-information.js";
 
 const DEFAULT_BIG = 0x4000;
 const UNUSABLE = 0x10000;
@@ -223,6 +224,19 @@ export class ExecutionCore {
     words[State.RipLo] = lo;
     words[State.RipHi] = hi;
     return exit;
+  }
+
+  /** As {@link intercepted}, of an instruction whose operands a VM exit reports. */
+  interceptedOperands(event: number, info: number, pc: number, registerFirst = true): boolean {
+    if (this.processor.guestMode === null) return false;
+    noteOperands(this, pc, registerFirst);
+    return this.intercepted(event, info, pc);
+  }
+
+  /** Whether the guest mode makes the instruction #UD. */
+  undefinedInGuest(event: number): boolean {
+    const guest = this.processor.guestMode;
+    return guest?.undefines?.(event) === true;
   }
 
   exit(): number {

@@ -32,6 +32,7 @@ import { SYSTEM } from "./families/system.js";
 import { SYSTEM_CALLS } from "./families/system-calls.js";
 import { VECTOR_LOGIC } from "./families/vector-logic.js";
 import { VECTOR_MOVES } from "./families/vector-moves.js";
+import { VIRTUALIZATION } from "./families/virtualization.js";
 import type { Family, Handler } from "./handler.js";
 
 function invalid(core: ExecutionCore): number {
@@ -108,6 +109,7 @@ const FAMILIES: readonly Family[] = [
   SHA,
   VECTOR_LOGIC,
   VECTOR_MOVES,
+  VIRTUALIZATION,
 ];
 
 /** Handlers by number; an entry's `Form` word has the number in its top byte. */
@@ -161,5 +163,6 @@ export const BLOCK_ENDS: ReadonlySet<string> = new Set(
     ...Object.keys(SPECIAL),
     ..."cli sti clac stac popf movtoseg popseg les lds lss lfs lgs lgdt lidt lldt ltr".split(" "),
     ...Object.keys(SYSTEM),
+    ...Object.keys(VIRTUALIZATION),
   ].filter((key) => !/^(lfence|mfence|sfence|rdpid|clflush|clflushopt|clwb|movfromcr|smsw|wait)$/.test(key)),
 );

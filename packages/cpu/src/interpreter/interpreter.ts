@@ -1,7 +1,19 @@
 import { Cause, FaultKind } from "@hyperwalk/mmu";
 import { AFTER_INIT, InterruptWait, NO_EVENT } from "../apic/interrupt-wait.js";
 import { Cr0 } from "../control-registers.js";
-import { Activity, Attention, Dirty, Flag, Segment, SegmentWord, Shadow, State } from "../cpu-state.js";
+
+import {
+  Activity,
+  Attention,
+  Dirty,
+  Flag,
+  GuestRun,
+  Segment,
+  SegmentWord,
+  Shadow,
+  State,
+} from "../cpu-state.js";
+
 import { Dr6, Dr7 } from "../debug/breakpoints.js";
 import { Disassembler } from "../disassembler/disassembler.js";
 import { EventDelivery, makesDoubleFault } from "../exceptions/deliver.js";
@@ -18,7 +30,7 @@ import { BlockStore } from "./block-store.js";
 import { ExecutionCore } from "./core.js";
 import { Entry, Status } from "./entry.js";
 import { multiplyHigh, multiplySigned64 } from "./families/multiply.js";
-import { hypercall } from "./families/system.js";
+import { hypercall } from "./families/virtualization.js";
 import { HANDLERS } from "./handlers.js";
 import { ModeBits } from "./mode-bits.js";
 
@@ -35,6 +47,7 @@ const AFTER_SHADOW = 1;
 const AFTER_TRAP_FLAG = 2;
 const AFTER_BREAKPOINTS = 4;
 const AFTER_RESUME_FLAG = 8;
+const AFTER_MONITOR_TRAP = 16;
 const DEBUG_TRAPS = AFTER_TRAP_FLAG | AFTER_BREAKPOINTS;
 
 /** By status: the instruction will be executed again, so RF is not used up. */
@@ -174,6 +187,7 @@ export class Interpreter implements ExecutionEngine {
         after = 0;
         if ((w[State.InterruptShadow] & Shadow.Ending) !== 0) w[State.InterruptShadow] = Shadow.None;
         stale = true;
+        if ((why & AFTER_MONITOR_TRAP) !== 0) this.monitorTrap();
         if ((why & DEBUG_TRAPS) !== 0) {
           w[State.RipLo] = ripLo;
           w[State.RipHi] = ripHi;
@@ -219,6 +233,7 @@ export class Interpreter implements ExecutionEngine {
           after |= AFTER_SHADOW;
           w[State.InterruptShadow] = shadow | Shadow.Ending;
         }
+        if ((w[State.GuestMode] & GuestRun.MonitorTrap) !== 0) after |= AFTER_MONITOR_TRAP;
         const flags = w[State.Flags];
         if ((flags & (Flag.Tf | Flag.Rf)) !== 0) {
           if ((flags & Flag.Tf) !== 0) after |= AFTER_TRAP_FLAG;
@@ -2778,9 +2793,18 @@ export class Interpreter implements ExecutionEngine {
     }
   }
 
+  /** VMX's monitor trap flag: the guest leaves before its next instruction. */
+  private monitorTrap(): void {
+    const { words } = this.core;
+    if ((words[State.GuestMode] & GuestRun.MonitorTrap) === 0) return;
+    words[State.GuestMode] |= GuestRun.MonitorTrapDue;
+    words[State.Attention] |= Attention.Interrupt;
+  }
+
   /** The handler's first instruction is at RIP. */
   private delivered(): number {
     const { core, processor } = this;
+    this.monitorTrap();
     processor.eventInDelivery.clear();
     core.charge(Cause.Microcode, core.timing.interruptDelivery);
     core.words[State.InterruptShadow] = 0;

@@ -63,12 +63,15 @@ export function permissionMapConsistent(baseHi: number, addressBits: number): bo
   return baseHi >>> 0 < 2 ** (addressBits - 32);
 }
 
-/** EVENTINJ: reserved kinds, and vectors that an exception cannot have. */
+/** #DE to #XF, #CP, #HV, #VC and #SX: vectors below 32 that are exceptions. */
+const EXCEPTIONS = 0x702f7dfb;
+
+/** EVENTINJ: reserved kinds, and vectors that no exception has, among them that of NMI (APM vol. 2, 15.20). */
 export function eventConsistent(info: number): boolean {
   if ((info & EventInfo.Valid) === 0) return true;
   const kind = (info >>> EventInfo.KindShift) & 7;
   const vector = info & 0xff;
-  if (kind === EventKind.HardwareException) return vector < 32 && vector !== 2;
+  if (kind === EventKind.HardwareException) return vector < 32 && ((EXCEPTIONS >>> vector) & 1) !== 0;
   return (
     kind === EventKind.ExternalInterrupt || kind === EventKind.Nmi || kind === EventKind.SoftwareInterrupt
   );

@@ -47,6 +47,7 @@ export function vmrun(guest: SvmGuest, hooks: GuestMode): boolean {
     const rflags = processor.engine.rflags();
     guest.hostSave.save(words, rflags);
     guest.hostInterrupts = (rflags & Flag.If) !== 0;
+    guest.hostTpr = words[State.Cr8];
   }
   // With every group in the processor's copy only what no clean bit covers is left.
   const accepted =
@@ -60,6 +61,8 @@ export function vmrun(guest: SvmGuest, hooks: GuestMode): boolean {
     return false;
   }
   if (clean !== CleanBit.All) loadGuestState(i32, at, words, clean);
+  if (guest.hostSave !== undefined && (guest.vIntr & VIntrBit.Masking) !== 0)
+    words[State.Cr8] = guest.vIntr & VIntrBit.PriorityMask;
   const rflags = i32[at + RFLAGS];
   words[State.RipLo] = i32[at + RIP];
   words[State.RipHi] = i32[at + RIP + 1];
@@ -88,6 +91,7 @@ function loadControls(guest: SvmGuest, clean: number): boolean {
   const { i32, at, words, intercepts, context, nested } = guest;
   if ((clean & CleanBit.Intercepts) === 0) {
     intercepts.loadVectors(i32, at);
+    guest.run = intercepts.run;
     // Exact up to 2^53 cycles either way.
     guest.tscOffset = (i32[at + TSC_OFFSET] >>> 0) + i32[at + TSC_OFFSET + 1] * 0x100000000;
   }
@@ -107,7 +111,7 @@ function loadControls(guest: SvmGuest, clean: number): boolean {
   if ((clean & CleanBit.Tpr) === 0) {
     guest.vIntr = i32[at + V_INTR];
     guest.vVector = i32[at + V_INTR + 1] & 0xff;
-    words[State.Cr8] = guest.vIntr & 15;
+    if ((guest.vIntr & VIntrBit.Masking) !== 0) words[State.Cr8] = guest.vIntr & VIntrBit.PriorityMask;
   }
   return loadRest(guest);
 }
@@ -116,7 +120,7 @@ function loadControls(guest: SvmGuest, clean: number): boolean {
 function loadRest(guest: SvmGuest): boolean {
   const { i32, at, words, context } = guest;
   const { mmu } = guest.processor;
-  guest.intercepts.loadPauseCount(i32, at);
+  guest.intercepts.startPauseFilter();
   if ((guest.vIntr & VIntrBit.Irq) !== 0) words[State.Attention] |= Attention.Interrupt;
   const flush = i32[at + TLB_CONTROL] & 0xff;
   if (!tlbControlConsistent(flush)) return false;

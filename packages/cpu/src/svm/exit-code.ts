@@ -52,6 +52,10 @@ export const SvmExitCode = {
   MwaitConditional: 0x8c,
   Xsetbv: 0x8d,
   Rdpru: 0x8e,
+  /** After the write. */
+  EferWriteTrap: 0x8f,
+  /** After the write; the register's number is added. */
+  CrWriteTrap: 0x90,
   Invpcid: 0xa2,
   Npf: 0x400,
   /** Guest state that VMRUN refuses; 64 bits of ones in the VMCB. */
@@ -105,6 +109,9 @@ export const General2 = {
   MwaitConditional: 12,
   Xsetbv: 13,
   Rdpru: 14,
+  EferWriteTrap: 15,
+  /** CR0-CR15: bits 16-31. */
+  CrWriteTrap: 16,
 } as const;
 
 /** Intercept bits of VMCB offset 014h. */
@@ -119,6 +126,8 @@ export const EventInfo = { KindShift: 8, ErrorCodeValid: 0x800, Valid: -0x800000
 /** Low word of V_TPR and its neighbours, VMCB offset 060h; the vector is bits 7:0 of the high word. */
 export const VIntrBit = {
   TprMask: 0xff,
+  /** What CR8 has of the TPR. */
+  PriorityMask: 15,
   Irq: 0x100,
   PriorityShift: 16,
   IgnoreTpr: 0x100000,

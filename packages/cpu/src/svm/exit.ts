@@ -48,7 +48,8 @@ export function vmexit(guest: SvmGuest): void {
   i32[at + RFLAGS] = rflags;
   guest.savedRflags = rflags;
   i32[at + RFLAGS + 1] = 0;
-  guest.vIntr = (guest.vIntr & ~VIntrBit.TprMask) | (words[State.Cr8] & 15);
+  if ((guest.vIntr & VIntrBit.Masking) !== 0)
+    guest.vIntr = (guest.vIntr & ~VIntrBit.TprMask) | (words[State.Cr8] & VIntrBit.PriorityMask);
   i32[at + V_INTR] = guest.vIntr;
   i32[at + SHADOW] =
     (words[State.InterruptShadow] & 1) | ((rflags & Flag.If) !== 0 ? GUEST_INTERRUPT_MASK : 0);
@@ -65,7 +66,10 @@ export function vmexit(guest: SvmGuest): void {
     i32[at + NRIP] = next;
     i32[at + NRIP + 1] = next >>> 0 < ripLo >>> 0 ? (ripHi + 1) | 0 : ripHi;
   } else i32[at + NRIP] = i32[at + NRIP + 1] = 0;
-  if (guest.hostSave !== undefined) guest.hostSave.restore(words);
+  if (guest.hostSave !== undefined) {
+    guest.hostSave.restore(words);
+    words[State.Cr8] = guest.hostTpr;
+  }
   ledger.leave();
 }
 

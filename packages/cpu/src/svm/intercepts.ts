@@ -1,6 +1,6 @@
-import type { PhysicalMemory } from "@hyperwalk/mmu";
-import { State } from "../cpu-state.js";
-import { Intercept, RegisterAccess } from "../guest-mode.js";
+import type { CycleLedger, PhysicalMemory } from "@hyperwalk/mmu";
+import { GuestRun, State } from "../cpu-state.js";
+import { INTERCEPTS, Intercept, IoInfo, RegisterAccess } from "../guest-mode.js";
 import { ExitKind } from "../hardware-virtualization.js";
 import { General1, General2, General3, SvmExitCode } from "./exit-code.js";
 import { ioIntercepted, msrIntercepted } from "./permission-maps.js";
@@ -24,12 +24,20 @@ const SINGLE_BIT: readonly (readonly [number, number, number, number, number])[]
   [Intercept.Shutdown, 1, General1.Shutdown, SvmExitCode.Shutdown, ExitKind.Shutdown],
   [Intercept.Invpcid, 3, General3.Invpcid, SvmExitCode.Invpcid, ExitKind.Other],
   [Intercept.Pause, 1, General1.Pause, SvmExitCode.Pause, ExitKind.Other],
+  [Intercept.Pushf, 1, General1.Pushf, SvmExitCode.Pushf, ExitKind.Other],
+  [Intercept.Popf, 1, General1.Popf, SvmExitCode.Popf, ExitKind.Other],
+  [Intercept.Iret, 1, General1.Iret, SvmExitCode.Iret, ExitKind.Other],
+  [Intercept.SoftwareInterrupt, 1, General1.Swint, SvmExitCode.Swint, ExitKind.Other],
+  [Intercept.Icebp, 2, General2.Icebp, SvmExitCode.Icebp, ExitKind.Other],
 ];
-const EVENTS = 32;
 /** Everything about an event in one small integer: code 0-11, kind 12-17, bit 18-22, word 24-25. */
-const RULES: Int32Array = new Int32Array(EVENTS);
+const RULES: Int32Array = new Int32Array(INTERCEPTS);
 for (const [event, word, bit, code, kind] of SINGLE_BIT)
   RULES[event] = code | (kind << 12) | (bit << 18) | (word << 24);
+
+/** Intercepts of instructions whose handlers ask only when one of these is set. */
+const FLAG_INSTRUCTIONS =
+  (1 << General1.Pushf) | (1 << General1.Popf) | (1 << General1.Iret) | (1 << General1.Swint);
 
 /** CR0 bits that may change without a selective intercept: TS and MP. */
 const CR0_UNSELECTED = 0xa;
@@ -54,12 +62,17 @@ export class SvmIntercepts {
   private dr = 0;
   private iopm = 0;
   private msrpm = 0;
+  private pauseCount = 0;
+  private pauseThreshold = 0;
   private pausesLeft = 0;
+  private latestPause = 0;
   private readonly memory: PhysicalMemory;
+  private readonly ledger: CycleLedger;
   private readonly decodeAssists: boolean;
 
-  constructor(memory: PhysicalMemory, decodeAssists: boolean) {
+  constructor(memory: PhysicalMemory, ledger: CycleLedger, decodeAssists: boolean) {
     this.memory = memory;
+    this.ledger = ledger;
     this.decodeAssists = decodeAssists;
   }
 
@@ -71,6 +84,9 @@ export class SvmIntercepts {
     this.general1 = memory[at + (VmcbOffset.General1Intercepts >>> 2)];
     this.general2 = memory[at + (VmcbOffset.General2Intercepts >>> 2)];
     this.general3 = memory[at + (VmcbOffset.General3Intercepts >>> 2)];
+    const filter = memory[at + (VmcbOffset.PauseFilterCount >>> 2)]; // both halves of the word
+    this.pauseThreshold = filter & 0xffff;
+    this.pauseCount = filter >>> 16;
   }
 
   /** Takes the addresses of the permission maps. */
@@ -83,18 +99,35 @@ export class SvmIntercepts {
 
   /** The copies as plain data. */
   values(): readonly number[] {
-    const { cr, dr, exceptions, general1, general2, general3, iopm, msrpm, pausesLeft } = this;
-    return [cr, dr, exceptions, general1, general2, general3, iopm, msrpm, pausesLeft];
+    const { cr, dr, exceptions, general1, general2, general3, iopm, msrpm } = this;
+    const { pausesLeft, latestPause, pauseCount, pauseThreshold } = this;
+    const pause = [pausesLeft, latestPause, pauseCount, pauseThreshold];
+    return [cr, dr, exceptions, general1, general2, general3, iopm, msrpm, ...pause];
   }
 
   restore(values: readonly number[]): void {
     [this.cr, this.dr, this.exceptions, this.general1, this.general2, this.general3] = values;
-    [this.iopm, this.msrpm, this.pausesLeft] = values.slice(6);
+    [this.iopm, this.msrpm] = values.slice(6);
+    [this.pausesLeft, this.latestPause, this.pauseCount, this.pauseThreshold] = values.slice(8);
   }
 
-  /** VMRUN loads the pause counter anew. */
-  loadPauseCount(memory: Int32Array, at: number): void {
-    this.pausesLeft = memory[at + (VmcbOffset.PauseFilterCount >>> 2)] >>> 16;
+  /** VMRUN starts the pause filter anew. */
+  startPauseFilter(): void {
+    this.pausesLeft = this.pauseCount;
+    this.latestPause = 0;
+  }
+
+  /** {@link GuestRun} bits of a guest under these intercepts. */
+  get run(): number {
+    const asked = (this.general1 & FLAG_INSTRUCTIONS) !== 0 || bit(this.general2, General2.Icebp);
+    return GuestRun.Running | (asked ? GuestRun.FlagInstructions : 0);
+  }
+
+  /** Exit code after a write of a control register (or EFER, any other number) that took effect; 0: none. */
+  writeTrap(register: number): number {
+    if (register >= 0)
+      return bit(this.general2, General2.CrWriteTrap + register) ? SvmExitCode.CrWriteTrap + register : 0;
+    return bit(this.general2, General2.EferWriteTrap) ? SvmExitCode.EferWriteTrap : 0;
   }
 
   /**
@@ -111,11 +144,9 @@ export class SvmIntercepts {
       const word = rule >>> 24;
       const vector = word === 1 ? this.general1 : word === 2 ? this.general2 : this.general3;
       if (((vector >>> ((rule >>> 18) & 31)) & 1) === 0) return false;
-      if (event === Intercept.Pause && this.pausesLeft > 0) {
-        this.pausesLeft--;
-        return false;
-      }
-      if (event === Intercept.TaskSwitch) this.info1Lo = info;
+      if (event === Intercept.Pause && this.filterPause()) return false;
+      if (event === Intercept.TaskSwitch) this.info1Lo = info & 0xffff;
+      if (event === Intercept.SoftwareInterrupt && this.decodeAssists) this.info1Lo = info;
       return this.want(rule & 0xfff, (rule >>> 12) & 63);
     }
     switch (event) {
@@ -129,7 +160,7 @@ export class SvmIntercepts {
       }
       case Intercept.IoRead:
       case Intercept.IoWrite:
-        return this.wantsIo(event === Intercept.IoRead, info, nextRipLo, nextRipHi, words);
+        return this.wantsIo(event === Intercept.IoRead, info, nextRipLo, nextRipHi);
       case Intercept.CrRead:
         return this.wantsRegister(this.cr, info, SvmExitCode.CrRead);
       case Intercept.CrWrite:
@@ -159,6 +190,17 @@ export class SvmIntercepts {
       default:
         return false; // VMCALL and the VMX instructions are undefined on this vendor
     }
+  }
+
+  /** APM vol. 2, 15.14.4: a PAUSE that follows late enough starts the count anew. @returns true when it is let through */
+  private filterPause(): boolean {
+    const now = this.ledger.cycles;
+    if (this.pauseThreshold !== 0 && now - this.latestPause > this.pauseThreshold)
+      this.pausesLeft = this.pauseCount;
+    this.latestPause = now;
+    if (this.pausesLeft === 0) return false;
+    this.pausesLeft--;
+    return true;
   }
 
   private want(code: number, kind: number): boolean {
@@ -194,18 +236,20 @@ export class SvmIntercepts {
   }
 
   /** EXITINFO1 of IOIO: APM vol. 2, figure 15-2; EXITINFO2 is the next RIP. */
-  private wantsIo(read: boolean, info: number, nextLo: number, nextHi: number, words: Int32Array): boolean {
+  private wantsIo(read: boolean, info: number, nextLo: number, nextHi: number): boolean {
     const port = info & 0xffff;
-    const bytes = (info >>> 16) & 0xff;
+    const bytes = (info >>> IoInfo.BytesShift) & IoInfo.BytesMask;
     if (!bit(this.general1, General1.Ioio) || !ioIntercepted(this.memory, this.iopm, port, bytes))
       return false;
     this.info1Lo =
       (read ? 1 : 0) |
-      ((info & (1 << 24)) !== 0 ? 4 : 0) |
-      ((info & (1 << 25)) !== 0 ? 8 : 0) |
+      ((info & IoInfo.String) !== 0 ? 4 : 0) |
+      ((info & IoInfo.Repeated) !== 0 ? 8 : 0) |
       (bytes << 4) |
-      (addressBytes(words) << 6) |
+      (1 << (6 + ((info >>> IoInfo.AddressShift) & 3))) |
       (port << 16);
+    if (this.decodeAssists && (info & IoInfo.String) !== 0)
+      this.info1Lo |= ((info >>> IoInfo.SegmentShift) & 7) << 10;
     this.info2Lo = nextLo;
     this.info2Hi = nextHi;
     return this.want(SvmExitCode.Ioio, ExitKind.Io);
@@ -219,11 +263,4 @@ function bit(vector: number, number: number): boolean {
 /** Machine address of a page-aligned table. */
 function pages(lo: number, hi: number): number {
   return ((lo & ~4095) >>> 0) + hi * 0x100000000;
-}
-
-/** Default address size of the code segment in bytes: A16, A32, A64 are bits 7, 8, 9 of EXITINFO1. */
-function addressBytes(words: Int32Array): number {
-  const attributes = words[State.Segments + 8 + 1];
-  const long = (words[State.EferLo] & 0x400) !== 0 && (attributes & 0x2000) !== 0;
-  return long ? 8 : (attributes & 0x4000) !== 0 ? 4 : 2;
 }

@@ -39,10 +39,14 @@ export class SvmGuest extends HardwareGuest {
   vVector = 0;
   /** Vector of the physical interrupt that is due; -1 when there is none. */
   physicalVector = -1;
-  physicalNmi = false;
   physicalInit = false;
+  /** EXITCODE of the #VMEXIT that follows the present instruction, and its EXITINFO1; 0: none. */
+  trap = 0;
+  trapValue = 0;
   /** Host RFLAGS.IF at VMRUN, which masks physical interrupts under V_INTR_MASKING. */
   hostInterrupts = true;
+  /** Host CR8 at VMRUN, of a host that has registers. */
+  hostTpr = 0;
   /** A #PF or #NPF on a data access: #VMEXIT stores the instruction's bytes. */
   hasBytes = false;
 
@@ -60,7 +64,11 @@ export class SvmGuest extends HardwareGuest {
     this.transfer = new StateTransfer(processor, this.vmcb, this.lines);
     if (options.hostSaveFrame !== undefined)
       this.hostSave = new HostSaveArea(processor, options.hostSaveFrame, options.host);
-    this.intercepts = new SvmIntercepts(memory, (this.features & SvmFeature.DecodeAssists) !== 0);
+    this.intercepts = new SvmIntercepts(
+      memory,
+      processor.ledger,
+      (this.features & SvmFeature.DecodeAssists) !== 0,
+    );
     this.context.physicalAddressBits = options.guestPhysicalAddressBits ?? this.addressBits;
     this.nested = {
       format: "npt",

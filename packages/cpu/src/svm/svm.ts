@@ -6,7 +6,7 @@ import { type GuestMode, Intercept } from "../guest-mode.js";
 import { ExitKind, type HardwareVirtualization, type VmExit } from "../hardware-virtualization.js";
 import type { VirtualizedProcessor } from "../virtualized-processor.js";
 import { vmrun } from "./entry.js";
-import { externalEvent } from "./events.js";
+import { externalEvent, isWaiting } from "./events.js";
 import { vmexit } from "./exit.js";
 import { SvmExitCode } from "./exit-code.js";
 import { loadHiddenState, saveHiddenState } from "./save-area.js";
@@ -16,6 +16,8 @@ import type { Vmcb } from "./vmcb.js";
 const VECTOR_MC = 18;
 const VECTOR_PF = 14;
 const FETCH = 0x10;
+/** Bits 2:0 of the ModRM byte (0f 01 d8+n). */
+const SvmInstruction = { Vmsave: 3, Stgi: 4, Clgi: 5, Invlpga: 7 } as const;
 
 /** How one guest is set up on a processor. */
 export interface SvmOptions {
@@ -41,6 +43,11 @@ export interface SvmSnapshot {
   readonly loaded: boolean;
   readonly suspended: boolean;
   readonly physicalVector: number;
+  readonly physicalInit: boolean;
+  readonly hostInterrupts: boolean;
+  readonly hostTpr: number;
+  readonly trap: number;
+  readonly trapValue: number;
   readonly savedRflags: number;
   readonly tscOffset: number;
   readonly vIntr: number;
@@ -98,9 +105,28 @@ export class Svm implements HardwareVirtualization, GuestMode {
     this.guest.gif = 0;
   }
 
-  /** A physical interrupt arrives while the guest runs, or before its next VMRUN. */
-  raiseInterrupt(): void {
-    this.guest.physicalVector = 0;
+  /**
+   * A physical interrupt arrives while the guest runs, or before its next VMRUN.
+   * @param vector what the guest's IDT is asked for when the interrupt is not intercepted
+   */
+  raiseInterrupt(vector = 0): void {
+    this.guest.physicalVector = vector;
+    this.look();
+  }
+
+  /** A physical NMI arrives. */
+  raiseNmi(): void {
+    this.guest.words[State.NmiPending] = 1;
+    this.look();
+  }
+
+  /** INIT arrives. It leaves the guest where that is intercepted, and is held back otherwise. */
+  raiseInit(): void {
+    this.guest.physicalInit = true;
+    this.look();
+  }
+
+  private look(): void {
     this.guest.words[State.Attention] |= Attention.Interrupt;
   }
 
@@ -129,12 +155,67 @@ export class Svm implements HardwareVirtualization, GuestMode {
     const ripLo = words[State.RipLo];
     const nextLo = (ripLo + length) | 0;
     const nextHi = nextLo >>> 0 < ripLo >>> 0 ? (words[State.RipHi] + 1) | 0 : words[State.RipHi];
+    if (event === Intercept.ControlWritten) {
+      this.controlWritten(info);
+      return false;
+    }
     if (!i.wants(event, info, nextLo, nextHi, words)) return false;
     if (event === Intercept.Invlpg && (guest.features & SvmFeature.DecodeAssists) !== 0) {
       i.info1Lo = guest.processor.interceptAddressLo;
       i.info1Hi = guest.processor.interceptAddressHi;
     }
     return guest.record(i.kind, i.code, i.info1Lo, i.info1Hi, i.info2Lo, i.info2Hi, length);
+  }
+
+  /** CR and EFER write traps: the exit comes before the next instruction, with the new value. */
+  private controlWritten(register: number): void {
+    const { guest } = this;
+    const { words } = guest;
+    guest.trap = guest.intercepts.writeTrap(register);
+    if (guest.trap === 0) return;
+    guest.trapValue =
+      register === 0
+        ? words[State.Cr0]
+        : register === 3
+          ? words[State.Cr3Lo]
+          : register === 4
+            ? words[State.Cr4]
+            : register === 8
+              ? words[State.Cr8]
+              : words[State.EferLo];
+    this.look();
+  }
+
+  performs(instruction: number): boolean {
+    const { guest } = this;
+    const { words, processor } = guest;
+    const lo = words[State.Gpr];
+    const hi = words[State.Gpr + 1];
+    switch (instruction) {
+      case SvmInstruction.Stgi:
+        guest.gif = 1;
+        if (isWaiting(guest)) this.look();
+        return true;
+      case SvmInstruction.Clgi:
+        guest.gif = 0;
+        return true;
+      case SvmInstruction.Invlpga:
+        processor.mmu.invlpga(lo, hi, words[State.Gpr + 2]);
+        return true;
+      default:
+        return this.moveHiddenState(lo, hi, instruction === SvmInstruction.Vmsave);
+    }
+  }
+
+  /** VMLOAD and VMSAVE name a machine address, under nested paging too. @returns false for #GP(0) */
+  private moveHiddenState(lo: number, hi: number, save: boolean): boolean {
+    const { guest } = this;
+    if ((lo & 0xfff) !== 0 || hi >>> 0 >= 2 ** (guest.addressBits - 32)) return false;
+    const offset = guest.processor.memory.frameOffset((lo >>> 12) + (hi >>> 0) * 0x100000);
+    if (offset < 0) return false;
+    if (save) saveHiddenState(guest.i32, offset >>> 2, guest.words);
+    else loadHiddenState(guest.i32, offset >>> 2, guest.words);
+    return true;
   }
 
   interceptException(
@@ -188,6 +269,11 @@ export class Svm implements HardwareVirtualization, GuestMode {
       loaded: guest.loaded,
       suspended: guest.suspended,
       physicalVector: guest.physicalVector,
+      physicalInit: guest.physicalInit,
+      hostInterrupts: guest.hostInterrupts,
+      hostTpr: guest.hostTpr,
+      trap: guest.trap,
+      trapValue: guest.trapValue,
       savedRflags: guest.savedRflags,
       tscOffset: guest.tscOffset,
       vIntr: guest.vIntr,
@@ -206,6 +292,12 @@ export class Svm implements HardwareVirtualization, GuestMode {
     guest.loaded = snapshot.loaded;
     guest.suspended = snapshot.suspended;
     guest.physicalVector = snapshot.physicalVector;
+    guest.physicalInit = snapshot.physicalInit;
+    guest.hostInterrupts = snapshot.hostInterrupts;
+    guest.hostTpr = snapshot.hostTpr;
+    guest.trap = snapshot.trap;
+    guest.trapValue = snapshot.trapValue;
+    guest.run = guest.intercepts.run;
     guest.savedRflags = snapshot.savedRflags;
     guest.tscOffset = snapshot.tscOffset;
     guest.vIntr = snapshot.vIntr;

@@ -54,12 +54,15 @@ export const ExitControl = {
   LoadPat: 0x80000,
   SaveEfer: 0x100000,
   LoadEfer: 0x200000,
+  SavePreemptionTimer: 0x400000,
 } as const;
 
 /** Bits of the VM-entry controls (SDM vol. 3, table 25-15). */
 export const EntryControl = {
   LoadDebugControls: 0x4,
   Ia32eModeGuest: 0x200,
+  EntryToSmm: 0x400,
+  DeactivateDualMonitor: 0x800,
   LoadPat: 0x4000,
   LoadEfer: 0x8000,
 } as const;
@@ -77,8 +80,8 @@ export interface AllowedSettings {
 export const CAPABILITIES: Readonly<
   Record<"pin" | "primary" | "secondary" | "exit" | "entry", AllowedSettings>
 > = {
-  pin: { one: 0x16, may: 0xff & ~PinControl.PreemptionTimer & ~PinControl.PostedInterrupts },
-  primary: { one: 0x04006172, may: 0xfff9fffe & ~PrimaryControl.TprShadow & ~PrimaryControl.MonitorTrap },
+  pin: { one: 0x16, may: 0xff & ~PinControl.PostedInterrupts },
+  primary: { one: 0x04006172, may: 0xfff9fffe },
   secondary: {
     one: 0,
     may:
@@ -94,6 +97,15 @@ export const CAPABILITIES: Readonly<
   exit: { one: 0x36dfb, may: 0x01ffffff },
   entry: { one: 0x11fb, may: 0x0003ffff },
 };
+
+/**
+ * The preemption timer counts changes of this bit of the time stamp (IA32_VMX_MISC 4:0): the value that Linux shows
+ * nested hypervisors, VMX_MISC_EMULATED_PREEMPTION_TIMER_RATE.
+ */
+export const PREEMPTION_TIMER_RATE = 5;
+
+/** Entries of an MSR list that the processor takes: 512 by IA32_VMX_MISC 27:25 = 0. */
+export const MAX_MSR_LIST = 512;
 
 /** The nearest setting that the processor accepts: bits that must be one are set, bits that must be zero cleared. */
 export function adjustControls(wanted: number, { one, may }: AllowedSettings): number {

@@ -1,12 +1,16 @@
 import { Cause, PagingMode } from "@hyperwalk/mmu";
 import { Attention, Flag, Shadow, State } from "../cpu-state.js";
 import type { GuestMode } from "../guest-mode.js";
+import { checkControls, eventConsistent } from "./control-checks.js";
 import { PrimaryControl, SecondaryControl } from "./controls.js";
-import { checkControls, checkGuestState, checkHostState, eventConsistent } from "./entry-checks.js";
 import { injectEvent } from "./events.js";
 import { failEntry, failInstruction } from "./exit.js";
-import { Interruptibility, VmxExitReason } from "./exit-reason.js";
+import { Interruptibility, PendingDebug, VmxExitReason } from "./exit-reason.js";
+import { checkGuestState } from "./guest-checks.js";
+import { checkHostState } from "./host-checks.js";
 import { InstructionError } from "./instruction-error.js";
+import { startPreemptionTimer } from "./preemption-timer.js";
+import { loadVirtualTpr } from "./virtual-tpr.js";
 import { VmcsField } from "./vmcs-fields.js";
 import { FieldGroup, wordOf } from "./vmcs-layout.js";
 import type { VmxGuest } from "./vmx-guest.js";
@@ -17,6 +21,7 @@ const RFLAGS = wordOf(VmcsField.GuestRflags);
 const INTERRUPTIBILITY = wordOf(VmcsField.GuestInterruptibility);
 const ACTIVITY = wordOf(VmcsField.GuestActivityState);
 const ENTRY_INFO = wordOf(VmcsField.EntryInterruptionInfo);
+const ENTRY_ERROR = wordOf(VmcsField.EntryExceptionErrorCode);
 const ENTRY_LENGTH = wordOf(VmcsField.EntryInstructionLength);
 const PDPTE = wordOf(VmcsField.GuestPdpte0);
 
@@ -41,6 +46,7 @@ export function vmentry(guest: VmxGuest, hooks: GuestMode): boolean {
   const qualification = checkGuest(guest, written, event);
   if (qualification >= 0) return failEntry(guest, VmxExitReason.InvalidGuestState, qualification);
   if (written !== 0) guest.transfer.load(written, guest.entryControls);
+  if ((written & FieldGroup.Controls) !== 0) loadPendingDebug(guest);
   const rflags = i32[at + RFLAGS];
   words[State.RipLo] = i32[at + RIP];
   words[State.RipHi] = i32[at + RIP + 1];
@@ -50,6 +56,7 @@ export function vmentry(guest: VmxGuest, hooks: GuestMode): boolean {
   const blocking = i32[at + INTERRUPTIBILITY] & BLOCKED;
   words[State.InterruptShadow] =
     blocking === 0 ? Shadow.None : (blocking & Interruptibility.ByMovSs) !== 0 ? Shadow.MovSs : Shadow.Sti;
+  words[State.NmiBlocked] = (i32[at + INTERRUPTIBILITY] & Interruptibility.ByNmi) === 0 ? 0 : 1;
   words[State.Dirty] = 0;
   if (guest.entryLoads !== 0) {
     const failed = guest.msrLists.load(guest.address(VmcsField.EntryMsrLoadAddress), guest.entryLoads);
@@ -60,6 +67,8 @@ export function vmentry(guest: VmxGuest, hooks: GuestMode): boolean {
   vmcs.written = 0;
   vmcs.launched = true;
   if (!guest.usesVpid) mmu.invalidateAsid(0, false);
+  guest.halted = false;
+  startPreemptionTimer(guest);
   guest.resume(hooks);
   if ((written & G_TRANSLATION) !== 0 || context.ac !== ((rflags & Flag.Ac) !== 0))
     followControlRegisters(guest, (written & FieldGroup.ControlRegisters) !== 0);
@@ -88,10 +97,13 @@ export function takeControls(guest: VmxGuest, written: number, event: number): n
       (intercepts.primary & PrimaryControl.TscOffsetting) === 0
         ? 0
         : (vmcs.read(VmcsField.TscOffset) >>> 0) + vmcs.readHi(VmcsField.TscOffset) * 0x100000000;
+    guest.run = intercepts.run;
     guest.usesVpid = (intercepts.secondary & SecondaryControl.EnableVpid) !== 0;
     context.asid = guest.usesVpid ? vmcs.read(VmcsField.Vpid) : 0;
     takeEptPointer(guest, (intercepts.secondary & SecondaryControl.EnableEpt) !== 0);
   }
+  if ((intercepts.primary & PrimaryControl.TprShadow) !== 0 && !loadVirtualTpr(guest))
+    return InstructionError.InvalidControlFields;
   if ((written & FieldGroup.Host) !== 0) {
     const error = checkHostState(vmcs, addressBits);
     if (error !== InstructionError.None) return error;
@@ -100,9 +112,18 @@ export function takeControls(guest: VmxGuest, written: number, event: number): n
     words[State.Attention] |= Attention.Interrupt;
   if (event >= 0) return InstructionError.None;
   const unrestricted = (intercepts.secondary & SecondaryControl.UnrestrictedGuest) !== 0;
-  return eventConsistent(event, i32[at + ENTRY_LENGTH], unrestricted)
+  const real = unrestricted && (vmcs.read(VmcsField.GuestCr0) & 1) === 0;
+  return eventConsistent(event, i32[at + ENTRY_LENGTH], i32[at + ENTRY_ERROR], real)
     ? InstructionError.None
     : InstructionError.InvalidControlFields;
+}
+
+/** Debug exceptions that the field marks as enabled, or a single step, come before the guest's first instruction. */
+function loadPendingDebug(guest: VmxGuest): void {
+  const { words } = guest;
+  const pending = guest.vmcs.read(VmcsField.GuestPendingDebugExceptions);
+  words[State.PendingDebug] = (pending & PendingDebug.Any) === 0 ? 0 : pending & PendingDebug.Reported;
+  if (words[State.PendingDebug] !== 0) words[State.Attention] |= Attention.Debug;
 }
 
 function takeEptPointer(guest: VmxGuest, enabled: boolean): void {

@@ -51,6 +51,7 @@ export const VmxExitReason = {
   Wbinvd: 54,
   Xsetbv: 55,
   Invpcid: 58,
+  PageModificationLogFull: 62,
 } as const;
 
 /** Bit 31 of the exit-reason field: VM entry failed. */
@@ -68,8 +69,21 @@ export const InterruptionInfo = {
   Valid: -0x80000000,
 } as const;
 
+/** Kind of a VM-entry event that is no vector: with vector 0, a pending monitor trap. */
+export const OTHER_EVENT = 7;
+
 /** Interruptibility state (SDM vol. 3, table 25-3). */
 export const Interruptibility = { BySti: 1, ByMovSs: 2, BySmi: 4, ByNmi: 8 } as const;
+
+/** Bits of the pending debug exceptions (SDM vol. 3, table 25-4), at the places of DR6. */
+export const PendingDebug = {
+  /** B0-B3 and BS, as DR6 will show them. */
+  Reported: 0x400f,
+  /** An enabled breakpoint was met, or a single step is due: without either nothing is delivered. */
+  Any: 0x5000,
+  EnabledBreakpoint: 0x1000,
+  SingleStep: 0x4000,
+} as const;
 
 /** Activity states. */
 export const ActivityState = { Active: 0, Hlt: 1, Shutdown: 2, WaitForSipi: 3 } as const;

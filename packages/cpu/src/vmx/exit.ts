@@ -1,8 +1,16 @@
 import { Cause } from "@hyperwalk/mmu";
 import { Shadow, State } from "../cpu-state.js";
 import { ExitKind } from "../hardware-virtualization.js";
-import { ENTRY_FAILURE, Interruptibility, InterruptionInfo } from "./exit-reason.js";
+import { EventKind } from "../virtualized-processor.js";
+import {
+  ActivityState,
+  ENTRY_FAILURE,
+  Interruptibility,
+  InterruptionInfo,
+  PendingDebug,
+} from "./exit-reason.js";
 import { loadHostState } from "./host-state.js";
+import { savePreemptionTimer } from "./preemption-timer.js";
 import { VmcsField } from "./vmcs-fields.js";
 import { wordOf } from "./vmcs-layout.js";
 import type { VmxGuest } from "./vmx-guest.js";
@@ -13,6 +21,9 @@ const RFLAGS = wordOf(VmcsField.GuestRflags);
 const INTERRUPTIBILITY = wordOf(VmcsField.GuestInterruptibility);
 const ENTRY_INFO = wordOf(VmcsField.EntryInterruptionInfo);
 const ENTRY_CONTROLS = wordOf(VmcsField.EntryControls);
+const ACTIVITY = wordOf(VmcsField.GuestActivityState);
+const PENDING_DEBUG = wordOf(VmcsField.GuestPendingDebugExceptions);
+const INSTRUCTION_INFO = wordOf(VmcsField.ExitInstructionInfo);
 const REASON = wordOf(VmcsField.ExitReason);
 const LENGTH = wordOf(VmcsField.ExitInstructionLength);
 const QUALIFICATION = wordOf(VmcsField.ExitQualification);
@@ -23,7 +34,8 @@ const EXIT_ERROR = wordOf(VmcsField.ExitInterruptionErrorCode);
 const VECTORING = wordOf(VmcsField.IdtVectoringInfo);
 const VECTORING_ERROR = wordOf(VmcsField.IdtVectoringErrorCode);
 
-const BLOCKED = Interruptibility.BySti | Interruptibility.ByMovSs;
+const BLOCKED = Interruptibility.BySti | Interruptibility.ByMovSs | Interruptibility.ByNmi;
+const NMI_SHIFT = 3;
 
 /** VM exit: exit information and guest state to the VMCS, host state to the processor. */
 export function vmexit(guest: VmxGuest): void {
@@ -50,12 +62,25 @@ export function vmexit(guest: VmxGuest): void {
       : (words[State.InterruptShadow] & Shadow.MovSs) === Shadow.MovSs
         ? Interruptibility.ByMovSs
         : Interruptibility.BySti;
-  i32[at + INTERRUPTIBILITY] = (i32[at + INTERRUPTIBILITY] & ~BLOCKED) | shadow;
+  i32[at + INTERRUPTIBILITY] =
+    (i32[at + INTERRUPTIBILITY] & ~BLOCKED) | shadow | (words[State.NmiBlocked] << NMI_SHIFT);
+  if (guest.halted) i32[at + ACTIVITY] = ActivityState.Hlt;
+  savePendingDebug(guest);
+  savePreemptionTimer(guest);
   storeExit(guest, guest.exit.code);
   if (guest.exitStores !== 0)
     guest.msrLists.store(guest.address(VmcsField.ExitMsrStoreAddress), guest.exitStores);
   returnToHost(guest);
   ledger.leave();
+}
+
+/** Debug traps that the guest has not taken yet: held back by MOV SS. */
+function savePendingDebug(guest: VmxGuest): void {
+  const { i32, at, words } = guest;
+  const pending = words[State.PendingDebug];
+  if (pending === 0 && i32[at + PENDING_DEBUG] === 0) return;
+  i32[at + PENDING_DEBUG] = pending | ((pending & 15) === 0 ? 0 : PendingDebug.EnabledBreakpoint);
+  i32[at + PENDING_DEBUG + 1] = 0;
 }
 
 function returnToHost(guest: VmxGuest): void {
@@ -65,10 +90,19 @@ function returnToHost(guest: VmxGuest): void {
     loadHostState(guest.vmcs, words);
     processor.engine.setRflags(2);
     words[State.ResidentGuest] = 0;
+    words[State.PendingDebug] = 0;
+    // An NMI exit leaves NMIs blocked, any other leaves them open.
+    words[State.NmiBlocked] = (guest.exit.code & 0xffff) === 0 && isNmi(guest) ? 1 : 0;
     processor.syncTranslation();
   }
   if (guest.exitLoads !== 0)
     guest.msrLists.load(guest.address(VmcsField.ExitMsrLoadAddress), guest.exitLoads);
+}
+
+function isNmi({ i32, at }: VmxGuest): boolean {
+  return (
+    ((i32[at + EXIT_INFO] >>> InterruptionInfo.KindShift) & 7) === EventKind.Nmi && i32[at + EXIT_INFO] < 0
+  );
 }
 
 /** Exit-information fields; the valid bit of the injected event is cleared. */
@@ -89,6 +123,10 @@ function storeExit(guest: VmxGuest, reason: number): void {
   i32[at + VECTORING_ERROR] = event.errorCode;
   if (event.info !== 0) event.clear();
   i32[at + ENTRY_INFO] &= ~InterruptionInfo.Valid;
+  if (guest.instructionInfo !== 0) {
+    i32[at + INSTRUCTION_INFO] = guest.instructionInfo;
+    guest.instructionInfo = 0;
+  }
   guest.exitInfo = guest.exitError = guest.linearLo = guest.linearHi = 0;
 }
 

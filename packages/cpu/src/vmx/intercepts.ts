@@ -1,6 +1,6 @@
-import { FRAME_BYTES, type PhysicalMemory } from "@hyperwalk/mmu";
-import { State } from "../cpu-state.js";
-import { Intercept, RegisterAccess } from "../guest-mode.js";
+import { type CycleLedger, FRAME_BYTES, type PhysicalMemory } from "@hyperwalk/mmu";
+import { GuestRun, State } from "../cpu-state.js";
+import { INTERCEPTS, Intercept, IoInfo, RegisterAccess } from "../guest-mode.js";
 import { ExitKind } from "../hardware-virtualization.js";
 import { PrimaryControl, SecondaryControl } from "./controls.js";
 import { VmxExitReason } from "./exit-reason.js";
@@ -28,11 +28,10 @@ const SINGLE_BIT: readonly (readonly [number, number, number, number, number])[]
   [Intercept.Pause, PRIMARY, PrimaryControl.PauseExiting, VmxExitReason.Pause, ExitKind.Other],
   [Intercept.Wbinvd, SECONDARY, SecondaryControl.WbinvdExiting, VmxExitReason.Wbinvd, ExitKind.Other],
 ];
-const EVENTS = 32;
-const CONDITION: Int32Array = new Int32Array(EVENTS).fill(-1);
-const CONTROL_BIT: Int32Array = new Int32Array(EVENTS);
-const REASON: Int32Array = new Int32Array(EVENTS);
-const KIND: Int32Array = new Int32Array(EVENTS);
+const CONDITION: Int32Array = new Int32Array(INTERCEPTS).fill(-1);
+const CONTROL_BIT: Int32Array = new Int32Array(INTERCEPTS);
+const REASON: Int32Array = new Int32Array(INTERCEPTS);
+const KIND: Int32Array = new Int32Array(INTERCEPTS);
 for (const [event, condition, bit, reason, kind] of SINGLE_BIT) {
   CONDITION[event] = condition;
   CONTROL_BIT[event] = bit;
@@ -43,6 +42,10 @@ for (const [event, condition, bit, reason, kind] of SINGLE_BIT) {
 const PRIMARY_WORD = wordOf(VmcsField.PrimaryControls);
 const SECONDARY_WORD = wordOf(VmcsField.SecondaryControls);
 const CR0_TS = 8;
+const CR0_NE = 0x20;
+/** PG, NE, PE. */
+const CR0_FIXED = 0x80000021 | 0;
+const CR4_VMXE = 0x2000;
 
 /**
  * The VM-execution controls that decide on instructions, held in the processor while the guest runs. {@link wants}
@@ -64,10 +67,16 @@ export class VmxIntercepts {
   private cr4Shadow = 0;
   private cr3Targets = 0;
   private readonly cr3Target: Int32Array = new Int32Array(8);
+  private pleGap = 0;
+  private pleWindow = 0;
+  private firstPause = 0;
+  private latestPause = 0;
   private readonly memory: PhysicalMemory;
+  private readonly ledger: CycleLedger;
 
-  constructor(memory: PhysicalMemory) {
+  constructor(memory: PhysicalMemory, ledger: CycleLedger) {
     this.memory = memory;
+    this.ledger = ledger;
   }
 
   /** Takes the controls from the VMCS whose first word is `memory[at]`. */
@@ -84,12 +93,27 @@ export class VmxIntercepts {
     this.cr4Mask = field(VmcsField.Cr4Mask);
     this.cr0Shadow = field(VmcsField.Cr0ReadShadow);
     this.cr4Shadow = field(VmcsField.Cr4ReadShadow);
+    this.pleGap = field(VmcsField.PleGap) >>> 0;
+    this.pleWindow = field(VmcsField.PleWindow) >>> 0;
     this.cr3Targets = field(VmcsField.Cr3TargetCount);
     for (let i = 0; i < 4; i++) {
       const word = at + wordOf(VmcsField.Cr3Target0 + 2 * i);
       this.cr3Target[2 * i] = memory[word];
       this.cr3Target[2 * i + 1] = memory[word + 1];
     }
+  }
+
+  /** {@link GuestRun} bits of a guest under these controls. */
+  get run(): number {
+    return GuestRun.Running | ((this.primary & PrimaryControl.MonitorTrap) !== 0 ? GuestRun.MonitorTrap : 0);
+  }
+
+  /** Whether the bits of CR0 or CR4 that VMX operation fixes are as they must be, where the guest owns them. */
+  allowsControl(register: number, value: number): boolean {
+    const unrestricted = (this.secondary & SecondaryControl.UnrestrictedGuest) !== 0;
+    const fixed = register === 4 ? CR4_VMXE : unrestricted ? CR0_NE : CR0_FIXED;
+    const owned = fixed & ~(register === 4 ? this.cr4Mask : this.cr0Mask);
+    return (value & owned) === owned;
   }
 
   /** @param event an {@link Intercept} number @param info see `GuestMode.interceptInstruction` */
@@ -99,7 +123,12 @@ export class VmxIntercepts {
     const condition = CONDITION[event];
     if (condition >= 0) {
       const vector = condition === PRIMARY ? this.primary : this.secondary;
-      if (condition !== ALWAYS && (vector & CONTROL_BIT[event]) === 0) return false;
+      if (condition !== ALWAYS && (vector & CONTROL_BIT[event]) === 0)
+        return (
+          event === Intercept.Pause &&
+          this.loopsInPause(words) &&
+          this.want(VmxExitReason.Pause, ExitKind.Other)
+        );
       if (event === Intercept.TaskSwitch) this.qualificationLo = info;
       return this.want(REASON[event], KIND[event]);
     }
@@ -145,6 +174,22 @@ export class VmxIntercepts {
     }
   }
 
+  /**
+   * PAUSE-loop exiting (SDM vol. 3, 26.1.3): at CPL 0, a PAUSE within the gap of the one before goes on with the loop,
+   * and one that comes later than the window after the loop's first leaves.
+   */
+  private loopsInPause(words: Int32Array): boolean {
+    if ((this.secondary & SecondaryControl.PauseLoopExiting) === 0 || words[State.Cpl] !== 0) return false;
+    const now = this.ledger.cycles;
+    const sinceLatest = now - this.latestPause;
+    this.latestPause = now;
+    if (sinceLatest > this.pleGap) {
+      this.firstPause = now;
+      return false;
+    }
+    return now - this.firstPause > this.pleWindow;
+  }
+
   private want(reason: number, kind: number): boolean {
     this.reason = reason;
     this.kind = kind;
@@ -163,7 +208,7 @@ export class VmxIntercepts {
       return false;
     this.qualificationLo = register | (access << 4);
     if (access <= RegisterAccess.MovFrom) this.qualificationLo |= gpr << 8;
-    if (access === RegisterAccess.Lmsw) this.qualificationLo |= (info >>> 16) << 16;
+    if (access === RegisterAccess.Lmsw) this.qualificationLo |= ((info >>> 16) << 16) | (gpr << 6);
     return this.want(VmxExitReason.CrAccess, ExitKind.CrAccess);
   }
 
@@ -209,7 +254,7 @@ export class VmxIntercepts {
   /** SDM vol. 3, 26.1.3 and 25.6.4; qualification: table 28-5. */
   private wantsIo(read: boolean, info: number): boolean {
     const port = info & 0xffff;
-    const bytes = (info >>> 16) & 0xff;
+    const bytes = (info >>> IoInfo.BytesShift) & IoInfo.BytesMask;
     if ((this.primary & PrimaryControl.UseIoBitmaps) !== 0) {
       let wanted = port + bytes > 0x10000; // wraps around: always
       for (let i = 0; i < bytes && !wanted; i++) wanted = this.ioBit(port + i);
@@ -218,8 +263,9 @@ export class VmxIntercepts {
     this.qualificationLo =
       (bytes - 1) |
       (read ? 8 : 0) |
-      ((info & (1 << 24)) !== 0 ? 16 : 0) |
-      ((info & (1 << 25)) !== 0 ? 32 : 0) |
+      ((info & IoInfo.String) !== 0 ? 16 : 0) |
+      ((info & IoInfo.Repeated) !== 0 ? 32 : 0) |
+      ((info & IoInfo.Immediate) !== 0 ? 64 : 0) |
       (port << 16);
     return this.want(VmxExitReason.Io, ExitKind.Io);
   }

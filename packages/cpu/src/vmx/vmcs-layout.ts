@@ -90,5 +90,6 @@ function guestGroup(name: string): number {
   if (/^GuestD/.test(name)) return FieldGroup.Debug;
   if (/^GuestSysenter/.test(name)) return FieldGroup.Sysenter;
   if (name === "GuestPat") return FieldGroup.Pat;
+  if (name === "PreemptionTimer") return FieldGroup.Always;
   return FieldGroup.Controls;
 }

@@ -38,6 +38,17 @@ export class VmxGuest extends HardwareGuest {
   usesVpid = false;
   /** Vector of the physical interrupt that is due; -1 when there is none. */
   physicalVector = -1;
+  physicalInit = false;
+  /** Vector of a SIPI that has arrived; -1 when there is none. */
+  sipiVector = -1;
+  /** MOV to CR8 went below the TPR threshold: the guest leaves before its next instruction. */
+  belowThreshold = false;
+  /** HLT has stopped the guest without an exit. */
+  halted = false;
+  /** Ledger tick at which the preemption timer runs out. */
+  deadline: number = Number.POSITIVE_INFINITY;
+  /** VM-exit instruction information of the exit that is on record. */
+  instructionInfo = 0;
   /** VM-exit interruption information and error code, guest-linear address: of the exit that is on record. */
   exitInfo = 0;
   exitError = 0;
@@ -56,7 +67,7 @@ export class VmxGuest extends HardwareGuest {
     this.lines = new HostLines(mmu, options.vmcsFrame, options.host);
     this.transfer = new StateTransfer(processor, this.vmcs, this.lines);
     this.msrLists = new MsrLists(processor, options.host, options.onMsrLoad, options.onMsrStore);
-    this.intercepts = new VmxIntercepts(memory);
+    this.intercepts = new VmxIntercepts(memory, processor.ledger);
     this.context.physicalAddressBits = options.guestPhysicalAddressBits ?? this.addressBits;
     this.ept = { format: "ept", rootFrame: 0, levels: 4, tag: 0, accessDirty: false };
     this.entryTicks = ticks(profile.timing.vmentry);

@@ -1,16 +1,20 @@
-import { FaultKind, type TranslationContext } from "@hyperwalk/mmu";
+import { Cause, FaultKind, type TranslationContext } from "@hyperwalk/mmu";
 import { Attention, State } from "../cpu-state.js";
 import { StopReason } from "../execution-engine.js";
 import { type GuestContextSnapshot, restoreContext, snapshotContext } from "../guest-context.js";
 import { type GuestMode, Intercept } from "../guest-mode.js";
 import { ExitKind, type HardwareVirtualization, type VmExit } from "../hardware-virtualization.js";
 import { EventKind, type VirtualizedProcessor } from "../virtualized-processor.js";
+import { SecondaryControl } from "./controls.js";
 import { takeControls, vmentry } from "./entry.js";
-import { externalEvent } from "./events.js";
+import { externalEvent, wakes } from "./events.js";
 import { vmexit } from "./exit.js";
 import { ActivityState, InterruptionInfo, VmxExitReason } from "./exit-reason.js";
 import type { ExtendedPageTableTags } from "./extended-page-tables.js";
+import { describeOperands } from "./instruction-information.js";
 import type { MsrLoad, MsrStore } from "./msr-lists.js";
+import { preemptionTimerExpired } from "./preemption-timer.js";
+import { storeVirtualTpr } from "./virtual-tpr.js";
 import type { Vmcs } from "./vmcs.js";
 import { VmcsField } from "./vmcs-fields.js";
 import { FieldGroup, wordOf } from "./vmcs-layout.js";
@@ -48,6 +52,12 @@ export interface VmxSnapshot {
   readonly loaded: boolean;
   readonly suspended: boolean;
   readonly physicalVector: number;
+  readonly physicalInit: boolean;
+  readonly sipiVector: number;
+  readonly belowThreshold: boolean;
+  readonly halted: boolean;
+  /** Ledger tick at which the preemption timer runs out; -1 when it does not. */
+  readonly deadline: number;
   readonly savedRflags: number;
   readonly context: GuestContextSnapshot;
   readonly lines: readonly number[];
@@ -84,6 +94,23 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     this.guest.words[State.Attention] |= Attention.Interrupt;
   }
 
+  /** A physical NMI arrives. */
+  raiseNmi(): void {
+    this.guest.words[State.NmiPending] = 1;
+    this.guest.words[State.Attention] |= Attention.Interrupt;
+  }
+
+  /** INIT arrives: always an exit. */
+  raiseInit(): void {
+    this.guest.physicalInit = true;
+    this.guest.words[State.Attention] |= Attention.Interrupt;
+  }
+
+  /** A SIPI arrives, which only a guest that waits for one notices. @param vector the page to start at */
+  raiseSipi(vector: number): void {
+    this.guest.sipiVector = vector & 0xff;
+  }
+
   /** Drops the processor's copies of VMCS state: the next VM entry reads and checks all of it. */
   forget(): void {
     this.guest.loaded = false;
@@ -96,24 +123,51 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     else if (vmentry(guest, this)) guest.exit.enteredAt = guest.processor.ledger.clock[0];
     else return guest.exit;
     let stop: number = StopReason.VmExit;
-    if (!guest.recorded) {
-      if (guest.i32[guest.at + ACTIVITY] !== ActivityState.Active) stop = StopReason.Halted;
-      else stop = guest.processor.engine.run(maxInstructions, maxTicks);
-    }
+    if (!guest.recorded && !preemptionTimerExpired(guest)) stop = this.run(maxInstructions, maxTicks);
     guest.exit.leftAt = guest.processor.ledger.clock[0];
     if (guest.recorded) vmexit(guest);
     else guest.suspend(stop);
     return guest.exit;
   }
 
+  /** The guest runs, or waits for what can wake it. @returns a `StopReason` */
+  private run(maxInstructions: number, maxTicks: number): number {
+    const { guest } = this;
+    const activity = guest.i32[guest.at + ACTIVITY];
+    if (activity !== ActivityState.Active && !wakes(guest, activity))
+      return guest.recorded ? StopReason.VmExit : this.wait(maxTicks);
+    if (guest.halted && (guest.words[State.Attention] & Attention.Interrupt) !== 0 && externalEvent(guest))
+      return StopReason.VmExit;
+    guest.halted = false;
+    const stop = guest.processor.engine.run(maxInstructions, Math.min(maxTicks, guest.deadline));
+    if (guest.recorded) return stop;
+    if (stop === StopReason.Halted) {
+      guest.halted = true;
+      return this.wait(maxTicks);
+    }
+    if (stop === StopReason.Budget && preemptionTimerExpired(guest)) return StopReason.VmExit;
+    return stop;
+  }
+
+  /** Nothing can wake the guest but the preemption timer: time passes up to that. */
+  private wait(maxTicks: number): number {
+    const { guest } = this;
+    const { ledger } = guest.processor;
+    if (guest.deadline > maxTicks || guest.deadline === Number.POSITIVE_INFINITY) return StopReason.Halted;
+    ledger.charge(Cause.Idle, Math.max(0, guest.deadline - ledger.clock[0]));
+    preemptionTimerExpired(guest);
+    return StopReason.VmExit;
+  }
+
   interceptInstruction(event: number, info: number, length: number): boolean {
     const { guest } = this;
     const i = guest.intercepts;
-    if (!i.wants(event, info, guest.words)) return false;
-    if (event === Intercept.Invlpg) {
-      i.qualificationLo = guest.processor.interceptAddressLo;
-      i.qualificationHi = guest.processor.interceptAddressHi;
+    if (event === Intercept.ControlWritten) {
+      if (info === 8) storeVirtualTpr(guest);
+      return false;
     }
+    if (!i.wants(event, info, guest.words)) return false;
+    describeOperands(guest, event, info);
     return guest.record(i.kind, i.reason, i.qualificationLo, i.qualificationHi, 0, 0, length);
   }
 
@@ -141,6 +195,18 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     const lo = paging || vector === VECTOR_DB ? addressLo : 0;
     const hi = paging ? addressHi : 0;
     return guest.record(ExitKind.Exception, VmxExitReason.ExceptionOrNmi, lo, hi, 0, 0, length);
+  }
+
+  undefines(event: number): boolean {
+    const { secondary } = this.guest.intercepts;
+    const needed =
+      event === Intercept.Invpcid ? SecondaryControl.EnableInvpcid : SecondaryControl.EnableRdtscp;
+    return (secondary & needed) === 0;
+  }
+
+  /** Bits that VMX operation fixes, where the guest owns them (SDM vol. 3, 24.8 and 26.3). */
+  allowsControl(register: number, value: number): boolean {
+    return this.guest.intercepts.allowsControl(register, value);
   }
 
   secondStageFault(): void {
@@ -174,6 +240,11 @@ export class Vmx implements HardwareVirtualization, GuestMode {
       loaded: guest.loaded,
       suspended: guest.suspended,
       physicalVector: guest.physicalVector,
+      physicalInit: guest.physicalInit,
+      sipiVector: guest.sipiVector,
+      belowThreshold: guest.belowThreshold,
+      halted: guest.halted,
+      deadline: guest.deadline === Number.POSITIVE_INFINITY ? -1 : guest.deadline,
       savedRflags: guest.savedRflags,
       context: snapshotContext(guest.context),
       lines: guest.lines.snapshot(),
@@ -190,6 +261,11 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     guest.loaded = snapshot.loaded;
     guest.suspended = snapshot.suspended;
     guest.physicalVector = snapshot.physicalVector;
+    guest.physicalInit = snapshot.physicalInit;
+    guest.sipiVector = snapshot.sipiVector;
+    guest.belowThreshold = snapshot.belowThreshold;
+    guest.halted = snapshot.halted;
+    guest.deadline = snapshot.deadline < 0 ? Number.POSITIVE_INFINITY : snapshot.deadline;
     guest.savedRflags = snapshot.savedRflags;
     restoreContext(guest.context, snapshot.context);
     guest.lines.restore(snapshot.lines);

@@ -43,6 +43,7 @@ export class ScriptedProcessor implements VirtualizedProcessor {
   onDelivery: ((guest: GuestMode) => boolean) | undefined;
   interceptAddressLo = 0;
   interceptAddressHi = 0;
+  interceptOperands = 0;
   readonly eventInDelivery: EventInDelivery = new EventInDelivery();
   syncs = 0;
   private nextFrame = 1;

@@ -12,7 +12,16 @@ import {
 } from "../../src/guest-mode.js";
 import { ExitKind } from "../../src/hardware-virtualization.js";
 import { epyc9124 } from "../../src/profiles/index.js";
-import { CleanBit, General1, General2, msrBit, Svm, SvmExitCode, VmcbOffset } from "../../src/svm/index.js";
+import {
+  CleanBit,
+  General1,
+  General2,
+  msrBit,
+  Svm,
+  SvmExitCode,
+  VIntrBit,
+  VmcbOffset,
+} from "../../src/svm/index.js";
 import { EventKind } from "../../src/virtualized-processor.js";
 import { type GuestScript, ScriptedProcessor } from "./scripted-processor.js";
 
@@ -173,13 +182,13 @@ describe("VMRUN", () => {
   });
 
   it("carries the virtual TPR in CR8 both ways", () => {
-    svm.vmcb.set64(VmcbOffset.VIntr, 5, 0);
+    svm.vmcb.set64(VmcbOffset.VIntr, 5 | VIntrBit.Masking, 0);
     enter((p, guest) => {
       expect(p.words[State.Cr8]).toBe(5);
       p.words[State.Cr8] = 9;
       return hypercall(p, guest);
     });
-    expect(svm.vmcb.word(VmcbOffset.VIntr)).toBe(9);
+    expect(svm.vmcb.word(VmcbOffset.VIntr)).toBe(9 | VIntrBit.Masking);
   });
 
   it("carries the interrupt shadow and reports the guest's IF", () => {
@@ -403,6 +412,10 @@ describe("intercepts", () => {
     ["INVD", Intercept.Invd, General1.Invd, 0x76, ExitKind.Other],
     ["PAUSE", Intercept.Pause, General1.Pause, 0x77, ExitKind.Other],
     ["INVLPG", Intercept.Invlpg, General1.Invlpg, 0x79, ExitKind.Other],
+    ["PUSHF", Intercept.Pushf, General1.Pushf, 0x70, ExitKind.Other],
+    ["POPF", Intercept.Popf, General1.Popf, 0x71, ExitKind.Other],
+    ["IRET", Intercept.Iret, General1.Iret, 0x74, ExitKind.Other],
+    ["INT n", Intercept.SoftwareInterrupt, General1.Swint, 0x75, ExitKind.Other],
     ["task switch", Intercept.TaskSwitch, General1.TaskSwitch, 0x7d, ExitKind.Other],
     ["shutdown", Intercept.Shutdown, General1.Shutdown, 0x7f, ExitKind.Shutdown],
   ])("%s leaves by its bit of vector 3", (_, event, bit, code, kind) => {
@@ -419,6 +432,7 @@ describe("intercepts", () => {
     ["MONITOR", Intercept.Monitor, General2.Monitor, 0x8a],
     ["MWAIT", Intercept.Mwait, General2.Mwait, 0x8b],
     ["XSETBV", Intercept.Xsetbv, General2.Xsetbv, 0x8d],
+    ["INT1", Intercept.Icebp, General2.Icebp, 0x88],
   ])("%s leaves by its bit of vector 4", (_, event, bit, code) => {
     general2(bit);
     expect(ask(event, 0).code).toBe(code);
@@ -479,6 +493,30 @@ describe("intercepts", () => {
     expect(answers).toEqual([false, false, true]);
   });
 
+  it("starts the filter anew when a PAUSE comes later than the threshold", () => {
+    general1(General1.Pause);
+    svm.vmcb.set(VmcbOffset.PauseFilterCount, 1);
+    svm.vmcb.set(VmcbOffset.PauseFilterThreshold, 100);
+    const answers: boolean[] = [];
+    enter((p, guest) => {
+      const pause = (cycles: number): void => {
+        p.ledger.charge(0, cycles * TICKS_PER_CYCLE);
+        answers.push(guest.interceptInstruction(Intercept.Pause, 0, 2));
+      };
+      [101, 101, 101, 99].forEach(pause);
+      return undefined;
+    });
+    expect(answers).toEqual([false, false, false, true]);
+  });
+
+  it("stale pause counts are used while the clean bit says so", () => {
+    general1(General1.Pause);
+    enter(hypercall);
+    svm.vmcb.markAllClean();
+    svm.vmcb.store(VmcbOffset.PauseFilterThreshold, 5 << 16);
+    ask(Intercept.Pause, 0);
+  });
+
   describe("control registers", () => {
     it("give the general register and bit 63 for MOV", () => {
       svm.vmcb.set(VmcbOffset.CrIntercepts, (1 << 3) | (1 << (16 + 4)));
@@ -534,7 +572,7 @@ describe("intercepts", () => {
     it("asks the map in memory, for every byte of the access", () => {
       general1(General1.Ioio);
       processor.memory.writeU8(iopm * 4096 + (0x3f8 >> 3), 1 << 3); // port 3FBh
-      const exit = ask(Intercept.IoWrite, ioInfo(0x3f8, 4, false, false), 1);
+      const exit = ask(Intercept.IoWrite, ioInfo(0x3f8, 4, false, false, false, 3), 1);
       expect(exit).toMatchObject({
         code: 0x7b,
         kind: ExitKind.Io,
@@ -546,8 +584,8 @@ describe("intercepts", () => {
     it("reports direction, string and repeat", () => {
       general1(General1.Ioio);
       processor.memory.writeU8(iopm * 4096 + (0xe9 >> 3), 0xff);
-      expect(ask(Intercept.IoRead, ioInfo(0xe9, 1, true, true), 2).info1Lo).toBe(
-        (0xe9 << 16) | 0x200 | 0x10 | 8 | 4 | 1,
+      expect(ask(Intercept.IoRead, ioInfo(0xe9, 1, true, true, false, 3, Segment.Fs), 2).info1Lo).toBe(
+        (0xe9 << 16) | (Segment.Fs << 10) | 0x200 | 0x10 | 8 | 4 | 1,
       );
     });
     it("reaches past port FFFFh", () => {
@@ -680,6 +718,7 @@ describe("event injection", () => {
 
 describe("interrupts", () => {
   it("a physical one leaves the guest when intercepted", () => {
+    svm.vmcb.set64(VmcbOffset.VIntr, VIntrBit.Masking, 0);
     const exit = enter((p, guest) => {
       svm.raiseInterrupt();
       expect(p.words[State.Attention] & Attention.Interrupt).not.toBe(0);
@@ -690,8 +729,86 @@ describe("interrupts", () => {
     expect(processor.words[State.Attention] & Attention.Interrupt).toBe(0);
   });
 
+  it("without V_INTR_MASKING the guest's IF masks physical ones too", () => {
+    const exit = enter((p, guest) => {
+      svm.raiseInterrupt();
+      expect(guest.externalEvent()).toBe(false);
+      p.words[State.Flags] = 0x202;
+      p.words[State.InterruptShadow] = 1;
+      expect(guest.externalEvent()).toBe(false);
+      p.words[State.InterruptShadow] = 0;
+      expect(guest.externalEvent()).toBe(true);
+      return undefined;
+    });
+    expect(exit.code).toBe(SvmExitCode.Intr);
+  });
+
+  it("a physical one that is not intercepted goes to the guest's IDT", () => {
+    svm.vmcb.set(VmcbOffset.General1Intercepts, 0);
+    svm.vmcb.set64(VmcbOffset.Rflags, 0x202, 0);
+    enter((p, guest) => {
+      svm.raiseInterrupt(0x31);
+      expect(guest.externalEvent()).toBe(false);
+      expect(p.delivered).toEqual([[EventKind.ExternalInterrupt, 0x31, -1, 0]]);
+      expect(p.words[State.Attention] & Attention.Interrupt).toBe(0);
+      return hypercall(p, guest);
+    });
+  });
+
+  it("an NMI leaves when intercepted, before an interrupt", () => {
+    svm.vmcb.set(VmcbOffset.General1Intercepts, (1 << General1.Nmi) | (1 << General1.Intr));
+    svm.vmcb.set64(VmcbOffset.VIntr, VIntrBit.Masking, 0);
+    svm.raiseNmi();
+    svm.raiseInterrupt(0x31);
+    const ask: GuestScript = (_, guest) => {
+      expect(guest.externalEvent()).toBe(true);
+      return undefined;
+    };
+    expect(enter(ask).code).toBe(SvmExitCode.Nmi);
+    expect(enter(ask).code).toBe(SvmExitCode.Intr);
+  });
+
+  it("an NMI that is not intercepted blocks others", () => {
+    svm.raiseNmi();
+    enter((p, guest) => {
+      expect(guest.externalEvent()).toBe(false);
+      svm.raiseNmi();
+      expect(guest.externalEvent()).toBe(false);
+      expect(p.delivered).toEqual([[EventKind.Nmi, 2, -1, 0]]);
+      expect(p.words[State.NmiBlocked]).toBe(1);
+      return hypercall(p, guest);
+    });
+  });
+
+  it("INIT leaves when intercepted and waits otherwise", () => {
+    svm.raiseInit();
+    enter((p, guest) => {
+      expect(guest.externalEvent()).toBe(false);
+      return hypercall(p, guest);
+    });
+    svm.vmcb.set(VmcbOffset.General1Intercepts, 1 << General1.Init);
+    const exit = enter((_, guest) => {
+      expect(guest.externalEvent()).toBe(true);
+      return undefined;
+    });
+    expect(exit.code).toBe(SvmExitCode.Init);
+  });
+
+  it("all wait while the guest has cleared GIF", () => {
+    svm.vmcb.set64(VmcbOffset.VIntr, VIntrBit.Masking, 0);
+    enter((p, guest) => {
+      guest.performs?.(5); // CLGI
+      svm.raiseInterrupt();
+      expect(guest.externalEvent()).toBe(false);
+      guest.performs?.(4); // STGI
+      expect(p.words[State.Attention] & Attention.Interrupt).not.toBe(0);
+      expect(guest.externalEvent()).toBe(true);
+      return undefined;
+    });
+  });
+
   it("a virtual one waits for IF, the shadow and the priority, and is delivered by its vector", () => {
-    svm.vmcb.set64(VmcbOffset.VIntr, 0x100 | (4 << 16), 0x51);
+    svm.vmcb.set64(VmcbOffset.VIntr, VIntrBit.Masking | VIntrBit.Irq | (4 << 16), 0x51);
     svm.vmcb.set64(VmcbOffset.Rflags, 2, 0);
     enter((p, guest) => {
       expect(p.words[State.Attention] & Attention.Interrupt).not.toBe(0);

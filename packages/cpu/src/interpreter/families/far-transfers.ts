@@ -1,6 +1,7 @@
 import { Cause } from "@hyperwalk/mmu";
-import { Flag, Segment, SegmentWord, State } from "../../cpu-state.js";
+import { Flag, GuestRun, Segment, SegmentWord, State } from "../../cpu-state.js";
 import { Vector } from "../../exceptions/vector.js";
+import { Intercept } from "../../guest-mode.js";
 import { arithmeticFlags } from "../../registers/flags.js";
 import { CodeTarget } from "../../segmentation/code-segment.js";
 import {
@@ -206,6 +207,8 @@ function returnFar(core: ExecutionCore, pc: number): number {
 
 function iret(core: ExecutionCore, pc: number): number {
   const { words } = core;
+  if ((words[State.GuestMode] & GuestRun.FlagInstructions) !== 0 && core.intercepted(Intercept.Iret, 0, pc))
+    return core.exit();
   const size = core.sizeOf(pc);
   if ((words[State.Flags] & Flag.Nt) !== 0) return core.longMode ? core.protection() : Status.Unsupported;
   const from64 = core.mode === 64;
@@ -260,6 +263,10 @@ function softwareInterrupt(core: ExecutionCore, pc: number): number {
   const variant = core.variantOf(pc);
   if (variant === Vector.Of && (arithmeticFlags(core.words) & Flag.Of) === 0) return Status.Next;
   const vector = variant === 0 ? core.code[pc + Entry.Immediate] & 0xff : variant;
+  if ((core.words[State.GuestMode] & GuestRun.FlagInstructions) !== 0) {
+    if (variant === 0 && core.intercepted(Intercept.SoftwareInterrupt, vector, pc)) return core.exit();
+    if (variant === Vector.Db && core.intercepted(Intercept.Icebp, 0, pc)) return core.exit();
+  }
   return core.softwareEvent(pc, vector, variant === 0);
 }
 

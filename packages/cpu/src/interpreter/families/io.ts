@@ -52,7 +52,9 @@ function portIo(core: ExecutionCore, pc: number): number {
   if (!permitted(core, port, bytes)) return Status.Fault;
   const output = (variant & 1) !== 0;
   const event = output ? Intercept.IoWrite : Intercept.IoRead;
-  if (core.intercepted(event, ioInfo(port, bytes, false, false), pc)) return core.exit();
+  const immediate = (variant & 2) === 0;
+  if (core.intercepted(event, ioInfo(port, bytes, false, false, immediate, addressSize(core, pc)), pc))
+    return core.exit();
   core.charge(Cause.Microcode, core.timing.portIo);
   const { ports } = core.processor;
   if (core.breakpoints.armed) core.breakpoints.notePort(port, bytes);
@@ -61,20 +63,42 @@ function portIo(core: ExecutionCore, pc: number): number {
   return Status.EndBlock;
 }
 
+/** log2 bytes. */
+function addressSize(core: ExecutionCore, pc: number): number {
+  return (core.code[pc + Entry.Form] >> Form.AddressShift) & 3;
+}
+
+/** Linear address of a string, for a VM exit: nothing is checked. */
+function noteStringAddress(core: ExecutionCore, segment: number, register: number, width: number): void {
+  const { words, processor } = core;
+  stringIndex(core, register, width);
+  const at = State.Segments + 8 * segment + SegmentWord.BaseLo;
+  const based = core.mode !== 64 || segment >= Segment.Fs;
+  const lo = (core.lo + (based ? words[at] : 0)) | 0;
+  const carry = lo >>> 0 < core.lo >>> 0 ? 1 : 0;
+  processor.interceptAddressLo = lo;
+  processor.interceptAddressHi = core.mode !== 64 ? 0 : (core.hi + (based ? words[at + 1] : 0) + carry) | 0;
+}
+
 /** INS and OUTS. */
 function stringIo(core: ExecutionCore, pc: number): number {
   const { words } = core;
   const form = core.code[pc + Entry.Form];
-  const addressSize = (form >> Form.AddressShift) & 3;
+  const width = addressSize(core, pc);
   const size = form & Form.SizeMask;
   const bytes = 1 << size;
   const output = core.variantOf(pc) === 1;
   const repeated = (form & (Form.RepeatEqual | Form.RepeatNotEqual)) !== 0;
   const port = words[RDX] & 0xffff;
   if (!permitted(core, port, bytes)) return Status.Fault;
-  if (repeated && repeatCount(core, addressSize) === 0) return Status.Next;
+  if (repeated && repeatCount(core, width) === 0) return Status.Next;
   const event = output ? Intercept.IoWrite : Intercept.IoRead;
-  if (core.intercepted(event, ioInfo(port, bytes, true, repeated), pc)) return core.exit();
+  if (core.processor.guestMode !== null) {
+    const segment = output ? core.segmentOf(pc) : Segment.Es;
+    noteStringAddress(core, segment, output ? RSI : RDI, width);
+    if (core.intercepted(event, ioInfo(port, bytes, true, repeated, false, width, segment), pc))
+      return core.exit();
+  }
   const { ports } = core.processor;
   const step = (words[State.Flags] & Flag.Df) !== 0 ? -bytes : bytes;
   const { breakpoints } = core;
@@ -83,22 +107,22 @@ function stringIo(core: ExecutionCore, pc: number): number {
   for (let done = 0; done < slice; done += bytes) {
     if (output) {
       const segment = core.segmentOf(pc);
-      stringIndex(core, RSI, addressSize);
+      stringIndex(core, RSI, width);
       if (!core.linearize(segment, core.lo, core.hi, bytes, false) || !core.load(size, segment))
         return Status.Fault;
       ports.write(port, bytes, mask(core.lo, bytes));
-      advance(core, RSI, addressSize, step);
+      advance(core, RSI, width, step);
     } else {
-      stringIndex(core, RDI, addressSize);
+      stringIndex(core, RDI, width);
       if (!core.linearize(Segment.Es, core.lo, core.hi, bytes, true) || !core.modify(size, Segment.Es))
         return Status.Fault;
       core.replace(size, ports.read(port, bytes) | 0, 0);
-      advance(core, RDI, addressSize, step);
+      advance(core, RDI, width, step);
     }
     core.charge(Cause.Microcode, core.timing.portIo);
     if (!repeated) return Status.EndBlock;
-    advance(core, RCX, addressSize, -1);
-    if (repeatCount(core, addressSize) === 0) return Status.EndBlock;
+    advance(core, RCX, width, -1);
+    if (repeatCount(core, width) === 0) return Status.EndBlock;
   }
   return Status.Again;
 }

@@ -103,7 +103,7 @@ function storeTable(core: ExecutionCore, pc: number): number {
   const interrupts = core.variantOf(pc) === 1;
   if (userModePrevented(core)) return core.protection();
   const access = interrupts ? DescriptorTableAccess.Sidt : DescriptorTableAccess.Sgdt;
-  if (core.intercepted(Intercept.DescriptorTable, access, pc)) return core.exit();
+  if (core.interceptedOperands(Intercept.DescriptorTable, access, pc)) return core.exit();
   const wide = core.mode === 64;
   const at = interrupts ? State.IdtrLimit : State.GdtrLimit;
   const segment = core.segmentOf(pc);
@@ -133,7 +133,7 @@ function loadTable(core: ExecutionCore, pc: number): number {
   const interrupts = core.variantOf(pc) === 1;
   if (!core.privileged()) return Status.Fault;
   const access = interrupts ? DescriptorTableAccess.Lidt : DescriptorTableAccess.Lgdt;
-  if (core.intercepted(Intercept.DescriptorTable, access, pc)) return core.exit();
+  if (core.interceptedOperands(Intercept.DescriptorTable, access, pc)) return core.exit();
   const wide = core.mode === 64;
   const segment = core.segmentOf(pc);
   if (!core.address(pc, wide ? 10 : 6, false)) return Status.Fault;
@@ -158,7 +158,7 @@ function storeSystemSelector(core: ExecutionCore, pc: number): number {
   const task = core.variantOf(pc) === 1;
   if (userModePrevented(core)) return core.protection();
   const access = task ? DescriptorTableAccess.Str : DescriptorTableAccess.Sldt;
-  if (core.intercepted(Intercept.DescriptorTable, access, pc)) return core.exit();
+  if (core.interceptedOperands(Intercept.DescriptorTable, access, pc)) return core.exit();
   const selector = core.words[State.Segments + 8 * (task ? Segment.Tr : Segment.Ldtr)];
   return core.writeFirst(pc, core.sizeOf(pc), selector, 0) ? Status.Next : Status.Fault;
 }
@@ -169,7 +169,7 @@ function loadSystemSegment(core: ExecutionCore, pc: number): number {
   const task = core.variantOf(pc) === 1;
   if (!core.privileged()) return Status.Fault;
   const access = task ? DescriptorTableAccess.Ltr : DescriptorTableAccess.Lldt;
-  if (core.intercepted(Intercept.DescriptorTable, access, pc)) return core.exit();
+  if (core.interceptedOperands(Intercept.DescriptorTable, access, pc)) return core.exit();
   if (!core.first(pc, 1)) return Status.Fault;
   const selector = core.lo & 0xffff;
   const code = selector & 0xfffc;

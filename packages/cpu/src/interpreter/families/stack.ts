@@ -1,4 +1,5 @@
-import { ARITHMETIC_FLAGS, Flag, State } from "../../cpu-state.js";
+import { ARITHMETIC_FLAGS, Flag, GuestRun, State } from "../../cpu-state.js";
+import { Intercept } from "../../guest-mode.js";
 import { packFlags, setArithmeticFlags } from "../../registers/flags.js";
 import type { ExecutionCore } from "../core.js";
 import { Entry, Status } from "../entry.js";
@@ -52,7 +53,13 @@ function popAll(core: ExecutionCore, pc: number): number {
   return Status.Next;
 }
 
+/** Whether the guest is left before PUSHF, POPF or their kin. */
+function leaves(core: ExecutionCore, event: number, pc: number): boolean {
+  return (core.words[State.GuestMode] & GuestRun.FlagInstructions) !== 0 && core.intercepted(event, 0, pc);
+}
+
 function pushf(core: ExecutionCore, pc: number): number {
+  if (leaves(core, Intercept.Pushf, pc)) return core.exit();
   core.beginStack();
   if (!core.push(core.sizeOf(pc), packFlags(core.words) & ~(Flag.Vm | Flag.Rf), 0)) return Status.Fault;
   core.commitStack();
@@ -77,6 +84,7 @@ export function loadFlags(core: ExecutionCore, image: number, size: number): voi
 }
 
 function popf(core: ExecutionCore, pc: number): number {
+  if (leaves(core, Intercept.Popf, pc)) return core.exit();
   core.beginStack();
   const size = core.sizeOf(pc);
   if (!core.pop(size)) return Status.Fault;

@@ -4,10 +4,10 @@ import { Activity, Dirty, Flag, Segment, State } from "../../cpu-state.js";
 import { Dr6, Dr7 } from "../../debug/breakpoints.js";
 import { Vector } from "../../exceptions/vector.js";
 import { StopReason } from "../../execution-engine.js";
-import { Intercept, RegisterAccess, registerInfo } from "../../guest-mode.js";
+import { Intercept, RegisterAccess, registerInfo, WRITTEN_EFER } from "../../guest-mode.js";
 import { Msr } from "../../msr.js";
 import type { ExecutionCore } from "../core.js";
-import { Entry, Status } from "../entry.js";
+import { Entry, Form, Status } from "../entry.js";
 import type { Family } from "../handler.js";
 
 const leaves: Int32Array = new Int32Array(4);
@@ -53,6 +53,7 @@ function wrmsr(core: ExecutionCore, pc: number): number {
   if (index === Msr.PredCmd) core.charge(Cause.PredictorBarrier, timing.ibpb);
   else core.charge(Cause.Serialise, index === Msr.SpecCtrl ? timing.wrmsrSpecCtrl : timing.wrmsr);
   core.syncMode();
+  if (index === Msr.Efer) controlWritten(core, WRITTEN_EFER, pc);
   return Status.EndBlock;
 }
 
@@ -60,6 +61,7 @@ function wrmsr(core: ExecutionCore, pc: number): number {
 function rdtsc(core: ExecutionCore, pc: number): number {
   const { words, processor } = core;
   const withAux = core.variantOf(pc) === 1;
+  if (withAux && core.undefinedInGuest(Intercept.Rdtscp)) return core.undefined();
   if ((words[State.Cr4] & 4) !== 0 && !core.privileged()) return Status.Fault;
   if (core.intercepted(withAux ? Intercept.Rdtscp : Intercept.Rdtsc, 0, pc)) return core.exit();
   core.charge(Cause.Microcode, core.timing.rdtsc);
@@ -72,6 +74,7 @@ function rdtsc(core: ExecutionCore, pc: number): number {
 
 function rdpid(core: ExecutionCore, pc: number): number {
   const { msrs } = core.processor;
+  if (core.undefinedInGuest(Intercept.Rdpid)) return core.undefined();
   core.writeRegister(core.code[pc + Entry.A], 3, msrs.read(Msr.TscAux) ? msrs.lo : 0, 0);
   return Status.Next;
 }
@@ -131,8 +134,9 @@ function invlpg(core: ExecutionCore, pc: number): number {
 
 /** INVPCID: type in a register, PCID and address in memory. */
 function invpcid(core: ExecutionCore, pc: number): number {
+  if (core.undefinedInGuest(Intercept.Invpcid)) return core.undefined();
   if (!core.privileged()) return Status.Fault;
-  if (core.intercepted(Intercept.Invpcid, 0, pc)) return core.exit();
+  if (core.interceptedOperands(Intercept.Invpcid, 0, pc)) return core.exit();
   const segment = core.segmentOf(pc);
   core.readRegister(core.code[pc + Entry.A], core.mode === 64 ? 3 : 2);
   const type = core.lo;
@@ -192,7 +196,13 @@ function writeControl(core: ExecutionCore, pc: number): number {
       if (core.processor.guestMode === null) core.processor.apic.taskPriority = lo << 4;
       core.charge(Cause.Microcode, timing.cliSti);
   }
+  controlWritten(core, register, pc);
   return Status.EndBlock;
+}
+
+/** Tells the guest mode of a control register that took a new value; a VM exit may follow the instruction. */
+function controlWritten(core: ExecutionCore, register: number, pc: number): void {
+  if (core.processor.guestMode !== null) core.intercepted(Intercept.ControlWritten, register, pc);
 }
 
 function readControl(core: ExecutionCore, pc: number): number {
@@ -263,12 +273,16 @@ function lmsw(core: ExecutionCore, pc: number): number {
   if (!core.privileged()) return Status.Fault;
   if (!core.first(pc, 1)) return Status.Fault;
   const source = core.lo & 0xffff;
-  if (core.intercepted(Intercept.CrWrite, registerInfo(0, 0, RegisterAccess.Lmsw, source), pc))
-    return core.exit();
+  const memory = (core.code[pc + Entry.Form] & Form.MemoryFirst) !== 0;
+  core.processor.interceptAddressLo = memory ? core.eaLo : 0;
+  core.processor.interceptAddressHi = memory ? core.eaHi : 0;
+  const info = registerInfo(0, memory ? 1 : 0, RegisterAccess.Lmsw, source);
+  if (core.intercepted(Intercept.CrWrite, info, pc)) return core.exit();
   // PE can be set, not cleared.
   const next = (words[State.Cr0] & ~0xe) | (source & 0xf);
   if (!writeCr0(core, next, 0)) return Status.Fault;
   core.charge(Cause.Serialise, core.timing.serialise);
+  controlWritten(core, 0, pc);
   return Status.EndBlock;
 }
 
@@ -287,29 +301,6 @@ function clts(core: ExecutionCore, pc: number): number {
   core.markDirty(Dirty.Control);
   core.charge(Cause.Microcode, core.timing.cliSti);
   return Status.EndBlock;
-}
-
-/** VMCALL and VMMCALL: an exit in a guest of the same vendor, otherwise #UD. */
-export function hypercall(core: ExecutionCore, pc: number): number {
-  const amd = core.variantOf(pc) === 1;
-  if (amd !== (core.processor.profile.vendor === "amd")) return core.undefined();
-  if (core.intercepted(amd ? Intercept.Vmmcall : Intercept.Vmcall, 0, pc)) return core.exit();
-  return core.undefined();
-}
-
-/** VMRUN ... INVLPGA: bits 2:0 of the ModRM byte; VMX instructions by basic exit reason. */
-function virtualization(core: ExecutionCore, pc: number): number {
-  const variant = core.variantOf(pc);
-  const svm = variant >= 0x80;
-  if (svm !== (core.processor.profile.vendor === "amd")) return core.undefined();
-  if (svm) {
-    if ((core.words[State.EferLo] & 0x1000) === 0 || core.processor.guestMode === null)
-      return core.undefined();
-    if (!core.privileged()) return Status.Fault;
-    return core.intercepted(Intercept.SvmInstruction, variant & 7, pc) ? core.exit() : Status.Unsupported;
-  }
-  if (core.intercepted(Intercept.VmxInstruction, variant, pc)) return core.exit();
-  return core.undefined();
 }
 
 function rdpmc(core: ExecutionCore, pc: number): number {
@@ -388,26 +379,6 @@ export const SYSTEM: Family = {
   lmsw,
   smsw,
   clts,
-  vmcall: [hypercall, 0],
-  vmmcall: [hypercall, 1],
-  vmrun: [virtualization, 0x80],
-  vmload: [virtualization, 0x82],
-  vmsave: [virtualization, 0x83],
-  stgi: [virtualization, 0x84],
-  clgi: [virtualization, 0x85],
-  skinit: [virtualization, 0x86],
-  invlpga: [virtualization, 0x87],
-  vmclear: [virtualization, 19],
-  vmlaunch: [virtualization, 20],
-  vmptrld: [virtualization, 21],
-  vmptrst: [virtualization, 22],
-  vmread: [virtualization, 23],
-  vmresume: [virtualization, 24],
-  vmwrite: [virtualization, 25],
-  vmxoff: [virtualization, 26],
-  vmxon: [virtualization, 27],
-  invept: [virtualization, 50],
-  invvpid: [virtualization, 53],
   rdpmc,
   monitor: [monitor, 0],
   mwait: [monitor, 1],
@@ -417,7 +388,6 @@ export const SYSTEM: Family = {
   wrpkru: [protectionKeys, 1],
   // Of features that no profile shows (RTM, SGX, SMX, MOVDIRI, MONITORX, SEV-SNP), and RSM outside SMM.
   ...Object.fromEntries(ABSENT.split(" ").map((key) => [key, undefinedOpcode])),
-  vmgexit: [hypercall, 1], // VMMCALL outside SEV-ES (APM vol. 3)
   ud0: undefinedOpcode,
   ud1: undefinedOpcode,
   ud2: undefinedOpcode,
