@@ -22,6 +22,8 @@ const FEATURE_HYPERVISOR = 1 << 31;
 const FEATURE_VMX = 1 << 5;
 const FEATURE_SVM = 1 << 2;
 const FEATURE_MONITOR = 1 << 3;
+/** Offered to HVM guests whatever the processor has. */
+const FEATURE_X2APIC = 1 << 21;
 const FEATURE_OSXSAVE = 1 << 27;
 const FEATURE_OSPKE = 1 << 4;
 const CR4_OSXSAVE = 1 << 18;
@@ -141,7 +143,7 @@ function levelled(leaf: CpuidLeaf): CpuidLeaf {
       sub,
       eax,
       ebx,
-      ((ecx & ~(FEATURE_VMX | FEATURE_MONITOR)) | FEATURE_HYPERVISOR) >>> 0,
+      ((ecx & ~(FEATURE_VMX | FEATURE_MONITOR)) | FEATURE_HYPERVISOR | FEATURE_X2APIC) >>> 0,
       edx,
     ];
   if (number === 0x80000001) return [number, sub, eax, ebx, (ecx & ~FEATURE_SVM) >>> 0, edx];

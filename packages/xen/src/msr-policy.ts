@@ -1,10 +1,11 @@
-import { State } from "@hyperwalk/cpu";
+import { type LocalApic, State } from "@hyperwalk/cpu";
 import type { GuestRegisters } from "./host/guest-registers.js";
 
 /** MSRs that Xen answers itself when their access exits. */
 export const Msr = {
   Tsc: 0x10,
   ApicBase: 0x1b,
+  TscAdjust: 0x3b,
   MiscEnable: 0x1a0,
   MtrrCap: 0xfe,
   MtrrDefType: 0x2ff,
@@ -15,12 +16,14 @@ export const Msr = {
   SysenterEip: 0x176,
   DebugCtl: 0x1d9,
   Pat: 0x277,
+  TscDeadline: 0x6e0,
+  /** First and last register of the x2APIC. */
+  X2apicFirst: 0x800,
+  X2apicLast: 0x8ff,
   Efer: 0xc0000080,
   TscAux: 0xc0000103,
 } as const;
 
-/** Local APIC at its usual place, enabled, boot processor. */
-const APIC_BASE = 0xfee00900;
 const CR0_PG = 1 << 31;
 const EFER_SVME = 0x1000;
 const EFER_LME = 0x100;
@@ -32,6 +35,11 @@ const EFER_ALLOWED = 0xd01;
 export interface EferSink {
   setEfer(value: number): void;
   setSysenter(word: number, lo: number, hi: number): void;
+  setTimestampOffset(cycles: number): void;
+}
+
+function isX2apic(msr: number): boolean {
+  return msr >= Msr.X2apicFirst && msr <= Msr.X2apicLast;
 }
 
 /** A domain's MSRs (`hvm_msr_{read,write}_intercept`, `guest_{rd,wr}msr`): those whose accesses leave the guest. */
@@ -42,11 +50,17 @@ export class MsrPolicy {
   private readonly registers: GuestRegisters;
   private readonly sink: EferSink;
   private readonly readCycles: () => number;
+  private readonly apic: LocalApic;
+  /** Cycles that the guest's time stamp is ahead of the processor's. */
+  timestampOffset = 0;
+  private timestampAdjust = 0;
 
-  constructor(registers: GuestRegisters, sink: EferSink, readCycles: () => number) {
+  /** @param readCycles the processor's time stamp @param apic the vCPU's virtual local APIC */
+  constructor(registers: GuestRegisters, sink: EferSink, readCycles: () => number, apic: LocalApic) {
     this.registers = registers;
     this.sink = sink;
     this.readCycles = readCycles;
+    this.apic = apic;
   }
 
   /** @returns false for #GP(0) */
@@ -55,15 +69,14 @@ export class MsrPolicy {
     this.lo = 0;
     this.hi = 0;
     switch (msr >>> 0) {
-      case Msr.Tsc: {
-        const cycles = this.readCycles();
-        this.lo = cycles | 0;
-        this.hi = Math.floor(cycles / 2 ** 32) | 0;
-        return true;
-      }
+      case Msr.Tsc:
+        return this.takeNumber(this.readCycles() + this.timestampOffset);
+      case Msr.TscAdjust:
+        return this.takeNumber(this.timestampAdjust);
+      case Msr.TscDeadline:
+        return this.takeNumber(this.apic.deadline);
       case Msr.ApicBase:
-        this.lo = APIC_BASE | 0;
-        return true;
+        return this.take(...this.apic.base);
       case Msr.Efer:
         this.lo = words[State.EferLo] & ~EFER_SVME;
         return true;
@@ -86,8 +99,10 @@ export class MsrPolicy {
       case Msr.DebugCtl:
       case Msr.TscAux:
         return true;
-      default:
-        return false;
+      default: {
+        const value = isX2apic(msr >>> 0) ? this.apic.readMsr(msr) : undefined;
+        return value !== undefined && this.take(...value);
+      }
     }
   }
 
@@ -106,14 +121,39 @@ export class MsrPolicy {
         this.sink.setSysenter(State.SysenterEipLo, lo, hi);
         return true;
       case Msr.ApicBase:
-        return lo === (APIC_BASE | 0) && hi === 0;
+        return this.apic.writeBase(lo, hi);
+      case Msr.Tsc:
+        this.moveTimestamp(hi * 2 ** 32 + (lo >>> 0) - this.readCycles() - this.timestampOffset);
+        return true;
+      case Msr.TscAdjust:
+        this.moveTimestamp(hi * 2 ** 32 + (lo >>> 0) - this.timestampAdjust);
+        return true;
+      case Msr.TscDeadline:
+        this.apic.deadline = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
+        return true;
       case Msr.McgStatus:
       case Msr.TscAux:
       case Msr.DebugCtl:
         return (lo | hi) === 0;
       default:
-        return false;
+        return isX2apic(msr >>> 0) && this.apic.writeMsr(msr, lo, hi);
     }
+  }
+
+  /** Whether an access is the virtual local APIC's business, for its price. */
+  isApic(msr: number): boolean {
+    return isX2apic(msr >>> 0) || msr === Msr.ApicBase || msr === Msr.TscDeadline;
+  }
+
+  /** `hvm_set_guest_tsc_adjust`: both registers move, and the control structure's offset. */
+  private moveTimestamp(cycles: number): void {
+    this.timestampOffset += cycles;
+    this.timestampAdjust += cycles;
+    this.sink.setTimestampOffset(this.timestampOffset);
+  }
+
+  private takeNumber(value: number): boolean {
+    return this.take(value | 0, Math.floor(value / 2 ** 32) | 0);
   }
 
   private take(lo: number, hi: number): boolean {

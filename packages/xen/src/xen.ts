@@ -1,4 +1,5 @@
 import {
+  type CpuidLeaf,
   type HardwareVirtualization,
   Processor,
   type ProcessorProfile,
@@ -28,6 +29,8 @@ import type { VcpuControl } from "./host/vcpu-control.js";
 import { VmxControl } from "./host/vmx/vmx-control.js";
 import { EmulatedExits } from "./host/xen/emulated-exits.js";
 import { type HypercallEvent, HypercallHandler } from "./host/xen/hypercall-handler.js";
+import { MmioExits } from "./host/xen/mmio-exits.js";
+import { VirtualInterrupts } from "./host/xen/virtual-interrupts.js";
 import { type VmExitEvent, XenHost } from "./host/xen/xen-host.js";
 import { hypercallPage } from "./hypercall-page.js";
 import { HypervisorCounters } from "./hypervisor-counters.js";
@@ -38,6 +41,7 @@ import { P2m } from "./p2m.js";
 import { type StageEstimate, StagePathCost } from "./path-cost/stage-path-cost.js";
 import { XenText } from "./path-cost/xen-text.js";
 import { Vcpu } from "./vcpu.js";
+import { Vlapic } from "./vlapic.js";
 import {
   type DomainConfig,
   type ResolvedDomainConfig,
@@ -96,6 +100,9 @@ export class XenSystem {
   readonly cost: StagePathCost;
   /** `page_info` of every machine frame. */
   readonly frameTable: FrameTable;
+  /** The vCPU's virtual local APIC. */
+  readonly vlapic: Vlapic;
+  private readonly msrs: MsrPolicy | undefined;
   private readonly profile: ProcessorProfile;
   private readonly hypervisorCounters = new HypervisorCounters();
   private readonly host: XenHost;
@@ -191,6 +198,19 @@ export class XenSystem {
     const { cmdline, modules } = config;
     control.start(protocol.build(this.domain, image, { cmdline, modules }));
 
+    const vlapic = new Vlapic({
+      vcpuId: 0,
+      ledger,
+      ghz: processor.profile.ghz,
+      physicalAddressBits: processor.profile.memory.physicalAddressBits,
+      tscDeadline: hasTscDeadline(processor.profile.cpuid),
+      timestampOffset: () => this.msrs?.timestampOffset ?? 0,
+      onTaskPriority: (priority) => control.setTaskPriority(priority),
+    });
+    this.vlapic = vlapic;
+    const msrs = new MsrPolicy(registers, control, () => ledger.cycles, vlapic.apic);
+    this.msrs = msrs;
+
     this.hypercalls = new HypercallHandler(this.makeAbis(config, control, access), registers, cost, counters);
     const emulated = new EmulatedExits({
       domain: this.domain,
@@ -198,7 +218,8 @@ export class XenSystem {
       cost,
       mmu,
       cpuid: new CpuidPolicy({ profile: processor.profile, abi: config.abi, domainId: this.domain.id }),
-      msrs: new MsrPolicy(registers, control, () => ledger.cycles),
+      msrs,
+      vlapic,
       hypercallPage: hypercallPage(control.hardware.hypercallInstruction),
     });
     this.host = new XenHost({
@@ -211,6 +232,8 @@ export class XenSystem {
       switches: xen,
       hypercalls: this.hypercalls,
       emulated,
+      mmio: new MmioExits({ processor, registers, cost, vlapic, context: control.context }),
+      interrupts: new VirtualInterrupts(vlapic, control, cost),
     });
     if (options.accounting === true) {
       this.accounting = new ExitAccounting();
@@ -316,6 +339,12 @@ export class XenSystem {
     const linear = new LinearAbi(OPERATIONS, registers, access, this.cost);
     return config.abi === "fastabi" ? [new FastAbi(OPERATIONS, registers, this.cost), linear] : [linear];
   }
+}
+
+const LEAF1_TSC_DEADLINE = 1 << 24;
+
+function hasTscDeadline(leaves: readonly CpuidLeaf[]): boolean {
+  return ((leaves.find((leaf) => leaf[0] === 1)?.[4] ?? 0) & LEAF1_TSC_DEADLINE) !== 0;
 }
 
 /**

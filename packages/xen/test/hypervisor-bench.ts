@@ -23,6 +23,9 @@ export class PlainRegisters extends GuestRegisters {
   }
   injectException(): void {}
   injectInterrupt(): void {}
+  injectNmi(): void {}
+  saveArithmeticFlags(): void {}
+  readonly canTakeNmi = false;
   protected saveRax(): void {}
 }
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { CpuidPolicy } from "../src/cpuid-policy.ts";
 import { hypercallPage } from "../src/hypercall-page.ts";
 import { MsrPolicy } from "../src/msr-policy.ts";
+import { Vlapic } from "../src/vlapic.ts";
 import {
   type DomainConfig,
   resolveDomainConfig,
@@ -60,8 +61,21 @@ describe("MSRs", () => {
   const policy = () => {
     const bench = new HypervisorBench();
     const efer: number[] = [];
-    const sink = { setEfer: (value: number) => efer.push(value), setSysenter: () => {} };
-    return { bench, efer, msrs: new MsrPolicy(bench.registers, sink, () => 5_000_000_000) };
+    const sink = {
+      setEfer: (value: number) => efer.push(value),
+      setSysenter: () => {},
+      setTimestampOffset: () => {},
+    };
+    const { apic } = new Vlapic({
+      vcpuId: 0,
+      ledger: bench.ledger,
+      ghz: 2,
+      physicalAddressBits: 46,
+      tscDeadline: true,
+      timestampOffset: () => 0,
+      onTaskPriority: () => {},
+    });
+    return { bench, efer, msrs: new MsrPolicy(bench.registers, sink, () => 5_000_000_000, apic) };
   };
 
   it("answers the time stamp counter, EFER without SVME, and nothing that it does not know", () => {
@@ -73,6 +87,25 @@ describe("MSRs", () => {
     expect(msrs.lo).toBe(0xd01);
     expect(msrs.read(0x12345)).toBe(false);
     expect(msrs.write(0x12345, 0, 0)).toBe(false);
+  });
+
+  it("moves the time stamp and its adjustment together", () => {
+    const { msrs } = policy();
+    expect(msrs.write(0x10, 1000, 0)).toBe(true);
+    expect(msrs.read(0x10) && msrs.lo).toBe(1000);
+    expect(msrs.read(0x3b) && msrs.hi * 2 ** 32 + (msrs.lo >>> 0)).toBe(1000 - 5_000_000_000);
+    expect(msrs.write(0x3b, 0, 0)).toBe(true);
+    expect(msrs.read(0x10) && msrs.hi * 2 ** 32 + (msrs.lo >>> 0)).toBe(5_000_000_000);
+    expect(msrs.timestampOffset).toBe(0);
+  });
+
+  it("reaches the virtual local APIC", () => {
+    const { msrs } = policy();
+    expect(msrs.read(0x1b) && msrs.lo >>> 0).toBe(0xfee00900);
+    expect(msrs.read(0x802)).toBe(false);
+    expect(msrs.write(0x1b, 0xfee00d00 | 0, 0)).toBe(true);
+    expect(msrs.read(0x803) && msrs.lo).toBe(0x50014);
+    expect(msrs.write(0x1b, 0xfee00900 | 0, 0)).toBe(false);
   });
 
   it("checks EFER as hvm_set_efer does", () => {

@@ -164,6 +164,13 @@ export class LocalApic {
     return taskPriority >> 4 >= served >> 4 ? taskPriority : served & 0xf0;
   }
 
+  /** The vector that would be next if the task priority were 0, or -1. */
+  get waiting(): number {
+    const vector = this.requests.highest;
+    if (vector < 0 || !this.softwareEnabled) return -1;
+    return vector >> 4 > this.service.highest >> 4 ? vector : -1;
+  }
+
   /** The vector that the processor would get now, or -1. */
   get pending(): number {
     const vector = this.requests.highest;

@@ -71,6 +71,15 @@ export abstract class GuestRegisters {
   /** Queues an external interrupt for the next entry. */
   abstract injectInterrupt(vector: number): void;
 
+  /** Queues an NMI for the next entry. */
+  abstract injectNmi(): void;
+
+  /** The arithmetic flags of the state words become those of the guest. */
+  abstract saveArithmeticFlags(): void;
+
+  /** Nothing queued yet, no MOV SS shadow, and no NMI being handled as far as that is known. */
+  abstract readonly canTakeNmi: boolean;
+
   /** RFLAGS.IF set, no interrupt shadow, and nothing queued yet. */
   abstract readonly canTakeInterrupt: boolean;
 

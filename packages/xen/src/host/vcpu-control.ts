@@ -1,4 +1,5 @@
-import type { HardwareVirtualization } from "@hyperwalk/cpu";
+import type { HardwareVirtualization, VmExit } from "@hyperwalk/cpu";
+import type { TranslationContext } from "@hyperwalk/mmu";
 import type { GuestStart } from "../boot/index.js";
 import type { EferSink } from "../msr-policy.js";
 import type { GuestRegisters } from "./guest-registers.js";
@@ -9,6 +10,8 @@ import type { GuestRegisters } from "./guest-registers.js";
 export interface VcpuControl extends EferSink {
   readonly hardware: HardwareVirtualization;
   readonly registers: GuestRegisters;
+  /** The guest's address space, as the latest exit left it. */
+  readonly context: TranslationContext;
   /** Machine frame of the VMCB or VMCS. */
   readonly controlFrame: number;
   /** Sets the vCPU to its first instruction: 32-bit flat protected mode, paging off. */
@@ -19,6 +22,16 @@ export interface VcpuControl extends EferSink {
   flushTlb(): void;
   /** The p2m changed. */
   flushSecondStage(): void;
+  /** A physical interrupt makes the guest leave before its next instruction. */
+  interruptGuest(): void;
+  /** The guest leaves once it can take an interrupt of this priority class; -1: no more. */
+  setInterruptWindow(priority: number): void;
+  /** Whether an exit is the one that {@link setInterruptWindow} asked for. */
+  isInterruptWindow(exit: VmExit): boolean;
+  /** CR8 of the guest. */
+  setTaskPriority(priority: number): void;
+  /** Cycles that the guest's time stamp is ahead of the processor's. */
+  setTimestampOffset(cycles: number): void;
   /** A control-register access that exited; returns false for #GP(0). */
   controlRegisterAccess(code: number, infoLo: number, infoHi: number): boolean;
 }

@@ -8,10 +8,13 @@ import {
   type Processor,
   State,
   Svm,
+  SvmExitCode,
   TlbControl,
+  VIntrBit,
   VmcbOffset,
+  type VmExit,
 } from "@hyperwalk/cpu";
-import { FRAME_BYTES } from "@hyperwalk/mmu";
+import { FRAME_BYTES, type TranslationContext } from "@hyperwalk/mmu";
 import type { GuestStart } from "../../boot/index.js";
 import type { P2m } from "../../p2m.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
@@ -98,6 +101,45 @@ export class SvmControl implements VcpuControl {
     const { words } = this.processor.state;
     words[word] = lo;
     if (word !== State.SysenterCs) words[word + 1] = hi;
+  }
+
+  get context(): TranslationContext {
+    return this.hardware.context;
+  }
+
+  interruptGuest(): void {
+    this.hardware.raiseInterrupt();
+  }
+
+  /** `svm_enable_intr_window`: a virtual interrupt of no vector whose intercept fires when it could be taken. */
+  setInterruptWindow(priority: number): void {
+    const { vmcb } = this.hardware;
+    const general = vmcb.word(VmcbOffset.General1Intercepts) & ~(1 << General1.VIntr);
+    const virtual = vmcb.word(VmcbOffset.VIntr) & (VIntrBit.TprMask | VIntrBit.Masking);
+    const open = priority < 0;
+    vmcb.set(VmcbOffset.General1Intercepts, open ? general : general | (1 << General1.VIntr));
+    vmcb.store(
+      VmcbOffset.VIntr,
+      open ? virtual : virtual | VIntrBit.Irq | (priority << VIntrBit.PriorityShift),
+    );
+    vmcb.markDirty(CleanBit.Tpr);
+  }
+
+  isInterruptWindow(exit: VmExit): boolean {
+    return exit.code === SvmExitCode.VIntr;
+  }
+
+  setTaskPriority(priority: number): void {
+    const { vmcb } = this.hardware;
+    const { words } = this.processor.state;
+    if (words[State.Cr8] === priority) return;
+    words[State.Cr8] = priority;
+    vmcb.store(VmcbOffset.VIntr, (vmcb.word(VmcbOffset.VIntr) & ~VIntrBit.TprMask) | priority);
+    vmcb.markDirty(CleanBit.Tpr);
+  }
+
+  setTimestampOffset(cycles: number): void {
+    this.hardware.vmcb.set64(VmcbOffset.TscOffset, cycles | 0, Math.floor(cycles / 0x100000000) | 0);
   }
 
   controlRegisterAccess(): boolean {

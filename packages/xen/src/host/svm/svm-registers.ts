@@ -1,7 +1,17 @@
-import { type CpuState, EventInfo, EventKind, Flag, type Vmcb, VmcbOffset } from "@hyperwalk/cpu";
+import {
+  ARITHMETIC_FLAGS,
+  arithmeticFlags,
+  type CpuState,
+  EventInfo,
+  EventKind,
+  Flag,
+  type Vmcb,
+  VmcbOffset,
+} from "@hyperwalk/cpu";
 import { GuestRegisters } from "../guest-registers.js";
 
 const SHADOW = 1;
+const VECTOR_NMI = 2;
 
 /** Guest registers between #VMEXIT and VMRUN: RAX, RIP and RFLAGS are the VMCB's. */
 export class SvmRegisters extends GuestRegisters {
@@ -50,6 +60,25 @@ export class SvmRegisters extends GuestRegisters {
     const kind = EventKind.ExternalInterrupt << EventInfo.KindShift;
     this.vmcb.store(VmcbOffset.EventInj, EventInfo.Valid | kind | vector);
     this.vmcb.store(VmcbOffset.EventInj + 4, 0);
+  }
+
+  injectNmi(): void {
+    this.vmcb.store(
+      VmcbOffset.EventInj,
+      EventInfo.Valid | (EventKind.Nmi << EventInfo.KindShift) | VECTOR_NMI,
+    );
+    this.vmcb.store(VmcbOffset.EventInj + 4, 0);
+  }
+
+  saveArithmeticFlags(): void {
+    const rflags = (this.rflags & ~ARITHMETIC_FLAGS) | arithmeticFlags(this.words);
+    if (rflags !== this.rflags) this.vmcb.store(VmcbOffset.Rflags, rflags);
+  }
+
+  get canTakeNmi(): boolean {
+    return (
+      (this.vmcb.word(VmcbOffset.InterruptShadow) & SHADOW) === 0 && this.vmcb.word(VmcbOffset.EventInj) >= 0
+    );
   }
 
   get canTakeInterrupt(): boolean {

@@ -11,9 +11,11 @@ import {
   State,
   type Vmcs,
   VmcsField,
+  type VmExit,
   Vmx,
+  VmxExitReason,
 } from "@hyperwalk/cpu";
-import { FRAME_BYTES } from "@hyperwalk/mmu";
+import { FRAME_BYTES, type TranslationContext } from "@hyperwalk/mmu";
 import type { GuestStart } from "../../boot/index.js";
 import type { P2m } from "../../p2m.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
@@ -21,6 +23,8 @@ import type { HostMemory } from "../host-memory.js";
 import type { VcpuControl } from "../vcpu-control.js";
 import { VmxRegisters } from "./vmx-registers.js";
 
+/** Vector of the physical local APIC's timer in Xen (LOCAL_APIC_TIMER_VECTOR). */
+const TIMER_VECTOR = 0xfa;
 const VPID = 1; // the only guest's
 const CR0_PE = 1;
 const CR0_ET = 0x10;
@@ -120,14 +124,46 @@ export class VmxControl implements VcpuControl {
     // Never asked for: these MSRs do not exit.
   }
 
+  get context(): TranslationContext {
+    return this.hardware.context;
+  }
+
+  interruptGuest(): void {
+    this.hardware.raiseInterrupt(TIMER_VECTOR);
+  }
+
+  setInterruptWindow(priority: number): void {
+    const { vmcs } = this.hardware;
+    const controls = vmcs.read(VmcsField.PrimaryControls) & ~PrimaryControl.InterruptWindowExiting;
+    // The window opens with IF alone: a task priority that holds the vector back is lowered with an exit of its own.
+    const held = priority <= this.processor.state.words[State.Cr8];
+    vmcs.write(
+      VmcsField.PrimaryControls,
+      priority < 0 || held ? controls : controls | PrimaryControl.InterruptWindowExiting,
+    );
+  }
+
+  isInterruptWindow(exit: VmExit): boolean {
+    return exit.code === VmxExitReason.InterruptWindow;
+  }
+
+  setTaskPriority(priority: number): void {
+    this.processor.state.words[State.Cr8] = priority;
+  }
+
+  setTimestampOffset(cycles: number): void {
+    this.hardware.vmcs.write(VmcsField.TscOffset, cycles | 0, Math.floor(cycles / 0x100000000) | 0);
+  }
+
   /**
-   * MOV to CR0 that changes NE, and MOV to CR4 that sets VMXE: the only accesses that exit.
+   * MOV to CR0 that changes NE, MOV to CR4 that sets VMXE, and CR8: the only accesses that exit.
    * @returns false for #GP(0)
    */
   controlRegisterAccess(_code: number, qualification: number): boolean {
     const register = qualification & 15;
     const isMovTo = ((qualification >>> 4) & 3) === 0;
     const gpr = (qualification >>> 8) & 15;
+    if (register === 8) return this.taskPriorityAccess(gpr, isMovTo);
     return isMovTo && register === 0 && this.setCr0(this.registers.lo(gpr));
   }
 
@@ -173,6 +209,8 @@ export class VmxControl implements VcpuControl {
     );
     const wanted =
       PrimaryControl.HltExiting |
+      PrimaryControl.Cr8LoadExiting |
+      PrimaryControl.Cr8StoreExiting |
       PrimaryControl.MwaitExiting |
       PrimaryControl.MonitorExiting |
       PrimaryControl.TscOffsetting |
@@ -249,6 +287,18 @@ export class VmxControl implements VcpuControl {
     vmcs.write(VmcsField.EntryMsrLoadCount, entries.length);
     writeFrame(vmcs, VmcsField.ExitMsrStoreAddress, list);
     vmcs.write(VmcsField.ExitMsrStoreCount, stored);
+  }
+
+  private taskPriorityAccess(gpr: number, isMovTo: boolean): boolean {
+    const { registers } = this;
+    if (!isMovTo) {
+      registers.set(gpr, this.processor.state.words[State.Cr8], 0);
+      return true;
+    }
+    const value = registers.lo(gpr);
+    if ((value & ~15) !== 0 || registers.hi(gpr) !== 0) return false;
+    this.setTaskPriority(value);
+    return true;
   }
 
   /** `hvm_set_cr0` and `vmx_update_guest_cr`. */

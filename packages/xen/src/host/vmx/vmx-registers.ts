@@ -1,4 +1,6 @@
 import {
+  ARITHMETIC_FLAGS,
+  arithmeticFlags,
   type CpuState,
   EventKind,
   Flag,
@@ -9,6 +11,7 @@ import {
 } from "@hyperwalk/cpu";
 import { GuestRegisters } from "../guest-registers.js";
 
+const VECTOR_NMI = 2;
 const BLOCKED = Interruptibility.BySti | Interruptibility.ByMovSs;
 
 /** Guest registers between VM exit and VMRESUME: RIP and RFLAGS are the VMCS's, RAX is in the processor. */
@@ -55,6 +58,24 @@ export class VmxRegisters extends GuestRegisters {
   injectInterrupt(vector: number): void {
     const kind = EventKind.ExternalInterrupt << InterruptionInfo.KindShift;
     this.vmcs.write(VmcsField.EntryInterruptionInfo, InterruptionInfo.Valid | kind | vector);
+  }
+
+  injectNmi(): void {
+    const kind = EventKind.Nmi << InterruptionInfo.KindShift;
+    this.vmcs.write(VmcsField.EntryInterruptionInfo, InterruptionInfo.Valid | kind | VECTOR_NMI);
+  }
+
+  saveArithmeticFlags(): void {
+    const rflags = (this.rflags & ~ARITHMETIC_FLAGS) | arithmeticFlags(this.words);
+    if (rflags !== this.rflags) this.vmcs.write(VmcsField.GuestRflags, rflags);
+  }
+
+  get canTakeNmi(): boolean {
+    const { vmcs } = this;
+    return (
+      (vmcs.read(VmcsField.GuestInterruptibility) & (BLOCKED | Interruptibility.ByNmi)) === 0 &&
+      vmcs.read(VmcsField.EntryInterruptionInfo) >= 0
+    );
   }
 
   get canTakeInterrupt(): boolean {

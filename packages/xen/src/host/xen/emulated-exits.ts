@@ -14,6 +14,8 @@ import {
   SIMPLE_EXIT,
   WRITE_HYPERCALL_PAGE,
 } from "../../path-cost/stages/dispatch.js";
+import { APIC_MSR_ACCESS } from "../../path-cost/stages/interrupts.js";
+import type { Vlapic } from "../../vlapic.js";
 import { GuestCodeMode, type GuestRegisters } from "../guest-registers.js";
 import type { VcpuControl } from "../vcpu-control.js";
 
@@ -32,6 +34,7 @@ export interface EmulatedExitsOptions {
   readonly mmu: Mmu;
   readonly cpuid: CpuidPolicy;
   readonly msrs: MsrPolicy;
+  readonly vlapic: Vlapic;
   /** Contents of the hypercall page. */
   readonly hypercallPage: Uint8Array;
 }
@@ -75,6 +78,7 @@ export class EmulatedExits {
     if (cpuid.isXenLeaf(leaf)) cost.run(this.xenLeafStage);
     cpuid.query(leaf, registers.lo(RCX), 0, registers.words[State.Cr4]);
     const { result } = cpuid;
+    this.options.vlapic.showIn(leaf, result);
     registers.set(RAX, result[0], 0);
     registers.set(RBX, result[1], 0);
     registers.set(RCX, result[2], 0);
@@ -92,6 +96,7 @@ export class EmulatedExits {
       registers.set(RDX, 0, 0);
       return true;
     }
+    if (msrs.isApic(msr)) this.apicStage();
     if (!msrs.read(msr)) return this.generalProtection();
     registers.set(RAX, msrs.lo, 0);
     registers.set(RDX, msrs.hi, 0);
@@ -104,6 +109,7 @@ export class EmulatedExits {
     const msr = registers.lo(RCX);
     const lo = registers.lo(RAX);
     const hi = registers.lo(RDX);
+    if (this.options.msrs.isApic(msr)) this.apicStage();
     const done =
       msr === HYPERCALL_PAGE_MSR ? this.writeHypercallPage(lo, hi) : this.options.msrs.write(msr, lo, hi);
     return done ? true : this.generalProtection();
@@ -161,6 +167,11 @@ export class EmulatedExits {
       if (port >= device.first && port + bytes <= device.first + device.count) return device;
     }
     return undefined;
+  }
+
+  private apicStage(): void {
+    const { cost } = this;
+    cost.run(cost.compile(APIC_MSR_ACCESS));
   }
 
   private generalProtection(): boolean {

@@ -1,5 +1,5 @@
-import { ExitKind, type Processor, State, StopReason, type VmExit } from "@hyperwalk/cpu";
-import { FRAME_BYTES, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
+import { ExitKind, Flag, type Processor, State, StopReason, type VmExit } from "@hyperwalk/cpu";
+import { Cause, EptQualification, FRAME_BYTES, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
 import type { Domain } from "../../domain.js";
 import type { ExitAccounting } from "../../exit-accounting.js";
 import type { HypervisorCounters } from "../../hypervisor-counters.js";
@@ -16,6 +16,7 @@ import {
   SVM_STGI,
   UPDATE_GUEST_EIP,
 } from "../../path-cost/stages/entry-exit.js";
+import { IDLE_SWITCH } from "../../path-cost/stages/interrupts.js";
 import type { Vcpu } from "../../vcpu.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
 import { exitName } from "../exit-name.js";
@@ -26,7 +27,15 @@ import type { VcpuControl } from "../vcpu-control.js";
 import type { EmulatedExits } from "./emulated-exits.js";
 import type { HypercallHandler } from "./hypercall-handler.js";
 import { entryMitigations, exitBarrier, exitMitigations } from "./mitigations.js";
+import type { MmioExits } from "./mmio-exits.js";
+import type { VirtualInterrupts } from "./virtual-interrupts.js";
 
+const GENERAL_PROTECTION = 13;
+/** EXITINFO1 of a nested page fault: instruction fetch; high word: while the guest's tables were walked. */
+const NPF_FETCH = 0x10;
+const NPF_IN_GUEST_TABLES = 2;
+/** The same of an EPT violation's qualification. */
+const EPT_FETCH = 4;
 const MACHINE_CHECK = 18;
 const FIRST_USABLE_VECTOR = 16;
 
@@ -52,6 +61,8 @@ export interface XenHostOptions {
   readonly switches: ResolvedXenConfig;
   readonly hypercalls: HypercallHandler;
   readonly emulated: EmulatedExits;
+  readonly mmio: MmioExits;
+  readonly interrupts: VirtualInterrupts;
 }
 
 /**
@@ -73,6 +84,8 @@ export class XenHost implements Hypervisor {
   private readonly counters: HypervisorCounters;
   private readonly hypercalls: HypercallHandler;
   private readonly emulated: EmulatedExits;
+  private readonly mmio: MmioExits;
+  private readonly interrupts: VirtualInterrupts;
   private readonly ibpbOnExit: boolean;
   private readonly overwritesReturnStack: boolean;
   private readonly isAmd: boolean;
@@ -88,6 +101,8 @@ export class XenHost implements Hypervisor {
   /** The guest is on hold inside the processor, or about to be entered: nothing of Xen's is left to run. */
   private ready = false;
   private ended: RunOutcome | undefined;
+  /** What the vCPU sleeps in; empty while it does not. */
+  private waitsFor = "";
 
   constructor(options: XenHostOptions) {
     const { cost, control, switches } = options;
@@ -101,6 +116,8 @@ export class XenHost implements Hypervisor {
     this.counters = options.counters;
     this.hypercalls = options.hypercalls;
     this.emulated = options.emulated;
+    this.mmio = options.mmio;
+    this.interrupts = options.interrupts;
     this.ibpbOnExit = switches.ibpbEntry;
     this.overwritesReturnStack = switches.rsbOverwrite;
     this.isAmd = vendor === "amd";
@@ -133,12 +150,21 @@ export class XenHost implements Hypervisor {
       if (ledger.clock[0] >= untilTicks) return this.outOfBudget("cycles");
       const left = limit - engine.instructions;
       if (left <= 0) return this.outOfBudget("instructions");
+      if (this.waitsFor !== "" && !this.wait(untilTicks)) {
+        if (this.ended !== undefined) return this.ended;
+        continue;
+      }
       if (!this.ready) this.returnToGuest();
       if (memory.arena.free < memory.headroom * FRAME_BYTES) memory.grow();
-      const exit = control.hardware.enter(left, untilTicks);
+      const due = this.interrupts.due;
+      const exit = control.hardware.enter(left, Math.min(untilTicks, due));
       const stopped = exit.kind === ExitKind.EngineStop;
-      if (stopped && exit.stop === StopReason.Budget)
-        return this.outOfBudget(ledger.clock[0] >= untilTicks ? "cycles" : "instructions");
+      if (stopped && exit.stop === StopReason.Budget) {
+        if (ledger.clock[0] < due || ledger.clock[0] >= untilTicks)
+          return this.outOfBudget(ledger.clock[0] >= untilTicks ? "cycles" : "instructions");
+        control.interruptGuest(); // Xen's own timer
+        continue;
+      }
       const outcome = stopped ? this.engineStop(exit.stop) : this.vmExit(exit);
       if (outcome === undefined) continue;
       this.ended = outcome;
@@ -148,7 +174,8 @@ export class XenHost implements Hypervisor {
 
   /** From the end of the exit's handling to just before VMRUN. */
   private returnToGuest(): void {
-    const { cost, domain, vcpu, registers } = this;
+    const { cost, domain, vcpu, registers, interrupts } = this;
+    interrupts.expire(this.processor.ledger.clock[0]);
     cost.run(this.returnStage);
     const { eventChannels } = domain;
     const vector = eventChannels.upcallVectors[vcpu.id] || eventChannels.callbackVector;
@@ -158,6 +185,7 @@ export class XenHost implements Hypervisor {
       registers.canTakeInterrupt
     )
       registers.injectInterrupt(vector); // hvm_intsrc_vector: no EOI, again until the guest clears it
+    interrupts.assist();
     this.ready = true;
   }
 
@@ -223,6 +251,7 @@ export class XenHost implements Hypervisor {
         return this.emulatedBy(exit, emulated.io(exit)) ?? this.afterPort();
       case ExitKind.CrAccess:
       case ExitKind.Other:
+        if (this.control.isInterruptWindow(exit)) return this.windowOpen();
         return this.emulatedBy(exit, emulated.other(exit));
       case ExitKind.Hlt:
         cost.run(this.hltStage);
@@ -232,7 +261,7 @@ export class XenHost implements Hypervisor {
         cost.run(this.faultStage);
         return this.secondStageFault(exit);
       case ExitKind.ExternalInterrupt:
-        return undefined;
+        return this.control.isInterruptWindow(exit) ? this.windowOpen() : undefined;
       case ExitKind.Exception:
         return this.crash(
           `exception ${exit.code & 31}${(exit.code & 31) === MACHINE_CHECK ? " (machine check)" : ""} in the guest`,
@@ -284,32 +313,92 @@ export class XenHost implements Hypervisor {
     return vcpu.runstate.state === RUNSTATE_BLOCKED ? this.block("a blocking hypercall") : undefined;
   }
 
-  /** A vCPU that waits goes on if an event is pending; nothing in the simulated host could raise one later. */
-  private block(what: string): RunOutcome | undefined {
-    const { domain, vcpu } = this;
-    if (!domain.eventChannels.events.hasUpcall(vcpu.id))
-      return {
-        reason: "halted",
-        rip: this.rip,
-        detail: `${what} with no event pending and no source of one`,
-      };
-    if (vcpu.runstate.state === RUNSTATE_BLOCKED) {
-      vcpu.systemTimeNs();
-      vcpu.runstate.change(RUNSTATE_RUNNING, vcpu.timeLo, vcpu.timeHi);
-    }
+  private windowOpen(): undefined {
+    this.interrupts.closeWindow();
     return undefined;
   }
 
-  /** A hole, or an access that the p2m forbids: no device model is there to answer. */
-  private secondStageFault(exit: VmExit): RunOutcome {
-    const { domain } = this;
+  /** A vCPU that waits goes on if an event is pending; otherwise it sleeps until a timer of its own has one. */
+  private block(what: string): RunOutcome | undefined {
+    const { domain, vcpu, interrupts, cost } = this;
+    if (!domain.eventChannels.events.hasUpcall(vcpu.id) && !interrupts.deliverable) {
+      if (!this.canBeWoken) return this.halted(what);
+      cost.run(cost.compile(IDLE_SWITCH));
+      this.waitsFor = what;
+      if (vcpu.runstate.state !== RUNSTATE_BLOCKED) {
+        vcpu.systemTimeNs();
+        vcpu.runstate.change(RUNSTATE_BLOCKED, vcpu.timeLo, vcpu.timeHi);
+      }
+      return undefined;
+    }
+    this.wake();
+    return undefined;
+  }
+
+  /** Only a maskable timer interrupt can come by itself. */
+  private get canBeWoken(): boolean {
+    return this.interrupts.due !== Number.POSITIVE_INFINITY && (this.registers.rflags & Flag.If) !== 0;
+  }
+
+  private halted(what: string): RunOutcome {
+    return {
+      reason: "halted",
+      rip: this.rip,
+      detail: `${what} with no event pending and no source of one`,
+    };
+  }
+
+  /** Lets time pass up to the next timer expiry, or the end of the budget. @returns whether the vCPU goes on */
+  private wait(untilTicks: number): boolean {
+    const { interrupts } = this;
+    const { ledger } = this.processor;
+    if (!this.canBeWoken) {
+      this.ended = this.halted(this.waitsFor);
+      return false;
+    }
+    const until = Math.min(untilTicks, interrupts.due);
+    if (until > ledger.clock[0]) ledger.charge(Cause.Idle, until - ledger.clock[0]);
+    interrupts.expire(ledger.clock[0]);
+    const { events } = this.domain.eventChannels;
+    if (!interrupts.deliverable && !events.hasUpcall(this.vcpu.id)) return false;
+    this.waitsFor = "";
+    this.wake();
+    return true;
+  }
+
+  private wake(): void {
+    const { vcpu } = this;
+    if (vcpu.runstate.state !== RUNSTATE_BLOCKED) return;
+    vcpu.systemTimeNs();
+    vcpu.runstate.change(RUNSTATE_RUNNING, vcpu.timeLo, vcpu.timeHi);
+  }
+
+  /**
+   * Data accesses to a hole are emulated; what cannot be, is #GP(0), fetches and the guest's page walk among it. An
+   * access that the p2m forbids ends the domain.
+   */
+  private secondStageFault(exit: VmExit): RunOutcome | undefined {
+    const { domain, mmio, registers, cost } = this;
+    const gfn = (exit.info2Lo >>> 12) + (exit.info2Hi >>> 0) * 0x100000;
+    const isFetch = (exit.info1Lo & (this.isAmd ? NPF_FETCH : EPT_FETCH)) !== 0;
+    if (domain.p2m.translate(gfn) < 0) {
+      const isData = !isFetch && !this.inGuestTables(exit);
+      if (isData && mmio.carryOut(gfn, exit.info2Lo & 4095)) {
+        cost.run(this.eipStage);
+        registers.skip(mmio.length);
+      } else registers.injectException(GENERAL_PROTECTION, 0);
+      return undefined;
+    }
     const address = (BigInt(exit.info2Hi >>> 0) << 32n) | BigInt(exit.info2Lo >>> 0);
-    const gfn = Number(address >> 12n);
-    const where = domain.p2m.translate(gfn) < 0 ? "nothing is mapped there" : "the p2m forbids it";
-    const access = this.isAmd
-      ? accessName((exit.info1Lo & 2) !== 0, (exit.info1Lo & 16) !== 0)
-      : accessName((exit.info1Lo & 2) !== 0, (exit.info1Lo & 4) !== 0);
-    return this.crash(`${access} of guest-physical address 0x${address.toString(16)}: ${where}`);
+    const access = accessName((exit.info1Lo & 2) !== 0, isFetch);
+    return this.crash(`${access} of guest-physical address 0x${address.toString(16)}: the p2m forbids it`);
+  }
+
+  /** Was it the walk of the guest's page tables that faulted? */
+  private inGuestTables(exit: VmExit): boolean {
+    if (this.isAmd) return (exit.info1Hi & NPF_IN_GUEST_TABLES) !== 0;
+    const { LinearAddressValid, Final } = EptQualification;
+    return (exit.info1Lo & LinearAddressValid) !== 0 && (exit.info1Lo & Final) === 0;
   }
 
   /** `domain_crash` */

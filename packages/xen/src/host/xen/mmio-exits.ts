@@ -1,0 +1,72 @@
+import { type MmioDevice, MmioInstruction, type Processor, type Segment, State } from "@hyperwalk/cpu";
+import type { TranslationContext } from "@hyperwalk/mmu";
+import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
+import { APIC_PAGE_ACCESS } from "../../path-cost/stages/interrupts.js";
+import type { Vlapic } from "../../vlapic.js";
+import { GuestCodeMode, type GuestRegisters } from "../guest-registers.js";
+
+const LONGEST_INSTRUCTION = 15;
+const CS: typeof Segment.Cs = 1;
+const CS_BASE = State.Segments + 8 * CS + 3;
+/** Nothing answers, as where an I/O APIC or HPET would be: reads see all ones, writes go nowhere (`null_handler`). */
+const NOTHING: MmioDevice = { load: () => -1, store: () => {} };
+
+export interface MmioExitsOptions {
+  readonly processor: Processor;
+  readonly registers: GuestRegisters;
+  readonly cost: StagePathCost;
+  readonly vlapic: Vlapic;
+  /** The guest's address space, as the latest exit left it. */
+  readonly context: TranslationContext;
+}
+
+/** Data accesses where the guest has no memory (`handle_mmio`): its local APIC's page, and holes that nobody claims. */
+export class MmioExits {
+  /** Bytes of the instruction that the latest {@link carryOut} did. */
+  length = 0;
+  private readonly options: MmioExitsOptions;
+  private readonly emulated: MmioInstruction;
+  private readonly bytes: Uint8Array = new Uint8Array(LONGEST_INSTRUCTION);
+
+  constructor(options: MmioExitsOptions) {
+    this.options = options;
+    this.emulated = new MmioInstruction(options.processor.profile.vendor === "amd");
+  }
+
+  /** Carries the instruction at RIP out, which has its operand there. @returns false when it is not one that can be */
+  carryOut(gfn: number, offset: number): boolean {
+    const { registers, cost, vlapic } = this.options;
+    cost.run(cost.compile(APIC_PAGE_ACCESS));
+    const { apic } = vlapic;
+    const device = gfn === apic.pageFrame ? apic : NOTHING;
+    const mode = registers.mode;
+    const bits = mode === GuestCodeMode.Long ? 64 : mode === GuestCodeMode.Protected32 ? 32 : 16;
+    const { words } = registers;
+    const count = this.fetch(words, bits);
+    if (!this.emulated.execute(this.bytes, count, bits, words, device, offset)) return false;
+    this.length = this.emulated.length;
+    registers.set(0, words[State.Gpr], words[State.Gpr + 1]);
+    registers.saveArithmeticFlags();
+    return true;
+  }
+
+  /** The instruction's bytes, as far as they are mapped. What the fetch costs is part of the stage. */
+  private fetch(words: Int32Array, bits: number): number {
+    const { registers, processor, context } = this.options;
+    const { mmu, memory, arena } = processor;
+    const host = mmu.context;
+    mmu.activate(context);
+    const base = bits === 64 ? 0 : words[CS_BASE];
+    let count = 0;
+    for (; count < LONGEST_INSTRUCTION; count++) {
+      const lo = (registers.ripLo + base + count) | 0;
+      const hi = bits === 64 ? registers.ripHi + (lo >>> 0 < count ? 1 : 0) : 0;
+      const frame = mmu.probe(lo, hi);
+      const at = frame < 0 ? -1 : memory.frameOffset(frame);
+      if (at < 0) break;
+      this.bytes[count] = arena.u8[at + (lo & 4095)];
+    }
+    mmu.activate(host);
+    return count;
+  }
+}

@@ -1,0 +1,79 @@
+import { State } from "@hyperwalk/cpu";
+import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
+import { APIC_INJECTION, INTERRUPT_WINDOW, TIMER_INTERRUPT } from "../../path-cost/stages/interrupts.js";
+import type { Vlapic } from "../../vlapic.js";
+import type { GuestRegisters } from "../guest-registers.js";
+import type { VcpuControl } from "../vcpu-control.js";
+
+/** `svm_intr_assist` and `vmx_intr_assist`: what the virtual local APIC has for the guest before each VM entry. */
+export class VirtualInterrupts {
+  private readonly vlapic: Vlapic;
+  private readonly control: VcpuControl;
+  private readonly registers: GuestRegisters;
+  private readonly cost: StagePathCost;
+  /** The guest is to leave once it can take an interrupt. */
+  private windowWanted = false;
+
+  constructor(vlapic: Vlapic, control: VcpuControl, cost: StagePathCost) {
+    this.vlapic = vlapic;
+    this.control = control;
+    this.registers = control.registers;
+    this.cost = cost;
+  }
+
+  /** Ledger clock of the next timer expiry. */
+  get due(): number {
+    return this.vlapic.due;
+  }
+
+  /** Runs a timer that has expired. @param now ledger clock */
+  expire(now: number): void {
+    if (this.vlapic.due > now) return;
+    this.cost.run(this.cost.compile(TIMER_INTERRUPT));
+    this.vlapic.apic.advance();
+  }
+
+  /** Whether the guest would take an interrupt or NMI if it were entered now (`hvm_local_events_need_delivery`). */
+  get deliverable(): boolean {
+    const { vlapic, registers } = this;
+    if (vlapic.nmiPending) return true;
+    this.followTaskPriority();
+    return vlapic.apic.pending >= 0 && registers.canTakeInterrupt;
+  }
+
+  /** Injects the pending vector, or asks for an exit when the guest can take it. */
+  assist(): void {
+    const { vlapic, registers, cost, control } = this;
+    const { apic } = vlapic;
+    if (vlapic.nmiPending && registers.canTakeNmi) {
+      vlapic.nmiPending = false;
+      registers.injectNmi();
+      cost.run(cost.compile(APIC_INJECTION));
+    }
+    const waiting = apic.waiting;
+    if (waiting < 0) {
+      if (this.windowWanted) this.closeWindow();
+      return;
+    }
+    this.followTaskPriority();
+    if (apic.pending >= 0 && registers.canTakeInterrupt) {
+      registers.injectInterrupt(apic.acknowledge());
+      cost.run(cost.compile(APIC_INJECTION));
+      if (this.windowWanted) this.closeWindow();
+      return;
+    }
+    if (!this.windowWanted) cost.run(cost.compile(INTERRUPT_WINDOW));
+    this.windowWanted = true;
+    control.setInterruptWindow(waiting >> 4);
+  }
+
+  /** The exit that {@link assist} asked for has come. */
+  closeWindow(): void {
+    this.windowWanted = false;
+    this.control.setInterruptWindow(-1);
+  }
+
+  private followTaskPriority(): void {
+    this.vlapic.followTaskPriority(this.registers.words[State.Cr8]);
+  }
+}
