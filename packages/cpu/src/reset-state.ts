@@ -1,13 +1,13 @@
 import { Activity, Segment, SegmentWord, State } from "./cpu-state.js";
 
-const CODE = 0x9b;
+/** Of every segment, CS included (SDM vol. 3, table 10-1). */
 const DATA = 0x93;
 const LDT = 0x82;
 const BUSY_TSS = 0x8b;
 const REAL_LIMIT = 0xffff;
 const CR0_CACHE = 0x60000000;
 
-/** Values after RESET that are not zero and that matter before software sets them; segments are the caller's. */
+/** Values after RESET that are not zero and that matter before software sets them. */
 export function resetState(words: Int32Array): void {
   words[State.Flags] = 2;
   words[State.Cr0] = 0x60000010;
@@ -19,6 +19,21 @@ export function resetState(words: Int32Array): void {
   words[State.FpuControl] = 0x40;
   words[State.Mxcsr] = 0x1f80;
   words[State.TscRatioHi] = 1;
+  words[State.RipLo] = 0xfff0;
+  resetTables(words);
+}
+
+/** Descriptor tables and segments of real mode, CS at the reset vector. */
+function resetTables(words: Int32Array): void {
+  words.set([REAL_LIMIT, 0, 0, REAL_LIMIT, 0, 0], State.GdtrLimit);
+  for (let segment = 0; segment < 8; segment++) {
+    const at = State.Segments + 8 * segment;
+    words.fill(0, at, at + 8);
+    words[at + SegmentWord.Limit] = REAL_LIMIT;
+    words[at + SegmentWord.Attributes] =
+      segment === Segment.Ldtr ? LDT : segment === Segment.Tr ? BUSY_TSS : DATA;
+  }
+  setCode(words, 0xf000, 0xffff0000);
 }
 
 /** INIT: everything but x87, SSE, the time stamp, MTRRs, APIC base and CR0's cache bits (SDM vol. 3, table 10-1). */
@@ -34,21 +49,7 @@ export function initState(words: Int32Array, signature: number): void {
   words.fill(0, State.Cr2Lo, State.Dr6);
   words[State.Dr6] = 0xffff0ff0;
   words[State.Dr7] = 0x400;
-  words.set([REAL_LIMIT, 0, 0, REAL_LIMIT, 0, 0], State.GdtrLimit);
-  for (let segment = 0; segment < 8; segment++) {
-    const at = State.Segments + 8 * segment;
-    words.fill(0, at, at + 8);
-    words[at + SegmentWord.Limit] = REAL_LIMIT;
-    words[at + SegmentWord.Attributes] =
-      segment === Segment.Ldtr
-        ? LDT
-        : segment === Segment.Tr
-          ? BUSY_TSS
-          : segment === Segment.Cs
-            ? CODE
-            : DATA;
-  }
-  setCode(words, 0xf000, 0xffff0000);
+  resetTables(words);
   words[State.Cpl] = 0;
   words[State.InterruptShadow] = 0;
   words[State.PendingDebug] = 0;

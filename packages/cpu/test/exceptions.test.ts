@@ -185,11 +185,4 @@ describe("exceptions in 32-bit mode", () => {
     expect(vectorOf(absent)).toBe(11);
     expect(frame32(absent, 1)).toEqual([Selector.Absent]);
   });
-
-  it("stops a task gate as unsupported", () => {
-    const machine = protected32([0x0f, 0x0b]);
-    machine.processor.memory.writeU8(Table.Idt + 8 * 6 + 5, 0x85);
-    expect(machine.run(10)).toBe(StopReason.Unsupported);
-    expect(machine.processor.engine.lastUnsupported?.disassembly).toContain("task gate");
-  });
 });

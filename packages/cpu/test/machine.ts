@@ -22,6 +22,11 @@ export class Machine {
     this.processor.memory.writeBytes(address, Uint8Array.from(bytes));
   }
 
+  word16(address: number): number {
+    const { memory } = this.processor;
+    return memory.readU8(address) | (memory.readU8(address + 1) << 8);
+  }
+
   gpr(register: number): bigint {
     const { words } = this.processor.state;
     return (BigInt(words[2 * register + 1] >>> 0) << 32n) | BigInt(words[2 * register] >>> 0);
@@ -46,6 +51,19 @@ export class Machine {
 
   segment(segment: number, selector: number, attributes: number, base: number = 0, limit: number = -1): void {
     this.processor.state.words.set([selector, attributes, limit, base, 0], State.Segments + 8 * segment);
+  }
+
+  /** Real mode, all segments at `paragraph`, vector table at 0. */
+  real(paragraph: number, ip: number): this {
+    const { words } = this.processor.state;
+    words[State.Cr0] = 0x60000010;
+    words[State.EferLo] = 0;
+    words[State.Cpl] = 0;
+    for (let s = Segment.Es; s <= Segment.Gs; s++) this.segment(s, paragraph, 0x93, paragraph << 4, 0xffff);
+    words.set([0x3ff, 0, 0], State.IdtrLimit);
+    this.rip = BigInt(ip);
+    this.processor.syncTranslation();
+    return this;
   }
 
   /** 32-bit flat protected mode at CPL `cpl`, paging off. */
@@ -122,7 +140,8 @@ export const Selector = {
   Small: 0x58,
 } as const;
 
-function descriptor(base: number, limit: number, access: number, flags: number): bigint {
+/** A segment descriptor. @param access type, S, DPL and P @param flags AVL, L, D/B and G */
+export function descriptor(base: number, limit: number, access: number, flags: number): bigint {
   const b = BigInt(base);
   const l = BigInt(limit);
   return (
@@ -185,6 +204,11 @@ export function installTables(machine: Machine): void {
 /** Address of a vector's handler. */
 export function handlerOf(vector: number): number {
   return Table.Handlers + 16 * vector;
+}
+
+/** Bytes written as hexadecimal text, an instruction a string. */
+export function code(...instructions: readonly string[]): number[] {
+  return instructions.flatMap((text) => text.split(" ").map((byte) => Number.parseInt(byte, 16)));
 }
 
 /** Little-endian bytes. */

@@ -1,28 +1,24 @@
+import { Cr0 } from "../control-registers.js";
 import { Flag, Segment, State } from "../cpu-state.js";
+import { TaskSwitchSource } from "../guest-mode.js";
 import type { ExecutionCore } from "../interpreter/core.js";
 import { Status } from "../interpreter/entry.js";
 import { packFlags } from "../registers/flags.js";
-import { CodeTarget } from "../segmentation/code-segment.js";
-import {
-  descriptorAttributes,
-  descriptorDpl,
-  descriptorLimit,
-  readDescriptor,
-  SystemType,
-  setAccessed,
-  setNull,
-  setSegment,
-} from "../segmentation/descriptor.js";
-import { interruptStack64, privilegeStack32, privilegeStack64 } from "../segmentation/task-state.js";
+import { CodeTarget, transferParagraph } from "../segmentation/code-segment.js";
+import { descriptorAttributes, SystemType, setNull } from "../segmentation/descriptor.js";
+import { interruptStack64, privilegeStack64 } from "../segmentation/task-state.js";
 import { Vector } from "./vector.js";
 
 const IDT_ERROR = 2;
 const PRESENT = 0x8000;
+/** In the order in which an event in virtual-8086 mode pushes them. */
+const VIRTUAL_8086_DATA: readonly number[] = [Segment.Gs, Segment.Fs, Segment.Ds, Segment.Es];
 
 /**
- * Delivers events through the IDT of protected and long mode (SDM vol. 3, 6.12-6.14). RIP in the state words is what
- * gets pushed. Answers `Status.Next`, or `Status.Fault` with the nested fault set up in the core and no register
- * changed, or `Status.Unsupported` for task gates and 16-bit gates.
+ * Delivers events through the IDT (SDM vol. 3, 6.12-6.14), in real mode through the vector table. RIP in the state words
+ * is what gets pushed. Answers `Status.Next`, or `Status.Fault` with the nested fault set up in the core and no register
+ * changed (unless `core.taskSwitch.committed` says that a task switch came so far), or `Status.Stop` when a hypervisor
+ * intercepted the task switch.
  */
 export class EventDelivery {
   private readonly core: ExecutionCore;
@@ -36,10 +32,11 @@ export class EventDelivery {
     const { core } = this;
     const long = core.longMode;
     const { words } = core;
+    core.taskSwitch.committed = false;
+    if ((words[State.Cr0] & Cr0.Pe) === 0) return this.real(vector);
     const external = software ? 0 : 1;
     const gateBytes = long ? 16 : 8;
     const gateError = vector * 8 + IDT_ERROR + external;
-    if ((words[State.Cr0] & 1) === 0) return Status.Unsupported;
     if (vector * gateBytes + gateBytes - 1 > words[State.IdtrLimit]) return core.raise(Vector.Gp, gateError);
     const base = words[State.IdtrBaseLo];
     const gateLo = (base + vector * gateBytes) | 0;
@@ -48,21 +45,21 @@ export class EventDelivery {
     const low = core.lo;
     const high = core.hi;
     const type = (high >>> 8) & 0x1f;
+    const isTask = type === SystemType.TaskGate;
+    const narrow = type === SystemType.InterruptGate16 || type === SystemType.TrapGate16;
     const wide = type === SystemType.InterruptGate || type === SystemType.TrapGate;
-    if (!wide) {
-      const legacy = type === SystemType.TaskGate || type === 6 || type === 7;
-      if (!long && legacy) return Status.Unsupported;
-      return core.raise(Vector.Gp, gateError);
-    }
+    if (!wide && (long || !(narrow || isTask))) return core.raise(Vector.Gp, gateError);
     if (software && ((high >>> 13) & 3) < words[State.Cpl]) return core.raise(Vector.Gp, gateError);
     if ((high & PRESENT) === 0) return core.raise(Vector.Np, gateError);
+    const image = packFlags(words) | (pushesResumeFlag(vector, software) ? Flag.Rf : 0);
+    if (isTask) return this.task(low >>> 16, external, image, errorCode, hasErrorCode);
     let ripHi = 0;
     if (long) {
       const upper = (gateLo + 8) | 0;
       if (!core.readSystem(upper, upper >>> 0 < 8 ? (gateHi + 1) | 0 : gateHi, 2)) return Status.Fault;
       ripHi = core.lo;
     }
-    const ripLo = (low & 0xffff) | (high & 0xffff0000);
+    const ripLo = (low & 0xffff) | (narrow ? 0 : high & 0xffff0000);
     const { target } = this;
     if (!target.read(core, low >>> 16, external)) return Status.Fault;
     const selectorError = (target.selector & 0xfffc) | external;
@@ -71,11 +68,29 @@ export class EventDelivery {
     if (long && (!target.is64(core) || (descriptorAttributes(target.hi) & 0x4000) !== 0))
       return core.raise(Vector.Gp, selectorError);
     const level = target.conforming ? words[State.Cpl] : target.dpl;
-    const interrupt = type === SystemType.InterruptGate;
-    const image = packFlags(words) | (pushesResumeFlag(vector, software) ? Flag.Rf : 0);
+    // Out of virtual-8086 mode to CPL 0 only (SDM vol. 3, 21.3.1).
+    if ((words[State.Flags] & Flag.Vm) !== 0 && level !== 0) return core.raise(Vector.Gp, selectorError);
+    const interrupt = type === SystemType.InterruptGate || type === SystemType.InterruptGate16;
     if (long)
       return this.long(ripLo, ripHi, level, high, external, image, interrupt, errorCode, hasErrorCode);
-    return this.protected(ripLo, level, external, image, interrupt, errorCode, hasErrorCode);
+    const size = narrow ? 1 : 2;
+    return this.protected(ripLo, level, size, external, image, interrupt, errorCode, hasErrorCode);
+  }
+
+  /** A task gate: the handler is a task, the error code on its stack. */
+  private task(
+    selector: number,
+    external: number,
+    image: number,
+    errorCode: number,
+    hasErrorCode: boolean,
+  ): number {
+    const { core } = this;
+    const { taskSwitch, words } = core;
+    const rip = words[State.RipLo];
+    const status = taskSwitch.run(core, TaskSwitchSource.Gate, selector, external, rip, image, -1);
+    if (status !== Status.Next) return status;
+    return taskSwitch.finish(core, hasErrorCode, errorCode, external);
   }
 
   /** 64-bit: always SS:RSP, on a stack of 16-byte alignment. */
@@ -141,10 +156,11 @@ export class EventDelivery {
     return core.store(3, lo, hi, Segment.Ss);
   }
 
-  /** 32-bit gates. */
+  /** 16- and 32-bit gates. @param size log2 bytes of a slot */
   private protected(
     ripLo: number,
     level: number,
+    size: number,
     external: number,
     image: number,
     interrupt: boolean,
@@ -154,62 +170,57 @@ export class EventDelivery {
     const { core, target } = this;
     const { words } = core;
     if (!target.checkOffset(core, ripLo, 0, external)) return Status.Fault;
-    const cs = State.Segments + 8 * Segment.Cs;
-    const ss = State.Segments + 8 * Segment.Ss;
+    const cs = words[State.Segments + 8 * Segment.Cs];
     if (level === words[State.Cpl]) {
       core.beginStack();
-      if (!core.push(2, image, 0) || !core.push(2, words[cs], 0) || !core.push(2, words[State.RipLo], 0))
+      if (!core.push(size, image, 0) || !core.push(size, cs, 0) || !core.push(size, words[State.RipLo], 0))
         return this.external(external);
-      if (hasErrorCode && !core.push(2, errorCode, 0)) return this.external(external);
+      if (hasErrorCode && !core.push(size, errorCode, 0)) return this.external(external);
       if (!target.setAccessed(core)) return Status.Fault;
       core.commitStack();
       this.enter(level, ripLo, 0, interrupt);
       return Status.Next;
     }
-    if (!privilegeStack32(core, level, external)) return Status.Fault;
-    const newSp = core.lo;
-    const selector = core.hi;
-    const code = (selector & 0xfffc) | external;
-    if ((selector & 0xfffc) === 0) return core.raise(Vector.Ts, external);
-    if (!readDescriptor(core, selector, Vector.Ts, external)) return Status.Fault;
-    const { lo, hi, eaLo, eaHi } = core;
-    const attributes = descriptorAttributes(hi);
-    if ((selector & 3) !== level || descriptorDpl(hi) !== level || (attributes & 0x1a) !== 0x12)
-      return core.raise(Vector.Ts, code);
-    if ((attributes & 0x80) === 0) return core.raise(Vector.Ss, code);
-    const bytes = hasErrorCode ? 24 : 20;
-    const big = (attributes & 0x4000) !== 0;
-    const top = big ? newSp : newSp & 0xffff;
-    const limit = descriptorLimit(lo, hi) >>> 0;
-    const expandDown = (attributes & 4) !== 0;
-    const bottom = ((top - bytes) & (big ? -1 : 0xffff)) >>> 0;
-    if (expandDown ? bottom <= limit : bottom + bytes - 1 > limit) return core.raise(Vector.Ss, code);
-    const base = (lo >>> 16) | ((hi & 0xff) << 16) | (hi & 0xff000000);
-    if (!setAccessed(core, eaLo, eaHi, hi)) return Status.Fault;
-    let at = (base + bottom + bytes) | 0;
-    const user = level === 3;
-    const frame = this.frame;
-    frame[0] = words[ss];
-    frame[1] = words[State.Gpr + 8];
-    frame[2] = image;
-    frame[3] = words[cs];
-    frame[4] = words[State.RipLo];
-    frame[5] = errorCode;
-    for (let i = 0; i < bytes >> 2; i++) {
-      at = (at - 4) | 0;
-      core.eaLo = at;
-      core.eaHi = 0;
-      if (user ? !core.store(2, frame[i], 0, Segment.Ss) : !core.writeSystem(at, 0, 2, frame[i], 0))
-        return Status.Fault;
-    }
+    const { innerStack: stack } = core;
+    const virtual8086 = (words[State.Flags] & Flag.Vm) !== 0;
+    const slots = (virtual8086 ? 9 : 5) + (hasErrorCode ? 1 : 0);
+    if (!stack.read(core, level, external) || !stack.reserve(core, slots << size, external))
+      return Status.Fault;
+    if (virtual8086)
+      for (const segment of VIRTUAL_8086_DATA)
+        if (!stack.push(core, size, words[State.Segments + 8 * segment])) return Status.Fault;
+    if (!stack.push(core, size, words[State.Segments + 8 * Segment.Ss])) return Status.Fault;
+    if (!stack.push(core, size, words[State.Gpr + 8])) return Status.Fault;
+    if (!stack.push(core, size, image) || !stack.push(core, size, cs)) return Status.Fault;
+    if (!stack.push(core, size, words[State.RipLo])) return Status.Fault;
+    if (hasErrorCode && !stack.push(core, size, errorCode)) return Status.Fault;
     if (!target.setAccessed(core)) return Status.Fault;
-    setSegment(words, Segment.Ss, selector, lo, hi | 0x100);
-    words[State.Gpr + 8] = big ? bottom | 0 : (newSp & ~0xffff) | bottom;
+    if (virtual8086) for (const segment of VIRTUAL_8086_DATA) setNull(words, segment, 0, false);
+    stack.commit(words);
     this.enter(level, ripLo, 0, interrupt);
     return Status.Next;
   }
 
-  private readonly frame: Int32Array = new Int32Array(6);
+  /** Real mode: offset and segment from the vector table, 16-bit FLAGS, CS and IP on the stack, never an error code. */
+  private real(vector: number): number {
+    const { core } = this;
+    const { words } = core;
+    if (vector * 4 + 3 > words[State.IdtrLimit]) return core.raise(Vector.Gp, vector * 8 + IDT_ERROR);
+    if (!core.readSystem((words[State.IdtrBaseLo] + vector * 4) | 0, 0, 2)) return Status.Fault;
+    const entry = core.lo;
+    core.beginStack();
+    if (
+      !core.push(1, packFlags(words), 0) ||
+      !core.push(1, words[State.Segments + 8 * Segment.Cs], 0) ||
+      !core.push(1, words[State.RipLo], 0)
+    )
+      return Status.Fault;
+    if (!transferParagraph(core, entry >>> 16, entry & 0xffff)) return Status.Fault;
+    core.commitStack();
+    words[State.Flags] &= ~(Flag.If | Flag.Tf | Flag.Rf | Flag.Ac);
+    core.syncTranslation();
+    return Status.Next;
+  }
 
   private external(external: number): number {
     const { core } = this;

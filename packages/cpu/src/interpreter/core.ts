@@ -6,6 +6,10 @@ import { Vector } from "../exceptions/vector.js";
 import { StopReason } from "../execution-engine.js";
 import type { Processor } from "../processor.js";
 import type { CoreTiming } from "../profile.js";
+import { CodeTarget } from "../segmentation/code-segment.js";
+import { InnerStack } from "../segmentation/inner-stack.js";
+import { ReturnStack } from "../segmentation/return-stack.js";
+import { TaskSwitch } from "../segmentation/task-switch.js";
 import { Entry, Form, HIGH_BYTE, Status } from "./entry.js";
 import { codeBits, modeBitsOf } from "./mode-bits.js";
 import { noteOperands } from "./operand-information.js";
@@ -60,6 +64,11 @@ export class ExecutionCore {
   /** What DR6 is to report for the #DB being raised. */
   debugStatus = 0;
   readonly breakpoints: Breakpoints = new Breakpoints();
+  /** Of the far transfer at hand: where it goes, and the stack that comes with it. */
+  readonly codeTarget: CodeTarget = new CodeTarget();
+  readonly innerStack: InnerStack = new InnerStack();
+  readonly returnStack: ReturnStack = new ReturnStack();
+  readonly taskSwitch: TaskSwitch = new TaskSwitch();
   /** Mode bits that blocks are decoded for, see `mode-bits.ts`. */
   modeBits = 0;
   /** Real or virtual-8086 mode: selectors are paragraph numbers, not table indices. */
@@ -87,11 +96,11 @@ export class ExecutionCore {
 
   // Faults
 
-  /** Raises an exception with an error code. @returns Status.Fault */
+  /** Raises an exception with an error code, which real mode does not have. @returns Status.Fault */
   raise(vector: number, errorCode: number): number {
     this.faultVector = vector;
     this.faultCode = errorCode;
-    this.faultHasCode = true;
+    this.faultHasCode = (this.words[State.Cr0] & Cr0.Pe) !== 0;
     this.faultIsExit = false;
     return Status.Fault;
   }
@@ -611,6 +620,12 @@ export class ExecutionCore {
   /** Whether IOPL or the I/O permission of the TSS lets the current level use a port. */
   get ioPrivileged(): boolean {
     return this.words[State.Cpl] <= (this.words[State.Flags] & Flag.Iopl) >> 12;
+  }
+
+  /** PUSHF, POPF, IRET and INT n: virtual-8086 mode wants IOPL 3 for them (SDM vol. 3, 21.2.7). */
+  get flagsPrivileged(): boolean {
+    const flags = this.words[State.Flags];
+    return (flags & Flag.Vm) === 0 || (flags & Flag.Iopl) === Flag.Iopl;
   }
 
   /** 48- or 57-bit canonical form. */

@@ -12,6 +12,7 @@ import { BMI } from "./families/bmi.js";
 import { CONTROL_FLOW } from "./families/control-flow.js";
 import { FAR_TRANSFERS } from "./families/far-transfers.js";
 import { FLAG_CONTROL } from "./families/flag-control.js";
+import { INTERRUPT_RETURN } from "./families/interrupt-return.js";
 import { IO } from "./families/io.js";
 import { MOVES } from "./families/moves.js";
 import { MULTIPLY } from "./families/multiply.js";
@@ -88,6 +89,7 @@ const FAMILIES: readonly Family[] = [
   CONTROL_FLOW,
   FAR_TRANSFERS,
   FLAG_CONTROL,
+  INTERRUPT_RETURN,
   IO,
   MOVES,
   MULTIPLY,
@@ -158,6 +160,7 @@ export const BLOCK_ENDS: ReadonlySet<string> = new Set(
   [
     ...Object.keys(CONTROL_FLOW),
     ...Object.keys(FAR_TRANSFERS),
+    ...Object.keys(INTERRUPT_RETURN),
     ...Object.keys(SYSTEM_CALLS),
     ...Object.keys(IO),
     ...Object.keys(SPECIAL),

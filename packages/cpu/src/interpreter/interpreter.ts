@@ -1,6 +1,5 @@
 import { Cause, FaultKind } from "@hyperwalk/mmu";
 import { AFTER_INIT, InterruptWait, NO_EVENT } from "../apic/interrupt-wait.js";
-import { Cr0 } from "../control-registers.js";
 
 import {
   Activity,
@@ -268,12 +267,6 @@ export class Interpreter implements ExecutionEngine {
           }
         }
         again = false;
-        if ((w[State.Cr0] & Cr0.Pe) === 0) {
-          w[State.RipLo] = ripLo;
-          w[State.RipHi] = ripHi;
-          stop = this.unsupported("real mode");
-          break;
-        }
       }
 
       // The block at RIP.
@@ -293,7 +286,9 @@ export class Interpreter implements ExecutionEngine {
           if (blocks[block + 6] !== 0) block = this.checkCrossing(block, offset, mode, linearLo, ripHi);
         }
       }
-      const outside = codeLimit !== -1 && ripLo >>> 0 > codeLimit >>> 0;
+      if (codeLimit !== -1 && block > 0)
+        block = this.withinLimit(block, offset, mode, linearLo, (codeLimit >>> 0) - (ripLo >>> 0) + 1);
+      const outside = codeLimit !== -1 && (ripLo >>> 0 > codeLimit >>> 0 || (offset >= 0 && block === 0));
       if (block <= 0 || offset < 0 || outside) {
         w[State.FlagsZero] = zero;
         w[State.FlagsSign] = sign;
@@ -2679,6 +2674,24 @@ export class Interpreter implements ExecutionEngine {
     return this.builder.build(this.core.u8, offset, mode, lo, hi);
   }
 
+  /** The block, its first instruction alone, or 0: what lies within so many bytes before the end of the code segment. */
+  private withinLimit(block: number, offset: number, mode: number, lo: number, left: number): number {
+    if (this.bytesOf(block) <= left) return block;
+    const { blocks, heads } = this.store;
+    const alone = mode | ModeBits.Single;
+    let single = heads[(offset ^ (offset >>> 12) ^ (alone << 9)) & 0x7fff];
+    while (single !== 0 && (blocks[single] !== offset || blocks[single + 1] !== alone))
+      single = blocks[single + 7];
+    if (single === 0) single = this.builder.build(this.core.u8, offset, alone, lo, 0);
+    return single < 0 || this.bytesOf(single) <= left ? single : 0;
+  }
+
+  /** Bytes of a block's code: where the entry behind its last instruction stands. */
+  private bytesOf(block: number): number {
+    const { blocks, code } = this.store;
+    return code[blocks[block + 2] + Entry.Stride * blocks[block + 3] + Entry.Where] & 0xffff;
+  }
+
   /** Looks at `State.Attention`. @returns a StopReason, or GO_ON */
   private attend(): number {
     const { core, processor } = this;
@@ -2776,7 +2789,7 @@ export class Interpreter implements ExecutionEngine {
       event.begin(EventKind.HardwareException, vector, errorCode, hasErrorCode, 0);
       const status = this.delivery.deliver(vector, errorCode, hasErrorCode, false);
       if (status === Status.Next) return this.delivered();
-      if (status === Status.Unsupported) return this.unsupported(`task gate for vector ${vector}`);
+      if (status === Status.Stop) return StopReason.VmExit;
       if (core.faultIsExit) return this.leaveForMemory();
       if (vector === Vector.Df) return this.shutdown();
       if (makesDoubleFault(vector, core.faultVector)) {
@@ -2841,9 +2854,11 @@ export class Interpreter implements ExecutionEngine {
     const software = eventVector !== Vector.Db || eventIsInterrupt;
     const status = this.delivery.deliver(eventVector, 0, false, software);
     if (status === Status.Next) return this.delivered();
-    words[State.RipLo] = lo;
-    words[State.RipHi] = hi;
-    if (status === Status.Unsupported) return this.unsupported(`task gate for vector ${eventVector}`);
+    if (!core.taskSwitch.committed) {
+      words[State.RipLo] = lo;
+      words[State.RipHi] = hi;
+    }
+    if (status === Status.Stop) return StopReason.VmExit;
     if (core.faultIsExit) return this.leaveForMemory();
     return this.deliverException(core.faultVector, core.faultCode, core.faultHasCode);
   }
@@ -2919,10 +2934,12 @@ export class Interpreter implements ExecutionEngine {
     this.processor.eventInDelivery.begin(kind, vector, errorCode, hasErrorCode, length);
     const status = this.delivery.deliver(vector, errorCode, hasErrorCode, software);
     if (status === Status.Next) return this.delivered() === GO_ON;
-    words[State.RipLo] = lo;
-    words[State.RipHi] = hi;
+    if (!core.taskSwitch.committed) {
+      words[State.RipLo] = lo;
+      words[State.RipHi] = hi;
+    }
     let stop: number;
-    if (status === Status.Unsupported) stop = this.unsupported(`task gate for vector ${vector}`);
+    if (status === Status.Stop) stop = StopReason.VmExit;
     else if (core.faultIsExit) stop = this.leaveForMemory();
     else if (kind === EventKind.HardwareException && vector === Vector.Df) stop = this.shutdown();
     else if (kind === EventKind.HardwareException && makesDoubleFault(vector, core.faultVector)) {

@@ -8,6 +8,7 @@ import {
   descriptorLimit,
   readDescriptor,
   setAccessed,
+  setParagraph,
   setSegment,
 } from "./descriptor.js";
 
@@ -89,6 +90,19 @@ export class CodeTarget {
     core.syncMode();
     if (changed) core.syncTranslation();
   }
+}
+
+/** Far transfer in real and virtual-8086 mode: CS by paragraph, and IP; the limit is that of CS. */
+export function transferParagraph(core: ExecutionCore, selector: number, offset: number): boolean {
+  const { words } = core;
+  const limit = words[State.Segments + 8 * Segment.Cs + SegmentWord.Limit] >>> 0;
+  if (offset >>> 0 > limit) return refuse(core, Vector.Gp, 0);
+  setParagraph(words, Segment.Cs, selector);
+  words[State.RipLo] = offset;
+  words[State.RipHi] = 0;
+  core.noteSegments();
+  core.syncMode();
+  return true;
 }
 
 /** Base of CS, as it counts outside 64-bit mode. */

@@ -1,4 +1,4 @@
-import { Segment, SegmentWord, State } from "../cpu-state.js";
+import { Flag, Segment, SegmentWord, State } from "../cpu-state.js";
 import { Vector } from "../exceptions/vector.js";
 import type { ExecutionCore } from "../interpreter/core.js";
 
@@ -24,12 +24,18 @@ export const Attribute = {
 /** Types of system descriptors. */
 export const SystemType = {
   Ldt: 2,
+  /** 16-bit forms; long mode has none of them. */
+  TssAvailable16: 1,
+  TssBusy16: 3,
+  CallGate16: 4,
+  TaskGate: 5,
+  InterruptGate16: 6,
+  TrapGate16: 7,
   TssAvailable: 9,
   TssBusy: 11,
   CallGate: 12,
   InterruptGate: 14,
   TrapGate: 15,
-  TaskGate: 5,
 } as const;
 
 /**
@@ -42,14 +48,19 @@ export function readDescriptor(core: ExecutionCore, selector: number, vector: nu
   const ldt = State.Segments + 8 * Segment.Ldtr;
   if (local && (words[ldt + SegmentWord.Attributes] & Attribute.Unusable) !== 0)
     return outside(core, selector, vector, external);
-  const limit = local ? words[ldt + SegmentWord.Limit] >>> 0 : words[State.GdtrLimit];
   const offset = selector & 0xfff8;
-  if (offset + 7 > limit) return outside(core, selector, vector, external);
+  if (offset + 7 > tableLimit(words, selector)) return outside(core, selector, vector, external);
   const baseLo = local ? words[ldt + SegmentWord.BaseLo] : words[State.GdtrBaseLo];
   const baseHi = local ? words[ldt + SegmentWord.BaseHi] : words[State.GdtrBaseHi];
   core.eaLo = (baseLo + offset) | 0;
   core.eaHi = core.longMode ? (baseHi + (core.eaLo >>> 0 < baseLo >>> 0 ? 1 : 0)) | 0 : 0;
   return core.readSystem(core.eaLo, core.eaHi, 3);
+}
+
+/** Limit of the table that a selector names. */
+export function tableLimit(words: Int32Array, selector: number): number {
+  const ldt = State.Segments + 8 * Segment.Ldtr;
+  return (selector & 4) !== 0 ? words[ldt + SegmentWord.Limit] >>> 0 : words[State.GdtrLimit];
 }
 
 function outside(core: ExecutionCore, selector: number, vector: number, external: number): false {
@@ -112,9 +123,37 @@ export function setFlat(words: Int32Array, segment: number, selector: number, at
   words[at + SegmentWord.BaseHi] = 0;
 }
 
+/** Attributes of the segments of virtual-8086 mode, and of those that real mode finds unusable: writable data, 64 KiB. */
+const PARAGRAPH_DATA = 0x93;
+const RING3 = 3 << Attribute.DplShift;
+
+/**
+ * Loads a segment register in real or virtual-8086 mode, where the selector is the number of a 16-byte paragraph. Real
+ * mode keeps limits and rights of data segments that protected mode left behind; CS becomes writable 16-bit data
+ * (SDM vol. 3, 10.9.2).
+ */
+export function setParagraph(words: Int32Array, segment: number, selector: number): void {
+  const at = State.Segments + 8 * segment;
+  words[at + SegmentWord.Selector] = selector & 0xffff;
+  words[at + SegmentWord.BaseLo] = (selector & 0xffff) << 4;
+  words[at + SegmentWord.BaseHi] = 0;
+  if ((words[State.Flags] & Flag.Vm) !== 0) {
+    words[at + SegmentWord.Attributes] = PARAGRAPH_DATA | RING3;
+    words[at + SegmentWord.Limit] = 0xffff;
+  } else if ((words[at + SegmentWord.Attributes] & Attribute.Unusable) !== 0) {
+    words[at + SegmentWord.Attributes] = PARAGRAPH_DATA;
+    words[at + SegmentWord.Limit] = 0xffff;
+  } else if (segment === Segment.Cs) words[at + SegmentWord.Attributes] = PARAGRAPH_DATA;
+}
+
 /** MOV and POP to ES, SS, DS, FS, GS, and LES and its kin: checks and loads. */
 export function loadDataSegment(core: ExecutionCore, segment: number, selector: number): boolean {
   const { words } = core;
+  if (core.realAddressing) {
+    setParagraph(words, segment, selector);
+    core.noteSegments();
+    return true;
+  }
   const cpl = words[State.Cpl];
   const rpl = selector & 3;
   const code = selector & 0xfffc;

@@ -25,11 +25,13 @@ export function interruptStack64(core: ExecutionCore, number: number, external: 
   return readTask(core, 0x1c + 8 * number, 3, external);
 }
 
-/** ESP for a privilege level from a 32-bit TSS to lo, then SS to hi. */
-export function privilegeStack32(core: ExecutionCore, level: number, external: number): boolean {
-  if (!readTask(core, 8 + 8 * level, 1, external)) return false;
+/** SP for a privilege level from a TSS outside long mode to lo, then SS to hi. */
+export function privilegeStack(core: ExecutionCore, level: number, external: number): boolean {
+  const wide = taskIs32(core);
+  if (!readTask(core, wide ? 8 + 8 * level : 4 + 4 * level, 1, external)) return false;
   const selector = core.lo & 0xffff;
-  if (!readTask(core, 4 + 8 * level, 2, external)) return false;
+  if (!readTask(core, wide ? 4 + 8 * level : 2 + 4 * level, wide ? 2 : 1, external)) return false;
+  if (!wide) core.lo &= 0xffff;
   core.hi = selector;
   return true;
 }

@@ -1,6 +1,6 @@
 import type { CycleLedger, PhysicalMemory } from "@hyperwalk/mmu";
 import { GuestRun, State } from "../cpu-state.js";
-import { INTERCEPTS, Intercept, IoInfo, RegisterAccess } from "../guest-mode.js";
+import { INTERCEPTS, Intercept, IoInfo, RegisterAccess, TaskSwitchSource } from "../guest-mode.js";
 import { ExitKind } from "../hardware-virtualization.js";
 import { General1, General2, General3, SvmExitCode } from "./exit-code.js";
 import { ioIntercepted, msrIntercepted } from "./permission-maps.js";
@@ -145,7 +145,12 @@ export class SvmIntercepts {
       const vector = word === 1 ? this.general1 : word === 2 ? this.general2 : this.general3;
       if (((vector >>> ((rule >>> 18) & 31)) & 1) === 0) return false;
       if (event === Intercept.Pause && this.filterPause()) return false;
-      if (event === Intercept.TaskSwitch) this.info1Lo = info & 0xffff;
+      if (event === Intercept.TaskSwitch) {
+        // The selector; IRET in bit 36 and far JMP in bit 38 of EXITINFO2 (APM vol. 2, 15.14.1).
+        this.info1Lo = info & 0xffff;
+        const source = info >>> 30;
+        this.info2Hi = source === TaskSwitchSource.Iret ? 0x10 : source === TaskSwitchSource.Jump ? 0x40 : 0;
+      }
       if (event === Intercept.SoftwareInterrupt && this.decodeAssists) this.info1Lo = info;
       return this.want(rule & 0xfff, (rule >>> 12) & 63);
     }

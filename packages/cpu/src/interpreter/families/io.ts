@@ -15,8 +15,9 @@ const SLICE = 4096;
 
 /** CPL <= IOPL, or the I/O permission bitmap of the TSS allows all ports of the access; otherwise #GP(0). */
 function permitted(core: ExecutionCore, port: number, bytes: number): boolean {
-  if (core.ioPrivileged) return true;
   const { words } = core;
+  // In virtual-8086 mode IOPL does not count (SDM vol. 3, 21.2.9).
+  if (core.ioPrivileged && (words[State.Flags] & Flag.Vm) === 0) return true;
   const tr = State.Segments + 8 * Segment.Tr;
   const limit = words[tr + SegmentWord.Limit] >>> 0;
   if (limit < IO_MAP_BASE + 1) return deny(core);

@@ -155,6 +155,7 @@ function loadTable(core: ExecutionCore, pc: number): number {
 
 /** SLDT, STR. */
 function storeSystemSelector(core: ExecutionCore, pc: number): number {
+  if (core.realAddressing) return core.undefined();
   const task = core.variantOf(pc) === 1;
   if (userModePrevented(core)) return core.protection();
   const access = task ? DescriptorTableAccess.Str : DescriptorTableAccess.Sldt;
@@ -167,6 +168,7 @@ function storeSystemSelector(core: ExecutionCore, pc: number): number {
 function loadSystemSegment(core: ExecutionCore, pc: number): number {
   const { words } = core;
   const task = core.variantOf(pc) === 1;
+  if (core.realAddressing) return core.undefined();
   if (!core.privileged()) return Status.Fault;
   const access = task ? DescriptorTableAccess.Ltr : DescriptorTableAccess.Lldt;
   if (core.interceptedOperands(Intercept.DescriptorTable, access, pc)) return core.exit();
@@ -185,9 +187,8 @@ function loadSystemSegment(core: ExecutionCore, pc: number): number {
   const { lo, hi, eaLo, eaHi } = core;
   const attributes = descriptorAttributes(hi);
   const type = attributes & 0x1f;
-  const available = core.longMode
-    ? type === SystemType.TssAvailable
-    : type === SystemType.TssAvailable || type === 1;
+  const available =
+    type === SystemType.TssAvailable || (type === SystemType.TssAvailable16 && !core.longMode);
   if (task ? !available : type !== SystemType.Ldt) return core.raise(Vector.Gp, code);
   if ((attributes & Attribute.Present) === 0) return core.raise(Vector.Np, code);
   let baseHi = 0;
@@ -217,6 +218,7 @@ const VERR = 2;
 function inspect(core: ExecutionCore, pc: number): number {
   const { words, code } = core;
   const operation = core.variantOf(pc);
+  if (core.realAddressing) return core.undefined();
   const ok = operation <= LSL ? core.second(pc, 1) : core.first(pc, 1);
   if (!ok) return Status.Fault;
   core.charge(Cause.Microcode, core.timing.verw);
@@ -270,6 +272,7 @@ function visible(
 
 /** ARPL: raises the RPL of the first operand to that of the second; memory is written only then. */
 function arpl(core: ExecutionCore, pc: number): number {
+  if (core.realAddressing) return core.undefined();
   if (!core.first(pc, 1)) return Status.Fault;
   const selector = core.lo;
   core.second(pc, 1);

@@ -60,6 +60,7 @@ function leaves(core: ExecutionCore, event: number, pc: number): boolean {
 
 function pushf(core: ExecutionCore, pc: number): number {
   if (leaves(core, Intercept.Pushf, pc)) return core.exit();
+  if (!core.flagsPrivileged) return core.protection();
   core.beginStack();
   if (!core.push(core.sizeOf(pc), packFlags(core.words) & ~(Flag.Vm | Flag.Rf), 0)) return Status.Fault;
   core.commitStack();
@@ -85,6 +86,7 @@ export function loadFlags(core: ExecutionCore, image: number, size: number): voi
 
 function popf(core: ExecutionCore, pc: number): number {
   if (leaves(core, Intercept.Popf, pc)) return core.exit();
+  if (!core.flagsPrivileged) return core.protection();
   core.beginStack();
   const size = core.sizeOf(pc);
   if (!core.pop(size)) return Status.Fault;

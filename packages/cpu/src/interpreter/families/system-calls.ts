@@ -1,4 +1,5 @@
 import { Cause } from "@hyperwalk/mmu";
+import { Cr0 } from "../../control-registers.js";
 import { ARITHMETIC_FLAGS, Flag, Segment, SegmentWord, State } from "../../cpu-state.js";
 import { packFlags, unpackFlags } from "../../registers/flags.js";
 import { setFlat } from "../../segmentation/descriptor.js";
@@ -84,7 +85,7 @@ function sysenter(core: ExecutionCore): number {
   const { words } = core;
   if (core.longMode && core.processor.profile.vendor === "amd") return core.undefined();
   const selector = words[State.SysenterCs] & 0xfffc;
-  if (selector === 0) return core.protection();
+  if (selector === 0 || (words[State.Cr0] & Cr0.Pe) === 0) return core.protection();
   const long = core.longMode;
   words[State.Flags] &= ~(Flag.If | Flag.Vm | Flag.Rf);
   setFlat(words, Segment.Cs, selector, long ? CODE_64 : CODE_32);
@@ -98,7 +99,7 @@ function sysexit(core: ExecutionCore, pc: number): number {
   const { words } = core;
   if (core.longMode && core.processor.profile.vendor === "amd") return core.undefined();
   const selector = words[State.SysenterCs] & 0xfffc;
-  if (selector === 0 || words[State.Cpl] !== 0) return core.protection();
+  if (selector === 0 || words[State.Cpl] !== 0 || (words[State.Cr0] & Cr0.Pe) === 0) return core.protection();
   const to64 = core.sizeOf(pc) === 3;
   const lo = words[RDX];
   const hi = to64 ? words[RDX + 1] : 0;
