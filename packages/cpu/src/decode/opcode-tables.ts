@@ -747,22 +747,25 @@ export function x87Rows(): string {
   single(0xd9, 0xe8, ["fld1", "fldl2t", "fldl2e", "fldpi", "fldlg2", "fldln2", "fldz"]);
   single(0xd9, 0xf0, ["f2xm1", "fyl2x", "fptan", "fpatan", "fxtract", "fprem1", "fdecstp", "fincstp"]);
   single(0xd9, 0xf8, ["fprem", "fyl2xp1", "fsqrt", "fsincos", "frndint", "fscale", "fsin", "fcos"]);
-  register(0xd9, ["fld", "fxch"], "Ti");
+  register(0xd9, ["fld", "fxch", "", "fstpnce"], "Ti");
   single(0xda, 0xe9, ["fucompp"]);
   memory(0xda, X87_INTEGER, "d");
   register(0xda, ["fcmovb", "fcmove", "fcmovbe", "fcmovu"], "ST,Ti");
   memory(0xdb, ["fild", "fisttp", "fist", "fistp", "", "fld", "", "fstp"], "d");
-  single(0xdb, 0xe2, ["fnclex", "fninit"]);
+  single(0xdb, 0xe0, ["fneni", "fndisi", "fnclex", "fninit", "fnsetpm"]);
   register(0xdb, ["fcmovnb", "fcmovne", "fcmovnbe", "fcmovnu", "", "fucomi", "fcomi"], "ST,Ti");
   memory(0xdc, X87_ARITHMETIC, "q");
   register(0xdc, ["fadd", "fmul", "", "", "fsubr", "fsub", "fdivr", "fdiv"], "Ti,ST");
+  register(0xdc, ["", "", "fcom", "fcomp"], "ST,Ti");
   memory(0xdd, ["fld", "fisttp", "fst", "fstp", "frstor", "", "fnsave", "fnstsw"], "q");
-  register(0xdd, ["ffree", "", "fst", "fstp", "fucom", "fucomp"], "Ti");
+  register(0xdd, ["ffree", "fxch", "fst", "fstp", "fucom", "fucomp"], "Ti");
   single(0xde, 0xd9, ["fcompp"]);
   memory(0xde, X87_INTEGER, "w");
   register(0xde, ["faddp", "fmulp", "", "", "fsubrp", "fsubp", "fdivrp", "fdivp"], "Ti,ST");
+  register(0xde, ["", "", "fcomp"], "ST,Ti");
   memory(0xdf, ["fild", "fisttp", "fist", "fistp", "fbld", "fild", "fbstp", "fistp"], "w");
   rows += "df:e0 fnstsw AX\n";
+  register(0xdf, ["ffreep", "fxch", "fstp", "fstp"], "Ti");
   register(0xdf, ["", "", "", "", "", "fucomip", "fcomip"], "ST,Ti");
   return rows;
 }

@@ -4,6 +4,7 @@ import { Attention, Dirty, Flag, Segment, SegmentWord, State } from "../cpu-stat
 import { Breakpoints, Dr7 } from "../debug/breakpoints.js";
 import { Vector } from "../exceptions/vector.js";
 import { StopReason } from "../execution-engine.js";
+import { FloatContext } from "../floating-point/float-context.js";
 import type { Processor } from "../processor.js";
 import type { CoreTiming } from "../profile.js";
 import { CodeTarget } from "../segmentation/code-segment.js";
@@ -32,6 +33,8 @@ export class ExecutionCore {
   readonly amd: boolean;
   /** Null selectors leave the base of FS and GS alone: AMD without NullSelectClearsBase (CPUID 80000021 EAX bit 6). */
   readonly nullKeepsBase: boolean;
+  /** Operands and results of the x87 instruction at work. */
+  readonly float: FloatContext = new FloatContext();
   words!: Int32Array;
   view!: DataView;
   u8!: Uint8Array;

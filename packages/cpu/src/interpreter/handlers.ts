@@ -34,6 +34,11 @@ import { SYSTEM_CALLS } from "./families/system-calls.js";
 import { VECTOR_LOGIC } from "./families/vector-logic.js";
 import { VECTOR_MOVES } from "./families/vector-moves.js";
 import { VIRTUALIZATION } from "./families/virtualization.js";
+import { X87_ARITHMETIC } from "./families/x87-arithmetic.js";
+import { X87_COMPARE } from "./families/x87-compare.js";
+import { X87_CONTROL } from "./families/x87-control.js";
+import { X87_MOVES } from "./families/x87-moves.js";
+import { X87_TRANSCENDENTAL } from "./families/x87-transcendental.js";
 import type { Family, Handler } from "./handler.js";
 
 function invalid(core: ExecutionCore): number {
@@ -49,12 +54,6 @@ function unsupported(): number {
   return Status.Unsupported;
 }
 
-/** x87: #NM when it is emulated or another task's; otherwise the engine has to give up. */
-function x87(core: ExecutionCore): number {
-  if ((core.words[State.Cr0] & (Cr0.Em | Cr0.Ts)) !== 0) return core.raisePlain(Vector.Nm);
-  return Status.Unsupported;
-}
-
 /** MMX and SSE: #UD when not enabled, #NM when another task's; otherwise the engine has to give up. */
 function vector(core: ExecutionCore, pc: number): number {
   const { words } = core;
@@ -65,20 +64,13 @@ function vector(core: ExecutionCore, pc: number): number {
   return Status.Unsupported;
 }
 
-function wait(core: ExecutionCore): number {
-  const both = Cr0.Mp | Cr0.Ts;
-  return (core.words[State.Cr0] & both) === both ? core.raisePlain(Vector.Nm) : Status.Next;
-}
-
 const SPECIAL: Family = {
   "#ud": invalid,
   "#long": tooLong,
   "#unsupported": unsupported,
-  "#x87": x87,
   "#vector": vector,
   // VEX and EVEX on vector registers: no profile offers AVX, so XCR0 cannot enable it.
   "#vex": invalid,
-  wait,
 };
 
 const FAMILIES: readonly Family[] = [
@@ -112,6 +104,11 @@ const FAMILIES: readonly Family[] = [
   VECTOR_LOGIC,
   VECTOR_MOVES,
   VIRTUALIZATION,
+  X87_ARITHMETIC,
+  X87_COMPARE,
+  X87_CONTROL,
+  X87_MOVES,
+  X87_TRANSCENDENTAL,
 ];
 
 /** Handlers by number; an entry's `Form` word has the number in its top byte. */
@@ -136,7 +133,7 @@ const VECTOR_KINDS = new Set<number>([
   OperandKind.MmxOrMemory,
   OperandKind.MmxFromRm,
 ]);
-const VECTOR_KEYS = new Set("emms femms ldmxcsr stmxcsr fxsave fxrstor xsave xrstor xsaveopt".split(" "));
+const VECTOR_KEYS = new Set("ldmxcsr stmxcsr fxsave fxrstor xsave xrstor xsaveopt".split(" "));
 
 /** Handler number and variant of a form key: `#ud`, `#long` and `#unsupported` are the special ones. */
 export function handlerOf(key: string): { readonly handler: number; readonly variant: number } | undefined {
@@ -144,8 +141,7 @@ export function handlerOf(key: string): { readonly handler: number; readonly var
 }
 
 /** The key of the handler for a form that no family has. */
-export function fallbackKey(form: OpcodeForm, map: number, opcode: number): string {
-  if (map === 0 && opcode >= 0xd8 && opcode <= 0xdf) return "#x87";
+export function fallbackKey(form: OpcodeForm): string {
   if (VECTOR_KEYS.has(form.key) || form.operands.some((o) => VECTOR_KINDS.has(o.kind))) return "#vector";
   return "#unsupported";
 }
@@ -167,5 +163,5 @@ export const BLOCK_ENDS: ReadonlySet<string> = new Set(
     ..."cli sti clac stac popf movtoseg popseg les lds lss lfs lgs lgdt lidt lldt ltr".split(" "),
     ...Object.keys(SYSTEM),
     ...Object.keys(VIRTUALIZATION),
-  ].filter((key) => !/^(lfence|mfence|sfence|rdpid|clflush|clflushopt|clwb|movfromcr|smsw|wait)$/.test(key)),
+  ].filter((key) => !/^(lfence|mfence|sfence|rdpid|clflush|clflushopt|clwb|movfromcr|smsw)$/.test(key)),
 );

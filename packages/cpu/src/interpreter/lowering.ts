@@ -141,11 +141,14 @@ export function lower(
   code[at + Entry.Cost] = cost;
   code[at + Entry.Immediate] = instruction.immediate;
   code[at + Entry.ImmediateHi] = instruction.immediateHi;
+  // The x87 opcode that the last-instruction pointers remember: escape byte and ModRM.
+  if (instruction.map === 0 && (instruction.opcode & 0xf8) === 0xd8)
+    code[at + Entry.Immediate] = ((instruction.opcode & 7) << 8) | instruction.modrm;
   let { key } = form;
   let known = handlerOf(key);
   let variant = known?.variant ?? 0;
   if (known === undefined) {
-    key = fallbackKey(form, instruction.map, instruction.opcode);
+    key = fallbackKey(form);
     known = handlerOf(key);
     variant = usesVectors(form) ? 1 : 0;
   }

@@ -15,16 +15,19 @@ export type ImplementedRegister =
  * shows the intersection, so that no guest is promised an instruction that the engine cannot execute.
  */
 export const Implemented: Readonly<Record<ImplementedRegister, number>> = {
-  /** DE, PSE, TSC, MSR, PAE, CX8, APIC, SEP, PGE, CMOV, PAT, PSE-36, CLFSH. */
-  leaf1Edx: bits(2, 3, 4, 5, 6, 8, 9, 11, 13, 15, 16, 17, 19),
+  /** FPU, DE, PSE, TSC, MSR, PAE, CX8, APIC, SEP, PGE, CMOV, PAT, PSE-36, CLFSH. */
+  leaf1Edx: bits(0, 2, 3, 4, 5, 6, 8, 9, 11, 13, 15, 16, 17, 19),
   /** VMX, CX16, PCID, x2APIC, MOVBE, POPCNT, TSC deadline, RDRAND. */
   leaf1Ecx: bits(5, 13, 17, 21, 22, 23, 24, 30),
-  /** FSGSBASE, TSC_ADJUST, BMI1, SMEP, BMI2, ERMS, INVPCID, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB. */
-  leaf7Ebx: bits(0, 1, 3, 7, 8, 9, 10, 18, 19, 20, 23, 24),
+  /**
+   * FSGSBASE, TSC_ADJUST, BMI1, x87 data pointer with exceptions only, SMEP, BMI2, ERMS, INVPCID, no x87 selectors, RDSEED,
+   * ADX, SMAP, CLFLUSHOPT, CLWB.
+   */
+  leaf7Ebx: bits(0, 1, 3, 6, 7, 8, 9, 10, 13, 18, 19, 20, 23, 24),
   /** UMIP, PKU, LA57, RDPID. */
   leaf7Ecx: bits(2, 3, 16, 22),
   /** The leaf 1 bits that AMD repeats, and SYSCALL, NX, 1 GiB pages, RDTSCP, long mode. */
-  extended1Edx: bits(2, 3, 4, 5, 6, 8, 9, 11, 13, 15, 16, 17, 20, 26, 27, 29),
+  extended1Edx: bits(0, 2, 3, 4, 5, 6, 8, 9, 11, 13, 15, 16, 17, 20, 26, 27, 29),
   /** LAHF in 64-bit mode, SVM, MOV CR8 by LOCK, LZCNT, PREFETCHW. */
   extended1Ecx: bits(0, 2, 4, 5, 8),
   /** Invariant TSC. */

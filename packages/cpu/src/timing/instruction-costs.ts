@@ -70,6 +70,59 @@ function weigh(weight: number, keys: string): Record<string, number> {
 }
 
 /**
+ * The same for x87 instructions that are microcode or keep a unit busy; the others count as one. Estimates: vendors give
+ * ranges that depend on operands.
+ */
+const X87_WEIGHTS: Readonly<Record<string, number>> = {
+  fdiv: 12,
+  fdivr: 12,
+  fdivp: 12,
+  fdivrp: 12,
+  fidiv: 14,
+  fidivr: 14,
+  fiadd: 2,
+  fisub: 2,
+  fisubr: 2,
+  fimul: 2,
+  ficom: 2,
+  ficomp: 2,
+  fsqrt: 20,
+  fprem: 30,
+  fprem1: 40,
+  frndint: 8,
+  fscale: 12,
+  fxtract: 8,
+  fsin: 100,
+  fcos: 100,
+  fsincos: 130,
+  fptan: 130,
+  fpatan: 130,
+  f2xm1: 70,
+  fyl2x: 110,
+  fyl2xp1: 110,
+  fbld: 45,
+  fbstp: 160,
+  fcmovb: 2,
+  fcmovnb: 2,
+  fcmove: 2,
+  fcmovne: 2,
+  fcmovbe: 2,
+  fcmovnbe: 2,
+  fcmovu: 2,
+  fcmovnu: 2,
+  fldcw: 6,
+  fnstcw: 2,
+  fnstsw: 2,
+  fnclex: 8,
+  fninit: 20,
+  fldenv: 60,
+  fnstenv: 40,
+  fnsave: 120,
+  frstor: 100,
+  emms: 2,
+};
+
+/**
  * Instructions that charge themselves when they execute, to the cause that fits (serialising, microcode, atomic):
  * their issue cost is nothing.
  */
@@ -103,6 +156,6 @@ export class InstructionCosts {
     if (key === "mul" || key === "imul") return this.multiply;
     if (key === "div" || key === "idiv") return operandSize === 3 ? this.divide64 : this.divide32;
     if (SELF_CHARGING.has(key)) return 0;
-    return this.issue * (WEIGHTS[key] ?? 1);
+    return this.issue * (WEIGHTS[key] ?? X87_WEIGHTS[key] ?? 1);
   }
 }
