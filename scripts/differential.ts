@@ -1,6 +1,8 @@
 import { parseArgs } from "node:util";
 import { epyc9124, skylakeSp } from "../packages/cpu/src/profiles/index.js";
 import { DifferentialRun } from "../test/differential/cpu/differential-run.js";
+import { CaseGenerator } from "../test/differential/cpu/generator/case-generator.js";
+import { X87Generator } from "../test/differential/cpu/generator/x87-generator.js";
 import {
   NativeHarness,
   nativeFeatures,
@@ -11,7 +13,7 @@ import { SimulatedMachine } from "../test/differential/cpu/simulated/simulated-m
 
 /*
  * Random instruction sequences on this machine's processor and on the simulated one:
- * npm run differential -- [--minutes N] [--seed S] [--mode 64|32] [--show N] [--sequences N]
+ * npm run differential -- [--minutes N] [--seed S] [--mode 64|32] [--show N] [--sequences N] [--set all|x87]
  */
 
 const { values } = parseArgs({
@@ -21,6 +23,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
     mode: { type: "string", default: "both" },
     show: { type: "string", default: "5" },
+    set: { type: "string", default: "all" },
   },
 });
 
@@ -35,7 +38,7 @@ const minutes = Number(values.minutes);
 const seed = Number(values.seed);
 if (modes.length === 0 || !(minutes > 0) || !Number.isInteger(seed)) {
   console.error(
-    "usage: npm run differential -- [--minutes N] [--seed S] [--mode 64|32] [--show N] [--sequences N]",
+    "usage: npm run differential -- [--minutes N] [--seed S] [--mode 64|32] [--show N] [--sequences N] [--set all|x87]",
   );
   process.exit(1);
 }
@@ -47,7 +50,9 @@ const machine = new SimulatedMachine(vendor === "AuthenticAMD" ? epyc9124 : skyl
 let failed = false;
 try {
   for (const mode of modes) {
-    const run = new DifferentialRun({ seed, mode, vendor, features }, harness, machine);
+    const options = { seed, mode, vendor, features };
+    const cases = values.set === "x87" ? new X87Generator(seed, mode) : new CaseGenerator(options);
+    const run = new DifferentialRun(options, harness, machine, cases);
     const until = Date.now() + (minutes * 60_000) / modes.length;
     while (Date.now() < until && run.totals.sequences < Number(values.sequences))
       run.batch(5000, Number(values.show));

@@ -5,6 +5,11 @@ import { Outcome, ResultField, type TestCase } from "./layout.js";
 import type { NativeHarness } from "./native/native-harness.js";
 import type { SimulatedMachine } from "./simulated/simulated-machine.js";
 
+/** Anything that makes test cases. */
+export interface CaseSource {
+  next(): TestCase;
+}
+
 export interface Mismatch {
   readonly test: TestCase;
   readonly found: readonly Difference[];
@@ -30,14 +35,20 @@ const BATCH = 5000;
 /** Runs generated cases on both sides and compares them. */
 export class DifferentialRun {
   readonly totals: DifferentialTotals = new DifferentialTotals();
-  private readonly generator: CaseGenerator;
+  private readonly generator: CaseSource;
   private readonly harness: NativeHarness;
   private readonly machine: SimulatedMachine;
   private readonly vendor: string;
   private readonly seen = new Set<string>();
 
-  constructor(options: GeneratorOptions, harness: NativeHarness, machine: SimulatedMachine) {
-    this.generator = new CaseGenerator(options);
+  /** @param generator where the cases come from, if not from {@link CaseGenerator} */
+  constructor(
+    options: GeneratorOptions,
+    harness: NativeHarness,
+    machine: SimulatedMachine,
+    generator: CaseSource = new CaseGenerator(options),
+  ) {
+    this.generator = generator;
     this.harness = harness;
     this.machine = machine;
     this.vendor = options.vendor;

@@ -25,11 +25,16 @@ const FIELDS: readonly (readonly [string, number, number])[] = [
   ["fcw", ResultField.Image + ImageField.ControlWord, 2],
   ["fsw", ResultField.Image + ImageField.StatusWord, 2],
   ["ftw", ResultField.Image + ImageField.InUse, 1],
+  ["fop", ResultField.Image + ImageField.Opcode, 2],
+  ["fip", ResultField.Image + ImageField.InstructionPointer, 8],
+  ["fdp", ResultField.Image + ImageField.DataPointer, 8],
   ["mxcsr", ResultField.Image + ImageField.Mxcsr, 4],
   ...REGISTERS_8.map((r) => [`st${r}`, ResultField.Image + ImageField.Stack + 16 * r, 10] as const),
   ...REGISTERS_16.map((r) => [`xmm${r}`, ResultField.Image + ImageField.Xmm + 16 * r, 16] as const),
 ];
 
+/** AMD's processors save these only while an x87 exception is pending. */
+const POINTERS = new Set(["fop", "fip", "fdp"]);
 const SELECTORS = new Set(["cs", "ss", "ds", "es", "fs", "gs"]);
 
 export interface Difference {
@@ -77,6 +82,7 @@ export function differences(
   if (amd && isLockedVerw(test, native, simulated, at)) return found;
   for (const [field, offset, bytes] of FIELDS) {
     if (test.mode === 32 && /^r(8|9|1\d)$/.test(field)) continue;
+    if (POINTERS.has(field) && !exceptionPending(native, at)) continue;
     let theirs = valueAt(native, at + offset, bytes);
     let ours = valueAt(simulated, at + offset, bytes);
     if (theirs === ours) continue;
@@ -146,6 +152,10 @@ function isUnadvanced(test: TestCase, theirs: bigint, ours: bigint): boolean {
 function undefinedAt(test: TestCase, native: DataView, at: number): number {
   const ended = native.getUint32(at + ResultField.Rip, true) - CODE_BASE - test.codeOffset;
   return test.undefinedFlags.get(ended) ?? test.undefinedFlags.get(ended - 1) ?? 0;
+}
+
+function exceptionPending(native: DataView, at: number): boolean {
+  return (native.getUint16(at + ResultField.Image + ImageField.StatusWord, true) & 0x80) !== 0;
 }
 
 function valueAt(view: DataView, at: number, bytes: number): bigint {
