@@ -2953,6 +2953,7 @@ export class Interpreter implements ExecutionEngine {
   /** Remembers the instruction at RIP for the report. */
   private unsupported(why: string): number {
     const { core, processor } = this;
+    processor.eventInDelivery.clear();
     const { words, mmu } = core;
     const lo = words[State.RipLo];
     const hi = core.mode === 64 ? words[State.RipHi] : 0;

@@ -39,6 +39,9 @@ for (const [event, word, bit, code, kind] of SINGLE_BIT)
 const FLAG_INSTRUCTIONS =
   (1 << General1.Pushf) | (1 << General1.Popf) | (1 << General1.Iret) | (1 << General1.Swint);
 
+/** A16, A32, A64 of IOIO's EXITINFO1, by log2 bytes of the address size; none where it is not known. */
+const ADDRESS_SIZE: readonly number[] = [0, 0x80, 0x100, 0x200];
+
 /** CR0 bits that may change without a selective intercept: TS and MP. */
 const CR0_UNSELECTED = 0xa;
 
@@ -251,7 +254,7 @@ export class SvmIntercepts {
       ((info & IoInfo.String) !== 0 ? 4 : 0) |
       ((info & IoInfo.Repeated) !== 0 ? 8 : 0) |
       (bytes << 4) |
-      (1 << (6 + ((info >>> IoInfo.AddressShift) & 3))) |
+      ADDRESS_SIZE[(info >>> IoInfo.AddressShift) & 3] |
       (port << 16);
     if (this.decodeAssists && (info & IoInfo.String) !== 0)
       this.info1Lo |= ((info >>> IoInfo.SegmentShift) & 7) << 10;
