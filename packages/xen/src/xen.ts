@@ -30,6 +30,7 @@ import { VmxControl } from "./host/vmx/vmx-control.js";
 import { EmulatedExits } from "./host/xen/emulated-exits.js";
 import { type HypercallEvent, HypercallHandler } from "./host/xen/hypercall-handler.js";
 import { MmioExits } from "./host/xen/mmio-exits.js";
+import { StringIo } from "./host/xen/string-io.js";
 import { VirtualInterrupts } from "./host/xen/virtual-interrupts.js";
 import { type VmExitEvent, XenHost } from "./host/xen/xen-host.js";
 import { hypercallPage } from "./hypercall-page.js";
@@ -220,6 +221,10 @@ export class XenSystem {
       cpuid: new CpuidPolicy({ profile: processor.profile, abi: config.abi, domainId: this.domain.id }),
       msrs,
       vlapic,
+      strings: new StringIo(
+        registers,
+        access instanceof LinearAccess ? access : new LinearAccess(copyOptions, walker),
+      ),
       hypercallPage: hypercallPage(control.hardware.hypercallInstruction),
     });
     this.host = new XenHost({

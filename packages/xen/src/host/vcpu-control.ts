@@ -32,6 +32,13 @@ export interface VcpuControl extends EferSink {
   setTaskPriority(priority: number): void;
   /** Cycles that the guest's time stamp is ahead of the processor's. */
   setTimestampOffset(cycles: number): void;
+  /**
+   * The memory operand of the INS or OUTS that exited: its segment in bits 6:4, log2 of its address size in bits 2:0.
+   * @param info EXITINFO1 or the exit qualification
+   */
+  stringOperand(info: number): number;
+  /** Queues #PF with CR2 for the next entry. */
+  injectPageFault(errorCode: number, addressLo: number, addressHi: number): void;
   /** A control-register access that exited; returns false for #GP(0). */
   controlRegisterAccess(code: number, infoLo: number, infoHi: number): boolean;
 }

@@ -22,6 +22,7 @@ import type { HostMemory } from "../host-memory.js";
 import type { VcpuControl } from "../vcpu-control.js";
 import { SvmRegisters } from "./svm-registers.js";
 
+const VECTOR_PF = 14;
 const ASID = 1; // the only guest's
 const NP_ENABLE = 1;
 const EFER_SVME = 0x1000;
@@ -144,6 +145,16 @@ export class SvmControl implements VcpuControl {
 
   controlRegisterAccess(): boolean {
     return false; // never intercepted
+  }
+
+  stringOperand(info: number): number {
+    const addressSize = (info & 0x200) !== 0 ? 3 : (info & 0x100) !== 0 ? 2 : 1;
+    return (((info >>> 10) & 7) << 4) | addressSize;
+  }
+
+  injectPageFault(errorCode: number, addressLo: number, addressHi: number): void {
+    this.hardware.vmcb.set64(VmcbOffset.Cr2, addressLo, addressHi);
+    this.registers.injectException(VECTOR_PF, errorCode);
   }
 
   private setControls(iopm: number, msrpm: number, p2m: P2m): void {

@@ -25,6 +25,7 @@ import { VmxRegisters } from "./vmx-registers.js";
 
 /** Vector of the physical local APIC's timer in Xen (LOCAL_APIC_TIMER_VECTOR). */
 const TIMER_VECTOR = 0xfa;
+const VECTOR_PF = 14;
 const VPID = 1; // the only guest's
 const CR0_PE = 1;
 const CR0_ET = 0x10;
@@ -195,6 +196,18 @@ export class VmxControl implements VcpuControl {
     words.fill(0, State.Gpr, State.Gpr + 32);
     words[State.Gpr] = start.eax | 0;
     words[State.Gpr + 2 * 3] = start.ebx | 0;
+  }
+
+  stringOperand(): number {
+    const info = this.hardware.vmcs.read(VmcsField.ExitInstructionInfo);
+    return (((info >>> 15) & 7) << 4) | (((info >>> 7) & 7) + 1);
+  }
+
+  injectPageFault(errorCode: number, addressLo: number, addressHi: number): void {
+    const { words } = this.processor.state;
+    words[State.Cr2Lo] = addressLo;
+    words[State.Cr2Hi] = addressHi;
+    this.registers.injectException(VECTOR_PF, errorCode);
   }
 
   private setControls(host: HostMemory): void {

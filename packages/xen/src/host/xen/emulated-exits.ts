@@ -18,6 +18,7 @@ import { APIC_MSR_ACCESS } from "../../path-cost/stages/interrupts.js";
 import type { Vlapic } from "../../vlapic.js";
 import { GuestCodeMode, type GuestRegisters } from "../guest-registers.js";
 import type { VcpuControl } from "../vcpu-control.js";
+import { type StringIo, type StringOperation, StringResult } from "./string-io.js";
 
 const RAX = 0;
 const RCX = 1;
@@ -25,6 +26,9 @@ const RDX = 2;
 const RBX = 3;
 const VECTOR_UD = 6;
 const VECTOR_GP = 13;
+/** Error-code bits of a page fault that the emulator raises: the page counts as not present. */
+const PF_WRITE = 2;
+const PF_USER = 4;
 const LINES_OF_A_PAGE = 64;
 
 export interface EmulatedExitsOptions {
@@ -35,6 +39,7 @@ export interface EmulatedExitsOptions {
   readonly cpuid: CpuidPolicy;
   readonly msrs: MsrPolicy;
   readonly vlapic: Vlapic;
+  readonly strings: StringIo;
   /** Contents of the hypercall page. */
   readonly hypercallPage: Uint8Array;
 }
@@ -115,7 +120,7 @@ export class EmulatedExits {
     return done ? true : this.generalProtection();
   }
 
-  /** IN and OUT: the domain's devices, and ports that nobody answers. String forms are not carried out. */
+  /** IN and OUT: the domain's devices, and ports that nobody answers. */
   io(exit: VmExit): boolean {
     const { registers, cost } = this;
     const intel = this.options.control.hardware.vendor === "intel";
@@ -125,10 +130,13 @@ export class EmulatedExits {
     const read = intel ? (info & 8) !== 0 : (info & 1) !== 0;
     const isString = intel ? (info & 16) !== 0 : (info & 4) !== 0;
     cost.run(this.portStage);
-    if (isString) return this.undefinedInstruction();
+    const device = this.portDevice(port, bytes);
+    if (isString) {
+      const repeated = (info & (intel ? 32 : 8)) !== 0;
+      return this.stringIo(info, { read, repeated, bytes, port }, device);
+    }
     const mask = bytes === 4 ? -1 : (1 << (8 * bytes)) - 1;
     const rax = registers.lo(RAX);
-    const device = this.portDevice(port, bytes);
     if (!read) {
       device?.write(port, bytes, (rax & mask) >>> 0);
       return true;
@@ -158,6 +166,22 @@ export class EmulatedExits {
     options.mmu.flushCaches();
     cost.forgetText();
     return true;
+  }
+
+  /** INS and OUTS: RIP stays while repetitions are left, or when memory could not be reached. */
+  private stringIo(
+    info: number,
+    operation: Pick<StringOperation, "read" | "repeated" | "bytes" | "port">,
+    device: PortDevice | undefined,
+  ): boolean {
+    const { control, strings } = this.options;
+    const operand = control.stringOperand(info);
+    const result = strings.run({ ...operation, segment: operand >>> 4, addressSize: operand & 15 }, device);
+    if (result === StringResult.Fault) {
+      const errorCode = (operation.read ? PF_WRITE : 0) | (this.registers.cpl === 3 ? PF_USER : 0);
+      control.injectPageFault(errorCode, strings.faultLo, strings.faultHi);
+    }
+    return result === StringResult.Done;
   }
 
   private portDevice(port: number, bytes: number): PortDevice | undefined {
