@@ -23,14 +23,14 @@ export function sdkStubs(sources: readonly Source[]): string {
 }
 
 /** Values that a caller gives: not those that are implied, nor those that FastABI has no register for. */
-function asked(group: AbiGroup, operation: AbiOperation): readonly AbiValue[] {
-  return operation.inputs.filter((v) => v.implied === undefined && (v.register !== 0 || !group.fastabi));
+function asked(operation: AbiOperation): readonly AbiValue[] {
+  return operation.inputs.filter((v) => v.implied === undefined && (v.register !== 0 || !operation.fastabi));
 }
 
 function groupInterface(group: AbiGroup): string[] {
   const out = [`/** ${group.doc} */`, `export interface ${pascal(group.name)}Stubs<Value, Result> {`];
   for (const operation of group.operations) {
-    const inputs = asked(group, operation).map((v) => `readonly ${camel(v.name)}: Value`);
+    const inputs = asked(operation).map((v) => `readonly ${camel(v.name)}: Value`);
     const results = operation.outputs.map((v) => v.name);
     const returns = results.length === 0 ? "" : ` Results: ${results.join(", ")}.`;
     out.push(`  /** ${operation.doc}${returns} */`);
@@ -55,7 +55,7 @@ function binder(groups: readonly AbiGroup[]): string[] {
   for (const group of groups) {
     out.push(`    ${camel(group.name)}: {`);
     for (const operation of group.operations) {
-      const given = asked(group, operation);
+      const given = asked(operation);
       const values = operation.inputs.map((v) =>
         given.includes(v) ? `inputs.${camel(v.name)}` : "undefined",
       );

@@ -2496,7 +2496,14 @@ static inline int64_t hw_vcpu_register_vcpu_time_phys_area(enum hw_abi abi, uint
 
 #define HW_HYPERCALL_VERSION 17
 #define HW_VERSION_VERSION 0
+#define HW_VERSION_EXTRAVERSION 1
+#define HW_VERSION_COMPILE_INFO 2
+#define HW_VERSION_CAPABILITIES 3
+#define HW_VERSION_CHANGESET 4
 #define HW_VERSION_GET_FEATURES 6
+#define HW_VERSION_PAGESIZE 7
+#define HW_VERSION_GUEST_HANDLE 8
+#define HW_VERSION_COMMANDLINE 9
 
 #define XENFEAT_WRITABLE_PAGE_TABLES 0
 #define XENFEAT_AUTO_TRANSLATED_PHYSMAP 2
@@ -2550,6 +2557,90 @@ static inline int64_t hw_version_version(enum hw_abi abi)
     }
 }
 
+/* What follows the version number, 16 bytes of text. */
+static inline int64_t hw_version_extraversion_linear(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_EXTRAVERSION, (uintptr_t)buffer);
+}
+
+static inline int64_t hw_version_extraversion_physaddr(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_EXTRAVERSION, hw_virt_to_phys(buffer));
+}
+
+static inline int64_t hw_version_extraversion(enum hw_abi abi, void *buffer)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_version_extraversion_physaddr(buffer);
+    default:
+        return hw_version_extraversion_linear(buffer);
+    }
+}
+
+/* Compiler, who compiled where, and when: texts of 64, 16, 32 and 32 bytes. */
+static inline int64_t hw_version_compile_info_linear(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_COMPILE_INFO, (uintptr_t)buffer);
+}
+
+static inline int64_t hw_version_compile_info_physaddr(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_COMPILE_INFO, hw_virt_to_phys(buffer));
+}
+
+static inline int64_t hw_version_compile_info(enum hw_abi abi, void *buffer)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_version_compile_info_physaddr(buffer);
+    default:
+        return hw_version_compile_info_linear(buffer);
+    }
+}
+
+/* Kinds of guests that the hypervisor can run, 1024 bytes of text. */
+static inline int64_t hw_version_capabilities_linear(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_CAPABILITIES, (uintptr_t)buffer);
+}
+
+static inline int64_t hw_version_capabilities_physaddr(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_CAPABILITIES, hw_virt_to_phys(buffer));
+}
+
+static inline int64_t hw_version_capabilities(enum hw_abi abi, void *buffer)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_version_capabilities_physaddr(buffer);
+    default:
+        return hw_version_capabilities_linear(buffer);
+    }
+}
+
+/* What it was built from, 64 bytes of text. */
+static inline int64_t hw_version_changeset_linear(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_CHANGESET, (uintptr_t)buffer);
+}
+
+static inline int64_t hw_version_changeset_physaddr(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_CHANGESET, hw_virt_to_phys(buffer));
+}
+
+static inline int64_t hw_version_changeset(enum hw_abi abi, void *buffer)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_version_changeset_physaddr(buffer);
+    default:
+        return hw_version_changeset_linear(buffer);
+    }
+}
+
 /* A word of feature flags. */
 static inline int64_t hw_version_get_features_linear(struct xen_feature_info *arg)
 {
@@ -2585,6 +2676,69 @@ static inline int64_t hw_version_get_features(enum hw_abi abi, struct xen_featur
         return hw_version_get_features_fastabi(arg);
     default:
         return hw_version_get_features_linear(arg);
+    }
+}
+
+/* Bytes of a page. */
+static inline int64_t hw_version_pagesize_linear(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_PAGESIZE, (uintptr_t)buffer);
+}
+
+static inline int64_t hw_version_pagesize_physaddr(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_PAGESIZE, hw_virt_to_phys(buffer));
+}
+
+static inline int64_t hw_version_pagesize(enum hw_abi abi, void *buffer)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_version_pagesize_physaddr(buffer);
+    default:
+        return hw_version_pagesize_linear(buffer);
+    }
+}
+
+/* UUID of the domain, 16 bytes. */
+static inline int64_t hw_version_guest_handle_linear(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_GUEST_HANDLE, (uintptr_t)buffer);
+}
+
+static inline int64_t hw_version_guest_handle_physaddr(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_GUEST_HANDLE, hw_virt_to_phys(buffer));
+}
+
+static inline int64_t hw_version_guest_handle(enum hw_abi abi, void *buffer)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_version_guest_handle_physaddr(buffer);
+    default:
+        return hw_version_guest_handle_linear(buffer);
+    }
+}
+
+/* The hypervisor's command line, 1024 bytes of text; other domains than the hardware domain read that they may not. */
+static inline int64_t hw_version_commandline_linear(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_COMMANDLINE, (uintptr_t)buffer);
+}
+
+static inline int64_t hw_version_commandline_physaddr(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_COMMANDLINE, hw_virt_to_phys(buffer));
+}
+
+static inline int64_t hw_version_commandline(enum hw_abi abi, void *buffer)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_version_commandline_physaddr(buffer);
+    default:
+        return hw_version_commandline_linear(buffer);
     }
 }
 

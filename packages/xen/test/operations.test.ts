@@ -126,7 +126,7 @@ class Bench {
 /** Guest access that finds guest address n at byte n, and nothing above the guest's memory. */
 class PlainAccess implements GuestAccess {
   readonly id = "physical";
-  readonly buffer = new DataView(new ArrayBuffer(256));
+  readonly buffer = new DataView(new ArrayBuffer(1024));
   private readonly guest: Uint8Array;
 
   constructor(guest: Uint8Array) {

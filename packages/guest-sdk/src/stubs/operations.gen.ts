@@ -56,7 +56,14 @@ export type OperationName =
   | "vcpu.register_runstate_phys_area"
   | "vcpu.register_vcpu_time_phys_area"
   | "version.version"
-  | "version.get_features";
+  | "version.extraversion"
+  | "version.compile_info"
+  | "version.capabilities"
+  | "version.changeset"
+  | "version.get_features"
+  | "version.pagesize"
+  | "version.guest_handle"
+  | "version.commandline";
 
 /** Xen's own console; a release build refuses it to every domain but the hardware domain. */
 export interface ConsoleIoStubs<Value, Result> {
@@ -194,8 +201,22 @@ export interface VcpuStubs<Value, Result> {
 export interface VersionStubs<Value, Result> {
   /** The version in the result register: major * 65536 + minor. */
   version(): Result;
+  /** What follows the version number, 16 bytes of text. */
+  extraversion(inputs: { readonly buffer: Value }): Result;
+  /** Compiler, who compiled where, and when: texts of 64, 16, 32 and 32 bytes. */
+  compileInfo(inputs: { readonly buffer: Value }): Result;
+  /** Kinds of guests that the hypervisor can run, 1024 bytes of text. */
+  capabilities(inputs: { readonly buffer: Value }): Result;
+  /** What it was built from, 64 bytes of text. */
+  changeset(inputs: { readonly buffer: Value }): Result;
   /** A word of feature flags. Results: submap. */
   getFeatures(inputs: { readonly submapIdx: Value }): Result;
+  /** Bytes of a page. */
+  pagesize(inputs: { readonly buffer: Value }): Result;
+  /** UUID of the domain, 16 bytes. */
+  guestHandle(inputs: { readonly buffer: Value }): Result;
+  /** The hypervisor's command line, 1024 bytes of text; other domains than the hardware domain read that they may not. */
+  commandline(inputs: { readonly buffer: Value }): Result;
 }
 
 /** All stubs, by group: `stubs.vcpu.getRunstateInfo({ vcpuid: 0 })`. */
@@ -286,7 +307,14 @@ export function bindHypercallStubs<Value, Result>(
     },
     version: {
       version: () => call("version.version", []),
+      extraversion: (inputs) => call("version.extraversion", [inputs.buffer]),
+      compileInfo: (inputs) => call("version.compile_info", [inputs.buffer]),
+      capabilities: (inputs) => call("version.capabilities", [inputs.buffer]),
+      changeset: (inputs) => call("version.changeset", [inputs.buffer]),
       getFeatures: (inputs) => call("version.get_features", [inputs.submapIdx]),
+      pagesize: (inputs) => call("version.pagesize", [inputs.buffer]),
+      guestHandle: (inputs) => call("version.guest_handle", [inputs.buffer]),
+      commandline: (inputs) => call("version.commandline", [inputs.buffer]),
     },
   };
 }

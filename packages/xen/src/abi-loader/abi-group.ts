@@ -57,6 +57,8 @@ export interface AbiOperation {
   readonly copyOutField: string | undefined;
   /** Results are copied out even when the operation fails. */
   readonly alwaysOut: boolean;
+  /** Does FastABI dispatch this operation? */
+  readonly fastabi: boolean;
   /** Errors besides -EFAULT, as names. */
   readonly errors: readonly string[];
   /** Line of its key in the file. */

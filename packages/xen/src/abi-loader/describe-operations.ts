@@ -60,6 +60,6 @@ function describeOperation(group: AbiGroup, operation: AbiOperation, file: strin
     ...(operation.copyOutField !== undefined && { copyOutField: operation.copyOutField }),
     ...(operation.alwaysOut && { alwaysOut: true as const }),
     ...(group.array && { array: true as const }),
-    ...(!group.fastabi && { traditionalOnly: true as const }),
+    ...(!operation.fastabi && { traditionalOnly: true as const }),
   };
 }

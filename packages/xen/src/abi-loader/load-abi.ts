@@ -141,6 +141,7 @@ function readOperation(
     "copy_out",
     "copy_out_field",
     "always_out",
+    "fastabi",
     "errors",
     "c_lang",
   ]);
@@ -166,6 +167,7 @@ function readOperation(
     copyOut: keys.get("copy_out")?.integer(0, bytes) ?? (holds(outputs) ? bytes : 0),
     copyOutField: readOutField(keys.get("copy_out_field"), outputs),
     alwaysOut: keys.get("always_out")?.flag() ?? false,
+    fastabi: keys.get("fastabi")?.flag() ?? fastabi,
     errors: keys.get("errors")?.list().map(readErrno) ?? [],
     line: source.line,
   };

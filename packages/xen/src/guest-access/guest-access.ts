@@ -5,7 +5,7 @@
  */
 export interface GuestAccess {
   readonly id: "linear" | "physical";
-  /** The hypervisor-side copy, at least 256 bytes; valid between `copyFromGuest` and `copyToGuest`. */
+  /** The hypervisor-side copy, at least 1024 bytes; valid between `copyFromGuest` and `copyToGuest`. */
   readonly buffer: DataView;
   /**
    * Copies `bytes` from the guest address (lo, hi) into `buffer`.

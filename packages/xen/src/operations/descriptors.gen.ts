@@ -1136,6 +1136,78 @@ export const VERSION_VERSION: OperationDescriptor = {
   copyOut: 0,
 };
 
+/** What follows the version number, 16 bytes of text. */
+export const VERSION_EXTRAVERSION: OperationDescriptor = {
+  name: "version.extraversion",
+  hypercall: 17,
+  subop: 1,
+  inputs: [
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+  ],
+  outputs: [],
+  struct: undefined,
+  copyIn: 0,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const VERSION_EXTRAVERSION_IN = { buffer: 0 } as const;
+
+/** Compiler, who compiled where, and when: texts of 64, 16, 32 and 32 bytes. */
+export const VERSION_COMPILE_INFO: OperationDescriptor = {
+  name: "version.compile_info",
+  hypercall: 17,
+  subop: 2,
+  inputs: [
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+  ],
+  outputs: [],
+  struct: undefined,
+  copyIn: 0,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const VERSION_COMPILE_INFO_IN = { buffer: 0 } as const;
+
+/** Kinds of guests that the hypervisor can run, 1024 bytes of text. */
+export const VERSION_CAPABILITIES: OperationDescriptor = {
+  name: "version.capabilities",
+  hypercall: 17,
+  subop: 3,
+  inputs: [
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+  ],
+  outputs: [],
+  struct: undefined,
+  copyIn: 0,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const VERSION_CAPABILITIES_IN = { buffer: 0 } as const;
+
+/** What it was built from, 64 bytes of text. */
+export const VERSION_CHANGESET: OperationDescriptor = {
+  name: "version.changeset",
+  hypercall: 17,
+  subop: 4,
+  inputs: [
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+  ],
+  outputs: [],
+  struct: undefined,
+  copyIn: 0,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const VERSION_CHANGESET_IN = { buffer: 0 } as const;
+
 /** A word of feature flags. */
 export const VERSION_GET_FEATURES: OperationDescriptor = {
   name: "version.get_features",
@@ -1157,6 +1229,60 @@ export const VERSION_GET_FEATURES_IN = { submapIdx: 0 } as const;
 
 /** Low words in `call.outputs`. */
 export const VERSION_GET_FEATURES_OUT = { submap: 0 } as const;
+
+/** Bytes of a page. */
+export const VERSION_PAGESIZE: OperationDescriptor = {
+  name: "version.pagesize",
+  hypercall: 17,
+  subop: 7,
+  inputs: [
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+  ],
+  outputs: [],
+  struct: undefined,
+  copyIn: 0,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const VERSION_PAGESIZE_IN = { buffer: 0 } as const;
+
+/** UUID of the domain, 16 bytes. */
+export const VERSION_GUEST_HANDLE: OperationDescriptor = {
+  name: "version.guest_handle",
+  hypercall: 17,
+  subop: 8,
+  inputs: [
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+  ],
+  outputs: [],
+  struct: undefined,
+  copyIn: 0,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const VERSION_GUEST_HANDLE_IN = { buffer: 0 } as const;
+
+/** The hypervisor's command line, 1024 bytes of text; other domains than the hardware domain read that they may not. */
+export const VERSION_COMMANDLINE: OperationDescriptor = {
+  name: "version.commandline",
+  hypercall: 17,
+  subop: 9,
+  inputs: [
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+  ],
+  outputs: [],
+  struct: undefined,
+  copyIn: 0,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const VERSION_COMMANDLINE_IN = { buffer: 0 } as const;
 
 /** Every described operation, in the order of hypercall and sub-operation of its file. */
 export const DESCRIPTORS: readonly OperationDescriptor[] = [
@@ -1213,7 +1339,14 @@ export const DESCRIPTORS: readonly OperationDescriptor[] = [
   VCPU_REGISTER_RUNSTATE_PHYS_AREA,
   VCPU_REGISTER_VCPU_TIME_PHYS_AREA,
   VERSION_VERSION,
+  VERSION_EXTRAVERSION,
+  VERSION_COMPILE_INFO,
+  VERSION_CAPABILITIES,
+  VERSION_CHANGESET,
   VERSION_GET_FEATURES,
+  VERSION_PAGESIZE,
+  VERSION_GUEST_HANDLE,
+  VERSION_COMMANDLINE,
 ];
 
 const BY_HYPERCALL: Readonly<Record<number, readonly (OperationDescriptor | undefined)[]>> = {
@@ -1324,12 +1457,15 @@ const BY_HYPERCALL: Readonly<Record<number, readonly (OperationDescriptor | unde
   ],
   17: [
     VERSION_VERSION,
-    undefined,
-    undefined,
-    undefined,
-    undefined,
+    VERSION_EXTRAVERSION,
+    VERSION_COMPILE_INFO,
+    VERSION_CAPABILITIES,
+    VERSION_CHANGESET,
     undefined,
     VERSION_GET_FEATURES,
+    VERSION_PAGESIZE,
+    VERSION_GUEST_HANDLE,
+    VERSION_COMMANDLINE,
   ],
 };
 

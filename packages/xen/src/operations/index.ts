@@ -45,6 +45,13 @@ export const OPERATIONS: readonly Operation[] = [
   vcpu.registerVcpuInfo,
   version.version,
   version.getFeatures,
+  version.extraversion,
+  version.compileInfo,
+  version.capabilities,
+  version.changeset,
+  version.pagesize,
+  version.guestHandle,
+  version.commandline,
 ];
 
 /**

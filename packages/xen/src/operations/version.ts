@@ -1,9 +1,18 @@
 import { Errno } from "../errno.js";
 import type { Stage } from "../path-cost/stage.js";
 import {
+  VERSION_CAPABILITIES,
+  VERSION_CHANGESET,
+  VERSION_COMMANDLINE,
+  VERSION_COMPILE_INFO,
+  VERSION_EXTRAVERSION,
+  VERSION_EXTRAVERSION_IN,
   VERSION_GET_FEATURES,
   VERSION_GET_FEATURES_IN,
   VERSION_GET_FEATURES_OUT,
+  VERSION_GUEST_HANDLE,
+  VERSION_PAGESIZE,
+  VERSION_PAGESIZE_IN,
   VERSION_VERSION,
   XENFEAT_AUTO_TRANSLATED_PHYSMAP,
   XENFEAT_DM_MSIX_ALL_WRITES,
@@ -16,7 +25,7 @@ import {
   XENFEAT_VCPU_TIME_PHYS_AREA,
   XENFEAT_WRITABLE_PAGE_TABLES,
 } from "./descriptors.gen.js";
-import type { Operation } from "./operation.js";
+import type { Operation, OperationCall } from "./operation.js";
 
 /** Version that the modelled hypervisor reports, here and in CPUID: that of the tree whose paths were counted. */
 export const XEN_MAJOR = 4;
@@ -71,3 +80,89 @@ export const getFeatures: Operation = {
     return 0;
   },
 };
+
+/** Texts that the modelled hypervisor gives of itself. */
+const EXTRAVERSION = ".0-hyperwalk";
+const CAPABILITIES = "hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ";
+const CHANGESET = "unavailable";
+const COMPILER = "hyperwalk";
+const DENIED = "<denied>";
+const EXTRAVERSION_BYTES = 16;
+const CAPABILITIES_BYTES = 1024;
+const CHANGESET_BYTES = 64;
+const COMMANDLINE_BYTES = 1024;
+/** compiler, compile_by, compile_domain, compile_date. */
+const COMPILE_INFO_BYTES: readonly number[] = [64, 16, 32, 32];
+const HANDLE_BYTES = 16;
+const PAGE = 4096;
+
+const XENVER_TEXT: Stage = {
+  ...DO_XEN_VERSION_FEATURES,
+  name: "do_xen_version (text)",
+  instructions: 120,
+  range: [60, 400],
+};
+
+/** XENVER_extraversion. */
+export const extraversion: Operation = {
+  descriptor: VERSION_EXTRAVERSION,
+  stage: XENVER_TEXT,
+  handle: (call) => giveTexts(call, [EXTRAVERSION], [EXTRAVERSION_BYTES]),
+};
+
+/** XENVER_compile_info: nobody compiled it anywhere. */
+export const compileInfo: Operation = {
+  descriptor: VERSION_COMPILE_INFO,
+  stage: XENVER_TEXT,
+  handle: (call) => giveTexts(call, [COMPILER, "", "", ""], COMPILE_INFO_BYTES),
+};
+
+/** XENVER_capabilities. */
+export const capabilities: Operation = {
+  descriptor: VERSION_CAPABILITIES,
+  stage: XENVER_TEXT,
+  handle: (call) => giveTexts(call, [CAPABILITIES], [CAPABILITIES_BYTES]),
+};
+
+/** XENVER_changeset. */
+export const changeset: Operation = {
+  descriptor: VERSION_CHANGESET,
+  stage: XENVER_TEXT,
+  handle: (call) => giveTexts(call, [CHANGESET], [CHANGESET_BYTES]),
+};
+
+/** XENVER_pagesize: the pointer must be null. */
+export const pagesize: Operation = {
+  descriptor: VERSION_PAGESIZE,
+  stage: DO_XEN_VERSION,
+  handle: (call) => {
+    const { buffer } = VERSION_PAGESIZE_IN;
+    return (call.inputs[buffer] | call.inputs[buffer + 1]) !== 0 ? -Errno.EINVAL : PAGE;
+  },
+};
+
+/** XENVER_guest_handle: the toolstack gave none. */
+export const guestHandle: Operation = {
+  descriptor: VERSION_GUEST_HANDLE,
+  stage: XENVER_TEXT,
+  handle: (call) => giveTexts(call, [""], [HANDLE_BYTES]),
+};
+
+/** XENVER_commandline. */
+export const commandline: Operation = {
+  descriptor: VERSION_COMMANDLINE,
+  stage: XENVER_TEXT,
+  handle: (call) => giveTexts(call, [call.domain.config.hardwareDomain ? "" : DENIED], [COMMANDLINE_BYTES]),
+};
+
+/** Copies texts to the guest's buffer, each filled up with zeros to its size. */
+function giveTexts(call: OperationCall, texts: readonly string[], sizes: readonly number[]): number {
+  const { buffer } = call.access;
+  let at = 0;
+  texts.forEach((text, i) => {
+    for (let j = 0; j < sizes[i]; j++) buffer.setUint8(at + j, j < text.length ? text.charCodeAt(j) : 0);
+    at += sizes[i];
+  });
+  const pointer = VERSION_EXTRAVERSION_IN.buffer;
+  return call.access.copyToGuest(call.inputs[pointer], call.inputs[pointer + 1], at);
+}
