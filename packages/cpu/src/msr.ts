@@ -24,6 +24,8 @@ export const Msr = {
   SysenterCs: 0x174,
   SysenterEsp: 0x175,
   SysenterEip: 0x176,
+  /** Intel: whether firmware lets VMXON work. */
+  FeatureControl: 0x3a,
   MiscEnable: 0x1a0,
   Pat: 0x277,
   TscDeadline: 0x6e0,
@@ -41,8 +43,14 @@ export const Msr = {
   TscAux: 0xc0000103,
   /** AMD: multiplier of guests' time stamps. */
   TscRatio: 0xc0000104,
+  /** AMD: whether EFER.SVME can be set. */
+  VmCr: 0xc0010114,
 } as const;
 
+/** IA32_FEATURE_CONTROL as firmware leaves it that has switched VMX off: no code that runs here can use it. */
+const LOCKED = 1;
+/** VM_CR with LOCK and SVMDIS: the same of SVM. */
+const VM_CR_DISABLED = 0x18;
 const EFER_DEFINED = Efer.Sce | Efer.Lme | Efer.Lma | Efer.Nxe | Efer.Svme;
 /** IBRS, STIBP, SSBD. */
 const SPEC_CTRL_DEFINED = 7;
@@ -93,6 +101,10 @@ export class ArchitecturalMsrs implements MsrSource {
         return this.give(words[State.SysenterCs], 0);
       case Msr.MiscEnable:
         return processor.profile.vendor === "intel" && this.give(1, 0);
+      case Msr.FeatureControl:
+        return processor.profile.vendor === "intel" && this.give(LOCKED, 0);
+      case Msr.VmCr:
+        return processor.profile.vendor === "amd" && this.give(VM_CR_DISABLED, 0);
       case Msr.Efer:
         return this.give(words[State.EferLo], 0);
       case Msr.Fmask:
@@ -181,6 +193,8 @@ export class ArchitecturalMsrs implements MsrSource {
     const { words } = this.processor.state;
     const old = words[State.EferLo];
     if (hi !== 0 || (lo & ~EFER_DEFINED) !== 0) return false;
+    // VM_CR.SVMDIS (APM vol. 2, 15.30.1); a guest that runs has the bit already.
+    if ((lo & ~old & Efer.Svme) !== 0) return false;
     // LME cannot change while paging is on; LMA is not for software to write.
     if (((lo ^ old) & Efer.Lme) !== 0 && (words[State.Cr0] & Cr0.Pg) !== 0) return false;
     words[State.EferLo] = (lo & ~Efer.Lma) | (old & Efer.Lma);

@@ -15,6 +15,9 @@ import type { Vmcs } from "./vmcs.js";
 import { VmcsField } from "./vmcs-fields.js";
 
 const MSR_BYTES = 16;
+/** Controls that mean something under EPT only. */
+const NEED_EPT =
+  SecondaryControl.UnrestrictedGuest | SecondaryControl.EnablePml | SecondaryControl.ModeBasedExecute;
 
 /*
  * Checks of VM entry on the VM-execution, VM-exit and VM-entry controls (SDM vol. 3, 27.2.1). They run only when VMWRITE
@@ -60,8 +63,9 @@ function executionConsistent(vmcs: Vmcs, addressBits: number): boolean {
   if (virtualNmis && (pin & PinControl.NmiExiting) === 0) return false;
   if (!virtualNmis && (primary & PrimaryControl.NmiWindowExiting) !== 0) return false;
   if ((secondary & SecondaryControl.EnableVpid) !== 0 && vmcs.read(VmcsField.Vpid) === 0) return false;
-  if ((secondary & SecondaryControl.EnableEpt) !== 0) return eptPointerConsistent(vmcs, addressBits);
-  return (secondary & SecondaryControl.UnrestrictedGuest) === 0;
+  if ((secondary & SecondaryControl.EnableEpt) === 0) return (secondary & NEED_EPT) === 0;
+  if ((secondary & SecondaryControl.EnablePml) !== 0 && !pageAt(VmcsField.PmlAddress)) return false;
+  return eptPointerConsistent(vmcs, addressBits);
 }
 
 /** Write-back or uncacheable, four levels, no reserved bits (25.6.11). */

@@ -43,6 +43,8 @@ export const SecondaryControl = {
   UnrestrictedGuest: 0x80,
   PauseLoopExiting: 0x400,
   EnableInvpcid: 0x1000,
+  EnablePml: 0x20000,
+  ModeBasedExecute: 0x400000,
 } as const;
 
 /** Bits of the VM-exit controls (SDM vol. 3, table 25-13). */
@@ -92,7 +94,9 @@ export const CAPABILITIES: Readonly<
       SecondaryControl.WbinvdExiting |
       SecondaryControl.UnrestrictedGuest |
       SecondaryControl.PauseLoopExiting |
-      SecondaryControl.EnableInvpcid,
+      SecondaryControl.EnableInvpcid |
+      SecondaryControl.EnablePml |
+      SecondaryControl.ModeBasedExecute,
   },
   exit: { one: 0x36dfb, may: 0x01ffffff },
   entry: { one: 0x11fb, may: 0x0003ffff },

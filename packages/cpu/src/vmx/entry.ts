@@ -133,6 +133,16 @@ function takeEptPointer(guest: VmxGuest, enabled: boolean): void {
   const lo = vmcs.read(VmcsField.EptPointer);
   ept.rootFrame = (lo >>> 12) + (vmcs.readHi(VmcsField.EptPointer) >>> 0) * 0x100000;
   ept.accessDirty = (lo & 0x40) !== 0;
+  const { secondary } = guest.intercepts;
+  ept.modeBasedExecute = (secondary & SecondaryControl.ModeBasedExecute) !== 0;
+  ept.modificationLog = null;
+  if ((secondary & SecondaryControl.EnablePml) !== 0) {
+    const log = guest.modificationLog;
+    log.frame =
+      (vmcs.read(VmcsField.PmlAddress) >>> 12) + (vmcs.readHi(VmcsField.PmlAddress) >>> 0) * 0x100000;
+    log.index = vmcs.read(VmcsField.PmlIndex) & 0xffff;
+    ept.modificationLog = log;
+  }
   ept.tag = guest.eptTags.tagOf(ept.rootFrame);
 }
 

@@ -23,6 +23,7 @@ const ENTRY_INFO = wordOf(VmcsField.EntryInterruptionInfo);
 const ENTRY_CONTROLS = wordOf(VmcsField.EntryControls);
 const ACTIVITY = wordOf(VmcsField.GuestActivityState);
 const PENDING_DEBUG = wordOf(VmcsField.GuestPendingDebugExceptions);
+const PML_INDEX = wordOf(VmcsField.PmlIndex);
 const INSTRUCTION_INFO = wordOf(VmcsField.ExitInstructionInfo);
 const REASON = wordOf(VmcsField.ExitReason);
 const LENGTH = wordOf(VmcsField.ExitInstructionLength);
@@ -66,6 +67,7 @@ export function vmexit(guest: VmxGuest): void {
     (i32[at + INTERRUPTIBILITY] & ~BLOCKED) | shadow | (words[State.NmiBlocked] << NMI_SHIFT);
   if (guest.halted) i32[at + ACTIVITY] = ActivityState.Hlt;
   savePendingDebug(guest);
+  if (guest.ept.modificationLog) i32[at + PML_INDEX] = guest.modificationLog.index & 0xffff;
   savePreemptionTimer(guest);
   storeExit(guest, guest.exit.code);
   if (guest.exitStores !== 0)

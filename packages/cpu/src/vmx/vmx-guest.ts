@@ -1,4 +1,4 @@
-import { type SecondStage, ticks } from "@hyperwalk/mmu";
+import { type ModificationLog, type SecondStage, ticks } from "@hyperwalk/mmu";
 import { HardwareGuest } from "../hardware-guest.js";
 import { HostLines } from "../host-lines.js";
 import type { VirtualizedProcessor } from "../virtualized-processor.js";
@@ -20,6 +20,8 @@ export class VmxGuest extends HardwareGuest {
   readonly msrLists: MsrLists;
   readonly intercepts: VmxIntercepts;
   readonly ept: SecondStage;
+  /** What {@link ept} writes to while the VMCS asks for page-modification logging. */
+  readonly modificationLog: ModificationLog = { frame: 0, index: 0 };
   readonly entryTicks: number;
   readonly exitTicks: number;
   readonly addressBits: number;

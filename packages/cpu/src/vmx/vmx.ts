@@ -220,6 +220,10 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     }
     const gpaLo = (fault.gfn << 12) | fault.gfnOffset;
     const gpaHi = Math.floor(fault.gfn / 0x100000);
+    if (fault.kind === FaultKind.ModificationLogFull) {
+      guest.record(ExitKind.Other, VmxExitReason.PageModificationLogFull, 0, 0, 0, 0, 0);
+      return;
+    }
     if (fault.kind === FaultKind.EptMisconfig) {
       guest.record(ExitKind.SecondStageFault, VmxExitReason.EptMisconfiguration, 0, 0, gpaLo, gpaHi, 0);
       return;

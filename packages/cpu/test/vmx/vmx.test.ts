@@ -784,6 +784,47 @@ describe("VMfail", () => {
       7,
       () => vmx.vmcs.write(VmcsField.EntryInterruptionInfo, VALID | 0x800 | 0x31),
     ],
+    [
+      "save-timer control without the timer",
+      7,
+      () => control("ExitControls", ExitControl.SavePreemptionTimer),
+    ],
+    ["entry to SMM", 7, () => control("EntryControls", EntryControl.EntryToSmm)],
+    ["MSR list longer than 512", 7, () => vmx.vmcs.write(VmcsField.EntryMsrLoadCount, 513)],
+    ["MSR list not aligned", 7, () => list(0x1008, 0)],
+    ["MSR list beyond the address space", 7, () => list(0xfffffff0 | 0, 0x3fff)],
+    ["TPR threshold above 15", 7, () => shadow(0x10)],
+    [
+      "page-modification log not aligned",
+      7,
+      () => {
+        controls(0, SecondaryControl.EnablePml);
+        vmx.vmcs.write(VmcsField.PmlAddress, 0x5008);
+      },
+    ],
+    [
+      "no error code with #GP",
+      7,
+      () => vmx.vmcs.write(VmcsField.EntryInterruptionInfo, VALID | (3 << 8) | 13),
+    ],
+    [
+      "software interrupt without a length",
+      7,
+      () => {
+        vmx.vmcs.write(VmcsField.EntryInterruptionInfo, VALID | (4 << 8) | 0x80);
+        vmx.vmcs.write(VmcsField.EntryInstructionLength, 0);
+      },
+    ],
+    ["event kind 1", 7, () => vmx.vmcs.write(VmcsField.EntryInterruptionInfo, VALID | (1 << 8))],
+    [
+      "other event with a vector",
+      7,
+      () => vmx.vmcs.write(VmcsField.EntryInterruptionInfo, VALID | (7 << 8) | 1),
+    ],
+    ["host CR0 above 32 bits", 8, () => vmx.vmcs.write(VmcsField.HostCr0, 0x80050033 | 0, 1)],
+    ["host CR3 beyond the address space", 8, () => vmx.vmcs.write(VmcsField.HostCr3, 0, 0x100000)],
+    ["host EFER without LMA", 8, () => vmx.vmcs.write(VmcsField.HostEfer, 0x100)],
+    ["host selector with RPL", 8, () => vmx.vmcs.write(VmcsField.HostDsSelector, 3)],
     ["host CR0", 8, () => vmx.vmcs.write(VmcsField.HostCr0, 0x31)],
     ["host CR4 without VMXE", 8, () => vmx.vmcs.write(VmcsField.HostCr4, 0x20)],
     ["host CS 0", 8, () => vmx.vmcs.write(VmcsField.HostCsSelector, 0)],
@@ -800,9 +841,35 @@ describe("VMfail", () => {
   });
 });
 
+/** Sets one more bit. */
+function control(field: "ExitControls" | "EntryControls", bit: number): void {
+  vmx.vmcs.write(VmcsField[field], vmx.vmcs.read(VmcsField[field]) | bit);
+}
+
+function list(lo: number, hi: number): void {
+  vmx.vmcs.write(VmcsField.ExitMsrStoreAddress, lo, hi);
+  vmx.vmcs.write(VmcsField.ExitMsrStoreCount, 2);
+}
+
+function shadow(threshold: number): void {
+  controls(PrimaryControl.TprShadow);
+  vmx.vmcs.write(VmcsField.VirtualApicAddress, 0x5000);
+  vmx.vmcs.write(VmcsField.TprThreshold, threshold);
+}
+
 describe("entry failure 33", () => {
   const w = (field: keyof typeof VmcsField, lo: number, hi = 0) => vmx.vmcs.write(VmcsField[field], lo, hi);
-  const cases: [string, number, () => void][] = [
+  const halted = (rflags: number) => [w("GuestActivityState", 1), w("GuestRflags", rflags)];
+  const inject = () => [w("GuestRflags", 0x202), w("EntryInterruptionInfo", VALID | 0x31)];
+  const nmi = () => w("EntryInterruptionInfo", VALID | (2 << 8) | 2);
+  const virtualNmis = () =>
+    w("PinBasedControls", adjustControls(PinControl.NmiExiting | PinControl.VirtualNmis, CAPABILITIES.pin));
+  const pae = () => [
+    w("EntryControls", adjustControls(EntryControl.LoadEfer, CAPABILITIES.entry)),
+    w("GuestEfer", 0),
+    w("GuestCsAccessRights", 0xc09b),
+  ];
+  const cases: [string, number, () => unknown][] = [
     ["CR0.NE clear", 0, () => w("GuestCr0", 0x80010011 | 0)],
     ["CR4.VMXE clear", 0, () => w("GuestCr4", 0x20)],
     ["PG without PE", 0, () => w("GuestCr0", 0x80010030 | 0)],
@@ -821,6 +888,46 @@ describe("entry failure 33", () => {
     ["activity state", 0, () => w("GuestActivityState", 4)],
     ["STI blocking without IF", 0, () => w("GuestInterruptibility", 1)],
     ["injected interrupt without IF", 0, () => w("EntryInterruptionInfo", VALID | 0x31)],
+    ["CR0 above 32 bits", 0, () => w("GuestCr0", 0x80010031 | 0, 1)],
+    ["CR3 beyond the address space", 0, () => w("GuestCr3", 0, 0x100000)],
+    ["DR7 above 32 bits", 0, () => w("GuestDr7", 0x400, 1)],
+    ["DEBUGCTL reserved bit", 0, () => w("GuestDebugCtl", 0x10)],
+    ["SYSENTER_EIP not canonical", 0, () => w("GuestSysenterEip", 0, 0x10000)],
+    ["TR in the LDT", 0, () => w("GuestTrSelector", 0x44)],
+    ["CS base above 4 GiB", 0, () => w("GuestCsBase", 0, 1)],
+    ["DS base above 4 GiB", 0, () => w("GuestDsBase", 0, 1)],
+    ["FS base not canonical", 0, () => w("GuestFsBase", 0, 0x10000)],
+    ["CS of another DPL than SS", 0, () => w("GuestCsAccessRights", 0xa0fb)],
+    ["DS not accessed", 0, () => w("GuestDsAccessRights", 0xc092)],
+    ["DS execute-only code", 0, () => w("GuestDsAccessRights", 0xc099)],
+    ["DS reserved bit", 0, () => w("GuestDsAccessRights", 0xc193)],
+    ["limit below a page with G", 0, () => w("GuestEsLimit", 0xffff0ffe | 0)],
+    ["limit above 1 MiB without G", 0, () => w("GuestEsAccessRights", 0x4093)],
+    ["LDTR of the wrong type", 0, () => w("GuestLdtrAccessRights", 0x83)],
+    ["TR of 16 bits in IA-32e mode", 0, () => w("GuestTrAccessRights", 0x83)],
+    ["GDTR base not canonical", 0, () => w("GuestGdtrBase", 0, 0x10000)],
+    ["IDTR limit", 0, () => w("GuestIdtrLimit", 0x10000)],
+    ["halted at CPL 3", 0, () => [w("GuestActivityState", 1), w("GuestSsAccessRights", 0xc0f3)]],
+    ["halted in an STI shadow", 0, () => [halted(0x202), w("GuestInterruptibility", 1)]],
+    [
+      "a #GP for a halted guest",
+      0,
+      () => [halted(2), w("EntryInterruptionInfo", VALID | 0x800 | (3 << 8) | 13)],
+    ],
+    ["an interrupt for a guest in shutdown", 0, () => [inject(), w("GuestActivityState", 2)]],
+    ["an NMI for a guest that waits for SIPI", 0, () => [nmi(), w("GuestActivityState", 3)]],
+    ["STI and MOV SS at once", 0, () => [w("GuestRflags", 0x202), w("GuestInterruptibility", 3)]],
+    ["in SMM", 0, () => w("GuestInterruptibility", 4)],
+    ["an interrupt in an STI shadow", 0, () => [inject(), w("GuestInterruptibility", 1)]],
+    ["an NMI in a MOV SS shadow", 0, () => [nmi(), w("GuestInterruptibility", 2)]],
+    ["a virtual NMI while they are blocked", 0, () => [nmi(), virtualNmis(), w("GuestInterruptibility", 8)]],
+    ["pending debug exceptions, reserved bit", 0, () => w("GuestPendingDebugExceptions", 0x10)],
+    [
+      "no single step pending behind MOV SS with TF",
+      0,
+      () => [w("GuestRflags", 0x102), w("GuestInterruptibility", 2)],
+    ],
+    ["PDPTE reserved bit", 2, () => [pae(), w("GuestPdpte1", 3)]],
     ["link pointer", 4, () => w("VmcsLinkPointer", 0, 0)],
   ];
   it.each(cases)("%s", (_, qualification, breakIt) => {

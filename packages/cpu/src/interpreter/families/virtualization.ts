@@ -1,5 +1,5 @@
 import { Cause } from "@hyperwalk/mmu";
-import { Efer } from "../../control-registers.js";
+import { Cr4, Efer } from "../../control-registers.js";
 import { Flag, State } from "../../cpu-state.js";
 import { Intercept } from "../../guest-mode.js";
 import type { ExecutionCore } from "../core.js";
@@ -16,6 +16,7 @@ const SKINIT = 6;
 const INVLPGA = 7;
 /** Basic exit reason of VMWRITE: the one whose first operand is not the r/m one. */
 const VMWRITE = 25;
+const VMXON = 27;
 
 /** VMCALL and VMMCALL: an exit in a guest of the same vendor, otherwise #UD. */
 export function hypercall(core: ExecutionCore, pc: number): number {
@@ -36,6 +37,8 @@ function vmxInstruction(core: ExecutionCore, pc: number): number {
   if (core.longMode && core.mode !== 64) return core.undefined();
   const reason = core.variantOf(pc);
   if (core.interceptedOperands(Intercept.VmxInstruction, reason, pc, reason !== VMWRITE)) return core.exit();
+  // Firmware has switched VMX off: VMXON faults as IA32_FEATURE_CONTROL says, the others want VMX operation.
+  if (reason === VMXON && (core.words[State.Cr4] & Cr4.Vmxe) !== 0) return core.protection();
   return core.undefined();
 }
 
@@ -77,7 +80,7 @@ export const VIRTUALIZATION: Family = {
   vmresume: [vmxInstruction, 24],
   vmwrite: [vmxInstruction, VMWRITE],
   vmxoff: [vmxInstruction, 26],
-  vmxon: [vmxInstruction, 27],
+  vmxon: [vmxInstruction, VMXON],
   invept: [vmxInstruction, 50],
   invvpid: [vmxInstruction, 53],
 };
