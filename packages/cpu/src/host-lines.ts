@@ -1,4 +1,11 @@
-import { FRAME_BYTES, type Mmu, PagingMode, type TranslationContext } from "@hyperwalk/mmu";
+import {
+  FRAME_BYTES,
+  lineHigh,
+  lineLow,
+  type Mmu,
+  PagingMode,
+  type TranslationContext,
+} from "@hyperwalk/mmu";
 import { VirtualizationError } from "./virtualized-processor.js";
 
 /** High word of the linear address at which Xen maps all of physical memory. */
@@ -104,7 +111,7 @@ export class HostLines {
         "the host context does not map the control structure through its direct map",
       );
     const line = offset >>> 6;
-    const way = mmu.caches.l1d.find(frame, line);
+    const way = mmu.caches.l1d.find(lineLow(frame, line), lineHigh(frame));
     if (way < 0) {
       this.generations[line] = -1;
       return;

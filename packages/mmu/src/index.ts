@@ -8,10 +8,13 @@ export type { AccessRights } from "./access-modes.js";
 export type { AccessWatch } from "./access-watch.js";
 export { Arena, ArenaExhaustedError } from "./arena.js";
 export { CacheHierarchy, type CacheHierarchySnapshot, ServedBy } from "./cache/cache-hierarchy.js";
-export { CacheLevel, type CacheLevelSnapshot, LINE_BYTES } from "./cache/cache-level.js";
+export { FirstLevelCache, type FirstLevelCacheSnapshot } from "./cache/first-level-cache.js";
 export type { BackInvalidate, InclusionPolicy } from "./cache/inclusion-policy.js";
 export { InclusiveL3 } from "./cache/inclusive-l3.js";
+export { lineHigh, lineLow } from "./cache/line-number.js";
+export { LINE_BYTES, LineTags, type LineTagsSnapshot } from "./cache/line-tags.js";
 export { NonInclusiveL3 } from "./cache/non-inclusive-l3.js";
+export { OuterCache, type OuterCacheSnapshot } from "./cache/outer-cache.js";
 export { VictimL3 } from "./cache/victim-l3.js";
 export {
   CAUSES,
@@ -55,6 +58,9 @@ export { LeastRecentlyUsed } from "./replacement/lru.js";
 export { REPLACEMENT_POLICIES } from "./replacement/policies.js";
 export { RandomReplacement } from "./replacement/random.js";
 export type { ReplacementPolicy } from "./replacement/replacement-policy.js";
+export type { SetOrder, SetOrderSnapshot } from "./replacement/set-order.js";
+export { StampOrder } from "./replacement/stamp-order.js";
+export { TreeOrder } from "./replacement/tree-order.js";
 export { TreePlru } from "./replacement/tree-plru.js";
 export { PagingStructureCache } from "./tlb/paging-structure-cache.js";
 export { Rights } from "./tlb/rights.js";

@@ -2,6 +2,7 @@ import { AccessMode, type AccessRights } from "./access-modes.js";
 import type { AccessWatch } from "./access-watch.js";
 import type { Arena } from "./arena.js";
 import { CacheHierarchy, type CacheHierarchySnapshot } from "./cache/cache-hierarchy.js";
+import { lineHigh, lineLow } from "./cache/line-number.js";
 import { MissPrices } from "./cache/miss-prices.js";
 import { Cause, type CycleLedger, ticks } from "./cycle-ledger.js";
 import { FilterEpochs } from "./filter-epochs.js";
@@ -283,7 +284,7 @@ export class Mmu {
       if (entry < 0 || !this.permits(entry, write ? AccessMode.Write : AccessMode.Read)) return;
       const { array } = first;
       const frame = array.frameFor(entry, pageLo);
-      const way = l1d.find(frame, (lo >>> 6) & 63);
+      const way = l1d.find(lineLow(frame, (lo >>> 6) & 63), lineHigh(frame));
       if (way < 0) return;
       if (write && (!l1d.isDirty(way) || memory.codeSlots[memory.frameOffset(frame) >>> 12] !== 0)) return;
       sequences.noteLine(sequence, i, Math.floor(way / l1d.ways), this.dataWays + 2 * way + 1, entry + 1);
@@ -441,7 +442,7 @@ export class Mmu {
   /** CLFLUSH: checked like a read of one byte. @returns 0, or -1 with {@link fault} */
   flushLine(lo: number, hi: number): number {
     if (this.translate(this.translations.data, lo | 0, hi | 0, AccessMode.Read) < 0) return -1;
-    this.caches.flushLine(this.frame, (lo >>> 6) & 63);
+    this.caches.flushLine(lineLow(this.frame, (lo >>> 6) & 63), lineHigh(this.frame));
     return 0;
   }
 
@@ -474,7 +475,9 @@ export class Mmu {
     const pageLo = (lo >>> 12) | (hi << 20);
     const row = this.dataPages.at + pageRow(pageLo);
     let entry = i32[row + 3];
-    let frame = 0;
+    // Number of the page's first line.
+    let firstLo = 0;
+    let firstHi = 0;
     let page = 0;
     // Reads (mode 0) need bit 0 of the row's modes, writes (mode 1) bit 1; system accesses have no rows.
     if (
@@ -485,30 +488,41 @@ export class Mmu {
       mode < 2 &&
       (i32[row + 6] & (mode + 1)) !== 0
     ) {
-      frame = i32[row + 5];
+      firstLo = i32[row + 5];
+      firstHi = i32[row + 7];
       page = i32[row + 6] & -4096;
     } else {
       entry = this.translate(this.translations.data, lo, hi, mode);
       if (entry < 0) return -1;
-      frame = this.frame;
+      const frame = this.frame;
       page = this.memory.frameOffset(frame);
       if (page < 0) return this.noRam(frame, lo, hi);
+      firstLo = lineLow(frame, 0);
+      firstHi = lineHigh(frame);
       if (this.useFilter && mode < 2)
-        this.dataPages.remember(pageLo, hi >>> 12, this.epoch, entry, frame, page, 2 * mode + 1);
+        this.dataPages.remember(pageLo, hi >>> 12, this.epoch, entry, firstLo, firstHi, page, 2 * mode + 1);
     }
     if ((mode & 1) !== 0 && this.memory.codeSlots[page >>> 12] !== 0) this.memory.onCodeWrite?.(page);
-    this.touchLine(lo, hi, frame, page, entry, mode);
-    if ((lo & 63) + bytes > 64) this.touchLine((lo | 63) + 1, hi, frame, page, entry, mode);
+    this.touchLine(lo, hi, firstLo, firstHi, page, entry, mode);
+    if ((lo & 63) + bytes > 64) this.touchLine((lo | 63) + 1, hi, firstLo, firstHi, page, entry, mode);
     return page | (lo & 4095);
   }
 
   /** One line of a data access: cache, cost, recency and filter row. */
-  private touchLine(lo: number, hi: number, frame: number, page: number, entry: number, mode: number): void {
+  private touchLine(
+    lo: number,
+    hi: number,
+    firstLo: number,
+    firstHi: number,
+    page: number,
+    entry: number,
+    mode: number,
+  ): void {
     const write = (mode & 1) !== 0;
     const i32 = this.i32;
     const stamp = this.clock.next();
     i32[entry + 1] = stamp;
-    const level = this.caches.data(frame, (lo >>> 6) & 63, write, stamp);
+    const level = this.caches.data(firstLo | ((lo >>> 6) & 63), firstHi, write, stamp);
     if (level !== 1)
       this.chargeMiss(MmuCounter.DataL2, level, write ? this.prices.store[level] : this.prices.load[level]);
     if (!this.useFilter || mode > 1) return;
@@ -530,7 +544,8 @@ export class Mmu {
     const pageLo = (lo >>> 12) | (hi << 20);
     const pages = this.fetchPages.at + pageRow(pageLo);
     let entry = i32[pages + 3];
-    let frame = 0;
+    let firstLo = 0;
+    let firstHi = 0;
     let page = 0;
     if (
       i32[pages] === pageLo &&
@@ -538,19 +553,23 @@ export class Mmu {
       i32[pages + 1] === hi >>> 12 &&
       i32[entry] === i32[pages + 4]
     ) {
-      frame = i32[pages + 5];
+      firstLo = i32[pages + 5];
+      firstHi = i32[pages + 7];
       page = i32[pages + 6] & -4096;
     } else {
       entry = this.translate(this.translations.instruction, lo, hi, AccessMode.Fetch);
       if (entry < 0) return -1;
-      frame = this.frame;
+      const frame = this.frame;
       page = this.memory.frameOffset(frame);
       if (page < 0) return this.noRam(frame, lo, hi);
-      if (this.useFilter) this.fetchPages.remember(pageLo, hi >>> 12, this.epoch, entry, frame, page, 1);
+      firstLo = lineLow(frame, 0);
+      firstHi = lineHigh(frame);
+      if (this.useFilter)
+        this.fetchPages.remember(pageLo, hi >>> 12, this.epoch, entry, firstLo, firstHi, page, 1);
     }
     const stamp = this.clock.next();
     i32[entry + 1] = stamp;
-    const level = this.caches.instruction(frame, (lo >>> 6) & 63, stamp);
+    const level = this.caches.instruction(firstLo | ((lo >>> 6) & 63), firstHi, stamp);
     if (level !== 1) this.chargeMiss(MmuCounter.FetchL2, level, this.prices.fetch[level]);
     if (this.useFilter) {
       const way = this.fetchWays + 2 * this.caches.way;

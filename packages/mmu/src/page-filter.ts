@@ -2,9 +2,9 @@ import type { Arena } from "./arena.js";
 
 // Words of a row. Numbers, not an exported object: V8 does not fold the fields of an imported object.
 //   0  page number, bits 31:0        4  entry's generation
-//   1  page number, bits 51:32       5  machine frame, below 2^31
+//   1  page number, bits 51:32       5  number of the frame's first cache line, bits 31:0
 //   2  epoch, 0 in an empty row      6  arena offset of the frame; low bits: modes permitted (1 read or fetch, 2 write)
-//   3  TLB entry                     7  (unused)
+//   3  TLB entry                     7  number of the frame's first cache line, bits 45:32
 const ROW_WORDS = 8;
 const ROWS = 128;
 
@@ -38,11 +38,11 @@ export class PageFilter {
     pageHi: number,
     epoch: number,
     entry: number,
-    frame: number,
+    firstLo: number,
+    firstHi: number,
     offset: number,
     modes: number,
   ): void {
-    if (frame > 0x7fffffff) return;
     const i32 = this.arena.i32;
     const row = this.at + pageRow(pageLo);
     i32[row] = pageLo;
@@ -50,7 +50,8 @@ export class PageFilter {
     i32[row + 2] = epoch;
     i32[row + 3] = entry;
     i32[row + 4] = i32[entry];
-    i32[row + 5] = frame;
+    i32[row + 5] = firstLo;
     i32[row + 6] = offset | modes;
+    i32[row + 7] = firstHi;
   }
 }

@@ -9,12 +9,12 @@ export interface InclusionPolicy {
    * L2 missed: looks in L3, and fills or empties it as the rule says.
    * @returns level that serves the line: 3, or 4 for DRAM
    */
-  fetch(frame: number, line: number, stamp: number): number;
+  fetch(lo: number, hi: number, stamp: number): number;
   /** After {@link fetch} returned 3: the line comes to L2 dirty. */
   readonly fetchedDirty: boolean;
   /** L2 has dropped this line to make room. */
-  leftL2(frame: number, line: number, dirty: boolean, stamp: number): void;
+  leftL2(lo: number, hi: number, dirty: boolean, stamp: number): void;
 }
 
 /** Asked by an inclusive L3 to drop a line from the levels above it; returns whether a dirty copy was there. */
-export type BackInvalidate = (frame: number, line: number) => boolean;
+export type BackInvalidate = (lo: number, hi: number) => boolean;

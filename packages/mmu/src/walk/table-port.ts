@@ -1,4 +1,5 @@
 import type { CacheHierarchy } from "../cache/cache-hierarchy.js";
+import { lineHigh, lineLow } from "../cache/line-number.js";
 import { Cause, type CycleLedger, ticks } from "../cycle-ledger.js";
 import type { MemoryProfile } from "../memory-profile.js";
 import { MmuCounter } from "../mmu-counter.js";
@@ -48,7 +49,7 @@ export class TablePort {
   reference(frame: number, offset: number): number {
     const at = this.memory.frameOffset(frame);
     if (at < 0) return -1;
-    const level = this.caches.data(frame, offset >>> 6, false, this.clock.next());
+    const level = this.caches.data(lineLow(frame, offset >>> 6), lineHigh(frame), false, this.clock.next());
     this.counters[MmuCounter.WalkReferences]++;
     this.counters[MmuCounter.WalkL1 - 1 + level]++;
     this.ledger.charge(Cause.Walk, this.price[level]);
@@ -75,7 +76,7 @@ export class TablePort {
     const memory = this.memory;
     const slot = at >>> 10;
     if (memory.codeSlots[slot] !== 0) memory.onCodeWrite?.(slot << 12);
-    const level = this.caches.data(frame, offset >>> 6, true, this.clock.next());
+    const level = this.caches.data(lineLow(frame, offset >>> 6), lineHigh(frame), true, this.clock.next());
     this.i32[at] |= flags;
     this.counters[MmuCounter.AccessedDirtyUpdates]++;
     this.ledger.charge(Cause.Walk, this.price[level]);

@@ -1,0 +1,178 @@
+import type { Arena } from "../arena.js";
+import type { Reliance } from "../line-sequences.js";
+import type { CacheGeometry } from "../memory-profile.js";
+import type { RecencyClock } from "../recency-clock.js";
+import { REPLACEMENT_POLICIES } from "../replacement/policies.js";
+import type { ReplacementPolicy } from "../replacement/replacement-policy.js";
+import { LineTags, type LineTagsSnapshot } from "./line-tags.js";
+
+// Bits of a generation word below the counter.
+const DIRTY = 1;
+const VALID = 2;
+const STEP = 4;
+
+/** Contents of one first-level cache as plain data. */
+export interface FirstLevelCacheSnapshot {
+  readonly lines: LineTagsSnapshot;
+  /** Generation and stamp by way. */
+  readonly marks: Int32Array;
+  readonly policy: readonly number[];
+}
+
+/**
+ * L1I or L1D. It holds no data; lines are named by the pair of `line-number.ts`. A way's *generation* changes whenever the
+ * way is refilled, invalidated or becomes dirty, so whoever remembers (way, generation) can later tell with one comparison
+ * that the line is still there as it was, and stamp the way without asking.
+ */
+export class FirstLevelCache {
+  readonly ways: number;
+  readonly sets: number;
+  /** Load-to-use latency in cycles. */
+  readonly latency: number;
+  /** 32-bit arena index of way 0's generation; its stamp follows it, way `w` is `2 * w` further. */
+  readonly marksAt: number;
+  /** After {@link fill}: whether a line had to make room. */
+  evicted = false;
+  /** After {@link fill}: number of the line that made room. */
+  evictedLo = 0;
+  evictedHi = 0;
+  private readonly lines: LineTags;
+  private readonly policy: ReplacementPolicy;
+  private reliance: Reliance | undefined;
+  /** By way: who wants to know when it is given to another line. */
+  private watchers = new Int32Array(0);
+  private marks!: Int32Array;
+
+  constructor(arena: Arena, clock: RecencyClock, geometry: CacheGeometry, seed: number) {
+    const { ways, latency, replacement } = geometry;
+    this.lines = new LineTags(arena, geometry);
+    const { sets } = this.lines;
+    this.ways = ways;
+    this.sets = sets;
+    this.latency = latency;
+    this.policy = REPLACEMENT_POLICIES[replacement](seed);
+    const marksAt = arena.reserve(sets * ways * 8);
+    this.marksAt = marksAt >>> 2;
+    arena.adopt(() => {
+      this.marks = arena.int32(marksAt, sets * ways * 2);
+    });
+    clock.track(this.marksAt + 1, sets, ways, 2, this.policy);
+  }
+
+  /** Has somebody rely on where lines are; see {@link watch}. */
+  rely(reliance: Reliance): void {
+    this.reliance = reliance;
+    this.watchers = new Int32Array(this.sets * this.ways);
+  }
+
+  /** `reliance.lost` will be told when the line in this way leaves. @param watcher bits of its argument */
+  watch(way: number, watcher: number): void {
+    this.watchers[way] |= watcher;
+  }
+
+  /** Lines held. */
+  get occupancy(): number {
+    return this.lines.occupancy;
+  }
+
+  /** After {@link fill} or {@link remove}: whether the line that left was dirty. */
+  get evictedDirty(): boolean {
+    return this.lines.leftDirty;
+  }
+
+  /** Way that holds a line, or -1. Changes nothing. */
+  find(lo: number, hi: number): number {
+    const { lines } = this;
+    return lines.find(lines.setOf(lo, hi), lo, hi);
+  }
+
+  /** Stamps a way as the newest of its set. */
+  touch(way: number, stamp: number): void {
+    this.marks[2 * way + 1] = stamp;
+  }
+
+  markDirty(way: number): void {
+    const { marks } = this;
+    if ((marks[2 * way] & DIRTY) !== 0) return;
+    this.lines.markDirty(way);
+    marks[2 * way] = (marks[2 * way] + STEP) | DIRTY;
+  }
+
+  isDirty(way: number): boolean {
+    return (this.marks[2 * way] & DIRTY) !== 0;
+  }
+
+  /** Stamp of a way, for tests and reports. */
+  stampOf(way: number): number {
+    return this.marks[2 * way + 1];
+  }
+
+  generationOf(way: number): number {
+    return this.marks[2 * way];
+  }
+
+  /**
+   * Brings in a line that is not there; the line that made room is in {@link evictedLo} and its companions.
+   * @returns the way that was filled
+   */
+  fill(lo: number, hi: number, dirty: boolean, stamp: number): number {
+    const { lines, marks } = this;
+    const set = lines.setOf(lo, hi);
+    const first = set * this.ways;
+    let inSet = lines.vacantWay(set);
+    this.evicted = inSet < 0;
+    if (inSet < 0) {
+      const { reliance } = this;
+      if (reliance !== undefined) reliance.settle(set);
+      inSet = this.policy.victim(marks, 2 * first + 1, this.ways, 2);
+      if (reliance !== undefined && this.watchers[first + inSet] !== 0) this.unwatch(first + inSet, reliance);
+      this.evictedLo = lines.lowOf(first + inSet);
+      this.evictedHi = lines.highOf(first + inSet);
+    }
+    const way = first + inSet;
+    lines.place(set, inSet, lo, hi, dirty);
+    marks[2 * way] = ((marks[2 * way] + STEP) & ~DIRTY) | VALID | (dirty ? DIRTY : 0);
+    marks[2 * way + 1] = stamp;
+    return way;
+  }
+
+  /** Invalidates a line if it is there ({@link evictedDirty} tells its state); returns whether it was. */
+  remove(lo: number, hi: number): boolean {
+    const { lines } = this;
+    const set = lines.setOf(lo, hi);
+    const way = lines.find(set, lo, hi);
+    if (way < 0) return false;
+    this.clear(set, way);
+    return true;
+  }
+
+  /** Invalidates every line, as WBINVD does. */
+  removeAll(): void {
+    const { lines, ways } = this;
+    for (let way = 0; way < this.sets * ways; way++)
+      if (lines.isValid(way)) this.clear(Math.floor(way / ways), way);
+  }
+
+  snapshot(): FirstLevelCacheSnapshot {
+    return { lines: this.lines.snapshot(), marks: this.marks.slice(), policy: this.policy.snapshot() };
+  }
+
+  restore(snapshot: FirstLevelCacheSnapshot): void {
+    this.lines.restore(snapshot.lines);
+    this.marks.set(snapshot.marks);
+    this.policy.restore(snapshot.policy);
+  }
+
+  private unwatch(way: number, reliance: Reliance): void {
+    const watchers = this.watchers[way];
+    this.watchers[way] = 0;
+    reliance.lost(watchers);
+  }
+
+  private clear(set: number, way: number): void {
+    const { marks } = this;
+    if (this.reliance !== undefined && this.watchers[way] !== 0) this.unwatch(way, this.reliance);
+    this.lines.clear(set, way);
+    marks[2 * way] = (marks[2 * way] + STEP) & ~(DIRTY | VALID);
+  }
+}
