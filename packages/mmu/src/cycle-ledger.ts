@@ -85,7 +85,7 @@ export class CycleLedger {
    * `cells[base + cause]` and `clock[0]` together.
    */
   cells!: Float64Array;
-  /** `clock[0]`: all ticks charged so far. */
+  /** `clock[0]`: all ticks charged so far. `clock[1]`: the clock at which the engine that runs is to stop. */
   clock!: Float64Array;
   /** Index of the first cell of the phase that is on top of the stack. */
   base = 0;
@@ -101,11 +101,11 @@ export class CycleLedger {
   /** @param rootPhase name of the phase that runs when nothing else was entered */
   constructor(arena: Arena, rootPhase = "guest") {
     const cellsAt = arena.reserve(MAX_NODES * STRIDE * 8);
-    const clockAt = arena.reserve(8);
+    const clockAt = arena.reserve(16);
     const childrenAt = arena.reserve(MAX_NODES * MAX_PHASES * 4);
     arena.adopt(() => {
       this.cells = arena.float64(cellsAt, MAX_NODES * STRIDE);
-      this.clock = arena.float64(clockAt, 1);
+      this.clock = arena.float64(clockAt, 2);
       this.children = arena.int32(childrenAt, MAX_NODES * MAX_PHASES);
     });
     this.registerPhase(rootPhase);

@@ -66,17 +66,23 @@ export class Mmu {
   readonly fault: TranslationFault = new TranslationFault();
   /** 1 after a write that crosses a page returned scratch: call {@link commitWrite} once the bytes are stored. */
   writePending = 0;
+  /**
+   * What {@link read} and {@link fetch} look at first, for an engine that does the same in its own loop: indices of the
+   * recency counter and of both filters' first rows in the arena's 32-bit view, and the counter's limit.
+   */
+  readonly recencyAt: number;
+  readonly recencyLimit: number;
+  readonly dataRows: number;
+  readonly fetchRows: number;
+  /** Epoch of the active context at its privilege level, as filter rows note it. */
+  epoch = 0;
   private active: TranslationContext;
   private readonly clock: RecencyClock;
   private readonly sequences: LineSequences;
-  private readonly recencyAt: number;
-  private readonly recencyLimit: number;
   private readonly dataFilter: LineFilter;
   private readonly fetchFilter: LineFilter;
   private readonly dataPages: PageFilter;
   private readonly fetchPages: PageFilter;
-  private readonly dataRows: number;
-  private readonly fetchRows: number;
   private readonly filterWanted: boolean;
   private useFilter: boolean;
   private watcher: AccessWatch | null = null;
@@ -88,8 +94,6 @@ export class Mmu {
   private readonly extendedPageTables: ExtendedPageTableWalker;
   private readonly epochs: FilterEpochs;
   private readonly pdptes: PdpteLoader;
-  /** Epoch of the active context at its privilege level. */
-  private epoch = 0;
   private space = 0;
   private tag = 0;
   /** Protection keys apply: CR4.PKE or CR4.PKS, and a long-mode format. */
@@ -197,23 +201,23 @@ export class Mmu {
     const row = this.dataRows + ((((lo >>> 6) ^ (lo >>> 15)) & 511) << 3);
     if (
       i32[row] === (lo & -64) &&
-      i32[row + 2] === this.epoch &&
-      i32[row + 1] === hi &&
+      i32[(row + 2) | 0] === this.epoch &&
+      i32[(row + 1) | 0] === hi &&
       (lo & 63) + bytes <= 64
     ) {
-      const way = i32[row + 4];
-      const entry = i32[row + 6];
-      if (i32[way] === i32[row + 5] && i32[entry] === i32[row + 7]) {
-        const stamp = i32[this.recencyAt] + 1;
+      const way = i32[(row + 4) | 0];
+      const entry = i32[(row + 6) | 0];
+      if (i32[way] === i32[(row + 5) | 0] && i32[entry] === i32[(row + 7) | 0]) {
+        const stamp = (i32[this.recencyAt] + 1) | 0;
         if (stamp < this.recencyLimit) {
           i32[this.recencyAt] = stamp;
-          i32[way + 1] = stamp;
-          i32[entry + 1] = stamp;
-          return (i32[row + 3] & -64) | (lo & 63);
+          i32[(way + 1) | 0] = stamp;
+          i32[(entry + 1) | 0] = stamp;
+          return (i32[(row + 3) | 0] & -64) | (lo & 63);
         }
       }
     }
-    return this.data(lo | 0, hi | 0, bytes, AccessMode.Read);
+    return this.access(lo | 0, hi | 0, bytes, AccessMode.Read);
   }
 
   /**
@@ -226,24 +230,24 @@ export class Mmu {
     const row = this.dataRows + ((((lo >>> 6) ^ (lo >>> 15)) & 511) << 3);
     if (
       i32[row] === (lo & -64) &&
-      i32[row + 2] === this.epoch &&
-      i32[row + 1] === hi &&
+      i32[(row + 2) | 0] === this.epoch &&
+      i32[(row + 1) | 0] === hi &&
       (lo & 63) + bytes <= 64
     ) {
-      const way = i32[row + 4];
-      const entry = i32[row + 6];
-      const offset = i32[row + 3];
-      if ((offset & WRITE_OK) !== 0 && i32[way] === i32[row + 5] && i32[entry] === i32[row + 7]) {
-        const stamp = i32[this.recencyAt] + 1;
+      const way = i32[(row + 4) | 0];
+      const entry = i32[(row + 6) | 0];
+      const offset = i32[(row + 3) | 0];
+      if ((offset & WRITE_OK) !== 0 && i32[way] === i32[(row + 5) | 0] && i32[entry] === i32[(row + 7) | 0]) {
+        const stamp = (i32[this.recencyAt] + 1) | 0;
         if (stamp < this.recencyLimit) {
           i32[this.recencyAt] = stamp;
-          i32[way + 1] = stamp;
-          i32[entry + 1] = stamp;
+          i32[(way + 1) | 0] = stamp;
+          i32[(entry + 1) | 0] = stamp;
           return (offset & -64) | (lo & 63);
         }
       }
     }
-    return this.data(lo | 0, hi | 0, bytes, AccessMode.Write);
+    return this.access(lo | 0, hi | 0, bytes, AccessMode.Write);
   }
 
   /**
@@ -296,12 +300,12 @@ export class Mmu {
 
   /** {@link read} as an implicit supervisor access (descriptor tables, TSS), whatever the CPL and EFLAGS.AC. */
   readSystem(lo: number, hi: number, bytes: number): number {
-    return this.data(lo | 0, hi | 0, bytes, AccessMode.SystemRead);
+    return this.access(lo | 0, hi | 0, bytes, AccessMode.SystemRead);
   }
 
   /** {@link write} as an implicit supervisor access. */
   writeSystem(lo: number, hi: number, bytes: number): number {
-    return this.data(lo | 0, hi | 0, bytes, AccessMode.SystemWrite);
+    return this.access(lo | 0, hi | 0, bytes, AccessMode.SystemWrite);
   }
 
   /** Stores the bytes of a write that crossed a page to where they belong; no-op when none is pending. */
@@ -320,16 +324,16 @@ export class Mmu {
   fetch(lo: number, hi: number): number {
     const i32 = this.i32;
     const row = this.fetchRows + ((((lo >>> 6) ^ (lo >>> 15)) & 511) << 3);
-    if (i32[row] === (lo & -64) && i32[row + 2] === this.epoch && i32[row + 1] === hi) {
-      const way = i32[row + 4];
-      const entry = i32[row + 6];
-      if (i32[way] === i32[row + 5] && i32[entry] === i32[row + 7]) {
-        const stamp = i32[this.recencyAt] + 1;
+    if (i32[row] === (lo & -64) && i32[(row + 2) | 0] === this.epoch && i32[(row + 1) | 0] === hi) {
+      const way = i32[(row + 4) | 0];
+      const entry = i32[(row + 6) | 0];
+      if (i32[way] === i32[(row + 5) | 0] && i32[entry] === i32[(row + 7) | 0]) {
+        const stamp = (i32[this.recencyAt] + 1) | 0;
         if (stamp < this.recencyLimit) {
           i32[this.recencyAt] = stamp;
-          i32[way + 1] = stamp;
-          i32[entry + 1] = stamp;
-          return (i32[row + 3] & -64) | (lo & 63);
+          i32[(way + 1) | 0] = stamp;
+          i32[(entry + 1) | 0] = stamp;
+          return (i32[(row + 3) | 0] & -64) | (lo & 63);
         }
       }
     }
@@ -467,8 +471,11 @@ export class Mmu {
     this.clearFilters();
   }
 
-  /** A data access that the line filter did not answer. */
-  private data(lo: number, hi: number, bytes: number, mode: number): number {
+  /**
+   * A data access of 1 to 64 bytes that the line filter did not answer. @param mode an `AccessMode` but fetches
+   * @returns arena byte offset, or -1
+   */
+  access(lo: number, hi: number, bytes: number, mode: number): number {
     if ((lo & 4095) + bytes > 4096) return this.crossPage(lo, hi, bytes, mode);
     if (this.watcher !== null && mode < 2) this.watcher.note(lo, hi, bytes, mode === AccessMode.Write);
     const i32 = this.i32;
@@ -602,10 +609,10 @@ export class Mmu {
     const nextHi = nextLo === 0 && this.active.paging >= PagingMode.FourLevel ? (hi + 1) | 0 : hi;
     // The form of the whole address range is checked before either page is looked up.
     if (nextLo === 0 && nextHi === (this.active.paging === PagingMode.FiveLevel ? 0x1000000 : 0x8000))
-      return this.data(nextLo, nextHi, bytes - firstBytes, mode);
-    const first = this.data(lo, hi, firstBytes, mode);
+      return this.access(nextLo, nextHi, bytes - firstBytes, mode);
+    const first = this.access(lo, hi, firstBytes, mode);
     if (first < 0) return -1;
-    const second = this.data(nextLo, nextHi, bytes - firstBytes, mode);
+    const second = this.access(nextLo, nextHi, bytes - firstBytes, mode);
     if (second < 0) return -1;
     const { scratchAt, u8 } = this;
     u8.copyWithin(scratchAt, first, first + firstBytes);

@@ -2,7 +2,7 @@ import type { Mmu } from "@hyperwalk/mmu";
 import { DecodeStatus, Instruction, MAX_INSTRUCTION_BYTES } from "../decode/instruction.js";
 import type { InstructionCosts } from "../timing/instruction-costs.js";
 import { type BlockStore, MAX_BLOCK_INSTRUCTIONS } from "./block-store.js";
-import { Entry, Form } from "./entry.js";
+import { Entry, Form, pack } from "./entry.js";
 import { BLOCK_ENDS, handlerOf } from "./handlers.js";
 import { HotForms } from "./hot-forms.js";
 import { HotOp } from "./hot-op.js";
@@ -61,6 +61,7 @@ export class BlockBuilder {
         status === DecodeStatus.Ok
           ? this.append(at, bytes, cost, mode)
           : this.special(at, bytes, cost, status);
+      pack(store.code, at);
       if (status === DecodeStatus.Ok) cost += this.costs.of(instruction.form!, instruction.operandSize);
       at += Entry.Stride;
       count++;

@@ -1,6 +1,6 @@
 /** Words of one decoded instruction in a block store; `pc` below is the index of its first word. */
 export const Entry = {
-  /** A hot operation number, see `hot-op.ts`. */
+  /** A hot operation number, see `hot-op.ts`; once complete also `A` and `B`, see {@link pack}. */
   Op: 0,
   /** State word of the first register operand; byte registers AH-BH have {@link HIGH_BYTE} added. */
   A: 1,
@@ -10,7 +10,7 @@ export const Entry = {
   Base: 3,
   /** State word of the index register, or of a zero pair. */
   Index: 4,
-  /** {@link EaKind} | log2 scale << 8 | bytes of the access << 16. */
+  /** {@link EaKind} | log2 scale << 8 | bytes of the access << 16; once complete also the registers, see {@link pack}. */
   Ea: 5,
   Displacement: 6,
   Immediate: 7,
@@ -23,6 +23,15 @@ export const Entry = {
   Form: 11,
   Stride: 12,
 } as const;
+
+/**
+ * Completes an entry for the hot loop, which pays for every word it reads: `A` and `B` also go to bits 16:8 and 25:17 of
+ * the first word, halves of the base and index registers' state words to bits 28:24 and 6:2 of `Ea`.
+ */
+export function pack(code: Int32Array, at: number): void {
+  code[at + Entry.Op] |= (code[at + Entry.A] << 8) | (code[at + Entry.B] << 17);
+  code[at + Entry.Ea] |= ((code[at + Entry.Base] >> 1) << 24) | ((code[at + Entry.Index] >> 1) << 2);
+}
 
 /** Flag of a register operand that is bits 15:8 of its register. */
 export const HIGH_BYTE = 0x100;

@@ -38,6 +38,9 @@ const MAX_ENTRIES = 1 << 18;
 /** Instructions between two looks at the caller's budget: keeps the loop's counter a small integer. */
 const SLICE = 0x3fffffff;
 
+/** Issue ticks after which they are put into the ledger: what a block adds must not overflow an integer. */
+const MAX_OWED = 0x3fffffff;
+
 /** Continue with the next block; other answers of the slow paths are `StopReason` numbers. */
 const GO_ON = -1;
 
@@ -159,6 +162,10 @@ export class Interpreter implements ExecutionEngine {
     const { cells, clock } = ledger;
     const issue = ledger.base + Cause.Issue;
     const handlers = HANDLERS;
+    const lines = processor.arena.i32;
+    const { dataRows, fetchRows, recencyAt, recencyLimit } = mmu;
+    const most = limit | 0;
+    clock[1] = maxTicks;
 
     let executed = 0;
     let ripLo = w[State.RipLo];
@@ -178,12 +185,33 @@ export class Interpreter implements ExecutionEngine {
     // A repeated string goes on: its instruction has begun already.
     let again = false;
     let stop = GO_ON;
+    // Issue ticks of blocks that are not in the ledger yet.
+    let owed = 0;
+    // The line fetched latest while nothing else was (bit 0 set: none), where it is, and what tells that it still is there.
+    let lineLo = 1;
+    let lineHi = 0;
+    let lineAt = 0;
+    let lineWay = 0;
+    let lineGeneration = 0;
+    let lineEntry = 0;
+    let entryGeneration = 0;
+    // The block that ran latest, and where it started.
+    let block = 0;
+    let startLo = 0;
+    let count = 0;
+    let cost = 0;
+    let first = 0;
 
     next: for (;;) {
       if (after !== 0) {
         // A block of one instruction has run: its interrupt shadow ends, its trap flag traps.
         const why = after;
         after = 0;
+        if (owed !== 0) {
+          cells[issue] += owed;
+          clock[0] += owed;
+          owed = 0;
+        }
         if ((w[State.InterruptShadow] & Shadow.Ending) !== 0) w[State.InterruptShadow] = Shadow.None;
         stale = true;
         if ((why & AFTER_MONITOR_TRAP) !== 0) this.monitorTrap();
@@ -201,6 +229,11 @@ export class Interpreter implements ExecutionEngine {
         }
       }
       if (w[State.Attention] !== 0) {
+        if (owed !== 0) {
+          cells[issue] += owed;
+          clock[0] += owed;
+          owed = 0;
+        }
         w[State.RipLo] = ripLo;
         w[State.RipHi] = ripHi;
         w[State.FlagsZero] = zero;
@@ -214,12 +247,16 @@ export class Interpreter implements ExecutionEngine {
         stale = true;
         if (core.breakpoints.armed) after = AFTER_BREAKPOINTS;
       }
-      if (executed >= limit || clock[0] >= maxTicks) {
+      if (executed >= most || clock[0] + owed >= clock[1]) {
         stop = StopReason.Budget;
         break;
       }
-      if (stale) {
+      if (stale || owed > MAX_OWED) {
         stale = false;
+        lineLo = 1;
+        cells[issue] += owed;
+        clock[0] += owed;
+        owed = 0;
         mode = core.modeBits;
         hiMask = core.mode === 64 ? -1 : 0;
         ripHi &= hiMask;
@@ -273,43 +310,70 @@ export class Interpreter implements ExecutionEngine {
       w[State.RipLo] = ripLo;
       w[State.RipHi] = ripHi;
       const linearLo = (ripLo + codeBase) | 0;
-      const offset = mmu.fetch(linearLo, ripHi);
-      let block = 0;
-      if (offset >= 0) {
-        block = heads[(offset ^ (offset >>> 12) ^ (mode << 9)) & 0x7fff];
-        while (block !== 0 && (blocks[block] !== offset || blocks[block + 1] !== mode))
-          block = blocks[block + 7];
-        if (block === 0) block = builder.build(u8, offset, mode, linearLo, ripHi);
-        if (block > 0 && blocks[block + 5] !== 0) {
-          const lines = blocks[block + 5] & 15;
-          for (let line = 1; line <= lines; line++) mmu.fetch((linearLo & -64) + (line << 6), ripHi);
-          if (blocks[block + 6] !== 0) block = this.checkCrossing(block, offset, mode, linearLo, ripHi);
+      // Fetching the newest line of its set and TLB once more would change nothing: the order of stamps stays.
+      const sameLine =
+        (linearLo & -64) === lineLo &&
+        ripHi === lineHi &&
+        lines[lineWay] === lineGeneration &&
+        lines[lineEntry] === entryGeneration;
+      if (!sameLine || linearLo !== startLo) {
+        const offset = sameLine ? lineAt | (linearLo & 63) : mmu.fetch(linearLo, ripHi);
+        if (!sameLine) {
+          lineLo = 1;
+          const row = (fetchRows + ((((linearLo >>> 6) ^ (linearLo >>> 15)) & 511) << 3)) | 0;
+          if (lines[(row + 2) | 0] !== 0 && offset >= 0) {
+            lineLo = linearLo & -64;
+            lineHi = ripHi;
+            lineAt = offset & -64;
+            lineWay = lines[(row + 4) | 0];
+            lineGeneration = lines[(row + 5) | 0];
+            lineEntry = lines[(row + 6) | 0];
+            entryGeneration = lines[(row + 7) | 0];
+          }
         }
+        block = 0;
+        if (offset >= 0) {
+          block = heads[(offset ^ (offset >>> 12) ^ (mode << 9)) & 0x7fff];
+          while (block !== 0 && (blocks[block] !== offset || blocks[(block + 1) | 0] !== mode))
+            block = blocks[(block + 7) | 0];
+          if (block === 0) block = builder.build(u8, offset, mode, linearLo, ripHi);
+          if (block > 0 && blocks[(block + 5) | 0] !== 0) {
+            lineLo = 1;
+            const further = blocks[block + 5] & 15;
+            for (let line = 1; line <= further; line++) mmu.fetch((linearLo & -64) + (line << 6), ripHi);
+            if (blocks[block + 6] !== 0) block = this.checkCrossing(block, offset, mode, linearLo, ripHi);
+          }
+        }
+        if (codeLimit !== -1 && block > 0)
+          block = this.withinLimit(block, offset, mode, linearLo, (codeLimit >>> 0) - (ripLo >>> 0) + 1);
+        const outside = codeLimit !== -1 && (ripLo >>> 0 > codeLimit >>> 0 || (offset >= 0 && block === 0));
+        if (block <= 0 || offset < 0 || outside) {
+          cells[issue] += owed;
+          clock[0] += owed;
+          owed = 0;
+          w[State.FlagsZero] = zero;
+          w[State.FlagsSign] = sign;
+          w[State.FlagsParity] = parity;
+          w[State.FlagsCarry] = carry;
+          if (outside) core.protection();
+          else core.memoryFault(Segment.Cs);
+          if ((after & AFTER_RESUME_FLAG) !== 0) w[State.Flags] |= Flag.Rf;
+          after = 0;
+          stop = this.deliverFault();
+          if (stop !== GO_ON) break;
+          ripLo = w[State.RipLo];
+          ripHi = w[State.RipHi];
+          stale = true;
+          continue;
+        }
+        startLo = linearLo;
+        first = blocks[(block + 2) | 0];
+        count = blocks[(block + 3) | 0];
+        cost = blocks[(block + 4) | 0];
       }
-      if (codeLimit !== -1 && block > 0)
-        block = this.withinLimit(block, offset, mode, linearLo, (codeLimit >>> 0) - (ripLo >>> 0) + 1);
-      const outside = codeLimit !== -1 && (ripLo >>> 0 > codeLimit >>> 0 || (offset >= 0 && block === 0));
-      if (block <= 0 || offset < 0 || outside) {
-        w[State.FlagsZero] = zero;
-        w[State.FlagsSign] = sign;
-        w[State.FlagsParity] = parity;
-        w[State.FlagsCarry] = carry;
-        if (outside) core.protection();
-        else core.memoryFault(Segment.Cs);
-        if ((after & AFTER_RESUME_FLAG) !== 0) w[State.Flags] |= Flag.Rf;
-        after = 0;
-        stop = this.deliverFault();
-        if (stop !== GO_ON) break;
-        ripLo = w[State.RipLo];
-        ripHi = w[State.RipHi];
-        stale = true;
-        continue;
-      }
-      executed += blocks[block + 3];
-      const cost = blocks[block + 4];
-      cells[issue] += cost;
-      clock[0] += cost;
-      let pc = blocks[block + 2];
+      executed = (executed + count) | 0;
+      owed = (owed + cost) | 0;
+      let pc = first;
       let status: number = Status.Next;
       let at = 0;
       let lo = 0;
@@ -318,23 +382,27 @@ export class Interpreter implements ExecutionEngine {
 
       // `| 0` and `| 1` in indices: V8 then leaves out its check for overflow. The words of a register are a pair.
       run: for (;;) {
-        const op = code[pc];
-        const a = code[(pc + 1) | 0];
+        const word = code[pc];
+        const op = word & 0xff;
+        const a = (word >> 8) & 0x1ff;
+        const b = word >>> 17;
         if (op >= 108) {
           // Linear address of the memory operand.
           const ea = code[(pc + 5) | 0];
           const kind = ea & 3;
-          const x = w[code[(pc + 3) | 0]];
+          const base = (ea >>> 23) & 0x3e;
+          const index = (ea >> 1) & 0x3e;
+          const x = w[base];
           const d = code[(pc + 6) | 0];
           lo = (x + d) | 0;
           if (kind === 2) {
-            lo = (lo + (w[code[(pc + 4) | 0]] << (ea >> 8))) | 0;
+            lo = (lo + (w[index] << (ea >> 8))) | 0;
             hi = 0;
           } else {
-            hi = (w[code[(pc + 3) | 0] + 1] + (d >> 31) + (lo >>> 0 < x >>> 0 ? 1 : 0)) | 0;
+            hi = (w[base | 1] + (d >> 31) + (lo >>> 0 < x >>> 0 ? 1 : 0)) | 0;
             if (kind !== 0) {
-              const y = w[code[(pc + 4) | 0]];
-              const yh = w[code[(pc + 4) | 0] + 1];
+              const y = w[index];
+              const yh = w[index | 1];
               const first = lo;
               lo = (first + (y << (ea >> 8))) | 0;
               hi =
@@ -344,19 +412,42 @@ export class Interpreter implements ExecutionEngine {
                   (lo >>> 0 < first >>> 0 ? 1 : 0)) |
                 0;
               if (kind === 3 && op >= 110) {
-                const base = State.Segments + 8 * ((code[(pc + 11) | 0] >> 4) & 7) + SegmentWord.BaseLo;
+                const own = State.Segments + 8 * ((code[(pc + 11) | 0] >> 4) & 7) + SegmentWord.BaseLo;
                 const second = lo;
-                lo = (second + w[base]) | 0;
-                hi = (hi + w[base + 1] + (lo >>> 0 < second >>> 0 ? 1 : 0)) | 0;
+                lo = (second + w[own]) | 0;
+                hi = (hi + w[own + 1] + (lo >>> 0 < second >>> 0 ? 1 : 0)) | 0;
               }
             }
           }
-          if (op >= 156) at = mmu.write(lo, hi, ea >> 16);
-          else if (op >= 110) at = mmu.read(lo, hi, ea >> 16);
-          if (at < 0) {
-            core.operandFault((code[(pc + 11) | 0] >> 4) & 7, lo, ea >> 16);
-            status = Status.Fault;
-            break;
+          if (op >= 110) {
+            // What `Mmu.read` and `Mmu.write` do first, written out: a call costs as much as the work.
+            const bytes = (ea >> 16) & 0x7f;
+            const row = (dataRows + ((((lo >>> 6) ^ (lo >>> 15)) & 511) << 3)) | 0;
+            const way = lines[(row + 4) | 0];
+            const entry = lines[(row + 6) | 0];
+            const stamp = (lines[recencyAt] + 1) | 0;
+            if (
+              lines[row] === (lo & -64) &&
+              lines[(row + 2) | 0] === mmu.epoch &&
+              lines[(row + 1) | 0] === hi &&
+              (lo & 63) + bytes <= 64 &&
+              lines[way] === lines[(row + 5) | 0] &&
+              lines[entry] === lines[(row + 7) | 0] &&
+              stamp < recencyLimit &&
+              (op < 156 || (lines[(row + 3) | 0] & 1) !== 0)
+            ) {
+              lines[recencyAt] = stamp;
+              lines[(way + 1) | 0] = stamp;
+              lines[(entry + 1) | 0] = stamp;
+              at = (lines[(row + 3) | 0] & -64) | (lo & 63);
+            } else {
+              at = mmu.access(lo, hi, bytes, op >= 156 ? 1 : 0);
+              if (at < 0) {
+                core.operandFault((code[(pc + 11) | 0] >> 4) & 7, lo, bytes);
+                status = Status.Fault;
+                break;
+              }
+            }
           }
         }
         // biome-ignore lint/suspicious/noConfusingLabels: the switch has two common tails
@@ -370,6 +461,9 @@ export class Interpreter implements ExecutionEngine {
                 break run;
               case 1: {
                 // Handler
+                cells[issue] += owed;
+                clock[0] += owed;
+                owed = 0;
                 w[State.FlagsZero] = zero;
                 w[State.FlagsSign] = sign;
                 w[State.FlagsParity] = parity;
@@ -395,14 +489,13 @@ export class Interpreter implements ExecutionEngine {
               }
               case 3: {
                 // MovRR32
-                w[a] = w[code[(pc + 2) | 0]];
+                w[a] = w[b];
                 w[a | 1] = 0;
                 pc = (pc + 12) | 0;
                 continue;
               }
               case 4: {
                 // MovRR64
-                const b = code[(pc + 2) | 0];
                 w[a] = w[b];
                 w[a | 1] = w[b | 1];
                 pc = (pc + 12) | 0;
@@ -424,28 +517,28 @@ export class Interpreter implements ExecutionEngine {
               }
               case 7: {
                 // MovzxByteReg
-                w[a] = w[code[(pc + 2) | 0]] & 0xff;
+                w[a] = w[b] & 0xff;
                 w[a | 1] = 0;
                 pc = (pc + 12) | 0;
                 continue;
               }
               case 8: {
                 // MovzxWordReg
-                w[a] = w[code[(pc + 2) | 0]] & 0xffff;
+                w[a] = w[b] & 0xffff;
                 w[a | 1] = 0;
                 pc = (pc + 12) | 0;
                 continue;
               }
               case 9: {
                 // MovsxByteReg32
-                w[a] = (w[code[(pc + 2) | 0]] << 24) >> 24;
+                w[a] = (w[b] << 24) >> 24;
                 w[a | 1] = 0;
                 pc = (pc + 12) | 0;
                 continue;
               }
               case 10: {
                 // MovsxByteReg64
-                const x = (w[code[(pc + 2) | 0]] << 24) >> 24;
+                const x = (w[b] << 24) >> 24;
                 w[a] = x;
                 w[a | 1] = x >> 31;
                 pc = (pc + 12) | 0;
@@ -453,14 +546,14 @@ export class Interpreter implements ExecutionEngine {
               }
               case 11: {
                 // MovsxWordReg32
-                w[a] = (w[code[(pc + 2) | 0]] << 16) >> 16;
+                w[a] = (w[b] << 16) >> 16;
                 w[a | 1] = 0;
                 pc = (pc + 12) | 0;
                 continue;
               }
               case 12: {
                 // MovsxWordReg64
-                const x = (w[code[(pc + 2) | 0]] << 16) >> 16;
+                const x = (w[b] << 16) >> 16;
                 w[a] = x;
                 w[a | 1] = x >> 31;
                 pc = (pc + 12) | 0;
@@ -468,7 +561,7 @@ export class Interpreter implements ExecutionEngine {
               }
               case 13: {
                 // MovsxdReg
-                const x = w[code[(pc + 2) | 0]];
+                const x = w[b];
                 w[a] = x;
                 w[a | 1] = x >> 31;
                 pc = (pc + 12) | 0;
@@ -476,7 +569,7 @@ export class Interpreter implements ExecutionEngine {
               }
               case 14: {
                 // MovRR8
-                w[a] = (w[a] & ~0xff) | (w[code[(pc + 2) | 0]] & 0xff);
+                w[a] = (w[a] & ~0xff) | (w[b] & 0xff);
                 pc = (pc + 12) | 0;
                 continue;
               }
@@ -510,7 +603,7 @@ export class Interpreter implements ExecutionEngine {
               case 19: {
                 // AddRR32
                 const x = w[a];
-                const y = w[code[(pc + 2) | 0]];
+                const y = w[b];
                 const r = (x + y) | 0;
                 w[a] = r;
                 w[a | 1] = 0;
@@ -524,7 +617,7 @@ export class Interpreter implements ExecutionEngine {
               case 20: {
                 // OrRR32
                 const x = w[a];
-                const y = w[code[(pc + 2) | 0]];
+                const y = w[b];
                 const r = x | y;
                 w[a] = r;
                 w[a | 1] = 0;
@@ -538,7 +631,7 @@ export class Interpreter implements ExecutionEngine {
               case 21: {
                 // AndRR32
                 const x = w[a];
-                const y = w[code[(pc + 2) | 0]];
+                const y = w[b];
                 const r = x & y;
                 w[a] = r;
                 w[a | 1] = 0;
@@ -552,7 +645,7 @@ export class Interpreter implements ExecutionEngine {
               case 22: {
                 // SubRR32
                 const x = w[a];
-                const y = w[code[(pc + 2) | 0]];
+                const y = w[b];
                 const r = (x - y) | 0;
                 w[a] = r;
                 w[a | 1] = 0;
@@ -566,7 +659,7 @@ export class Interpreter implements ExecutionEngine {
               case 23: {
                 // XorRR32
                 const x = w[a];
-                const y = w[code[(pc + 2) | 0]];
+                const y = w[b];
                 const r = x ^ y;
                 w[a] = r;
                 w[a | 1] = 0;
@@ -580,7 +673,7 @@ export class Interpreter implements ExecutionEngine {
               case 24: {
                 // CmpRR32
                 const x = w[a];
-                const y = w[code[(pc + 2) | 0]];
+                const y = w[b];
                 const r = (x - y) | 0;
                 zero = r;
                 sign = r;
@@ -592,7 +685,7 @@ export class Interpreter implements ExecutionEngine {
               case 25: {
                 // TestRR32
                 const x = w[a];
-                const y = w[code[(pc + 2) | 0]];
+                const y = w[b];
                 const r = x & y;
                 zero = r;
                 sign = r;
@@ -603,7 +696,6 @@ export class Interpreter implements ExecutionEngine {
               }
               case 26: {
                 // AddRR64
-                const b = code[(pc + 2) | 0];
                 const x = w[a];
                 const xh = w[a | 1];
                 const y = w[b];
@@ -621,7 +713,6 @@ export class Interpreter implements ExecutionEngine {
               }
               case 27: {
                 // OrRR64
-                const b = code[(pc + 2) | 0];
                 const x = w[a];
                 const xh = w[a | 1];
                 const y = w[b];
@@ -639,7 +730,6 @@ export class Interpreter implements ExecutionEngine {
               }
               case 28: {
                 // AndRR64
-                const b = code[(pc + 2) | 0];
                 const x = w[a];
                 const xh = w[a | 1];
                 const y = w[b];
@@ -657,7 +747,6 @@ export class Interpreter implements ExecutionEngine {
               }
               case 29: {
                 // SubRR64
-                const b = code[(pc + 2) | 0];
                 const x = w[a];
                 const xh = w[a | 1];
                 const y = w[b];
@@ -675,7 +764,6 @@ export class Interpreter implements ExecutionEngine {
               }
               case 30: {
                 // XorRR64
-                const b = code[(pc + 2) | 0];
                 const x = w[a];
                 const xh = w[a | 1];
                 const y = w[b];
@@ -693,7 +781,6 @@ export class Interpreter implements ExecutionEngine {
               }
               case 31: {
                 // CmpRR64
-                const b = code[(pc + 2) | 0];
                 const x = w[a];
                 const xh = w[a | 1];
                 const y = w[b];
@@ -709,7 +796,6 @@ export class Interpreter implements ExecutionEngine {
               }
               case 32: {
                 // TestRR64
-                const b = code[(pc + 2) | 0];
                 const x = w[a];
                 const xh = w[a | 1];
                 const y = w[b];
@@ -947,7 +1033,6 @@ export class Interpreter implements ExecutionEngine {
                 // AdcRR64
                 const x = w[a];
                 const xh = w[a | 1];
-                const b = code[(pc + 2) | 0];
                 const y = w[b];
                 const yh = w[b | 1];
                 const c = carry >>> 31;
@@ -966,7 +1051,6 @@ export class Interpreter implements ExecutionEngine {
                 // SbbRR64
                 const x = w[a];
                 const xh = w[a | 1];
-                const b = code[(pc + 2) | 0];
                 const y = w[b];
                 const yh = w[b | 1];
                 const c = carry >>> 31;
@@ -984,7 +1068,7 @@ export class Interpreter implements ExecutionEngine {
               case 50: {
                 // AdcRR32
                 const x = w[a];
-                const y = w[code[(pc + 2) | 0]];
+                const y = w[b];
                 const c = carry >>> 31;
                 const r = (x + y + c) | 0;
                 w[a] = r;
@@ -999,7 +1083,7 @@ export class Interpreter implements ExecutionEngine {
               case 51: {
                 // SbbRR32
                 const x = w[a];
-                const y = w[code[(pc + 2) | 0]];
+                const y = w[b];
                 const c = carry >>> 31;
                 const r = (x - y - c) | 0;
                 w[a] = r;
@@ -1341,7 +1425,7 @@ export class Interpreter implements ExecutionEngine {
                 const x = w[a];
                 w[a | 1] = 0;
                 if (n !== 0) {
-                  const kind = code[(pc + 2) | 0];
+                  const kind = b;
                   let r = x << n;
                   let c = (x >>> (32 - n)) & 1;
                   let o = c ^ (r >>> 31);
@@ -1363,7 +1447,7 @@ export class Interpreter implements ExecutionEngine {
                 // ShiftCl64
                 const n = w[2] & 63;
                 if (n !== 0) {
-                  const kind = code[(pc + 2) | 0];
+                  const kind = b;
                   const x = w[a];
                   const xh = w[a | 1];
                   let r = 0;
@@ -1413,7 +1497,7 @@ export class Interpreter implements ExecutionEngine {
               case 74: {
                 // ImulRR32
                 const x = w[a];
-                const y = w[code[(pc + 2) | 0]];
+                const y = w[b];
                 const r = Math.imul(x, y);
                 const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
                 w[a] = r;
@@ -1427,7 +1511,6 @@ export class Interpreter implements ExecutionEngine {
               }
               case 75: {
                 // ImulRR64
-                const b = code[(pc + 2) | 0];
                 const x = w[a];
                 const xh = w[a | 1];
                 const y = w[b];
@@ -1446,7 +1529,7 @@ export class Interpreter implements ExecutionEngine {
               }
               case 76: {
                 // ImulRRI32
-                const x = w[code[(pc + 2) | 0]];
+                const x = w[b];
                 const y = code[(pc + 7) | 0];
                 const r = Math.imul(x, y);
                 const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
@@ -1461,7 +1544,6 @@ export class Interpreter implements ExecutionEngine {
               }
               case 77: {
                 // ImulRRI64
-                const b = code[(pc + 2) | 0];
                 const x = w[b];
                 const xh = w[b | 1];
                 const y = code[(pc + 7) | 0];
@@ -1480,15 +1562,13 @@ export class Interpreter implements ExecutionEngine {
               }
               case 78: {
                 // Setcc
-                w[a] =
-                  (w[a] & ~0xff) | (conditionHolds(code[(pc + 2) | 0], zero, sign, parity, carry) ? 1 : 0);
+                w[a] = (w[a] & ~0xff) | (conditionHolds(b, zero, sign, parity, carry) ? 1 : 0);
                 pc = (pc + 12) | 0;
                 continue;
               }
               case 79: {
                 // CmovRR32
-                if (conditionHolds(code[(pc + 7) | 0], zero, sign, parity, carry))
-                  w[a] = w[code[(pc + 2) | 0]];
+                if (conditionHolds(code[(pc + 7) | 0], zero, sign, parity, carry)) w[a] = w[b];
                 w[a | 1] = 0;
                 pc = (pc + 12) | 0;
                 continue;
@@ -1496,7 +1576,6 @@ export class Interpreter implements ExecutionEngine {
               case 80: {
                 // CmovRR64
                 if (conditionHolds(code[(pc + 7) | 0], zero, sign, parity, carry)) {
-                  const b = code[(pc + 2) | 0];
                   w[a] = w[b];
                   w[a | 1] = w[b | 1];
                 }
@@ -1520,7 +1599,7 @@ export class Interpreter implements ExecutionEngine {
               case 82: {
                 // TestRR8
                 const x = (w[a] << 24) >> 24;
-                const y = (w[code[(pc + 2) | 0]] << 24) >> 24;
+                const y = (w[b] << 24) >> 24;
                 const r = x & y;
                 zero = r;
                 sign = r;
@@ -1544,7 +1623,7 @@ export class Interpreter implements ExecutionEngine {
               case 84: {
                 // CmpRR8
                 const x = (w[a] << 24) >> 24;
-                const y = (w[code[(pc + 2) | 0]] << 24) >> 24;
+                const y = (w[b] << 24) >> 24;
                 const d = (x - y) | 0;
                 const r = (d << 24) >> 24;
                 zero = r;
@@ -1572,7 +1651,6 @@ export class Interpreter implements ExecutionEngine {
               }
               case 87: {
                 // XchgRR64
-                const b = code[(pc + 2) | 0];
                 const x = w[a];
                 const xh = w[a | 1];
                 w[a] = w[b];
@@ -1997,7 +2075,7 @@ export class Interpreter implements ExecutionEngine {
               case 134: {
                 // CmpMR32
                 const x = view.getInt32(at, true);
-                const y = w[code[(pc + 2) | 0]];
+                const y = w[b];
                 const r = (x - y) | 0;
                 zero = r;
                 sign = r;
@@ -2008,7 +2086,6 @@ export class Interpreter implements ExecutionEngine {
               }
               case 135: {
                 // CmpMR64
-                const b = code[(pc + 2) | 0];
                 const x = view.getInt32(at, true);
                 const xh = view.getInt32(at + 4, true);
                 const y = w[b];
@@ -2117,7 +2194,7 @@ export class Interpreter implements ExecutionEngine {
               case 143: {
                 // CmpMR8
                 const x = view.getInt8(at);
-                const y = (w[code[(pc + 2) | 0]] << 24) >> 24;
+                const y = (w[b] << 24) >> 24;
                 const d = (x - y) | 0;
                 const r = (d << 24) >> 24;
                 zero = r;
@@ -2262,22 +2339,21 @@ export class Interpreter implements ExecutionEngine {
               }
               case 156: {
                 // MovMR8
-                view.setInt8(at, w[code[(pc + 2) | 0]]);
+                view.setInt8(at, w[b]);
                 break written;
               }
               case 157: {
                 // MovMR16
-                view.setInt16(at, w[code[(pc + 2) | 0]], true);
+                view.setInt16(at, w[b], true);
                 break written;
               }
               case 158: {
                 // MovMR32
-                view.setInt32(at, w[code[(pc + 2) | 0]], true);
+                view.setInt32(at, w[b], true);
                 break written;
               }
               case 159: {
                 // MovMR64
-                const b = code[(pc + 2) | 0];
                 view.setInt32(at, w[b], true);
                 view.setInt32(at + 4, w[b | 1], true);
                 break written;
@@ -2419,7 +2495,7 @@ export class Interpreter implements ExecutionEngine {
                 const y = w[a];
                 let r = 0;
                 carry = 0;
-                switch (code[(pc + 2) | 0]) {
+                switch (b) {
                   case 0:
                     r = (x + y) | 0;
                     carry = (x & y) | ((x | y) & ~r);
@@ -2452,7 +2528,7 @@ export class Interpreter implements ExecutionEngine {
                 let r = 0;
                 let s = 0;
                 carry = 0;
-                switch (code[(pc + 2) | 0]) {
+                switch (b) {
                   case 0:
                     r = (x + y) | 0;
                     s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
@@ -2488,7 +2564,7 @@ export class Interpreter implements ExecutionEngine {
                 const y = code[(pc + 7) | 0];
                 let r = 0;
                 carry = 0;
-                switch (code[(pc + 2) | 0]) {
+                switch (b) {
                   case 0:
                     r = (x + y) | 0;
                     carry = (x & y) | ((x | y) & ~r);
@@ -2521,7 +2597,7 @@ export class Interpreter implements ExecutionEngine {
                 let r = 0;
                 let s = 0;
                 carry = 0;
-                switch (code[(pc + 2) | 0]) {
+                switch (b) {
                   case 0:
                     r = (x + y) | 0;
                     s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
@@ -2578,12 +2654,11 @@ export class Interpreter implements ExecutionEngine {
       // The block ended before its last instruction, or with one that needs a closer look.
       const retires = status === Status.Jump || status === Status.EndBlock || status >= Status.RetireAndStop;
       const end = retires ? pc + Entry.Stride : pc;
-      const unspent = cost - code[end + Entry.Cost];
-      if (unspent !== 0) {
-        cells[issue] -= unspent;
-        clock[0] -= unspent;
-      }
-      executed -= blocks[block + 3] - (end - blocks[block + 2]) / Entry.Stride;
+      owed = (owed - cost + code[end + Entry.Cost]) | 0;
+      cells[issue] += owed;
+      clock[0] += owed;
+      owed = 0;
+      executed -= count - (end - first) / Entry.Stride;
       if (status === Status.Jump) {
         ripLo = w[State.RipLo];
         ripHi = w[State.RipHi];
@@ -2605,8 +2680,9 @@ export class Interpreter implements ExecutionEngine {
       w[State.FlagsCarry] = carry;
       switch (status) {
         case Status.Again:
+          lineLo = 1;
           // Nothing retired at this address (or the block was dropped under way): the shadow goes on.
-          if (end === blocks[block + 2]) {
+          if (end === first) {
             after = wasTrapped & DEBUG_TRAPS;
             again = true;
             stale = wasTrapped !== 0 || stale;
@@ -2659,6 +2735,8 @@ export class Interpreter implements ExecutionEngine {
     w[State.FlagsParity] = parity;
     w[State.FlagsCarry] = carry;
     w[State.InterruptShadow] &= ~Shadow.Ending;
+    cells[issue] += owed;
+    clock[0] += owed;
     this.instructions += executed;
     return stop;
   }

@@ -5,7 +5,8 @@ import type { CoreTiming, PredictorProfile } from "../profile.js";
 const HISTORY_BITS = 12;
 const GENERATION_LIMIT = 2 ** 28;
 const RETURN_WORDS = 2;
-const TARGET_WORDS = 4; // branch address, target, generation, unused
+const TARGET_SHIFT = 2;
+const TARGET_WORDS = 1 << TARGET_SHIFT; // branch address, target, generation, unused
 
 /** Plain-data copy of a predictor. */
 export interface BranchPredictorSnapshot {
@@ -38,8 +39,13 @@ export class BranchPredictor {
   private readonly returnMask: number;
   /** `generation << 2 | two-bit counter`; counters 2 and 3 predict taken, one of an older generation is worth 1. */
   private patterns!: Int32Array;
-  /** Rows of address of the branch, low word of its target, generation; an older generation is an empty row. */
+  /**
+   * Rows of address of the branch, low word of its target, generation; an older generation is an empty row. Hot code
+   * reaches them as what follows the patterns.
+   */
   private targets!: Int32Array;
+  private tables!: Int32Array;
+  private readonly targetsFrom: number;
   /** Renewed by {@link flush}, so that emptying the tables costs the host nothing. */
   private generation = 1;
   /** Return address and generation of each place; one of an older generation is address 0. */
@@ -60,10 +66,12 @@ export class BranchPredictor {
     this.returnMask = returnCount - 1;
     const patternsAt = arena.reserve(patternCount * 4);
     const targetsAt = arena.reserve(targetCount * TARGET_WORDS * 4);
+    this.targetsFrom = (targetsAt - patternsAt) >>> 2;
     const returnsAt = arena.reserve(returnCount * RETURN_WORDS * 4);
     arena.adopt(() => {
       this.patterns = arena.int32(patternsAt, patternCount);
       this.targets = arena.int32(targetsAt, targetCount * TARGET_WORDS);
+      this.tables = arena.int32(patternsAt, this.targetsFrom + targetCount * TARGET_WORDS);
       this.returns = arena.int32(returnsAt, returnCount * RETURN_WORDS);
     });
   }
@@ -75,18 +83,18 @@ export class BranchPredictor {
    */
   conditional(address: number, taken: number, target: number): number {
     const at = (address ^ (address >>> 13) ^ (this.history << 2)) & this.patternMask;
-    const { patterns, generation } = this;
-    const pattern = patterns[at];
+    const { tables, generation } = this;
+    const pattern = tables[at];
     const counter = pattern >> 2 === generation ? pattern & 3 : 1;
     this.history = ((this.history << 1) | taken) & ((1 << HISTORY_BITS) - 1);
     if (taken !== 0) {
-      if (counter < 3) patterns[at] = (generation << 2) | (counter + 1);
+      if (counter < 3) tables[at] = (generation << 2) | (counter + 1);
       if (counter >= 2) return this.direct(address, target);
       this.knows(address, target);
       this.mispredicts++;
       return this.mispredict;
     }
-    if (counter > 0) patterns[at] = (generation << 2) | (counter - 1);
+    if (counter > 0) tables[at] = (generation << 2) | (counter - 1);
     if (counter < 2) return 0;
     this.mispredicts++;
     return this.mispredict;
@@ -167,17 +175,18 @@ export class BranchPredictor {
 
   /** Is that the target on record? It is from now on. */
   private knows(address: number, target: number): boolean {
-    const at = ((address ^ (address >>> 12)) & this.targetMask) * TARGET_WORDS;
-    const { targets, generation } = this;
-    if (targets[at + 2] === generation && targets[at] === address && targets[at + 1] === target) return true;
-    targets[at] = address;
-    targets[at + 1] = target;
-    targets[at + 2] = generation;
+    const at = (this.targetsFrom + (((address ^ (address >>> 12)) & this.targetMask) << TARGET_SHIFT)) | 0;
+    const { tables, generation } = this;
+    if (tables[at] === address && tables[(at + 1) | 0] === target && tables[(at + 2) | 0] === generation)
+      return true;
+    tables[at] = address;
+    tables[(at + 1) | 0] = target;
+    tables[(at + 2) | 0] = generation;
     return false;
   }
 }
 
 /** Largest power of two that is not greater: tables are indexed by masks. */
 function powerOfTwo(entries: number): number {
-  return 2 ** Math.floor(Math.log2(Math.max(1, entries)));
+  return 1 << (31 - Math.clz32(Math.max(1, entries)));
 }

@@ -44,9 +44,9 @@ export class FirstLevelCache {
   private marks!: Int32Array;
 
   constructor(arena: Arena, clock: RecencyClock, geometry: CacheGeometry, seed: number) {
-    const { ways, latency, replacement } = geometry;
+    const { latency, replacement } = geometry;
     this.lines = new LineTags(arena, geometry);
-    const { sets } = this.lines;
+    const { sets, ways } = this.lines;
     this.ways = ways;
     this.sets = sets;
     this.latency = latency;
@@ -88,7 +88,7 @@ export class FirstLevelCache {
 
   /** Stamps a way as the newest of its set. */
   touch(way: number, stamp: number): void {
-    this.marks[2 * way + 1] = stamp;
+    this.marks[(2 * way + 1) | 0] = stamp;
   }
 
   markDirty(way: number): void {
@@ -118,7 +118,7 @@ export class FirstLevelCache {
   fill(lo: number, hi: number, dirty: boolean, stamp: number): number {
     const { lines, marks } = this;
     const set = lines.setOf(lo, hi);
-    const first = set * this.ways;
+    const first = (set * this.ways) | 0;
     let inSet = lines.vacantWay(set);
     this.evicted = inSet < 0;
     if (inSet < 0) {
@@ -129,10 +129,10 @@ export class FirstLevelCache {
       this.evictedLo = lines.lowOf(first + inSet);
       this.evictedHi = lines.highOf(first + inSet);
     }
-    const way = first + inSet;
+    const way = (first + inSet) | 0;
     lines.place(set, inSet, lo, hi, dirty);
-    marks[2 * way] = ((marks[2 * way] + STEP) & ~DIRTY) | VALID | (dirty ? DIRTY : 0);
-    marks[2 * way + 1] = stamp;
+    marks[2 * way] = (((marks[2 * way] + STEP) | 0) & ~DIRTY) | VALID | (dirty ? DIRTY : 0);
+    marks[(2 * way + 1) | 0] = stamp;
     return way;
   }
 

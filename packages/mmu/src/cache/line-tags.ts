@@ -47,9 +47,10 @@ export class LineTags {
       throw new RangeError(
         `a cache of ${bytes} bytes and ${ways} ways has ${sets} sets; need a positive integer, and 1 to ${MAX_WAYS} ways`,
       );
-    this.ways = ways;
-    this.sets = sets;
-    this.setMask = (sets & (sets - 1)) === 0 ? sets - 1 : -1;
+    // `| 0`: V8 keeps what came out of a division as a floating-point number, and every index made of it too.
+    this.ways = ways | 0;
+    this.sets = sets | 0;
+    this.setMask = (sets & (sets - 1)) === 0 ? (sets - 1) | 0 : -1;
     this.maskWords = Math.ceil(ways / 16);
     this.stride = this.maskWords + 1;
     const lines = sets * ways;
@@ -84,19 +85,19 @@ export class LineTags {
   find(set: number, lo: number, hi: number): number {
     const tag = ~lo;
     const { tags, ways } = this;
-    const first = set * ways;
-    const end = first + ways;
+    const first = (set * ways) | 0;
+    const end = (first + ways) | 0;
     if (tag === EMPTY || this.wide || hi !== 0) return this.findWhole(first, end, tag, hi);
     // Four at a time; the last group may look into the next set (or the padding).
-    for (let at = first; at < end; at += 4) {
+    for (let at = first; at < end; at = (at + 4) | 0) {
       const a = tags[at] ^ tag;
-      const b = tags[at + 1] ^ tag;
-      const c = tags[at + 2] ^ tag;
-      if (a !== 0 && b !== 0 && c !== 0 && tags[at + 3] !== tag) continue;
+      const b = tags[(at + 1) | 0] ^ tag;
+      const c = tags[(at + 2) | 0] ^ tag;
+      if (a !== 0 && b !== 0 && c !== 0 && tags[(at + 3) | 0] !== tag) continue;
       // Which of the four it is, without branches that the host would have to guess: count those before it.
       const notFirst = 1 ^ (Math.clz32(a) >> 5);
       const notSecond = notFirst & ~(Math.clz32(b) >> 5);
-      const way = at + notFirst + notSecond + (notSecond & ~(Math.clz32(c) >> 5));
+      const way = (at + notFirst + notSecond + (notSecond & ~(Math.clz32(c) >> 5))) | 0;
       return way < end ? way : -1;
     }
     return -1;
@@ -105,7 +106,7 @@ export class LineTags {
   /** Number in its set of the first vacant way, or -1. */
   vacantWay(set: number): number {
     const { states } = this;
-    const at = set * this.stride;
+    const at = (set * this.stride) | 0;
     const vacant = states[at] & 0xffff;
     if (vacant !== 0) return 31 - Math.clz32(vacant & -vacant);
     for (let i = 1; i < this.maskWords; i++) {
@@ -127,13 +128,13 @@ export class LineTags {
   /** Puts a line into a way, whatever was there; {@link leftDirty} tells whether that was dirty. @param inSet number of the way in its set */
   place(set: number, inSet: number, lo: number, hi: number, dirty: boolean): void {
     const { states } = this;
-    const way = set * this.ways + inSet;
+    const way = (set * this.ways + inSet) | 0;
     this.tags[way] = ~lo;
     if (this.wide || hi !== 0) {
       this.wide = true;
       this.highTags[way] = hi;
     }
-    const mask = set * this.stride + (inSet >> 4);
+    const mask = (set * this.stride + (inSet >> 4)) | 0;
     const dirtyBit = 0x10000 << (inSet & 15);
     const before = states[mask];
     const others = before & ~(0x10001 << (inSet & 15));
@@ -144,8 +145,8 @@ export class LineTags {
   /** Empties a valid way; {@link leftDirty} tells whether its line was dirty. */
   clear(set: number, way: number): void {
     const { states } = this;
-    const inSet = way - set * this.ways;
-    const mask = set * this.stride + (inSet >> 4);
+    const inSet = (way - set * this.ways) | 0;
+    const mask = (set * this.stride + (inSet >> 4)) | 0;
     const dirtyBit = 0x10000 << (inSet & 15);
     const before = states[mask];
     this.leftDirty = (before & dirtyBit) !== 0;
@@ -155,7 +156,7 @@ export class LineTags {
 
   markDirty(way: number): void {
     const set = (way / this.ways) | 0;
-    const inSet = way - set * this.ways;
+    const inSet = (way - set * this.ways) | 0;
     this.states[set * this.stride + (inSet >> 4)] |= 0x10000 << (inSet & 15);
   }
 
@@ -198,7 +199,7 @@ export class LineTags {
   /** Bit 0: vacant, bit 16: dirty. */
   private stateOf(way: number): number {
     const set = (way / this.ways) | 0;
-    const inSet = way - set * this.ways;
+    const inSet = (way - set * this.ways) | 0;
     return this.states[set * this.stride + (inSet >> 4)] >> (inSet & 15);
   }
 }

@@ -28,16 +28,17 @@ export class OuterCache {
   private readonly order: SetOrder;
 
   constructor(arena: Arena, clock: RecencyClock, geometry: CacheGeometry, seed: number) {
-    const { ways, latency, replacement } = geometry;
+    const { latency, replacement } = geometry;
     const lines = new LineTags(arena, geometry);
     this.lines = lines;
+    const { ways, sets } = lines;
     this.ways = ways;
-    this.sets = lines.sets;
+    this.sets = sets;
     this.latency = latency;
     this.order =
       replacement === "tree-plru" && ways <= TREE_ORDER_WAYS
-        ? new TreeOrder(arena, lines.statesAt, lines.sets, lines.stride, ways)
-        : new StampOrder(arena, clock, lines.sets, ways, REPLACEMENT_POLICIES[replacement](seed));
+        ? new TreeOrder(arena, lines.statesAt, sets, lines.stride, ways)
+        : new StampOrder(arena, clock, sets, ways, REPLACEMENT_POLICIES[replacement](seed));
   }
 
   /** Lines held. */
@@ -59,7 +60,7 @@ export class OuterCache {
   /** A hit in a way. @param stamp from the recency clock, newer than all others */
   touch(way: number, stamp: number): void {
     const set = (way / this.ways) | 0;
-    this.order.touch(set, way - set * this.ways, stamp);
+    this.order.touch(set, (way - set * this.ways) | 0, stamp);
   }
 
   markDirty(way: number): void {
@@ -81,12 +82,12 @@ export class OuterCache {
     this.evicted = inSet < 0;
     if (inSet < 0) {
       inSet = order.victim(set);
-      this.evictedLo = lines.lowOf(set * this.ways + inSet);
-      this.evictedHi = lines.highOf(set * this.ways + inSet);
+      this.evictedLo = lines.lowOf((set * this.ways + inSet) | 0);
+      this.evictedHi = lines.highOf((set * this.ways + inSet) | 0);
     }
     lines.place(set, inSet, lo, hi, dirty);
     order.touch(set, inSet, stamp);
-    return set * this.ways + inSet;
+    return (set * this.ways + inSet) | 0;
   }
 
   /** Invalidates a line if it is there ({@link evictedDirty} tells its state); returns whether it was. */

@@ -22,7 +22,7 @@ export class LeastRecentlyUsed implements ReplacementPolicy {
   victim(marks: Int32Array, first: number, ways: number, stride: number): number {
     if (ways >= WIDE) {
       if (this.ringFirst === -1) this.order(marks, first, ways, stride);
-      if (this.ringFirst === first) return (this.oldest(marks, ways) - first) / stride;
+      if (this.ringFirst === first) return ((this.oldest(marks, ways) - first) / stride) | 0;
     }
     let oldest = 0;
     let stamp = marks[first];

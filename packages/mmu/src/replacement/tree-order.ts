@@ -53,15 +53,15 @@ export class TreeOrder implements SetOrder {
   }
 
   touch(set: number, way: number, _stamp: number): void {
-    const at = set * this.stride + this.at;
+    const at = (set * this.stride + this.at) | 0;
     this.words[at] = (this.words[at] & ~this.path[way]) | this.away[way];
   }
 
   victim(set: number): number {
     const { halves } = this;
-    const bits = this.words[set * this.stride + this.at];
+    const bits = this.words[(set * this.stride + this.at) | 0];
     let node = halves[bits & 1];
-    while (node >= 0) node = halves[2 * node + ((bits >>> node) & 1)];
+    while (node >= 0) node = halves[(2 * node) | ((bits >>> node) & 1)];
     return ~node;
   }
 

@@ -43,19 +43,20 @@ export class TreePlru implements ReplacementPolicy {
  * below 2^31 and not negative, so the sign of a difference tells which is newer.
  */
 function ofEight(marks: Int32Array, first: number, stride: number): number {
-  const ab = newer(marks[first], marks[first + stride]);
-  const cd = newer(marks[first + 2 * stride], marks[first + 3 * stride]);
-  const ef = newer(marks[first + 4 * stride], marks[first + 5 * stride]);
-  const gh = newer(marks[first + 6 * stride], marks[first + 7 * stride]);
-  const upper = (newer(ef, gh) - newer(ab, cd)) >> 31; // -1: the lower four are newer
+  const ab = newer(marks[first], marks[(first + stride) | 0]);
+  const cd = newer(marks[(first + 2 * stride) | 0], marks[(first + 3 * stride) | 0]);
+  const ef = newer(marks[(first + 4 * stride) | 0], marks[(first + 5 * stride) | 0]);
+  const gh = newer(marks[(first + 6 * stride) | 0], marks[(first + 7 * stride) | 0]);
+  const upper = ((newer(ef, gh) - newer(ab, cd)) | 0) >> 31; // -1: the lower four are newer
   const left = ab ^ ((ab ^ ef) & upper);
   const right = cd ^ ((cd ^ gh) & upper);
-  const pair = (upper & 4) | (((right - left) >> 31) & 2);
-  const at = first + pair * stride;
-  return pair | (((marks[at + stride] - marks[at]) >> 31) & 1);
+  const pair = (upper & 4) | ((((right - left) | 0) >> 31) & 2);
+  const at = (first + pair * stride) | 0;
+  return pair | ((((marks[(at + stride) | 0] - marks[at]) | 0) >> 31) & 1);
 }
 
 /** The greater of two stamps. */
 function newer(x: number, y: number): number {
-  return x - ((x - y) & ((x - y) >> 31));
+  const difference = (x - y) | 0;
+  return (x - (difference & (difference >> 31))) | 0;
 }

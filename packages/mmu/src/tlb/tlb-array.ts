@@ -97,14 +97,15 @@ export class TlbArray {
     const { entries, ways, kinds, replacement } = geometry;
     if (!Number.isInteger(entries) || entries < 0 || (entries > 0 && (ways < 1 || entries % ways !== 0)))
       throw new RangeError(`a TLB array of ${entries} entries cannot have ${ways} ways`);
-    this.entries = entries;
-    this.ways = entries === 0 ? 1 : ways;
-    this.sets = entries / this.ways;
-    this.setMask = (this.sets & (this.sets - 1)) === 0 ? this.sets - 1 : -1;
+    // `| 0`: V8 keeps what came out of a division as a floating-point number, and every index made of it too.
+    this.entries = entries | 0;
+    this.ways = entries === 0 ? 1 : ways | 0;
+    this.sets = (entries / this.ways) | 0;
+    this.setMask = (this.sets & (this.sets - 1)) === 0 ? (this.sets - 1) | 0 : -1;
     this.kinds = Int32Array.from(kinds);
     this.policy = REPLACEMENT_POLICIES[replacement](seed);
     this.first = arena.reserve(Math.max(1, entries) * WORDS * 4) >>> 2;
-    this.end = this.first + entries * WORDS;
+    this.end = (this.first + this.entries * WORDS) | 0;
     this.framesAt = arena.reserve(Math.max(1, entries) * 16) >>> 3;
     const bucketBits = Math.max(4, 32 - Math.clz32(Math.max(1, 2 * entries - 1)));
     this.buckets = 1 << bucketBits;

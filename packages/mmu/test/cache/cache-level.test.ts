@@ -1,7 +1,10 @@
 import {
   Arena,
   type CacheGeometry,
-  CacheLevel,
+  FirstLevelCache,
+  lineHigh,
+  lineLow,
+  OuterCache,
   REPLACEMENT_POLICIES,
   RecencyClock,
   type ReplacementName,
@@ -25,29 +28,37 @@ const GEOMETRIES: Record<string, CacheGeometry> = Object.fromEntries(
   ),
 );
 
-interface Made {
-  readonly level: CacheLevel;
+const KINDS = { "first level": FirstLevelCache, "outer level": OuterCache } as const;
+type Kind = keyof typeof KINDS;
+const KIND_NAMES = Object.keys(KINDS) as Kind[];
+
+interface Made<K extends Kind> {
+  readonly level: InstanceType<(typeof KINDS)[K]>;
   readonly clock: RecencyClock;
   /** The clock's counter. */
   readonly arenaClock: () => number;
 }
 
-function make(geometry: CacheGeometry, generations = true): Made {
+function make<K extends Kind>(kind: K, geometry: CacheGeometry): Made<K> {
   const arena = new Arena(1 << 20);
   const clock = new RecencyClock(arena);
-  const level = new CacheLevel(arena, clock, geometry, 1, generations);
+  const level = new KINDS[kind](arena, clock, geometry, 1) as InstanceType<(typeof KINDS)[K]>;
   return { level, clock, arenaClock: () => arena.i32[clock.at] };
 }
 
+/** Number of the line that made room, or -1. */
+function evictedBy(level: FirstLevelCache | OuterCache): number {
+  return level.evicted ? level.evictedHi * 2 ** 32 + (level.evictedLo >>> 0) : -1;
+}
+
 /** @returns what each operation found and evicted */
-function replay({ level, clock }: Made, operations: readonly Operation[]): number[][] {
+function replay({ level, clock }: Made<Kind>, operations: readonly Operation[]): number[][] {
   return operations.map(({ kind, frame, line }) => {
-    if (kind === "remove") return [level.remove(frame, line) ? 1 : 0];
-    const way = level.find(frame, line);
+    if (kind === "remove") return [level.remove(lineLow(frame, line), lineHigh(frame)) ? 1 : 0];
+    const way = level.find(lineLow(frame, line), lineHigh(frame));
     if (way < 0) {
-      level.fill(frame, line, kind === "dirty", clock.next());
-      if (level.evictedFrame < 0) return [-1];
-      return [-1, level.evictedFrame, level.evictedLine, level.evictedDirty ? 1 : 0];
+      level.fill(lineLow(frame, line), lineHigh(frame), kind === "dirty", clock.next());
+      return level.evicted ? [-1, evictedBy(level), level.evictedDirty ? 1 : 0] : [-1];
     }
     level.touch(way, clock.next());
     if (kind === "dirty") level.markDirty(way);
@@ -64,22 +75,22 @@ const operation = fc.record({
 type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
 
 describe.each(Object.entries(GEOMETRIES))("%s", (_name, geometry) => {
-  test.each([true, false])("holds what a list of sets would hold, generations %s", (generations) => {
+  test.each(KIND_NAMES)("holds what a list of sets would hold: %s", (cache) => {
     fc.assert(
       fc.property(fc.array(operation, { maxLength: 400 }), (operations) => {
-        const { level, clock } = make(geometry, generations);
+        const { level, clock } = make(cache, geometry);
         // Line identity to recency; sets by the line number's remainder.
         const model = new Map<number, { dirty: boolean; used: number }>();
         let time = 0;
         for (const { kind, frame, line } of operations) {
           const identity = frame * 64 + line;
           const set = (n: number): number => n % level.sets;
-          const way = level.find(frame, line);
+          const way = level.find(lineLow(frame, line), lineHigh(frame));
           expect(way >= 0).toBe(model.has(identity));
           if (way >= 0) expect(Math.floor(way / level.ways)).toBe(set(identity));
           if (kind === "remove") {
             const held = model.get(identity);
-            expect(level.remove(frame, line)).toBe(held !== undefined);
+            expect(level.remove(lineLow(frame, line), lineHigh(frame))).toBe(held !== undefined);
             if (held !== undefined) expect(level.evictedDirty).toBe(held.dirty);
             model.delete(identity);
           } else if (way >= 0) {
@@ -91,11 +102,11 @@ describe.each(Object.entries(GEOMETRIES))("%s", (_name, geometry) => {
             expect(level.isDirty(way)).toBe(held.dirty);
           } else {
             const rivals = [...model].filter(([other]) => set(other) === set(identity));
-            const filled = level.fill(frame, line, kind === "dirty", clock.next());
-            expect(level.find(frame, line)).toBe(filled);
-            if (rivals.length < level.ways) expect(level.evictedFrame).toBe(-1);
+            const filled = level.fill(lineLow(frame, line), lineHigh(frame), kind === "dirty", clock.next());
+            expect(level.find(lineLow(frame, line), lineHigh(frame))).toBe(filled);
+            if (rivals.length < level.ways) expect(evictedBy(level)).toBe(-1);
             else {
-              const left = level.evictedFrame * 64 + level.evictedLine;
+              const left = evictedBy(level);
               expect(set(left)).toBe(set(identity));
               expect(level.evictedDirty).toBe(model.get(left)?.dirty);
               if (geometry.replacement === "lru")
@@ -112,16 +123,16 @@ describe.each(Object.entries(GEOMETRIES))("%s", (_name, geometry) => {
     );
   });
 
-  test("continues after a snapshot as if nothing had been", () => {
+  test.each(KIND_NAMES)("continues after a snapshot as if nothing had been: %s", (cache) => {
     fc.assert(
       fc.property(
         fc.array(operation, { maxLength: 300 }),
         fc.array(operation, { maxLength: 300 }),
         (before, after) => {
-          const a = make(geometry);
-          const b = make(geometry);
+          const a = make(cache, geometry);
+          const b = make(cache, geometry);
           replay(a, before);
-          b.level.restore(a.level.snapshot());
+          b.level.restore(a.level.snapshot() as never);
           while (b.arenaClock() < a.arenaClock()) b.clock.next();
           expect(replay(b, after)).toEqual(replay(a, after));
           expect(b.level.snapshot()).toEqual(a.level.snapshot());
@@ -133,8 +144,8 @@ describe.each(Object.entries(GEOMETRIES))("%s", (_name, geometry) => {
 });
 
 test("a generation changes on refill, invalidation and the first write, and only then", () => {
-  const { level, clock } = make(GEOMETRIES["64 sets, 8 ways, lru"]);
-  const way = level.fill(5, 3, false, clock.next());
+  const { level, clock } = make("first level", GEOMETRIES["64 sets, 8 ways, lru"]);
+  const way = level.fill(lineLow(5, 3), lineHigh(5), false, clock.next());
   const filled = level.generationOf(way);
   level.touch(way, clock.next());
   expect(level.generationOf(way)).toBe(filled);
@@ -143,41 +154,44 @@ test("a generation changes on refill, invalidation and the first write, and only
   expect(dirty).not.toBe(filled);
   level.markDirty(way);
   expect(level.generationOf(way)).toBe(dirty);
-  level.remove(5, 3);
+  level.remove(lineLow(5, 3), lineHigh(5));
   const removed = level.generationOf(way);
   expect(new Set([filled, dirty, removed]).size).toBe(3);
-  expect(level.fill(5, 3, false, clock.next())).toBe(way);
+  expect(level.fill(lineLow(5, 3), lineHigh(5), false, clock.next())).toBe(way);
   expect([filled, dirty, removed]).not.toContain(level.generationOf(way));
 });
 
 test("the line whose 32-bit tag looks like an empty way is told apart", () => {
-  const { level, clock } = make(GEOMETRIES["64 sets, 8 ways, lru"]);
+  const { level, clock } = make("first level", GEOMETRIES["64 sets, 8 ways, lru"]);
   const frame = 2 ** 26 - 1;
-  expect(level.find(frame, 63)).toBe(-1);
-  level.fill(frame, 63, false, clock.next());
-  expect(level.find(frame, 63)).toBeGreaterThanOrEqual(0);
-  expect(level.find(2 ** 27 - 1, 63)).toBe(-1);
+  expect(level.find(lineLow(frame, 63), lineHigh(frame))).toBe(-1);
+  level.fill(lineLow(frame, 63), lineHigh(frame), false, clock.next());
+  expect(level.find(lineLow(frame, 63), lineHigh(frame))).toBeGreaterThanOrEqual(0);
+  expect(level.find(lineLow(2 ** 27 - 1, 63), lineHigh(2 ** 27 - 1))).toBe(-1);
   level.removeAll();
-  expect(level.find(frame, 63)).toBe(-1);
+  expect(level.find(lineLow(frame, 63), lineHigh(frame))).toBe(-1);
   expect(level.occupancy).toBe(0);
 });
 
-test("a snapshot brings back contents, order of eviction and dirt", () => {
-  const { level, clock } = make({ bytes: 256, ways: 4, latency: 1, replacement: "lru" });
-  for (let frame = 0; frame < 4; frame++) level.fill(frame + 2 ** 30, 0, frame === 1, clock.next());
+test.each(KIND_NAMES)("a snapshot brings back contents, order of eviction and dirt: %s", (kind) => {
+  const { level, clock } = make(kind, { bytes: 256, ways: 4, latency: 1, replacement: "lru" });
+  for (let frame = 0; frame < 4; frame++)
+    level.fill(lineLow(frame + 2 ** 30, 0), lineHigh(frame + 2 ** 30), frame === 1, clock.next());
   const saved = level.snapshot();
   level.removeAll();
-  level.fill(9, 0, true, clock.next());
-  level.restore(saved);
+  level.fill(lineLow(9, 0), lineHigh(9), true, clock.next());
+  level.restore(saved as never);
   expect(level.occupancy).toBe(4);
-  expect(level.isDirty(level.find(2 ** 30 + 1, 0))).toBe(true);
-  level.fill(77, 0, false, clock.next());
-  expect(level.evictedFrame).toBe(2 ** 30);
-  const other = make(GEOMETRIES["5 sets, 3 ways, lru"]).level;
-  expect(() => other.restore(saved)).toThrow(RangeError);
+  expect(level.isDirty(level.find(lineLow(2 ** 30 + 1, 0), lineHigh(2 ** 30 + 1)))).toBe(true);
+  level.fill(lineLow(77, 0), lineHigh(77), false, clock.next());
+  expect(evictedBy(level)).toBe(2 ** 36);
+  const other = make(kind, GEOMETRIES["5 sets, 3 ways, lru"]).level;
+  expect(() => other.restore(saved as never)).toThrow(RangeError);
 });
 
 test("geometries that make no whole sets are refused", () => {
-  expect(() => make({ bytes: 1000, ways: 4, latency: 1, replacement: "lru" })).toThrow(RangeError);
-  expect(() => make({ bytes: 4096, ways: 0, latency: 1, replacement: "lru" })).toThrow(RangeError);
+  for (const kind of KIND_NAMES) {
+    expect(() => make(kind, { bytes: 1000, ways: 4, latency: 1, replacement: "lru" })).toThrow(RangeError);
+    expect(() => make(kind, { bytes: 4096, ways: 0, latency: 1, replacement: "lru" })).toThrow(RangeError);
+  }
 });
