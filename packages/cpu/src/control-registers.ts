@@ -23,6 +23,7 @@ export const Cr4 = {
   Pae: 0x20,
   Pge: 0x80,
   OsFxsr: 0x200,
+  OsXmmExcpt: 0x400,
   Umip: 0x800,
   La57: 0x1000,
   Vmxe: 0x2000,
@@ -35,7 +36,7 @@ export const Cr4 = {
 } as const;
 
 /** EFER bits. */
-export const Efer = { Sce: 1, Lme: 0x100, Lma: 0x400, Nxe: 0x800, Svme: 0x1000 } as const;
+export const Efer = { Sce: 1, Lme: 0x100, Lma: 0x400, Nxe: 0x800, Svme: 0x1000, Ffxsr: 0x4000 } as const;
 
 const CR0_DEFINED = 0xe005003f | 0;
 /** VME, PVI, TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT, UMIP, LA57, VMXE, FSGSBASE, PCIDE, SMEP, SMAP, PKE. */
@@ -134,7 +135,7 @@ export function writeCr3(core: ExecutionCore, lo: number, hi: number): boolean {
 export function writeCr4(core: ExecutionCore, value: number, hi: number): boolean {
   const { words } = core;
   const old = words[State.Cr4];
-  if (hi !== 0 || (value & ~CR4_DEFINED) !== 0) return refuse(core);
+  if (hi !== 0 || (value & ~(CR4_DEFINED | core.offeredCr4)) !== 0) return refuse(core);
   if (core.processor.guestMode?.allowsControl?.(4, value) === false) return refuse(core);
   const changed = old ^ value;
   const paging = (words[State.Cr0] & Cr0.Pg) !== 0;

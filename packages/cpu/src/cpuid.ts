@@ -49,6 +49,14 @@ function showApic(leaf: number, out: Int32Array, apic: LocalApic): void {
   if (leaf === 1) out[1] = (out[1] & 0xffffff) | (apic.id << 24);
 }
 
+/**
+ * A register of a profile's leaf, 0 where it has none.
+ * @param register 0 to 3: EAX, EBX, ECX, EDX
+ */
+export function leafRegister(leaves: readonly CpuidLeaf[], leaf: number, register: number): number {
+  return leaves.find((row) => row[0] === leaf && row[1] === 0)?.[2 + register] ?? 0;
+}
+
 function hasSubleaves(leaf: number): boolean {
   return leaf === 4 || leaf === 7 || leaf === 0xb || leaf === 0xd || leaf === 0x8000001d;
 }

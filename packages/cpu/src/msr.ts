@@ -1,5 +1,6 @@
 import { Cr0, Efer } from "./control-registers.js";
 import { Attention, Dirty, Segment, SegmentWord, State } from "./cpu-state.js";
+import { leafRegister } from "./cpuid.js";
 import type { Processor } from "./processor.js";
 import { setWide, wide } from "./timestamp.js";
 
@@ -32,6 +33,7 @@ export const Msr = {
   /** First and last register of the x2APIC. */
   X2apicFirst: 0x800,
   X2apicLast: 0x8ff,
+  Xss: 0xda0,
   Efer: 0xc0000080,
   Star: 0xc0000081,
   Lstar: 0xc0000082,
@@ -66,7 +68,10 @@ export class ArchitecturalMsrs implements MsrSource {
   tscAux = 0;
   private specCtrl = 0;
   private readonly processor: Processor;
-
+  /** EFER.FFXSR, where CPUID shows it. */
+  private readonly offeredEfer: number;
+  /** IA32_XSS exists where there is XSAVE; every profile that has that has XSAVES. */
+  private readonly hasXss: boolean;
   private readonly hasTscAdjust: boolean;
   private readonly hasTscDeadline: boolean;
   private readonly hasTscRatio: boolean;
@@ -74,11 +79,13 @@ export class ArchitecturalMsrs implements MsrSource {
   constructor(processor: Processor) {
     this.processor = processor;
     const { cpuid } = processor.profile;
-    const has = (leaf: number, column: 3 | 4 | 5, bit: number) =>
-      (((cpuid.find((row) => row[0] === leaf)?.[column] ?? 0) >>> bit) & 1) !== 0;
-    this.hasTscAdjust = has(7, 3, 1);
-    this.hasTscDeadline = has(1, 4, 24);
-    this.hasTscRatio = has(0x8000000a, 5, 4);
+    const has = (leaf: number, register: number, bit: number) =>
+      ((leafRegister(cpuid, leaf, register) >>> bit) & 1) !== 0;
+    this.hasTscAdjust = has(7, 1, 1);
+    this.hasTscDeadline = has(1, 2, 24);
+    this.hasTscRatio = has(0x8000000a, 3, 4);
+    this.hasXss = has(1, 2, 26);
+    this.offeredEfer = has(0x8000_0001, 3, 25) ? Efer.Ffxsr : 0;
   }
 
   read(index: number): boolean {
@@ -105,6 +112,8 @@ export class ArchitecturalMsrs implements MsrSource {
         return processor.profile.vendor === "intel" && this.give(LOCKED, 0);
       case Msr.VmCr:
         return processor.profile.vendor === "amd" && this.give(VM_CR_DISABLED, 0);
+      case Msr.Xss:
+        return this.hasXss && this.give(0, 0);
       case Msr.Efer:
         return this.give(words[State.EferLo], 0);
       case Msr.Fmask:
@@ -159,6 +168,9 @@ export class ArchitecturalMsrs implements MsrSource {
         break;
       case Msr.MiscEnable:
         return processor.profile.vendor === "intel";
+      case Msr.Xss:
+        // There is no supervisor state to enable.
+        return this.hasXss && lo === 0 && hi === 0;
       case Msr.Efer:
         return this.writeEfer(lo, hi);
       case Msr.Fmask:
@@ -192,7 +204,7 @@ export class ArchitecturalMsrs implements MsrSource {
   private writeEfer(lo: number, hi: number): boolean {
     const { words } = this.processor.state;
     const old = words[State.EferLo];
-    if (hi !== 0 || (lo & ~EFER_DEFINED) !== 0) return false;
+    if (hi !== 0 || (lo & ~(EFER_DEFINED | this.offeredEfer)) !== 0) return false;
     // VM_CR.SVMDIS (APM vol. 2, 15.30.1); a guest that runs has the bit already.
     if ((lo & ~old & Efer.Svme) !== 0) return false;
     // LME cannot change while paging is on; LMA is not for software to write.

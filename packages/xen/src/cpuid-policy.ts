@@ -26,6 +26,9 @@ const FEATURE_MONITOR = 1 << 3;
 const FEATURE_X2APIC = 1 << 21;
 const FEATURE_OSXSAVE = 1 << 27;
 const FEATURE_OSPKE = 1 << 4;
+/** Not among what `MsrPolicy` lets a guest set in EFER. */
+const FEATURE_FFXSR = 1 << 25;
+const FEATURE_XSAVES = 1 << 3;
 const CR4_OSXSAVE = 1 << 18;
 const CR4_PKE = 1 << 22;
 
@@ -50,7 +53,9 @@ export class CpuidPolicy {
 
   constructor(options: CpuidPolicyOptions) {
     const { profile, abi } = options;
-    this.leaves = profile.cpuid.filter((leaf) => leaf[0] !== 0x8000000a).map(levelled);
+    this.leaves = profile.cpuid
+      .filter((leaf) => leaf[0] !== 0x8000000a)
+      .map((leaf) => levelled(leaf, profile.vendor));
     this.domainId = options.domainId;
     this.khz = Math.round(profile.ghz * 1e6);
     this.hvmFeatures =
@@ -59,6 +64,11 @@ export class CpuidPolicy {
       HVM_DOMID_PRESENT |
       HVM_UPCALL_VECTOR |
       (abi === "linear" ? 0 : HVM_NEW_ABI);
+  }
+
+  /** Whether the guest has XSAVES and XRSTORS. */
+  get xsaves(): boolean {
+    return this.leaves.some(([leaf, sub, eax]) => leaf === 0xd && sub === 1 && (eax & FEATURE_XSAVES) !== 0);
   }
 
   /** Is this one of Xen's leaves (or past their end, but in their range)? */
@@ -135,7 +145,7 @@ export class CpuidPolicy {
   }
 }
 
-function levelled(leaf: CpuidLeaf): CpuidLeaf {
+function levelled(leaf: CpuidLeaf, vendor: string): CpuidLeaf {
   const [number, sub, eax, ebx, ecx, edx] = leaf;
   if (number === 1)
     return [
@@ -146,6 +156,10 @@ function levelled(leaf: CpuidLeaf): CpuidLeaf {
       ((ecx & ~(FEATURE_VMX | FEATURE_MONITOR)) | FEATURE_HYPERVISOR | FEATURE_X2APIC) >>> 0,
       edx,
     ];
-  if (number === 0x80000001) return [number, sub, eax, ebx, (ecx & ~FEATURE_SVM) >>> 0, edx];
+  if (number === 0x80000001)
+    return [number, sub, eax, ebx, (ecx & ~FEATURE_SVM) >>> 0, (edx & ~FEATURE_FFXSR) >>> 0];
+  // On VMX a guest has XSAVES by an execution control, which this processor does not offer.
+  if (number === 0xd && sub === 1 && vendor === "intel")
+    return [number, sub, eax & ~FEATURE_XSAVES, ebx, ecx, edx];
   return leaf;
 }

@@ -20,6 +20,7 @@ export const Msr = {
   /** First and last register of the x2APIC. */
   X2apicFirst: 0x800,
   X2apicLast: 0x8ff,
+  Xss: 0xda0,
   Efer: 0xc0000080,
   TscAux: 0xc0000103,
 } as const;
@@ -55,8 +56,20 @@ export class MsrPolicy {
   timestampOffset = 0;
   private timestampAdjust = 0;
 
-  /** @param readCycles the processor's time stamp @param apic the vCPU's virtual local APIC */
-  constructor(registers: GuestRegisters, sink: EferSink, readCycles: () => number, apic: LocalApic) {
+  private readonly xsaves: boolean;
+
+  /**
+   * @param readCycles the processor's time stamp @param apic the vCPU's virtual local APIC
+   * @param xsaves whether the guest has XSAVES, and with it IA32_XSS
+   */
+  constructor(
+    registers: GuestRegisters,
+    sink: EferSink,
+    readCycles: () => number,
+    apic: LocalApic,
+    xsaves = false,
+  ) {
+    this.xsaves = xsaves;
     this.registers = registers;
     this.sink = sink;
     this.readCycles = readCycles;
@@ -99,6 +112,8 @@ export class MsrPolicy {
       case Msr.DebugCtl:
       case Msr.TscAux:
         return true;
+      case Msr.Xss:
+        return this.xsaves;
       default: {
         const value = isX2apic(msr >>> 0) ? this.apic.readMsr(msr) : undefined;
         return value !== undefined && this.take(...value);
@@ -135,6 +150,8 @@ export class MsrPolicy {
       case Msr.TscAux:
       case Msr.DebugCtl:
         return (lo | hi) === 0;
+      case Msr.Xss:
+        return this.xsaves && (lo | hi) === 0;
       default:
         return isX2apic(msr >>> 0) && this.apic.writeMsr(msr, lo, hi);
     }

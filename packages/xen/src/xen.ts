@@ -209,7 +209,8 @@ export class XenSystem {
       onTaskPriority: (priority) => control.setTaskPriority(priority),
     });
     this.vlapic = vlapic;
-    const msrs = new MsrPolicy(registers, control, () => ledger.cycles, vlapic.apic);
+    const cpuid = new CpuidPolicy({ profile: processor.profile, abi: config.abi, domainId: this.domain.id });
+    const msrs = new MsrPolicy(registers, control, () => ledger.cycles, vlapic.apic, cpuid.xsaves);
     this.msrs = msrs;
 
     this.hypercalls = new HypercallHandler(this.makeAbis(config, control, access), registers, cost, counters);
@@ -218,7 +219,7 @@ export class XenSystem {
       control,
       cost,
       mmu,
-      cpuid: new CpuidPolicy({ profile: processor.profile, abi: config.abi, domainId: this.domain.id }),
+      cpuid,
       msrs,
       vlapic,
       strings: new StringIo(

@@ -45,6 +45,12 @@ describe("CPUID", () => {
     expect(query("linear", 0x8000000a)).toEqual([0, 0, 0, 0]);
     expect(query("linear", 0x12345678)).toEqual([0, 0, 0, 0]);
   });
+
+  it("shows XSAVES where the guest can have it", () => {
+    expect(query("linear", 0xd, 1)[0]).toBe(0xf);
+    expect(query("linear", 0xd, 1, skylakeSp)[0]).toBe(7);
+    expect(query("linear", 0x80000001)[3] & (1 << 25)).toBe(0);
+  });
 });
 
 describe("the hypercall page", () => {

@@ -1,6 +1,23 @@
 import { DATA_BASE } from "./layout.js";
 
-const EDGES = [0, 0xffffffff, 0x80000000, 0x7fffffff, 1, DATA_BASE + 0x1040, 0xffff8000, 0x8080];
+const EDGES = [
+  0,
+  0xffffffff,
+  0x80000000,
+  0x7fffffff,
+  1,
+  DATA_BASE + 0x1040,
+  0xffff8000,
+  0x8080,
+  0x3f800000,
+  0x3ff00000,
+  0x7f800001,
+  0x7ff00000,
+  0x00800000,
+  0xbf000000,
+  0x4f000000,
+  0x7fc00000,
+];
 
 /** State of the generator before the first word of a window. */
 export function windowState(seed: number): number {
@@ -17,7 +34,7 @@ export function fillWindow(words: Int32Array, at: number, count: number, state: 
     x ^= x << 13;
     x ^= x >>> 17;
     x ^= x << 5;
-    words[at + i] = (x & 0x70) === 0 ? EDGES[x & 7] : x;
+    words[at + i] = (x & 0x70) === 0 ? EDGES[x & 15] : x;
   }
   return x;
 }

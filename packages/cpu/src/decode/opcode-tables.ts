@@ -517,7 +517,7 @@ c1 xadd Ev,Gv lock
 c2 np cmpps Vx,Wx,Ib
 c2 66 cmppd Vx,Wx,Ib
 c2 f3 cmpss Vx,Wd,Ib
-c2 f2 cmpsd Vx,Wq,Ib as:sse
+c2 f2 cmpsd Vx,Wq,Ib
 c3m np movnti My,Gy
 c4 np pinsrw Pq,Ed,Ib
 c4 66 pinsrw Vx,Ed,Ib

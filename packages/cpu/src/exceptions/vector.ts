@@ -17,6 +17,7 @@ export const Vector = {
   Mf: 16,
   Ac: 17,
   Mc: 18,
+  Xm: 19,
 } as const;
 
 /** Exceptions that push an error code. */

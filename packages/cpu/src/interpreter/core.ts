@@ -1,10 +1,12 @@
 import { Cause, type CycleLedger, FaultKind, type Mmu, TICKS_PER_CYCLE, ticks } from "@hyperwalk/mmu";
-import { Cr0 } from "../control-registers.js";
+import { Cr0, Cr4 } from "../control-registers.js";
 import { Attention, Dirty, Flag, Segment, SegmentWord, State } from "../cpu-state.js";
+import { leafRegister } from "../cpuid.js";
 import { Breakpoints, Dr7 } from "../debug/breakpoints.js";
 import { Vector } from "../exceptions/vector.js";
 import { StopReason } from "../execution-engine.js";
 import { FloatContext } from "../floating-point/float-context.js";
+import { Mxcsr } from "../floating-point/mxcsr.js";
 import type { Processor } from "../processor.js";
 import type { CoreTiming } from "../profile.js";
 import { CodeTarget } from "../segmentation/code-segment.js";
@@ -18,6 +20,10 @@ import { noteOperands } from "./operand-information.js";
 const DEFAULT_BIG = 0x4000;
 const UNUSABLE = 0x10000;
 const EFER_LMA = 0x400;
+/** Feature bits of CPUID: 80000021 EAX, 1 ECX, 80000001 ECX. */
+const NULL_CLEARS_BASE = 0x40;
+const XSAVE_SHOWN = 1 << 26;
+const MISALIGNED_SHOWN = 1 << 7;
 
 /**
  * What instruction handlers work on: registers, operands of the entry being executed, memory through segmentation, and
@@ -33,6 +39,10 @@ export class ExecutionCore {
   readonly amd: boolean;
   /** Null selectors leave the base of FS and GS alone: AMD without NullSelectClearsBase (CPUID 80000021 EAX bit 6). */
   readonly nullKeepsBase: boolean;
+  /** CR4 bits of features that not every profile shows. */
+  readonly offeredCr4: number;
+  /** MXCSR bits that software may set. */
+  readonly mxcsrDefined: number;
   /** Operands and results of the x87 instruction at work. */
   readonly float: FloatContext = new FloatContext();
   words!: Int32Array;
@@ -87,8 +97,11 @@ export class ExecutionCore {
     this.ledger = processor.ledger;
     this.timing = processor.profile.timing;
     this.amd = processor.profile.vendor === "amd";
-    const extended = processor.profile.cpuid.find((row) => row[0] === 0x8000_0021);
-    this.nullKeepsBase = this.amd && ((extended?.[2] ?? 0) & 0x40) === 0;
+    const { cpuid } = processor.profile;
+    this.nullKeepsBase = this.amd && (leafRegister(cpuid, 0x8000_0021, 0) & NULL_CLEARS_BASE) === 0;
+    this.offeredCr4 = (leafRegister(cpuid, 1, 2) & XSAVE_SHOWN) === 0 ? 0 : Cr4.OsXsave;
+    const misaligned = (leafRegister(cpuid, 0x8000_0001, 2) & MISALIGNED_SHOWN) !== 0;
+    this.mxcsrDefined = Mxcsr.Defined | (misaligned ? Mxcsr.MisalignedMask : 0);
     this.atomicTicks = ticks(this.timing.atomic);
     processor.arena.adopt(() => {
       this.words = processor.state.words;

@@ -10,6 +10,7 @@ import { ARITHMETIC } from "./families/arithmetic.js";
 import { BITS } from "./families/bits.js";
 import { BMI } from "./families/bmi.js";
 import { CONTROL_FLOW } from "./families/control-flow.js";
+import { EXTENDED_STATE } from "./families/extended-state.js";
 import { FAR_TRANSFERS } from "./families/far-transfers.js";
 import { FLAG_CONTROL } from "./families/flag-control.js";
 import { INTERRUPT_RETURN } from "./families/interrupt-return.js";
@@ -27,6 +28,9 @@ import { RANDOM } from "./families/random.js";
 import { SEGMENTS } from "./families/segments.js";
 import { SHA } from "./families/sha.js";
 import { SHIFTS } from "./families/shifts.js";
+import { SSE_ARITHMETIC } from "./families/sse-arithmetic.js";
+import { SSE_CONVERSIONS } from "./families/sse-conversions.js";
+import { SSE_PRODUCTS } from "./families/sse-products.js";
 import { STACK } from "./families/stack.js";
 import { STRINGS } from "./families/strings.js";
 import { SYSTEM } from "./families/system.js";
@@ -79,6 +83,7 @@ const FAMILIES: readonly Family[] = [
   BITS,
   BMI,
   CONTROL_FLOW,
+  EXTENDED_STATE,
   FAR_TRANSFERS,
   FLAG_CONTROL,
   INTERRUPT_RETURN,
@@ -88,6 +93,9 @@ const FAMILIES: readonly Family[] = [
   RANDOM,
   SEGMENTS,
   SHIFTS,
+  SSE_ARITHMETIC,
+  SSE_CONVERSIONS,
+  SSE_PRODUCTS,
   STACK,
   STRINGS,
   SYSTEM,
@@ -160,7 +168,7 @@ export const BLOCK_ENDS: ReadonlySet<string> = new Set(
     ...Object.keys(SYSTEM_CALLS),
     ...Object.keys(IO),
     ...Object.keys(SPECIAL),
-    ..."cli sti clac stac popf movtoseg popseg les lds lss lfs lgs lgdt lidt lldt ltr".split(" "),
+    ..."xsetbv cli sti clac stac popf movtoseg popseg les lds lss lfs lgs lgdt lidt lldt ltr".split(" "),
     ...Object.keys(SYSTEM),
     ...Object.keys(VIRTUALIZATION),
   ].filter((key) => !/^(lfence|mfence|sfence|rdpid|clflush|clflushopt|clwb|movfromcr|smsw)$/.test(key)),

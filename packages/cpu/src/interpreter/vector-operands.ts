@@ -1,6 +1,7 @@
 import { Cr0, Cr4 } from "../control-registers.js";
 import { SegmentWord, State } from "../cpu-state.js";
 import { Vector } from "../exceptions/vector.js";
+import { Mxcsr } from "../floating-point/mxcsr.js";
 import type { ExecutionCore } from "./core.js";
 import { Entry, Form } from "./entry.js";
 
@@ -118,6 +119,11 @@ export function storeVector(
   return true;
 }
 
+/** Alignment of 16-byte operands that are not moves: none on AMD where MXCSR says so (APM vol. 2, 8.2.14). */
+function operandAlignment(core: ExecutionCore): number {
+  return (core.words[State.Mxcsr] & Mxcsr.MisalignedMask) === 0 ? 15 : 0;
+}
+
 /**
  * Second operand of an instruction that only vector registers have, usability checked.
  * @param bytes of the operand in memory
@@ -125,7 +131,8 @@ export function storeVector(
  */
 export function vectorSource(core: ExecutionCore, pc: number, bytes: number, alignment: number): number {
   if (!xmmUsable(core)) return -1;
-  if ((core.code[pc + Entry.Form] & Form.MemorySecond) !== 0) return loadVector(core, pc, bytes, alignment);
+  if ((core.code[pc + Entry.Form] & Form.MemorySecond) !== 0)
+    return loadVector(core, pc, bytes, alignment & operandAlignment(core));
   return core.code[pc + Entry.B];
 }
 
@@ -141,7 +148,7 @@ export function pairSource(core: ExecutionCore, pc: number, narrow = 8): number 
   const to = code[pc + Entry.A];
   if (isVector(to)) {
     if (!xmmUsable(core)) return -1;
-    return inMemory ? loadVector(core, pc, 16, 15) : code[pc + Entry.B];
+    return inMemory ? loadVector(core, pc, 16, operandAlignment(core)) : code[pc + Entry.B];
   }
   if (!mmxUsable(core)) return -1;
   const from = inMemory ? loadVector(core, pc, narrow, 0) : code[pc + Entry.B];

@@ -323,6 +323,9 @@ export const epyc7763: ProcessorProfile = {
       only(0x178b_fbff, Implemented.leaf1Edx),
     ],
     [0x0000_0007, 0, 0, only(0x219c_97a9, Implemented.leaf7Ebx), only(0x0040_068c, Implemented.leaf7Ecx), 0],
+    // Sizes are those of the states that are left: legacy area and header.
+    [0x0000_000d, 0, only(0x0000_0207, Implemented.leaf13Eax), 0x0000_0240, 0x0000_0240, 0],
+    [0x0000_000d, 1, only(0x0000_000f, Implemented.leaf13Sub1Eax), 0x0000_0240, 0, 0],
     [0x8000_0000, 0, 0x8000_0021, 0x6874_7541, 0x444d_4163, 0x6974_6e65],
     [
       0x8000_0001,

@@ -340,6 +340,9 @@ export const sapphireRapids: ProcessorProfile = {
     [0x0000_0004, 2, 0xfc00_4143, 0x03c0_003f, 0x0000_07ff, 0],
     [0x0000_0004, 3, 0xfc1f_c163, 0x0380_003f, 0x0001_5fff, 4],
     [0x0000_0007, 0, 0, only(0xf3bf_bffb, Implemented.leaf7Ebx), only(0xbb41_7fee, Implemented.leaf7Ecx), 0],
+    // Sizes are those of the states that are left: legacy area and header.
+    [0x0000_000d, 0, only(0x0006_02e7, Implemented.leaf13Eax), 0x0000_0240, 0x0000_0240, 0],
+    [0x0000_000d, 1, only(0x0000_001f, Implemented.leaf13Sub1Eax), 0x0000_0240, 0, 0],
     [0x8000_0000, 0, 0x8000_0008, 0, 0, 0],
     [
       0x8000_0001,

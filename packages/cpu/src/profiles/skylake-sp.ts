@@ -318,6 +318,9 @@ export const skylakeSp: ProcessorProfile = {
     [0x0000_0004, 2, 0x7c00_4143, 0x03c0_003f, 0x0000_03ff, 0],
     [0x0000_0004, 3, 0x7c0f_c163, 0x0280_003f, 0x0000_bfff, 4],
     [0x0000_0007, 0, 0, only(0xd39f_fffb, Implemented.leaf7Ebx), only(0x0000_0008, Implemented.leaf7Ecx), 0],
+    // Sizes are those of the states that are left: legacy area and header.
+    [0x0000_000d, 0, only(0x0000_02ff, Implemented.leaf13Eax), 0x0000_0240, 0x0000_0240, 0],
+    [0x0000_000d, 1, only(0x0000_000f, Implemented.leaf13Sub1Eax), 0x0000_0240, 0, 0],
     [0x8000_0000, 0, 0x8000_0008, 0, 0, 0],
     [
       0x8000_0001,

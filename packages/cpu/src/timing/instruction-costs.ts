@@ -63,6 +63,24 @@ const WEIGHTS: Readonly<Record<string, number>> = {
   ...weigh(2, "aesimc aeskeygenassist sha1msg1 sha1msg2 sha256msg1"),
   ...weigh(4, "pclmulqdq sha1rnds4 sha256rnds2 sha256msg2 pcmpistri pcmpistrm"),
   ...weigh(8, "pcmpestri pcmpestrm"),
+  ...weigh(
+    2,
+    "comiss comisd ucomiss ucomisd cvtsi2ss cvtsi2sd cvtss2si cvtsd2si cvttss2si cvttsd2si cvtps2pd cvtpd2ps",
+  ),
+  ...weigh(
+    2,
+    "cvtdq2pd cvtpd2dq cvttpd2dq cvtpi2ps cvtpi2pd cvtps2pi cvtpd2pi cvttps2pi cvttpd2pi roundps roundpd",
+  ),
+  ...weigh(2, "roundss roundsd stmxcsr"),
+  ...weigh(4, "haddps haddpd hsubps hsubpd ldmxcsr"),
+  ...weigh(8, "dpps dppd"),
+  // Estimates between throughput and latency: the divider is one unit that starts anew every few cycles.
+  ...weigh(8, "divss divps sqrtss sqrtps"),
+  ...weigh(12, "divsd divpd sqrtsd sqrtpd"),
+  // Estimates: microcode that stores or loads some thirty lines and halves of lines.
+  ...weigh(80, "fxsave fxrstor"),
+  ...weigh(120, "xsave xsaveopt xsavec xsaves xrstor xrstors"),
+  ...weigh(8, "xgetbv"),
 };
 
 function weigh(weight: number, keys: string): Record<string, number> {

@@ -7,6 +7,7 @@ import { Encoder } from "./encoder.js";
 import { type ListedForm, listForms } from "./form-list.js";
 import { makePhrase } from "./phrases.js";
 import { RegisterFile, Role } from "./registers.js";
+import { StatePhrases } from "./state-phrases.js";
 import { randomImage } from "./vector-image.js";
 
 const INT3 = 0xcc;
@@ -34,11 +35,17 @@ export class CaseGenerator {
   private readonly mode: 32 | 64;
   private readonly registers = new RegisterFile();
   private readonly encoder: Encoder;
+  private readonly misaligned: boolean;
+  private readonly states: StatePhrases;
+  private readonly withStates: boolean;
   private turn = 0;
 
   constructor(options: GeneratorOptions) {
     this.random = new Random(options.seed);
     this.mode = options.mode;
+    this.misaligned = options.features.has("misalignsse");
+    this.states = new StatePhrases(this.random, options.mode, this.misaligned);
+    this.withStates = options.features.has("xsavec") && options.without?.has("xsave") !== true;
     this.encoder = new Encoder(this.random, options.mode, options.vendor === "GenuineIntel");
     this.forms = listForms(options.mode, options.features).filter(
       ({ form }) => !options.without?.has(form.key),
@@ -63,6 +70,13 @@ export class CaseGenerator {
         // CMP AL, imm8 defines all six flags again.
         code.push(0x3c, random.below(256));
         mask = 0;
+      }
+      if (this.withStates && code.length === 0 && random.oneIn(32)) {
+        const phrase = this.states.next();
+        boundaries.push(0);
+        code.push(...phrase.bytes);
+        keys.push(phrase.key);
+        continue;
       }
       if (random.oneIn(16)) {
         const phrase = makePhrase(random, mode, CODE_BASE + codeOffset + code.length);
@@ -100,7 +114,7 @@ export class CaseGenerator {
       flags: this.startFlags(),
       fsBase: random.below(0x100),
       gsBase: random.below(0x100),
-      image: randomImage(random),
+      image: randomImage(random, this.misaligned),
       undefinedFlags: undefinedAt,
       keys,
     };

@@ -23,8 +23,7 @@ const NOT_COMPARED: Readonly<Record<string, string>> = {
   ...group("depends on XCR0 or keys of the system", "xgetbv", "xsetbv", "rdpkru", "wrpkru"),
   ...group("emulated by Linux under UMIP", "sgdt", "sidt", "sldt", "str", "smsw"),
   ...group("aborts at will", "xbegin", "xabort", "xend", "xtest"),
-  ...group("processor state of vector units", "fxsave", "fxrstor", "ldmxcsr", "stmxcsr"),
-  ...group("processor state of vector units", "xsave", "xrstor", "xsaveopt", "xsavec", "xsaves", "xrstors"),
+  ...group("more state on the machine; state-phrases.ts has them", "xsave", "xrstor", "xsaveopt", "xsavec"),
   ...group(
     "answered by the hypervisor that this machine runs on",
     "vmcall",
@@ -43,6 +42,7 @@ const NOT_COMPARED: Readonly<Record<string, string>> = {
   ...group("not on every machine", "prefetchwt1", "wbnoinvd"),
   ...group("last bit left open; x87-closeness.ts compares", "f2xm1", "fyl2x", "fyl2xp1", "fpatan"),
   ...group("last bit left open; x87-closeness.ts compares", "fsin", "fcos", "fsincos", "fptan"),
+  ...group("approximations, whose bits are the vendor's own", "rcpps", "rcpss", "rsqrtps", "rsqrtss"),
 };
 
 /** Feature names of /proc/cpuinfo that a key needs on the machine. */
@@ -90,7 +90,7 @@ const NEEDS: Readonly<Record<string, string>> = {
 };
 
 const PRIVILEGED = new Set(
-  "hlt cli sti in out insb insw outsb outsw clts invd wbinvd lgdt lidt lldt ltr lmsw invlpg rdmsr wrmsr swapgs".split(
+  "hlt cli sti in out insb insw outsb outsw clts invd wbinvd lgdt lidt lldt ltr lmsw invlpg rdmsr wrmsr swapgs xsaves xrstors".split(
     " ",
   ),
 );

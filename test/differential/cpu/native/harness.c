@@ -238,14 +238,16 @@ static int install_filter(void)
 /* The same sequence as fillWindow() in data-window.ts. */
 static void fill_window(uint32_t seed)
 {
-    static const uint32_t EDGES[8] = {0, 0xffffffff, 0x80000000, 0x7fffffff, 1, DATA_BASE + 0x1040, 0xffff8000, 0x8080};
+    static const uint32_t EDGES[16] = {0,          0xffffffff, 0x80000000, 0x7fffffff, 1,          DATA_BASE + 0x1040,
+                                       0xffff8000, 0x8080,     0x3f800000, 0x3ff00000, 0x7f800001, 0x7ff00000,
+                                       0x00800000, 0xbf000000, 0x4f000000, 0x7fc00000};
     uint32_t *words = (uint32_t *)DATA_BASE;
     uint32_t x = seed | 1;
     for (size_t i = 0; i < DATA_BYTES / 4; i++) {
         x ^= x << 13;
         x ^= x >> 17;
         x ^= x << 5;
-        words[i] = (x & 0x70) == 0 ? EDGES[x & 7] : x;
+        words[i] = (x & 0x70) == 0 ? EDGES[x & 15] : x;
     }
 }
 

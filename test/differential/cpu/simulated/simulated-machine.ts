@@ -29,7 +29,7 @@ import { loadImage, storeImage } from "./vector-state.js";
 /** More instructions than any sequence runs; what needs more is taken for a loop. */
 const BUDGET = 20_000;
 const CR0 = 0x80050033 | 0; // PG, AM, WP, NE, ET, MP, PE
-const CR4 = 0x000106b0; // FSGSBASE, OSXMMEXCPT, OSFXSR, PGE, PAE, PSE
+const CR4 = 0x000506b0; // OSXSAVE, FSGSBASE, OSXMMEXCPT, OSFXSR, PGE, PAE, PSE
 const EFER = 0xd01; // NXE, LMA, LME, SCE
 const UNUSABLE = 0x10000;
 /** Vectors that push an error code. */
@@ -48,6 +48,7 @@ export class SimulatedMachine {
     const { words } = this.processor.state;
     words[State.Cr0] = CR0;
     words[State.Cr4] = CR4;
+    words[State.XcrLo] = 3; // x87 and SSE
     words[State.EferLo] = EFER;
     words[State.Cr3Lo] = root << 12;
     words[State.GdtrLimit] = GDT_LIMIT;

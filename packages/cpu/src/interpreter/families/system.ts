@@ -315,16 +315,6 @@ function monitor(core: ExecutionCore, pc: number): number {
   return core.intercepted(event, 0, pc) ? core.exit() : core.undefined();
 }
 
-/** XGETBV and XSETBV: without OSXSAVE they are undefined; XSETBV exits a guest first. */
-function extendedControl(core: ExecutionCore, pc: number): number {
-  if ((core.words[State.Cr4] & Cr4.OsXsave) === 0) return core.undefined();
-  if (core.variantOf(pc) === 1) {
-    if (!core.privileged()) return Status.Fault;
-    if (core.intercepted(Intercept.Xsetbv, 0, pc)) return core.exit();
-  }
-  return Status.Unsupported;
-}
-
 /** RDPKRU, WRPKRU. */
 function protectionKeys(core: ExecutionCore, pc: number): number {
   const { words } = core;
@@ -382,8 +372,6 @@ export const SYSTEM: Family = {
   rdpmc,
   monitor: [monitor, 0],
   mwait: [monitor, 1],
-  xgetbv: [extendedControl, 0],
-  xsetbv: [extendedControl, 1],
   rdpkru: [protectionKeys, 0],
   wrpkru: [protectionKeys, 1],
   // Of features that no profile shows (RTM, SGX, SMX, MOVDIRI, MONITORX, SEV-SNP), and RSM outside SMM.

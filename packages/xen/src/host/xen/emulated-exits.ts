@@ -1,4 +1,4 @@
-import { ExitKind, State, SvmExitCode, type VmExit, VmxExitReason } from "@hyperwalk/cpu";
+import { ExitKind, State, SvmExitCode, type VmExit, VmxExitReason, validXcr0 } from "@hyperwalk/cpu";
 import type { Mmu } from "@hyperwalk/mmu";
 import { type CpuidPolicy, HYPERCALL_PAGE_MSR } from "../../cpuid-policy.js";
 import type { PortDevice } from "../../devices/port-device.js";
@@ -148,7 +148,7 @@ export class EmulatedExits {
     return true;
   }
 
-  /** WBINVD, INVD and the like do what they do; XSETBV, MONITOR, MWAIT and virtualization instructions are #UD. */
+  /** WBINVD, INVD, XSETBV and the like do what they do; MONITOR, MWAIT and virtualization instructions are #UD. */
   other(exit: VmExit): boolean {
     const { cost, options } = this;
     cost.run(this.simpleStage);
@@ -158,6 +158,8 @@ export class EmulatedExits {
         options.control.controlRegisterAccess(exit.code, exit.info1Lo, exit.info1Hi) ||
         this.generalProtection()
       );
+    if (exit.code === (vendor === "amd" ? SvmExitCode.Xsetbv : VmxExitReason.Xsetbv))
+      return this.xsetbv() || this.generalProtection();
     const flushes =
       vendor === "amd"
         ? exit.code === SvmExitCode.Wbinvd || exit.code === SvmExitCode.Invd
@@ -182,6 +184,15 @@ export class EmulatedExits {
       control.injectPageFault(errorCode, strings.faultLo, strings.faultHi);
     }
     return result === StringResult.Done;
+  }
+
+  /** `handle_xsetbv`: XCR0 alone, with states that there are. */
+  private xsetbv(): boolean {
+    const { registers } = this;
+    const value = registers.lo(RAX);
+    if (registers.lo(RCX) !== 0 || !validXcr0(value, registers.lo(RDX))) return false;
+    registers.words[State.XcrLo] = value;
+    return true;
   }
 
   private portDevice(port: number, bytes: number): PortDevice | undefined {

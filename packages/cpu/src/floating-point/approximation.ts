@@ -1,0 +1,32 @@
+/*
+ * RCPPS and RSQRTPS promise a relative error of at most 1.5 * 2^-12 and leave the bits to the vendor (SDM vol. 2, RCPPS,
+ * RSQRTPS). These are the correctly rounded values, so no vendor's.
+ */
+
+const words: Int32Array = new Int32Array(1);
+const singles: Float32Array = new Float32Array(words.buffer);
+const EXPONENTS = 0x7f800000;
+const SIGN = 0x80000000;
+const QUIET = 0x400000;
+
+/** 1 / x of a binary32; denormal operands count as zeros, and tiny results are zeros. Raises nothing. */
+export function reciprocal(word: number): number {
+  const exponent = word & EXPONENTS;
+  if (exponent === 0) return (word & SIGN) | EXPONENTS;
+  if (exponent === EXPONENTS) return (word & 0x7fffff) === 0 ? word & SIGN : word | QUIET;
+  words[0] = word;
+  singles[0] = 1 / singles[0];
+  return (words[0] & EXPONENTS) === 0 ? word & SIGN : words[0];
+}
+
+/** 1 / sqrt(x) of a binary32; denormal operands count as zeros. Raises nothing. */
+export function reciprocalRoot(word: number): number {
+  const exponent = word & EXPONENTS;
+  if (exponent === 0) return (word & SIGN) | EXPONENTS;
+  if (exponent === EXPONENTS && (word & 0x7fffff) !== 0) return word | QUIET;
+  if (word < 0) return 0xffc00000 | 0;
+  if (exponent === EXPONENTS) return 0;
+  words[0] = word;
+  singles[0] = 1 / Math.sqrt(singles[0]);
+  return words[0];
+}
