@@ -80,7 +80,7 @@ function fuzz(seed: number, long: boolean, cpl: number): void {
   }
 }
 
-describe("random bytes as code", () => {
+describe("random bytes as code", { timeout: 60_000 }, () => {
   for (let seed = 1; seed <= 8; seed++) {
     it(`stop for a reason: 64-bit, CPL 0, seed ${seed}`, () => fuzz(seed, true, 0));
     it(`stop for a reason: 64-bit, CPL 3, seed ${seed}`, () => fuzz(seed + 100, true, 3));

@@ -1,4 +1,4 @@
-import { type ProcessorProfile, State, StopReason, skylakeSp } from "@hyperwalk/cpu";
+import { epyc9124, type ProcessorProfile, Segment, State, StopReason, skylakeSp } from "@hyperwalk/cpu";
 import { describe, expect, it } from "vitest";
 import { DecodeStatus, Instruction } from "../src/decode/instruction.js";
 import { handlerOf } from "../src/interpreter/handlers.js";
@@ -129,6 +129,28 @@ describe("environment", () => {
     const machine = protected32([...SETUP, 0x66, 0xd9, 0x73, 0x20]);
     expect(vectorOf(machine)).toBe(-1);
     expect(halfWords(machine, DATA + 0x20, 7)).toEqual([0x37b, 0xb884, 0x3fff, FDIV_AT & 0xffff, 8, 4, 0x10]);
+  });
+
+  it("in real mode holds linear addresses and the opcode", () => {
+    for (const wide of [true, false]) {
+      // 16-bit code at 9000:0100, data at 8000:0000.
+      const machine = new Machine(epyc9124);
+      const prefix = wide ? [0x66] : [];
+      const code = [0xdb, 0xe3, 0xd9, 0x2f, 0xd9, 0xe8, 0xd8, 0x77, 4, ...prefix, 0xd9, 0x77, 0x20, HLT];
+      machine.write(0x90100, code);
+      machine.write(0x80000, le(UNMASKED_ZERO_DIVIDE, 2));
+      machine.words[State.Cr0] = 0x60000010 | CR0_NE;
+      machine.segment(Segment.Cs, 0x9000, 0x9b, 0x90000, 0xffff);
+      for (const segment of [Segment.Ds, Segment.Es, Segment.Ss])
+        machine.segment(segment, 0x8000, 0x93, 0x80000, 0xffff);
+      machine.rip = 0x100n;
+      machine.processor.syncTranslation();
+      expect(machine.run(100)).toBe(StopReason.Halted);
+      if (wide) {
+        const pointers = [0xffff0106, 0x9077, 0xffff0004, 0x8000];
+        expect(words(machine, 0x8002c, 4)).toEqual(pointers);
+      } else expect(halfWords(machine, 0x80026, 4)).toEqual([0x0106, 0x9077, 0x0004, 0x8000]);
+    }
   });
 
   it("comes back with FLDENV, tags by emptiness only", () => {
