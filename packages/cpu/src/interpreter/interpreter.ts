@@ -2869,19 +2869,32 @@ export class Interpreter implements ExecutionEngine {
       if (status === Status.Next) return this.delivered();
       if (status === Status.Stop) return StopReason.VmExit;
       if (core.faultIsExit) return this.leaveForMemory();
+      const double = makesDoubleFault(vector, core.faultVector);
+      if ((double || vector === Vector.Df) && this.secondFaultLeaves()) return StopReason.VmExit;
       if (vector === Vector.Df) return this.shutdown();
-      if (makesDoubleFault(vector, core.faultVector)) {
+      if (double) {
         vector = Vector.Df;
         errorCode = 0;
         hasErrorCode = true;
-        // A double fault that leaves is no exit during the delivery of what led to it.
-        event.clear();
+        // On Intel a double fault that leaves is no exit during the delivery of what led to it (SDM vol. 3, 28.2.4).
+        if (!core.amd) event.clear();
       } else {
         vector = core.faultVector;
         errorCode = core.faultCode;
         hasErrorCode = core.faultHasCode;
       }
     }
+  }
+
+  /** A fault during a delivery is looked up in the intercepts before the two are combined (APM vol. 2, 15.12). */
+  private secondFaultLeaves(): boolean {
+    const { core } = this;
+    const { guestMode } = this.processor;
+    if (guestMode === null) return false;
+    const paging = core.faultVector === Vector.Pf;
+    const lo = paging ? core.faultAddressLo : 0;
+    const hi = paging ? core.faultAddressHi : 0;
+    return guestMode.interceptException(core.faultVector, core.faultCode, core.faultHasCode, lo, hi);
   }
 
   /** VMX's monitor trap flag: the guest leaves before its next instruction. */
@@ -3019,10 +3032,16 @@ export class Interpreter implements ExecutionEngine {
     let stop: number;
     if (status === Status.Stop) stop = StopReason.VmExit;
     else if (core.faultIsExit) stop = this.leaveForMemory();
-    else if (kind === EventKind.HardwareException && vector === Vector.Df) stop = this.shutdown();
-    else if (kind === EventKind.HardwareException && makesDoubleFault(vector, core.faultVector)) {
-      this.processor.eventInDelivery.clear();
-      stop = this.deliverException(Vector.Df, 0, pushesErrorCode(Vector.Df));
+    else if (
+      kind === EventKind.HardwareException &&
+      (vector === Vector.Df || makesDoubleFault(vector, core.faultVector))
+    ) {
+      if (this.secondFaultLeaves()) stop = StopReason.VmExit;
+      else if (vector === Vector.Df) stop = this.shutdown();
+      else {
+        if (!core.amd) this.processor.eventInDelivery.clear();
+        stop = this.deliverException(Vector.Df, 0, pushesErrorCode(Vector.Df));
+      }
     } else stop = this.deliverException(core.faultVector, core.faultCode, core.faultHasCode);
     if (stop !== GO_ON && stop !== StopReason.VmExit) this.pendingStop = stop;
     return stop === GO_ON;

@@ -117,10 +117,10 @@ export const General2 = {
 /** Intercept bits of VMCB offset 014h. */
 export const General3 = { Invlpgb: 0, IllegalInvlpgb: 1, Invpcid: 2 } as const;
 
-/** TLB_CONTROL, VMCB offset 05Ch (APM vol. 2, 15.16.2). */
+/** TLB_CONTROL, VMCB offset 05Ch (APM vol. 2, 15.16.1). */
 export const TlbControl = { Nothing: 0, FlushAll: 1, FlushAsid: 3, FlushAsidNonGlobal: 7 } as const;
 
-/** Bits of EVENTINJ and EXITINTINFO, low word (APM vol. 2, figures 15-4 and 15-6). */
+/** Bits of EVENTINJ and EXITINTINFO, low word (APM vol. 2, 15.7.2 and 15.20). */
 export const EventInfo = { KindShift: 8, ErrorCodeValid: 0x800, Valid: -0x80000000 } as const;
 
 /** Low word of V_TPR and its neighbours, VMCB offset 060h; the vector is bits 7:0 of the high word. */

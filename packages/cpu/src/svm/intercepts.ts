@@ -234,7 +234,7 @@ export class SvmIntercepts {
     const old = words[State.Cr0];
     let next = old;
     if (access === RegisterAccess.MovTo) next = words[State.Gpr + 2 * ((info >>> 4) & 15)];
-    else if (access === RegisterAccess.Lmsw) next = (old & ~0xf) | ((info >>> 16) & 0xf) | (old & 1);
+    else if (access === RegisterAccess.Lmsw) next = ~old; // whatever it writes (APM vol. 2, table 15-7)
     if (((next ^ old) & ~CR0_UNSELECTED) === 0) return false;
     if (this.decodeAssists && access === RegisterAccess.MovTo) {
       this.info1Lo = (info >>> 4) & 15;

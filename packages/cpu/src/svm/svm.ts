@@ -4,7 +4,7 @@ import { StopReason } from "../execution-engine.js";
 import { type GuestContextSnapshot, restoreContext, snapshotContext } from "../guest-context.js";
 import { type GuestMode, Intercept } from "../guest-mode.js";
 import { ExitKind, type HardwareVirtualization, type VmExit } from "../hardware-virtualization.js";
-import type { VirtualizedProcessor } from "../virtualized-processor.js";
+import { EventKind, type VirtualizedProcessor } from "../virtualized-processor.js";
 import { vmrun } from "./entry.js";
 import { externalEvent, isWaiting } from "./events.js";
 import { vmexit } from "./exit.js";
@@ -224,10 +224,12 @@ export class Svm implements HardwareVirtualization, GuestMode {
     hasErrorCode: boolean,
     addressLo: number,
     addressHi: number,
-    _kind = 0,
+    kind: number = EventKind.HardwareException,
     length = 0,
   ): boolean {
     const { guest } = this;
+    // INT1 is not seen by the #DB intercept, but by its own (APM vol. 2, 15.12.2).
+    if (kind === EventKind.PrivilegedSoftwareException) return false;
     if (((guest.intercepts.exceptions >>> vector) & 1) === 0) return false;
     const paging = vector === VECTOR_PF;
     if (paging) guest.hasBytes = (errorCode & FETCH) === 0;

@@ -68,15 +68,27 @@ describe.each(["amd", "intel"] as const)("an exit while an event is delivered (%
     expect(reported(machine)).toEqual([VALID | ((vendor === "intel" ? 6 : 3) << 8) | 3, 0]);
   });
 
-  it("names nothing when the exception itself leaves, nor when it leaves as a double fault", () => {
+  it("names nothing when the exception itself leaves", () => {
     const direct = new GuestMachine(vendor, UD2);
     intercept(direct, 6);
     expect(direct.enter().kind).toBe(ExitKind.Exception);
     expect(reported(direct)[0]).toBe(0);
-    const double = withoutGate(vendor, INT_21, GP); // #NP while #GP is delivered
-    intercept(double, DF);
-    expect(double.enter().kind).toBe(ExitKind.Exception);
-    expect(reported(double)[0]).toBe(0);
+  });
+
+  it("names what led to a double fault on AMD, nothing on Intel", () => {
+    const machine = withoutGate(vendor, INT_21, GP); // #NP while #GP is delivered
+    intercept(machine, DF);
+    expect(machine.enter().kind).toBe(ExitKind.Exception);
+    expect(reported(machine)[0]).toBe(vendor === "amd" ? VALID | 0x800 | (3 << 8) | GP : 0);
+  });
+
+  it("a second fault leaves before it makes a double fault", () => {
+    const machine = withoutGate(vendor, INT_21, GP);
+    intercept(machine, NP, DF);
+    const exit = machine.enter();
+    if (vendor === "amd") expect(exit.code).toBe(0x40 + NP);
+    else expect(machine.vmx.vmcs.read(VmcsField.ExitInterruptionInfo) & 0xff).toBe(NP);
+    expect(reported(machine)).toEqual([VALID | 0x800 | (3 << 8) | GP, 0x21 * 8 + 2]);
   });
 
   it("names nothing at a triple fault", () => {

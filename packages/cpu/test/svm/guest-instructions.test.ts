@@ -50,6 +50,18 @@ describe("instructions that only SVM intercepts", () => {
     expect(machine.enter().code).toBe(SvmExitCode.Icebp);
   });
 
+  it("INT1 is not seen by the #DB intercept", () => {
+    const machine = guest([0xf1]);
+    machine.svm.vmcb.set(VmcbOffset.ExceptionIntercepts, 2);
+    expect(machine.enter().kind).toBe(ExitKind.Hlt);
+    expect(machine.svm.vmcb.read("Rip")).toBe(BigInt(HANDLERS + 16));
+  });
+
+  it("LMSW meets the selective CR0 intercept whatever it writes", () => {
+    const machine = also1(guest([0x0f, 0x01, 0xe0, 0x0f, 0x01, 0xf0]), General1.Cr0Selective); // smsw, lmsw
+    expect(machine.enter().code).toBe(SvmExitCode.Cr0SelectiveWrite);
+  });
+
   it("is asked for only by guests whose VMCB wants it", () => {
     expect(guest([0x9c, ...HLT]).enter().kind).toBe(ExitKind.Hlt);
   });
