@@ -101,7 +101,7 @@ export const State = {
   TscBaseHi: 162,
   TscAdjustLo: 163,
   TscAdjustHi: 164,
-  /** Multiplier of the time stamp that a guest reads: fraction and integer part. */
+  /** Multiplier of the time stamp that a guest reads: AMD's TSC-ratio MSR, Intel's TSC multiplier. */
   TscRatioLo: 165,
   TscRatioHi: 166,
   /** x87 registers R0 to R7 by physical number, four words each: significand low, high, sign and exponent (16 bits), unused. */

@@ -41,6 +41,12 @@ export { type MmioDevice, MmioInstruction } from "./mmio/mmio-instruction.js";
 export { ArchitecturalMsrs, Msr, type MsrSource } from "./msr.js";
 export { NO_PORTS, type PortSource } from "./port-source.js";
 export { Processor, type ProcessorOptions, type ProcessorProbes } from "./processor.js";
+export {
+  type GroupStop,
+  ProcessorGroup,
+  type ProcessorGroupOptions,
+  type ProcessorGroupSnapshot,
+} from "./processor-group.js";
 export type {
   Basis,
   CoreTiming,

@@ -13,7 +13,7 @@ import { NO_PORTS, type PortSource } from "./port-source.js";
 import type { ProcessorProfile, ResolvedProfile } from "./profile.js";
 import { resetState } from "./reset-state.js";
 import { resolveProfile } from "./resolve-profile.js";
-import { isUnscaled, scaleTimestamp, wide } from "./timestamp.js";
+import { scaleTimestamp, unscale, wide } from "./timestamp.js";
 import { BranchPredictor } from "./timing/branch-predictor.js";
 import type { VirtualizedProcessor } from "./virtualized-processor.js";
 
@@ -80,6 +80,7 @@ export class Processor implements VirtualizedProcessor {
     this.context.physicalAddressBits = this.profile.memory.physicalAddressBits;
     const id = options.apicId ?? 0;
     resetState(this.state.words);
+    unscale(this.state.words, this.profile.vendor === "amd");
     this.apic = createProcessorApic(this, id, options.bootstrap ?? id === 0);
     this.cpuid = new ProfileCpuid(this.profile.cpuid, () => this.state.words, this.apic);
     this.msrs = new ArchitecturalMsrs(this);
@@ -108,8 +109,7 @@ export class Processor implements VirtualizedProcessor {
     const { words, tscOffset } = this.state;
     let cycles = this.ledger.cycles + wide(words, State.TscBaseLo);
     if (words[State.GuestMode] !== 0) {
-      if (!isUnscaled(words)) cycles = scaleTimestamp(words, cycles);
-      cycles += tscOffset;
+      cycles = scaleTimestamp(words, this.profile.vendor === "amd", cycles) + tscOffset;
     }
     this.probes.onTimestamp?.(cycles);
     return cycles;

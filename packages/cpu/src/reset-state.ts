@@ -18,7 +18,6 @@ export function resetState(words: Int32Array): void {
   words[State.XcrLo] = 1;
   words[State.FpuControl] = 0x40;
   words[State.Mxcsr] = 0x1f80;
-  words[State.TscRatioHi] = 1;
   words[State.RipLo] = 0xfff0;
   resetTables(words);
 }

@@ -150,6 +150,15 @@ describe.each([
     expect(system.vcpu.runstate.snapshot().time[2]).toBeGreaterThan(140000); // blocked, ns
   });
 
+  it("does not sleep for a timer whose vector the task priority holds back", () => {
+    const system = guest(
+      profile,
+      [...ENABLE, ...store(0x80, 0x30), ...store(0x320, 0x20000 | VECTOR), ...store(0x380, 1), STI, HLT],
+      handler,
+    );
+    expect(ran(system).outcome).toMatchObject({ reason: "halted" });
+  });
+
   it("sleeps across budgets", () => {
     const system = guest(
       profile,

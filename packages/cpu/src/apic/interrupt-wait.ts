@@ -60,9 +60,11 @@ export class InterruptWait {
         words[State.Attention] |= Attention.Interrupt;
         return -1;
       }
+      // One of several sleeps for as long as the group says.
+      if (apic.bus !== null) return StopReason.Halted;
       // The timer only has maskable interrupts.
       const canWake = words[State.Activity] === Activity.Halted && (words[State.Flags] & Flag.If) !== 0;
-      const due = canWake ? apic.due : Number.POSITIVE_INFINITY;
+      const due = canWake && apic.timerCanInterrupt ? apic.due : Number.POSITIVE_INFINITY;
       if (due > maxTicks || due === Number.POSITIVE_INFINITY) return this.stop(due, maxTicks);
       if (due > ledger.clock[0]) ledger.charge(Cause.Idle, due - ledger.clock[0]);
     }
@@ -74,9 +76,8 @@ export class InterruptWait {
       if (maxTicks > ledger.clock[0]) ledger.charge(Cause.Idle, maxTicks - ledger.clock[0]);
       return StopReason.Budget;
     }
-    // Whoever runs it again means it to go on, unless it waits for others.
-    if (this.processor.apic.bus === null && state.words[State.Activity] === Activity.Halted)
-      state.words[State.Activity] = Activity.Running;
+    // Whoever runs it again means it to go on.
+    if (state.words[State.Activity] === Activity.Halted) state.words[State.Activity] = Activity.Running;
     return StopReason.Halted;
   }
 

@@ -147,6 +147,14 @@ export class LocalApic {
     return this.timer.due;
   }
 
+  /** Whether an expiry of the timer would be taken at the present priority; if not, none wakes a processor that waits. */
+  get timerCanInterrupt(): boolean {
+    const lvt = this.registers[LVT_FIRST];
+    const vector = lvt & LvtField.Vector;
+    if ((lvt & LvtField.Masked) !== 0 || vector < FIRST_VECTOR || !this.softwareEnabled) return false;
+    return vector >> 4 > this.processorPriority >> 4;
+  }
+
   get taskPriority(): number {
     return this.registers[index(ApicRegister.TaskPriority)];
   }

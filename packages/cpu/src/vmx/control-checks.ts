@@ -62,6 +62,9 @@ function executionConsistent(vmcs: Vmcs, addressBits: number): boolean {
   const virtualNmis = (pin & PinControl.VirtualNmis) !== 0;
   if (virtualNmis && (pin & PinControl.NmiExiting) === 0) return false;
   if (!virtualNmis && (primary & PrimaryControl.NmiWindowExiting) !== 0) return false;
+  const scales = (secondary & SecondaryControl.UseTscScaling) !== 0;
+  if (scales && (vmcs.read(VmcsField.TscMultiplier) | vmcs.readHi(VmcsField.TscMultiplier)) === 0)
+    return false;
   if ((secondary & SecondaryControl.EnableVpid) !== 0 && vmcs.read(VmcsField.Vpid) === 0) return false;
   if ((secondary & SecondaryControl.EnableEpt) === 0) return (secondary & NEED_EPT) === 0;
   if ((secondary & SecondaryControl.EnablePml) !== 0 && !pageAt(VmcsField.PmlAddress)) return false;

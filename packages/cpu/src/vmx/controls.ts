@@ -45,6 +45,7 @@ export const SecondaryControl = {
   EnableInvpcid: 0x1000,
   EnablePml: 0x20000,
   ModeBasedExecute: 0x400000,
+  UseTscScaling: 0x2000000,
 } as const;
 
 /** Bits of the VM-exit controls (SDM vol. 3, table 25-13). */
@@ -96,7 +97,8 @@ export const CAPABILITIES: Readonly<
       SecondaryControl.PauseLoopExiting |
       SecondaryControl.EnableInvpcid |
       SecondaryControl.EnablePml |
-      SecondaryControl.ModeBasedExecute,
+      SecondaryControl.ModeBasedExecute |
+      SecondaryControl.UseTscScaling,
   },
   exit: { one: 0x36dfb, may: 0x01ffffff },
   entry: { one: 0x11fb, may: 0x0003ffff },

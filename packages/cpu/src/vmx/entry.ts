@@ -1,6 +1,7 @@
 import { Cause, PagingMode } from "@hyperwalk/mmu";
 import { Attention, Flag, Shadow, State } from "../cpu-state.js";
 import type { GuestMode } from "../guest-mode.js";
+import { unscale } from "../timestamp.js";
 import { checkControls, eventConsistent } from "./control-checks.js";
 import { PrimaryControl, SecondaryControl } from "./controls.js";
 import { injectEvent } from "./events.js";
@@ -97,6 +98,7 @@ export function takeControls(guest: VmxGuest, written: number, event: number): n
       (intercepts.primary & PrimaryControl.TscOffsetting) === 0
         ? 0
         : (vmcs.read(VmcsField.TscOffset) >>> 0) + vmcs.readHi(VmcsField.TscOffset) * 0x100000000;
+    takeTscMultiplier(guest);
     guest.run = intercepts.run;
     guest.usesVpid = (intercepts.secondary & SecondaryControl.EnableVpid) !== 0;
     context.asid = guest.usesVpid ? vmcs.read(VmcsField.Vpid) : 0;
@@ -116,6 +118,19 @@ export function takeControls(guest: VmxGuest, written: number, event: number): n
   return eventConsistent(event, i32[at + ENTRY_LENGTH], i32[at + ENTRY_ERROR], real)
     ? InstructionError.None
     : InstructionError.InvalidControlFields;
+}
+
+/** The multiplier counts with TSC offsetting only (SDM vol. 3, 25.6.5). */
+function takeTscMultiplier({ vmcs, words, intercepts }: VmxGuest): void {
+  const scales =
+    (intercepts.primary & PrimaryControl.TscOffsetting) !== 0 &&
+    (intercepts.secondary & SecondaryControl.UseTscScaling) !== 0;
+  if (!scales) {
+    unscale(words, false);
+    return;
+  }
+  words[State.TscRatioLo] = vmcs.read(VmcsField.TscMultiplier);
+  words[State.TscRatioHi] = vmcs.readHi(VmcsField.TscMultiplier);
 }
 
 /** Debug exceptions that the field marks as enabled, or a single step, come before the guest's first instruction. */

@@ -26,6 +26,12 @@ export class VirtualInterrupts {
     return this.vlapic.due;
   }
 
+  /** Whether that expiry would be taken by a guest with interrupts on. */
+  get timerCanWake(): boolean {
+    this.followTaskPriority();
+    return this.due !== Number.POSITIVE_INFINITY && this.vlapic.apic.timerCanInterrupt;
+  }
+
   /** Runs a timer that has expired. @param now ledger clock */
   expire(now: number): void {
     if (this.vlapic.due > now) return;

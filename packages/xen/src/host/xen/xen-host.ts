@@ -337,7 +337,7 @@ export class XenHost implements Hypervisor {
 
   /** Only a maskable timer interrupt can come by itself. */
   private get canBeWoken(): boolean {
-    return this.interrupts.due !== Number.POSITIVE_INFINITY && (this.registers.rflags & Flag.If) !== 0;
+    return (this.registers.rflags & Flag.If) !== 0 && this.interrupts.timerCanWake;
   }
 
   private halted(what: string): RunOutcome {
