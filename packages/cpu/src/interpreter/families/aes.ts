@@ -76,8 +76,7 @@ function round(core: ExecutionCore, pc: number): number {
     for (let row = 0; row < 4; row++)
       column |= box[byteOf(words, old, (4 * i + row + step * row) & 15)] << (8 * row);
     if ((variant & LAST) === 0) column = decrypt ? unmix(column) : mix(column);
-    // The round key may be the destination's old value.
-    words[to + i] = column ^ words[from === to ? old + i : from + i];
+    words[to + i] = column ^ words[from + i];
   }
   return Status.Next;
 }
