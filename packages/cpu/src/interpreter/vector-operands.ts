@@ -4,11 +4,9 @@ import { Vector } from "../exceptions/vector.js";
 import { Mxcsr } from "../floating-point/mxcsr.js";
 import type { ExecutionCore } from "./core.js";
 import { Entry, Form } from "./entry.js";
+import { FpuStatusBit, noExceptionPending } from "./x87-unit.js";
 
 const EM_TS = Cr0.Em | Cr0.Ts;
-/** x87 status: an unmasked exception waits. */
-const PENDING = 0x80;
-const TOP = 0x3800;
 
 /*
  * Operands of MMX and XMM instructions. An operand is the state word where its first 32 bits lie; one in memory is
@@ -25,23 +23,18 @@ export function xmmUsable(core: ExecutionCore): boolean {
   return false;
 }
 
-/**
- * MMX instructions: #UD, #NM, and #MF for what an x87 instruction left behind (SDM vol. 3, 12.5). Without CR0.NE that
- * would be FERR#, and IGNNE# is taken to be asserted.
- */
+/** MMX instructions: #UD, #NM, and #MF for what an x87 instruction left behind (SDM vol. 3, 12.5). */
 export function mmxUsable(core: ExecutionCore): boolean {
   const { words } = core;
-  if ((words[State.Cr0] & EM_TS) === 0) {
-    if ((words[State.FpuStatus] & PENDING) === 0 || (words[State.Cr0] & Cr0.Ne) === 0) return true;
-    core.raisePlain(Vector.Mf);
-  } else if ((words[State.Cr0] & Cr0.Em) !== 0) core.undefined();
+  if ((words[State.Cr0] & EM_TS) === 0) return noExceptionPending(core);
+  if ((words[State.Cr0] & Cr0.Em) !== 0) core.undefined();
   else core.raisePlain(Vector.Nm);
   return false;
 }
 
 /** What every MMX instruction does to the x87 state: TOP = 0 and all registers in use (SDM vol. 3, table 12-1). */
 export function enterMmx(words: Int32Array): void {
-  words[State.FpuStatus] &= ~TOP;
+  words[State.FpuStatus] &= ~FpuStatusBit.Top;
   words[State.FpuInUse] = 0xff;
 }
 
