@@ -39,8 +39,8 @@ export const Cr4 = {
 export const Efer = { Sce: 1, Lme: 0x100, Lma: 0x400, Nxe: 0x800, Svme: 0x1000, Ffxsr: 0x4000 } as const;
 
 const CR0_DEFINED = 0xe005003f | 0;
-/** VME, PVI, TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT, UMIP, LA57, VMXE, FSGSBASE, PCIDE, SMEP, SMAP, PKE. */
-const CR4_DEFINED = 0x733fff;
+/** TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT, UMIP, LA57, VMXE, FSGSBASE, PCIDE, SMEP, SMAP, PKE. */
+const CR4_DEFINED = 0x733ffc;
 const TRANSLATION_CR0 = Cr0.Pg | Cr0.Wp;
 const TRANSLATION_CR4 = Cr4.Pse | Cr4.Pae | Cr4.Pge | Cr4.Pcide | Cr4.Smep | Cr4.Smap | Cr4.Pke | Cr4.La57;
 const CS_LONG = 0x2000;

@@ -14,7 +14,7 @@ import { InnerStack } from "../segmentation/inner-stack.js";
 import { ReturnStack } from "../segmentation/return-stack.js";
 import { TaskSwitch } from "../segmentation/task-switch.js";
 import { Entry, Form, HIGH_BYTE, Status } from "./entry.js";
-import { codeBits, modeBitsOf } from "./mode-bits.js";
+import { codeBits, ModeBits, modeBitsOf } from "./mode-bits.js";
 import { noteOperands } from "./operand-information.js";
 
 const DEFAULT_BIG = 0x4000;
@@ -86,6 +86,8 @@ export class ExecutionCore {
   modeBits = 0;
   /** Real or virtual-8086 mode: selectors are paragraph numbers, not table indices. */
   realAddressing = false;
+  /** -1 while misaligned accesses raise #AC, else 0. */
+  alignment = 0;
   /** A repeated string that had its start-up cost charged goes on. */
   resuming = false;
   private at = 0;
@@ -279,6 +281,7 @@ export class ExecutionCore {
     this.realAddressing = (words[State.Cr0] & Cr0.Pe) === 0 || (words[State.Flags] & Flag.Vm) !== 0;
     this.modeBits = modeBitsOf(this.words);
     this.mode = codeBits(this.modeBits);
+    this.alignment = (this.modeBits & ModeBits.Aligned) !== 0 ? -1 : 0;
   }
 
   /** Takes DR0 to DR3 and DR7 over; costs nothing while no breakpoint is armed and none was. */
@@ -422,8 +425,24 @@ export class ExecutionCore {
 
   // Memory
 
+  /** Whether an access of so many bytes at eaLo, eaHi is aligned enough; #AC where that is checked. */
+  aligned(bytes: number): boolean {
+    return (this.eaLo & this.alignment & (bytes - 1)) === 0 || this.misaligned(bytes);
+  }
+
+  /** #AC comes before page faults and behind what segmentation refuses, as on Zen 3. @returns true for the latter */
+  private misaligned(bytes: number): boolean {
+    if (this.mode === 64) {
+      const last = (this.eaLo + bytes - 1) | 0;
+      const hi = last >>> 0 < this.eaLo >>> 0 ? (this.eaHi + 1) | 0 : this.eaHi;
+      if (!this.canonical(this.eaLo, this.eaHi) || !this.canonical(last, hi)) return true;
+    }
+    return this.refuse(Vector.Ac, 0);
+  }
+
   /** Value of log2 size at eaLo, eaHi to lo, hi; narrow values sign-extended. */
   load(size: number, segment: number): boolean {
+    if ((this.eaLo & this.alignment & ((1 << size) - 1)) !== 0 && !this.misaligned(1 << size)) return false;
     const at = this.mmu.read(this.eaLo, this.eaHi, 1 << size);
     if (at < 0) return this.memoryFault(segment);
     this.take(at, size);
@@ -470,6 +489,7 @@ export class ExecutionCore {
 
   /** Stores a value at eaLo, eaHi. */
   store(size: number, lo: number, hi: number, segment: number): boolean {
+    if ((this.eaLo & this.alignment & ((1 << size) - 1)) !== 0 && !this.misaligned(1 << size)) return false;
     const at = this.mmu.write(this.eaLo, this.eaHi, 1 << size);
     if (at < 0) return this.memoryFault(segment);
     this.put(at, size, lo, hi);
@@ -478,6 +498,7 @@ export class ExecutionCore {
 
   /** Opens the value at eaLo, eaHi for modification: value to lo, hi; {@link replace} stores the new one. */
   modify(size: number, segment: number): boolean {
+    if ((this.eaLo & this.alignment & ((1 << size) - 1)) !== 0 && !this.misaligned(1 << size)) return false;
     const at = this.mmu.write(this.eaLo, this.eaHi, 1 << size);
     if (at < 0) return this.memoryFault(segment);
     this.at = at;
@@ -608,8 +629,8 @@ export class ExecutionCore {
   }
 
   /** Whether so many bytes could be written at the working stack pointer. */
-  probeStack(bytes = 1): boolean {
-    if (!this.stackLinear(bytes, true)) return false;
+  probeStack(bytes = 1, alignment: number = bytes): boolean {
+    if (!this.stackLinear(bytes, true) || !this.aligned(alignment)) return false;
     const at = this.mmu.write(this.eaLo, this.eaHi, bytes);
     this.mmu.writePending = 0;
     return at >= 0 || this.memoryFault(Segment.Ss);

@@ -288,6 +288,7 @@ export class HotForms {
   /** Whether stack operations of this size may go through the switch: 64-bit mode, or 32 bits on a flat stack. */
   private stackIsPlain(): boolean {
     const { instruction, size, modeBits } = this;
+    if ((modeBits & ModeBits.Aligned) !== 0) return false;
     if (instruction.mode === 64) return size === 3;
     const flat = ModeBits.BigStack | ModeBits.FlatSs;
     return instruction.mode === 32 && size === 2 && (modeBits & flat) === flat;

@@ -6,7 +6,7 @@ import { EaKind, Entry, Form, HIGH_BYTE } from "./entry.js";
 import { fallbackKey, handlerOf, usesVectors } from "./handlers.js";
 import type { HotForms } from "./hot-forms.js";
 import { HotOp } from "./hot-op.js";
-import { segmentIsFlat } from "./mode-bits.js";
+import { ModeBits, segmentIsFlat } from "./mode-bits.js";
 
 const GENERAL = new Set<number>([
   OperandKind.RegisterOrMemory,
@@ -105,6 +105,7 @@ function segmentOf(instruction: Instruction): number {
 
 /** How the hot loop could form the address, or -1 when a handler has to. */
 function eaKind(instruction: Instruction, segment: number, modeBits: number): number {
+  if ((modeBits & ModeBits.Aligned) !== 0) return -1;
   if (instruction.mode === 64) {
     if (instruction.addressSize !== 3) return -1;
     if (segment >= Segment.Fs) return EaKind.Segment64;

@@ -1,4 +1,4 @@
-import { Segment, SegmentWord, State } from "../cpu-state.js";
+import { Flag, Segment, SegmentWord, State } from "../cpu-state.js";
 
 /** What the decoding of a block depends on besides its bytes. */
 export const ModeBits = {
@@ -12,16 +12,25 @@ export const ModeBits = {
   FlatDs: 0x20,
   /** Blocks of one instruction: TF is set, or an interrupt shadow must end. */
   Single: 0x40,
+  /** Misaligned accesses raise #AC: memory operands stay with handlers. */
+  Aligned: 0x80,
 } as const;
 
 const PRESENT_WRITABLE_DATA = 0x92;
 const EFER_LMA = 0x400;
+const CR0_AM = 0x40000;
 
-/** Mode bits from CS, SS, DS, ES and EFER. */
+/** CR0.AM, EFLAGS.AC and CPL 3: accesses have to be aligned (SDM vol. 3, 6.15, #AC). */
+function checksAlignment(words: Int32Array): boolean {
+  return (words[State.Flags] & Flag.Ac) !== 0 && words[State.Cpl] === 3 && (words[State.Cr0] & CR0_AM) !== 0;
+}
+
+/** Mode bits from CS, SS, DS, ES, EFER, and what asks for alignment checks. */
 export function modeBitsOf(words: Int32Array): number {
   const cs = words[State.Segments + 8 * Segment.Cs + SegmentWord.Attributes];
-  if ((words[State.EferLo] & EFER_LMA) !== 0 && (cs & 0x2000) !== 0) return 2;
-  let bits = (cs & 0x4000) !== 0 ? 1 : 0;
+  const aligned = checksAlignment(words) ? ModeBits.Aligned : 0;
+  if ((words[State.EferLo] & EFER_LMA) !== 0 && (cs & 0x2000) !== 0) return 2 | aligned;
+  let bits = (cs & 0x4000) !== 0 ? 1 | aligned : aligned;
   const ss = words[State.Segments + 8 * Segment.Ss + SegmentWord.Attributes];
   if ((ss & 0x4000) !== 0) bits |= ModeBits.BigStack;
   if (isFlat(words, Segment.Es)) bits |= ModeBits.FlatEs;

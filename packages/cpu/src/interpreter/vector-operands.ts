@@ -55,7 +55,7 @@ export function vectorAddress(
   write: boolean,
 ): boolean {
   if (core.address(pc, bytes, write)) {
-    if ((core.eaLo & alignment) === 0) return true;
+    if ((core.eaLo & alignment) === 0) return core.aligned(bytes);
     core.protection();
     return false;
   }

@@ -43,7 +43,6 @@ export interface Difference {
   readonly simulated: bigint;
 }
 
-const ALIGNMENT_CHECK = 17;
 const LINUX_USER_END = 0x7ffffffff000n;
 const INT1 = 0xf1;
 const LOCK = 0xf0;
@@ -54,8 +53,6 @@ export function comparable(native: DataView, simulated: DataView, at: number): b
   const theirs = native.getUint32(at + ResultField.Trap, true);
   const ours = simulated.getUint32(at + ResultField.Trap, true);
   if (theirs === Outcome.SystemCall) return false;
-  // The simulated processor has no alignment checks.
-  if (theirs === ALIGNMENT_CHECK && ours !== ALIGNMENT_CHECK) return false;
   return theirs !== Outcome.Timeout || ours !== Outcome.Timeout;
 }
 

@@ -145,7 +145,7 @@ export class CaseGenerator {
     let flags = 0x202 | (random.word() & ARITHMETIC);
     if (random.oneIn(6)) flags |= Flag.Df;
     if (random.oneIn(32)) flags |= Flag.Id;
-    if (random.oneIn(64)) flags |= Flag.Ac;
+    if (random.oneIn(16)) flags |= Flag.Ac;
     if (random.oneIn(64)) flags |= Flag.Tf;
     if (random.oneIn(64)) flags |= Flag.Nt;
     return flags;

@@ -179,6 +179,7 @@ function cmpxchgPair(core: ExecutionCore, pc: number): number {
   const bytes = wide ? 16 : 8;
   if (!core.address(pc, bytes, true)) return Status.Fault;
   if (wide && (core.eaLo & 15) !== 0) return core.protection();
+  if (!core.aligned(8)) return Status.Fault;
   const segment = core.segmentOf(pc);
   const at = core.mmu.write(core.eaLo, core.eaHi, bytes);
   if (at < 0) {

@@ -81,7 +81,10 @@ export function loadFlags(core: ExecutionCore, image: number, size: number): voi
   if (size === 1) changeable &= 0xffff;
   setArithmeticFlags(words, image);
   words[State.Flags] = (old & ~changeable) | (image & changeable & ~ARITHMETIC_FLAGS) | 2;
-  if (((old ^ words[State.Flags]) & Flag.Ac) !== 0) core.syncTranslation();
+  if (((old ^ words[State.Flags]) & Flag.Ac) !== 0) {
+    core.syncTranslation();
+    core.syncMode();
+  }
 }
 
 function popf(core: ExecutionCore, pc: number): number {
@@ -125,7 +128,7 @@ function enter(core: ExecutionCore, pc: number): number {
   }
   core.moveStack(-room);
   // A write to where the stack pointer ends up would have to succeed.
-  if (!core.probeStack()) return Status.Fault;
+  if (!core.probeStack(1, 1 << size)) return Status.Fault;
   core.commitStack();
   core.writeRegister(frameCode, size, frameLo, frameHi);
   return Status.Next;

@@ -58,7 +58,7 @@ function strings(core: ExecutionCore, pc: number): number {
   core.resuming = false;
   // Traps come after each iteration.
   const single = (core.words[State.Flags] & Flag.Tf) !== 0 || core.breakpoints.watchesData;
-  const plain = !single && (core.words[State.Flags] & Flag.Df) === 0;
+  const plain = !single && core.alignment === 0 && (core.words[State.Flags] & Flag.Df) === 0;
   let status: number;
   if (operation === STOS && plain) status = fill(core, pc, size, addressSize);
   else if (operation === MOVS && plain) status = copy(core, pc, size, addressSize);

@@ -228,7 +228,8 @@ function moveMask(core: ExecutionCore, pc: number): number {
 /** Zen 3 stores MASKMOVDQU in two halves: a fault of the first one comes before segment and form of the second. */
 function faultOfFirstHalf(core: ExecutionCore, pc: number): void {
   const { mmu } = core;
-  if (core.faultVector === Vector.Pf || core.faultIsExit || !core.address(pc, 8, true)) return;
+  const settled = core.faultVector === Vector.Pf || core.faultVector === Vector.Ac || core.faultIsExit;
+  if (settled || !core.address(pc, 8, true)) return;
   if (mmu.write(core.eaLo, core.eaHi, 8) < 0) core.memoryFault(core.segmentOf(pc));
   mmu.writePending = 0;
 }
@@ -243,7 +244,8 @@ function maskedStore(core: ExecutionCore, pc: number): number {
   const bytes = wide ? 16 : 8;
   // Zen 3 has entered MMX before it looks at the address.
   if (!wide && core.amd) enterMmx(words);
-  const at = core.address(pc, bytes, true) ? mmu.write(core.eaLo, core.eaHi, bytes) : -2;
+  const reached = core.address(pc, bytes, true) && core.aligned(8);
+  const at = reached ? mmu.write(core.eaLo, core.eaHi, bytes) : -2;
   if (at < 0) {
     if (at === -1) core.memoryFault(core.segmentOf(pc));
     if (wide && core.amd) faultOfFirstHalf(core, pc);
