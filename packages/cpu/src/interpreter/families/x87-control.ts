@@ -214,7 +214,7 @@ function environmentBytes(core: ExecutionCore, pc: number): number {
  * Zen 3 does; what spans two pages at most is then all there.
  */
 function openImage(core: ExecutionCore, pc: number, bytes: number, write: boolean): boolean {
-  if (!core.address(pc, bytes, write)) return false;
+  if (!core.address(pc, bytes, write) || !core.aligned(isWide(core, pc) ? 4 : 2)) return false;
   const { eaLo, eaHi, mmu } = core;
   let reachable = open(core, pc, isWide(core, pc) ? 4 : 2, write) >= 0;
   if (reachable) {

@@ -33,7 +33,7 @@ const TEN_BYTES = 10;
 
 /** Opens ten bytes of the memory operand: their place in the arena, or -1 when the access faults. */
 function openTen(core: ExecutionCore, pc: number, write: boolean): number {
-  if (!core.address(pc, TEN_BYTES, write)) return -1;
+  if (!core.address(pc, TEN_BYTES, write) || !core.aligned(8)) return -1;
   const { mmu, eaLo, eaHi } = core;
   const at = write ? mmu.write(eaLo, eaHi, TEN_BYTES) : mmu.read(eaLo, eaHi, TEN_BYTES);
   if (at < 0) core.memoryFault(core.segmentOf(pc));
@@ -190,7 +190,7 @@ function storeValue(core: ExecutionCore, pc: number, size: number): boolean {
 
 function probeOperand(core: ExecutionCore, pc: number, bytes: number): boolean {
   const { mmu } = core;
-  if (!core.address(pc, bytes, true)) return false;
+  if (!core.address(pc, bytes, true) || !core.aligned(Math.min(bytes, 8))) return false;
   const reachable = mmu.write(core.eaLo, core.eaHi, bytes) >= 0;
   mmu.writePending = 0;
   return reachable || core.memoryFault(core.segmentOf(pc));
