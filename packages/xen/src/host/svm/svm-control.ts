@@ -157,6 +157,7 @@ export class SvmControl implements VcpuControl {
     this.registers.injectException(VECTOR_PF, errorCode);
   }
 
+  /** As Xen, but for task switches, which Xen emulates: the processor carries them out. */
   private setControls(iopm: number, msrpm: number, p2m: P2m): void {
     const { vmcb } = this.hardware;
     vmcb.set(
@@ -172,7 +173,6 @@ export class SvmControl implements VcpuControl {
         General1.Invlpga,
         General1.Ioio,
         General1.Msr,
-        General1.TaskSwitch,
         General1.Shutdown,
       ),
     );
