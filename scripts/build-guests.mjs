@@ -43,6 +43,13 @@ const GUESTS = [
   { image: "bench/guests/loops.elf", sources: ["bench/guests/main.c", "bench/guests/loops.c"], regions: 3 },
 ];
 
+/** Guests of one assembly file, in variants by what it is given as PAGING. */
+const PLAIN = [
+  { image: "test/guests/self-check-unpaged.elf", source: "test/guests/self-check.S", paging: 0 },
+  { image: "test/guests/self-check-pse.elf", source: "test/guests/self-check.S", paging: 2 },
+  { image: "test/guests/self-check-pae.elf", source: "test/guests/self-check.S", paging: 3 },
+];
+
 function gccMajor() {
   try {
     return execFileSync("gcc", ["-dumpversion"], { encoding: "utf8" }).trim().split(".")[0];
@@ -112,6 +119,25 @@ function build(guest, scratch) {
   return readFileSync(image);
 }
 
+/** The same for a plain 32-bit guest at 1 MiB. */
+function buildPlain(guest, scratch) {
+  const run = (program, args) =>
+    execFileSync(program, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+  const object = join(scratch, "guest.o");
+  const image = join(scratch, "guest.elf");
+  run("gcc", ["-m32", "-c", `-DPAGING=${guest.paging}`, guest.source, "-o", object]);
+  run("ld", [
+    ..."-m elf_i386 -nostdlib --build-id=none -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments".split(
+      " ",
+    ),
+    ..."-N -Ttext 0x100000 --section-start=.note.xen=0x110000 -e start -o".split(" "),
+    image,
+    object,
+  ]);
+  run("strip", ["--strip-all", image]);
+  return readFileSync(image);
+}
+
 /** The image as a TypeScript module, for browsers and for users of the npm package. */
 function moduleText(guest, bytes) {
   const { name } = guest.module;
@@ -142,10 +168,10 @@ if (found === undefined || (check && found !== GCC_MAJOR)) {
   process.exit(check ? 0 : 1);
 }
 let stale = 0;
-for (const guest of GUESTS) {
+for (const guest of [...GUESTS, ...PLAIN]) {
   const scratch = mkdtempSync(join(tmpdir(), "hyperwalk-guest-"));
   try {
-    const bytes = build(guest, scratch);
+    const bytes = guest.paging === undefined ? build(guest, scratch) : buildPlain(guest, scratch);
     const outputs = [{ path: guest.image, bytes }];
     if (guest.module) outputs.push({ path: guest.module.path, bytes: Buffer.from(moduleText(guest, bytes)) });
     for (const { path, bytes: wanted } of outputs) {

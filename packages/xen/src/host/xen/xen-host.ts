@@ -1,4 +1,12 @@
-import { ExitKind, Flag, type Processor, State, StopReason, type VmExit } from "@hyperwalk/cpu";
+import {
+  ExitKind,
+  Flag,
+  type Processor,
+  State,
+  StopReason,
+  type VmExit,
+  VmxExitReason,
+} from "@hyperwalk/cpu";
 import { Cause, EptQualification, FRAME_BYTES, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
 import type { Domain } from "../../domain.js";
 import type { ExitAccounting } from "../../exit-accounting.js";
@@ -251,6 +259,10 @@ export class XenHost implements Hypervisor {
         return this.emulatedBy(exit, emulated.io(exit)) ?? this.afterPort();
       case ExitKind.CrAccess:
       case ExitKind.Other:
+        if (!this.isAmd && exit.code === VmxExitReason.TaskSwitch)
+          return this.crash(
+            "a hardware task switch, which VMX leaves to the hypervisor and this one does not do",
+          );
         if (this.control.isInterruptWindow(exit)) return this.windowOpen();
         return this.emulatedBy(exit, emulated.other(exit));
       case ExitKind.Hlt:
