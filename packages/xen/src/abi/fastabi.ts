@@ -72,7 +72,7 @@ export class FastAbi implements HypercallAbi {
     if (plan === undefined || plan.operation !== operation) return -Errno.ENOSYS;
     takeInputs(plan.inputs, registers.words, call.inputs);
     const { outputs } = plan;
-    for (let i = 2 * (outputs.length / PLAN) - 1; i >= 0; i--) call.outputs[i] = 0;
+    for (let i = outputs.length >> 1; i > 0; ) call.outputs[--i] = 0;
     call.compat = false;
     this.cost.run(plan.stage);
     const result = operation.handle(call);
