@@ -9,6 +9,8 @@ import { type CycleLedger, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
 
 /** Xen's APIC_BUS_CYCLE_NS: the timer counts at 100 MHz whatever the processor. */
 const BUS_CYCLE_NS = 10;
+/** Xen lets no periodic timer go faster (`create_periodic_time`): the guest would do nothing else. */
+const MINIMUM_PERIOD_NS = 100_000;
 
 export interface VlapicOptions {
   readonly vcpuId: number;
@@ -61,6 +63,7 @@ export class Vlapic {
       x2apic: true,
       tscDeadline: options.tscDeadline,
       ticksPerCount: Math.round(BUS_CYCLE_NS * options.ghz * TICKS_PER_CYCLE),
+      minimumPeriod: Math.round(MINIMUM_PERIOD_NS * options.ghz * TICKS_PER_CYCLE),
     });
   }
 

@@ -79,7 +79,7 @@ function guest(
   return system;
 }
 
-const ran = (system: XenSystem) => ({ outcome: system.run({ maxInstructions: 1e6 }), text: system.console });
+const ran = (system: XenSystem) => ({ outcome: system.run({ maxInstructions: 2e7 }), text: system.console });
 const idle = (system: XenSystem) =>
   system.ledger
     .rows()
@@ -179,7 +179,7 @@ describe.each([
         ...ENABLE,
         ...store(0x320, 0x20000 | VECTOR),
         ...store(0x3e0, 0xb),
-        ...store(0x380, 3000),
+        ...store(0x380, 20000),
         STI,
         0x83,
         0x3d,
@@ -197,8 +197,8 @@ describe.each([
     const external = exits.filter((name) => /int/i.test(name)).length;
     expect(external).toBeGreaterThanOrEqual(5);
     const { ghz } = system.processor.profile;
-    expect(system.cycles).toBeGreaterThan(5 * 3000 * 10 * ghz);
-    expect(system.cycles).toBeLessThan(7 * 3000 * 10 * ghz);
+    expect(system.cycles).toBeGreaterThan(5 * 20000 * 10 * ghz);
+    expect(system.cycles).toBeLessThan(7 * 20000 * 10 * ghz);
   });
 
   it("delivers what waited for IF as soon as it can be taken", () => {

@@ -20,6 +20,7 @@ export interface ApicTimerSnapshot {
 export class ApicTimer {
   private readonly clock: TimerClock;
   private readonly ticksPerCount: number;
+  private readonly minimumPeriod: number;
   private divisor = 1;
   private periodic = false;
   /** Counts of the running period, 0 when stopped. */
@@ -28,18 +29,20 @@ export class ApicTimer {
   /** TSC deadline in cycles, or -1. */
   private deadline = -1;
 
-  /** @param ticksPerCount ledger ticks of one count at divisor 1 */
-  constructor(clock: TimerClock, ticksPerCount: number) {
+  /**
+   * @param ticksPerCount ledger ticks of one count at divisor 1
+   * @param minimumPeriod ledger ticks that a periodic timer takes at least
+   */
+  constructor(clock: TimerClock, ticksPerCount: number, minimumPeriod = 0) {
     this.clock = clock;
     this.ticksPerCount = ticksPerCount;
+    this.minimumPeriod = minimumPeriod;
   }
 
   /** Ledger ticks at which it expires next; infinity when it is stopped. */
   get due(): number {
     if (this.deadline >= 0) return Math.ceil(this.clock.timeOfTimestamp(this.deadline));
-    return this.initial === 0
-      ? Number.POSITIVE_INFINITY
-      : Math.ceil(this.startedAt + this.initial * this.step);
+    return this.initial === 0 ? Number.POSITIVE_INFINITY : Math.ceil(this.startedAt + this.length);
   }
 
   /** Counts left, as the current-count register shows them. */
@@ -91,7 +94,7 @@ export class ApicTimer {
       this.initial = 0;
       return;
     }
-    const length = this.initial * this.step;
+    const { length } = this;
     this.startedAt += Math.max(1, Math.floor((this.clock.now - this.startedAt) / length)) * length;
   }
 
@@ -107,6 +110,12 @@ export class ApicTimer {
   /** Puts it back; divisor and mode follow from the owner's registers. */
   restore(snapshot: ApicTimerSnapshot): void {
     ({ initial: this.initial, startedAt: this.startedAt, deadline: this.deadline } = snapshot);
+  }
+
+  /** Ticks from start to expiry. */
+  private get length(): number {
+    const length = this.initial * this.step;
+    return this.periodic ? Math.max(length, this.minimumPeriod) : length;
   }
 
   private get step(): number {

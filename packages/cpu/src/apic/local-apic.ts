@@ -34,6 +34,8 @@ export interface LocalApicOptions {
   readonly tscDeadline: boolean;
   /** Ledger ticks of one timer count at divisor 1. */
   readonly ticksPerCount: number;
+  /** Ledger ticks that a period of the timer takes at least; default 0. */
+  readonly minimumPeriod?: number;
 }
 
 /** A local APIC as plain data. */
@@ -91,7 +93,7 @@ export class LocalApic {
   constructor(host: LocalApicHost, options: LocalApicOptions) {
     this.host = host;
     this.options = options;
-    this.timer = new ApicTimer(host, options.ticksPerCount);
+    this.timer = new ApicTimer(host, options.ticksPerCount, options.minimumPeriod);
     this.baseLo = ApicBase.Default | ApicBase.Enabled | (options.bootstrap ? ApicBase.Bootstrap : 0);
     this.reset();
   }
