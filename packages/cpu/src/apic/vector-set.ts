@@ -11,8 +11,13 @@ export class VectorSet {
 
   /** Highest vector that is set, or -1. */
   get highest(): number {
+    const { words, at } = this;
+    // Asked at every VM entry, mostly in vain.
+    const low = words[at] | words[(at + 1) | 0] | words[(at + 2) | 0] | words[(at + 3) | 0];
+    const high = words[(at + 4) | 0] | words[(at + 5) | 0] | words[(at + 6) | 0] | words[(at + 7) | 0];
+    if ((low | high) === 0) return -1;
     for (let i = 7; i >= 0; i--) {
-      const word = this.words[this.at + i];
+      const word = words[at + i];
       if (word !== 0) return 32 * i + 31 - Math.clz32(word);
     }
     return -1;
