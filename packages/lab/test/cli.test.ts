@@ -196,7 +196,6 @@ describe("compare", { timeout: 60_000 }, () => {
   });
 
   const badEnds: [string, number[], object][] = [
-    ["an instruction that nobody implements", [0xd9, 0xe8], { reason: "unsupported-instruction" }],
     ["a fault that nobody handles", [0x0f, 0x0b], { reason: "triple-fault" }],
     ["a halt that nothing ends", [0xfa, 0xf4], { reason: "halted" }],
   ];

@@ -168,7 +168,7 @@ export class Cached {
 
   /** Whether invalidating a page takes the whole translation: it is of the same page of the guest. */
   private concerns(t: Translation, page: number): boolean {
-    if (page >= t.guestFirst && page < t.guestFirst + t.guestPages) return true;
+    if (t.pages <= t.guestPages) return page >= t.guestFirst && page < t.guestFirst + t.guestPages;
     // Without paging a translation may span more than a page of the guest; the rest of it may stay, in pieces.
     if (covers(t, page)) this.pierce(t, page);
     return false;
