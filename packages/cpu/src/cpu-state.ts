@@ -77,7 +77,7 @@ export const State = {
   InterruptShadow: 147,
   /** Events raised for the run loop, see `Attention`; zero in the common case. */
   Attention: 148,
-  /** {@link GuestRun} bits while a hypervisor's guest runs (VMX non-root or SVM guest mode), else 0. */
+  /** `GuestRun` bits while a hypervisor's guest runs (VMX non-root or SVM guest mode), else 0. */
   GuestMode: 149,
   /** Bits the guest changed since the last VM entry, see `Dirty`. */
   Dirty: 150,

@@ -52,8 +52,8 @@ export interface GuestMode {
    * @param event an {@link Intercept} number
    * @param info event-specific: {@link ioInfo} for I/O, {@link registerInfo} for CR and DR, {@link DescriptorTableAccess}
    * for `DescriptorTable`, bits 2:0 of the ModRM byte for `SvmInstruction` (0f 01 d8+n), the basic exit reason for
-   * `VmxInstruction`, {@link taskSwitchInfo} for `TaskSwitch`, the vector for `SoftwareInterrupt`, 0, 4 or
-   * {@link WRITTEN_EFER} for `ControlWritten`, else 0
+   * `VmxInstruction`, `taskSwitchInfo` for `TaskSwitch`, the vector for `SoftwareInterrupt`, 0, 4 or
+   * `WRITTEN_EFER` for `ControlWritten`, else 0
    * @param length instruction length in bytes
    */
   interceptInstruction(event: number, info: number, length: number): boolean;

@@ -40,7 +40,7 @@ export class HardwareGuest {
   /** RFLAGS as the latest exit saved them: the registers still hold those. */
   savedRflags = 0;
   tscOffset = 0;
-  /** {@link GuestRun} bits of the running guest. */
+  /** `GuestRun` bits of the running guest. */
   run: number = GuestRun.Running;
   /** `GuestRun.MonitorTrapDue` of a guest on hold. */
   private monitorTrapDue = 0;

@@ -42,6 +42,7 @@ export { ArchitecturalMsrs, Msr, type MsrSource } from "./msr.js";
 export { NO_PORTS, type PortSource } from "./port-source.js";
 export { Processor, type ProcessorOptions, type ProcessorProbes } from "./processor.js";
 export {
+  type GroupMessage,
   type GroupStop,
   ProcessorGroup,
   type ProcessorGroupOptions,

@@ -21,7 +21,7 @@ export interface GroupStop {
 }
 
 /** An interrupt message under way: it arrives when its target's clock reaches `at`. */
-interface Message {
+export interface GroupMessage {
   readonly at: number;
   readonly target: number;
   readonly mode: number;
@@ -31,7 +31,7 @@ interface Message {
 
 /** A group's own state as plain data; processors, memory and APICs are snapshots of their own. */
 export interface ProcessorGroupSnapshot {
-  readonly messages: readonly Message[];
+  readonly messages: readonly GroupMessage[];
 }
 
 const DEFAULT_SLICE = 1000;
@@ -58,7 +58,7 @@ const GOES_ON: ReadonlySet<number> = new Set([
 export class ProcessorGroup implements ApicBus {
   readonly processors: readonly Processor[];
   private readonly sliceTicks: number;
-  private readonly messages: Message[] = [];
+  private readonly messages: GroupMessage[] = [];
   private running = 0;
   private readonly deliver = (target: LocalApic, mode: number, vector: number, level: boolean): void => {
     this.post(target, mode, vector, level);

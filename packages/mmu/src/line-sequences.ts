@@ -12,7 +12,7 @@ export const EVERY_SET: number = -1;
 
 /** What a cache or TLB tells whoever relies on its ways or entries. */
 export interface Reliance {
-  /** Stamps that are due are stored: call before looking at any of a cache's set, or with {@link EVERY_SET} at any. */
+  /** Stamps that are due are stored: call before looking at any of a cache's set, or with -1 at any. */
   settle(set: number): void;
   /** A way or entry is about to hold something else. @param watchers its mask of watchers */
   lost(watchers: number): void;

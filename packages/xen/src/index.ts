@@ -28,6 +28,7 @@ export { TwoLevelEvents } from "./event-2l.js";
 export { DOMID_SELF, EventChannels, type EventChannelsOptions } from "./event-channel.js";
 export { type ExitAccount, ExitAccounting } from "./exit-accounting.js";
 export { FrameAllocator, OutOfFramesError } from "./frame-allocator.js";
+export { GrantTable, type GrantTableOptions } from "./grant-table.js";
 export type { GuestAccess } from "./guest-access/guest-access.js";
 export { GuestWalker } from "./guest-access/guest-walk.js";
 export { HvmCopy, type HvmCopyOptions } from "./guest-access/hvm-copy.js";
@@ -72,6 +73,7 @@ export { Runstate, type RunstateSnapshot } from "./runstate.js";
 export { SharedInfo } from "./shared-info.js";
 export { Vcpu } from "./vcpu.js";
 export { VIRQ_TIMER } from "./virq.js";
+export { Vlapic, type VlapicOptions, type VlapicSnapshot } from "./vlapic.js";
 export {
   createXenSystem,
   DEFAULT_MAX_CYCLES,

@@ -55,7 +55,8 @@ export function vectorAddress(
   write: boolean,
 ): boolean {
   if (core.address(pc, bytes, write)) {
-    if ((core.eaLo & alignment) === 0) return core.aligned(bytes);
+    // State images have no alignment check beyond that of their own.
+    if ((core.eaLo & alignment) === 0) return bytes > 16 || core.aligned(bytes);
     core.protection();
     return false;
   }

@@ -120,7 +120,7 @@ export class SvmIntercepts {
     this.latestPause = 0;
   }
 
-  /** {@link GuestRun} bits of a guest under these intercepts. */
+  /** `GuestRun` bits of a guest under these intercepts. */
   get run(): number {
     const asked = (this.general1 & FLAG_INSTRUCTIONS) !== 0 || bit(this.general2, General2.Icebp);
     return GuestRun.Running | (asked ? GuestRun.FlagInstructions : 0);

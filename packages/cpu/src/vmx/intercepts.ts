@@ -103,7 +103,7 @@ export class VmxIntercepts {
     }
   }
 
-  /** {@link GuestRun} bits of a guest under these controls. */
+  /** `GuestRun` bits of a guest under these controls. */
   get run(): number {
     return GuestRun.Running | ((this.primary & PrimaryControl.MonitorTrap) !== 0 ? GuestRun.MonitorTrap : 0);
   }
