@@ -45,7 +45,7 @@ export function isVector(word: number): boolean {
 
 /**
  * Linear address of the entry's memory operand to eaLo, eaHi, segment and alignment checked.
- * @param alignment 0, or 15 where an unaligned address raises #GP(0)
+ * @param alignment mask of address bits that raise #GP(0): 0, 15, or 63 for XSAVE's image
  */
 export function vectorAddress(
   core: ExecutionCore,
@@ -55,8 +55,10 @@ export function vectorAddress(
   write: boolean,
 ): boolean {
   if (core.address(pc, bytes, write)) {
-    // State images have no alignment check beyond that of their own.
-    if ((core.eaLo & alignment) === 0) return bytes > 16 || core.aligned(bytes);
+    const image = bytes > 16;
+    if ((core.eaLo & alignment) === 0) return image || core.aligned(bytes);
+    // Zen 3 checks the alignment of FXSAVE's image by fours before its own rule; not that of XSAVE's.
+    if (image && alignment === 15 && !core.aligned(4)) return false;
     core.protection();
     return false;
   }
