@@ -30,7 +30,11 @@ const pattern = (at: number) => (at * 37 + 0x81) & 0xff;
 const answer = (register: number) => 0x8182838485868700n + BigInt(register);
 
 /** Fields that hold a guest address inside the struct. */
-const HANDLES: Readonly<Record<string, readonly number[]>> = { sched_poll: [0], xen_memory_map: [8] };
+const HANDLES: Readonly<Record<string, readonly number[]>> = {
+  gnttab_setup_table: [16],
+  sched_poll: [0],
+  xen_memory_map: [8],
+};
 
 function cases(): [OperationDescriptor, Abi][] {
   return DESCRIPTORS.flatMap((d) =>
