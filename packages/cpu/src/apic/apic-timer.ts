@@ -39,6 +39,11 @@ export class ApicTimer {
     this.minimumPeriod = minimumPeriod;
   }
 
+  /** Whether it will expire at all. */
+  get running(): boolean {
+    return this.deadline >= 0 || this.initial !== 0;
+  }
+
   /** Ledger ticks at which it expires next; infinity when it is stopped. */
   get due(): number {
     if (this.deadline >= 0) return Math.ceil(this.clock.timeOfTimestamp(this.deadline));

@@ -213,9 +213,14 @@ export class LocalApic {
     } else this.host.signal(mode, vector);
   }
 
+  /** Whether the timer will expire at all. */
+  get timerRuns(): boolean {
+    return this.timer.running;
+  }
+
   /** Takes timer events up to the present time. */
   advance(): void {
-    if (this.timer.due > this.host.now) return;
+    if (!this.timer.running || this.timer.due > this.host.now) return;
     this.timer.expire();
     this.raiseLocal(0);
     this.host.timerChanged();

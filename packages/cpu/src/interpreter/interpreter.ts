@@ -142,7 +142,9 @@ export class Interpreter implements ExecutionEngine {
       const { apic } = processor;
       apic.advance();
       const before = this.instructions;
-      const stop = this.execute(Math.min(left, SLICE), Math.min(maxTicks, apic.due));
+      // Not Math.min: its result is a new number, which V8 would allocate to pass it on.
+      const { due } = apic;
+      const stop = this.execute(Math.min(left, SLICE), due < maxTicks ? due : maxTicks);
       left -= this.instructions - before;
       if (stop === StopReason.Halted) {
         const woken = this.waiting.sleep(maxTicks);

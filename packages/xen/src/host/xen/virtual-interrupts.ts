@@ -26,6 +26,10 @@ export class VirtualInterrupts {
     return this.vlapic.due;
   }
 
+  get timerRuns(): boolean {
+    return this.vlapic.apic.timerRuns;
+  }
+
   /** Whether that expiry would be taken by a guest with interrupts on. */
   get timerCanWake(): boolean {
     this.followTaskPriority();

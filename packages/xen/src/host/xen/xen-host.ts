@@ -165,7 +165,8 @@ export class XenHost implements Hypervisor {
       if (!this.ready) this.returnToGuest();
       if (memory.arena.free < memory.headroom * FRAME_BYTES) memory.grow();
       const due = this.interrupts.due;
-      const exit = control.hardware.enter(left, Math.min(untilTicks, due));
+      // Not Math.min: its result is a new number, which V8 would allocate to pass it on.
+      const exit = control.hardware.enter(left, due < untilTicks ? due : untilTicks);
       const stopped = exit.kind === ExitKind.EngineStop;
       if (stopped && exit.stop === StopReason.Budget) {
         if (ledger.clock[0] < due || ledger.clock[0] >= untilTicks)
@@ -183,7 +184,7 @@ export class XenHost implements Hypervisor {
   /** From the end of the exit's handling to just before VMRUN. */
   private returnToGuest(): void {
     const { cost, domain, vcpu, registers, interrupts } = this;
-    interrupts.expire(this.processor.ledger.clock[0]);
+    if (interrupts.timerRuns) interrupts.expire(this.processor.ledger.clock[0]);
     cost.run(this.returnStage);
     const { eventChannels } = domain;
     const vector = eventChannels.upcallVectors[vcpu.id] || eventChannels.callbackVector;
