@@ -86,13 +86,13 @@ describe.each(KINDS)("L3 policy %s, replacement %s", (policy, replacement) => {
       fc.property(fc.array(access, { maxLength: 300 }), (accesses) => {
         const { caches, clock } = make(policy, replacement);
         const levels = [caches.l1d, caches.l2, caches.l3];
-        const written = new Map<number, [frame: number, line: number]>();
+        const written = new Map<number, [lo: number, hi: number]>();
         for (const { kind, frame, line } of accesses) {
           const before = [...written].filter(([, at]) => levels.some((level) => level.find(...at) >= 0));
           if (kind === "flush") caches.flushLine(lineLow(frame, line), lineHigh(frame));
           else if (kind === "fetch") caches.instruction(lineLow(frame, line), lineHigh(frame), clock.next());
           else caches.data(lineLow(frame, line), lineHigh(frame), kind === "write", clock.next());
-          if (kind === "write") written.set(frame * 64 + line, [frame, line]);
+          if (kind === "write") written.set(frame * 64 + line, [lineLow(frame, line), lineHigh(frame)]);
           for (const [key, at] of before) {
             const held = levels.filter((level) => level.find(...at) >= 0);
             if (held.length === 0) written.delete(key);
