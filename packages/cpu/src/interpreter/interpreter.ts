@@ -1,6 +1,5 @@
 import { Cause, FaultKind } from "@hyperwalk/mmu";
 import { AFTER_INIT, InterruptWait, NO_EVENT } from "../apic/interrupt-wait.js";
-
 import {
   Activity,
   Attention,
@@ -12,7 +11,6 @@ import {
   Shadow,
   State,
 } from "../cpu-state.js";
-
 import { Dr6, Dr7 } from "../debug/breakpoints.js";
 import { Disassembler } from "../disassembler/disassembler.js";
 import { EventDelivery, makesDoubleFault } from "../exceptions/deliver.js";
@@ -209,11 +207,9 @@ export class Interpreter implements ExecutionEngine {
         // A block of one instruction has run: its interrupt shadow ends, its trap flag traps.
         const why = after;
         after = 0;
-        if (owed !== 0) {
-          cells[issue] += owed;
-          clock[0] += owed;
-          owed = 0;
-        }
+        cells[issue] += owed;
+        clock[0] += owed;
+        owed = 0;
         if ((w[State.InterruptShadow] & Shadow.Ending) !== 0) w[State.InterruptShadow] = Shadow.None;
         stale = true;
         if ((why & AFTER_MONITOR_TRAP) !== 0) this.monitorTrap();
@@ -231,11 +227,9 @@ export class Interpreter implements ExecutionEngine {
         }
       }
       if (w[State.Attention] !== 0) {
-        if (owed !== 0) {
-          cells[issue] += owed;
-          clock[0] += owed;
-          owed = 0;
-        }
+        cells[issue] += owed;
+        clock[0] += owed;
+        owed = 0;
         w[State.RipLo] = ripLo;
         w[State.RipHi] = ripHi;
         w[State.FlagsZero] = zero;

@@ -28,7 +28,7 @@ const INCLUSION: Readonly<
 };
 
 /**
- * L1I, L1D, a unified L2 and L3, and DRAM, of one logical processor. Every access names a line by (lo, hi in page)
+ * L1I, L1D, a unified L2 and L3, and DRAM, of one logical processor. Every access names a line by the pair of `line-number.ts`
  * and returns the level that served it, a {@link ServedBy} number; {@link way} then says where in L1 the line is.
  * Dirty lines are tracked, but write-backs cost nothing.
  */
