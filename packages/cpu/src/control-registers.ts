@@ -39,9 +39,6 @@ export const Cr4 = {
 export const Efer = { Sce: 1, Lme: 0x100, Lma: 0x400, Nxe: 0x800, Svme: 0x1000, Ffxsr: 0x4000 } as const;
 
 const CR0_DEFINED = 0xe005003f | 0;
-/** TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT, UMIP, LA57, VMXE, FSGSBASE, PCIDE, SMEP, SMAP, PKE. */
-const CR4_DEFINED = 0x733ffc;
-const CR4_AMD: number = CR4_DEFINED & ~Cr4.Vmxe;
 const TRANSLATION_CR0 = Cr0.Pg | Cr0.Wp;
 const TRANSLATION_CR4 = Cr4.Pse | Cr4.Pae | Cr4.Pge | Cr4.Pcide | Cr4.Smep | Cr4.Smap | Cr4.Pke | Cr4.La57;
 const CS_LONG = 0x2000;
@@ -136,8 +133,7 @@ export function writeCr3(core: ExecutionCore, lo: number, hi: number): boolean {
 export function writeCr4(core: ExecutionCore, value: number, hi: number): boolean {
   const { words } = core;
   const old = words[State.Cr4];
-  const defined = (core.amd ? CR4_AMD : CR4_DEFINED) | core.offeredCr4;
-  if (hi !== 0 || (value & ~defined) !== 0) return refuse(core);
+  if (hi !== 0 || (value & ~core.definedCr4) !== 0) return refuse(core);
   if (core.processor.guestMode?.allowsControl?.(4, value) === false) return refuse(core);
   const changed = old ^ value;
   const paging = (words[State.Cr0] & Cr0.Pg) !== 0;

@@ -190,7 +190,7 @@ export class ArchitecturalMsrs implements MsrSource {
         if (isX2apic(index)) return processor.apic.writeMsr(index, lo, hi);
         const at = pairOf(index);
         if (at < 0) return false;
-        if (index !== Msr.Star && !processor.canonical(hi)) return false;
+        if (index !== Msr.Star && !processor.canonicalBase(hi)) return false;
         words[at] = lo;
         words[at + 1] = hi;
         words[State.Dirty] |= at === FS || at === GS ? Dirty.Segments : Dirty.SyscallMsrs;

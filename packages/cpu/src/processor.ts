@@ -1,7 +1,7 @@
 import { Arena, Cause, CycleLedger, Mmu, PhysicalMemory, type TranslationContext } from "@hyperwalk/mmu";
 import type { LocalApic } from "./apic/local-apic.js";
 import { createProcessorApic } from "./apic/processor-apic.js";
-import { followRegisters } from "./control-registers.js";
+import { Cr4, followRegisters } from "./control-registers.js";
 import { Attention, CpuState, State } from "./cpu-state.js";
 import { type CpuidSource, ProfileCpuid } from "./cpuid.js";
 import { EventInDelivery } from "./event-in-delivery.js";
@@ -11,6 +11,7 @@ import { Interpreter } from "./interpreter/interpreter.js";
 import { ArchitecturalMsrs, type MsrSource } from "./msr.js";
 import { NO_PORTS, type PortSource } from "./port-source.js";
 import type { ProcessorProfile, ResolvedProfile } from "./profile.js";
+import { definedCr4 } from "./registers/defined-cr4.js";
 import { resetState } from "./reset-state.js";
 import { resolveProfile } from "./resolve-profile.js";
 import { scaleTimestamp, unscale, wide } from "./timestamp.js";
@@ -67,9 +68,12 @@ export class Processor implements VirtualizedProcessor {
   interceptOperands = 0;
   readonly eventInDelivery: EventInDelivery = new EventInDelivery();
   private readonly interpreter: Interpreter;
+  /** Bits of an address's high word below its sign. */
+  private readonly baseShift: number;
 
   constructor(options: ProcessorOptions) {
     this.profile = isResolved(options.profile) ? options.profile : resolveProfile(options.profile);
+    this.baseShift = (definedCr4(this.profile.cpuid) & Cr4.La57) !== 0 ? 24 : 15;
     this.arena = options.memory?.arena ?? options.arena ?? new Arena();
     this.memory = options.memory ?? new PhysicalMemory(this.arena);
     this.ledger = new CycleLedger(this.arena);
@@ -136,9 +140,13 @@ export class Processor implements VirtualizedProcessor {
     return this.interpreter.deliverEvent(kind, vector, errorCode, hasErrorCode, length);
   }
 
-  /** Whether the high word of a linear address has the canonical form under CR4.LA57. */
-  canonical(hi: number): boolean {
-    const top = hi >> ((this.state.words[State.Cr4] & 0x1000) !== 0 ? 24 : 15);
+  /**
+   * The canonical form for a register that holds a linear address (bases of segments and tables, targets in MSRs): as
+   * wide as this processor could have it, whatever CR4.LA57 (Intel's 5-level paging white paper, 2.2).
+   * @param hi high word of the address
+   */
+  canonicalBase(hi: number): boolean {
+    const top = hi >> this.baseShift;
     return top === 0 || top === -1;
   }
 }

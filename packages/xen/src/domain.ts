@@ -3,6 +3,7 @@ import { type BootProtocolName, SPECIAL_FRAMES, SPECIAL_GFN, XENSTORE_GFN } from
 import { CONSOLE_GFN, Console } from "./console.js";
 import { bootDevices } from "./devices/boot-devices.js";
 import type { PortDevice } from "./devices/port-device.js";
+import { TEST_MEMORY_FRAMES, TEST_MEMORY_GFN } from "./devices/test-device.js";
 import { Errno } from "./errno.js";
 import { EventChannels } from "./event-channel.js";
 import { GrantTable } from "./grant-table.js";
@@ -87,6 +88,8 @@ export class Domain {
     this.guestMemory = new GuestMemory(memory, p2m);
     this.sharedInfo = new SharedInfo(options.sharedInfoFrame);
     for (let i = 0; i < SPECIAL_FRAMES; i++) p2m.setEntry(SPECIAL_GFN + i, allocateFrame());
+    if (options.boot === "multiboot")
+      for (let i = 0; i < TEST_MEMORY_FRAMES; i++) p2m.setEntry(TEST_MEMORY_GFN + i, allocateFrame());
     this.eventChannels = new EventChannels({
       memory,
       domainId: id,
@@ -97,9 +100,14 @@ export class Domain {
     });
     this.console = new Console(this.guestMemory);
     this.grantTable = new GrantTable({ memory, allocateFrame });
-    this.ports = bootDevices(options.boot, this.console, (value) => {
-      this.exitCode = value;
-    });
+    this.ports = bootDevices(
+      options.boot,
+      this.console,
+      { memoryBytes: config.memoryBytes, vcpus: 1 },
+      (value) => {
+        this.exitCode = value;
+      },
+    );
     if (config.hardwareDomain) return; // Xen's own console, no toolstack
     this.params[HVM_PARAM_CONSOLE_PFN] = CONSOLE_GFN;
     this.params[HVM_PARAM_CONSOLE_EVTCHN] = this.eventChannels.connectBackend(DOM0_CONSOLE_PORT, () =>

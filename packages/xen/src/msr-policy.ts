@@ -37,7 +37,25 @@ export interface EferSink {
   setEfer(value: number): void;
   setSysenter(word: number, lo: number, hi: number): void;
   setTimestampOffset(cycles: number): void;
+  /** What RDTSCP and RDPID return. @param value unsigned */
+  setTimestampAux(value: number): void;
 }
+
+/** First and last of each range of performance-monitoring MSRs that Xen knows, by vendor. */
+const PERFORMANCE_MONITORING: Readonly<Record<"amd" | "intel", readonly (readonly [number, number])[]>> = {
+  amd: [
+    [0xc0010000, 0xc0010007], // event selects and counters of the K7
+    [0xc0010200, 0xc001020b], // and of family 15h
+  ],
+  intel: [
+    [0xc1, 0xc8], // counters
+    [0x186, 0x18d], // event selects
+    [0x309, 0x30b], // fixed counters
+    [0x38d, 0x390], // control and status
+    [0x3f1, 0x3f1], // PEBS
+    [0x600, 0x600], // debug store
+  ],
+};
 
 function isX2apic(msr: number): boolean {
   return msr >= Msr.X2apicFirst && msr <= Msr.X2apicLast;
@@ -55,8 +73,10 @@ export class MsrPolicy {
   /** Cycles that the guest's time stamp is ahead of the processor's. */
   timestampOffset = 0;
   private timestampAdjust = 0;
+  private timestampAux = 0;
 
   private readonly xsaves: boolean;
+  private readonly performanceMonitoring: readonly (readonly [number, number])[];
 
   /**
    * @param readCycles the processor's time stamp @param apic the vCPU's virtual local APIC
@@ -67,9 +87,11 @@ export class MsrPolicy {
     sink: EferSink,
     readCycles: () => number,
     apic: LocalApic,
+    vendor: "amd" | "intel",
     xsaves = false,
   ) {
     this.xsaves = xsaves;
+    this.performanceMonitoring = PERFORMANCE_MONITORING[vendor];
     this.registers = registers;
     this.sink = sink;
     this.readCycles = readCycles;
@@ -110,11 +132,14 @@ export class MsrPolicy {
       case Msr.McgCap:
       case Msr.McgStatus:
       case Msr.DebugCtl:
+        return true;
       case Msr.TscAux:
+        this.lo = this.timestampAux;
         return true;
       case Msr.Xss:
         return this.xsaves;
       default: {
+        if (this.isPerformanceMonitoring(msr >>> 0)) return true;
         const value = isX2apic(msr >>> 0) ? this.apic.readMsr(msr) : undefined;
         return value !== undefined && this.take(...value);
       }
@@ -146,15 +171,25 @@ export class MsrPolicy {
       case Msr.TscDeadline:
         this.apic.deadline = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
         return true;
-      case Msr.McgStatus:
       case Msr.TscAux:
+        if (hi !== 0) return false;
+        this.timestampAux = lo;
+        this.sink.setTimestampAux(lo >>> 0);
+        return true;
+      case Msr.McgStatus:
       case Msr.DebugCtl:
         return (lo | hi) === 0;
       case Msr.Xss:
         return this.xsaves && (lo | hi) === 0;
       default:
-        return isX2apic(msr >>> 0) && this.apic.writeMsr(msr, lo, hi);
+        if (isX2apic(msr >>> 0)) return this.apic.writeMsr(msr, lo, hi);
+        return this.isPerformanceMonitoring(msr >>> 0);
     }
+  }
+
+  /** Without a virtual PMU they read as zero and writes go nowhere (`vpmu_do_msr`). */
+  private isPerformanceMonitoring(msr: number): boolean {
+    return this.performanceMonitoring.some(([first, last]) => msr >= first && msr <= last);
   }
 
   /** Whether an access is the virtual local APIC's business, for its price. */

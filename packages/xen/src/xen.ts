@@ -210,7 +210,7 @@ export class XenSystem {
     });
     this.vlapic = vlapic;
     const cpuid = new CpuidPolicy({ profile: processor.profile, abi: config.abi, domainId: this.domain.id });
-    const msrs = new MsrPolicy(registers, control, () => ledger.cycles, vlapic.apic, cpuid.xsaves);
+    const msrs = new MsrPolicy(registers, control, () => ledger.cycles, vlapic.apic, vendor, cpuid.xsaves);
     this.msrs = msrs;
 
     this.hypercalls = new HypercallHandler(this.makeAbis(config, control, access), registers, cost, counters);

@@ -1,13 +1,17 @@
 import { describe, expect, it } from "vitest";
 import { Console } from "../src/console.ts";
 import { bootDevices } from "../src/devices/boot-devices.ts";
+import { FirmwareConfiguration } from "../src/devices/firmware-configuration.ts";
 import { Serial16550 } from "../src/devices/serial-16550.ts";
+import { TestDevice } from "../src/devices/test-device.ts";
 
 const NO_MEMORY = {
   readU32: () => 0,
   writeU32: () => {},
   readBytes: () => new Uint8Array(0),
 };
+
+const MACHINE = { memoryBytes: 3 * 2 ** 30, vcpus: 2 };
 
 describe("Serial16550", () => {
   it("sends what is written to the data register, and only that", () => {
@@ -42,12 +46,42 @@ describe("Serial16550", () => {
   });
 });
 
+describe("FirmwareConfiguration", () => {
+  it("tells memory and processors byte by byte, and starts over when an item is selected", () => {
+    const device = new FirmwareConfiguration(MACHINE.memoryBytes, MACHINE.vcpus);
+    const item = (selector: number, bytes: number) => {
+      device.write(0x510, 2, selector);
+      return Array.from({ length: bytes }, () => device.read(0x511));
+    };
+    expect(String.fromCharCode(...item(0, 4))).toBe("QEMU");
+    expect(item(5, 2)).toEqual([2, 0]);
+    expect(item(3, 9)).toEqual([0, 0, 0, 0xc0, 0, 0, 0, 0, 0]);
+    expect(item(3, 4)).toEqual([0, 0, 0, 0xc0]);
+    expect(item(0x19, 4)).toEqual([0, 0, 0, 0]);
+    device.write(0x510, 1, 5); // a byte does not select
+    expect(device.read(0x511)).toBe(0);
+  });
+});
+
+describe("TestDevice", () => {
+  it("keeps what is written to its data register, in parts too", () => {
+    const device = new TestDevice();
+    device.write(0xe0, 4, 0x11223344);
+    device.write(0xe1, 1, 0xff);
+    expect([device.read(0xe0, 4), device.read(0xe2, 2), device.read(0xe3, 1)]).toEqual([
+      0x1122ff44, 0x1122, 0x11,
+    ]);
+    device.write(0xe4, 4, 0x1000);
+    expect(device.read(0xe0, 4)).toBe(0x1122ff44);
+  });
+});
+
 describe("bootDevices", () => {
   it("gives every guest Xen's port, and others by how they start, none of them on the same port", () => {
     const console = new Console(NO_MEMORY);
     let ended = -1;
     for (const protocol of ["pvh", "hvm", "multiboot"] as const) {
-      const devices = bootDevices(protocol, console, (value) => {
+      const devices = bootDevices(protocol, console, MACHINE, (value) => {
         ended = value;
       });
       const ports = devices.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i));
@@ -60,7 +94,7 @@ describe("bootDevices", () => {
 
   it("drops control characters on Xen's port but not on a device model's", () => {
     const console = new Console(NO_MEMORY);
-    const [own, model] = bootDevices("hvm", console, () => {});
+    const [own, model] = bootDevices("hvm", console, MACHINE, () => {});
     for (const device of [own, model])
       for (const byte of [0x61, 0x0d, 0x0a]) device.write(device.first, 1, byte);
     expect(console.text).toBe("a\na\r\n");

@@ -22,6 +22,7 @@ export class PlainRegisters extends GuestRegisters {
     this.ripLo += length;
   }
   injectException(): void {}
+  injectDebugTrap(): void {}
   injectInterrupt(): void {}
   injectNmi(): void {}
   saveArithmeticFlags(): void {}

@@ -71,6 +71,7 @@ describe("MSRs", () => {
       setEfer: (value: number) => efer.push(value),
       setSysenter: () => {},
       setTimestampOffset: () => {},
+      setTimestampAux: () => {},
     };
     const { apic } = new Vlapic({
       vcpuId: 0,
@@ -81,7 +82,7 @@ describe("MSRs", () => {
       timestampOffset: () => 0,
       onTaskPriority: () => {},
     });
-    return { bench, efer, msrs: new MsrPolicy(bench.registers, sink, () => 5_000_000_000, apic) };
+    return { bench, efer, msrs: new MsrPolicy(bench.registers, sink, () => 5_000_000_000, apic, "amd") };
   };
 
   it("answers the time stamp counter, EFER without SVME, and nothing that it does not know", () => {

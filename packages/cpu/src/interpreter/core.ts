@@ -1,5 +1,5 @@
 import { Cause, type CycleLedger, FaultKind, type Mmu, TICKS_PER_CYCLE, ticks } from "@hyperwalk/mmu";
-import { Cr0, Cr4 } from "../control-registers.js";
+import { Cr0 } from "../control-registers.js";
 import { Attention, Dirty, Flag, Segment, SegmentWord, State } from "../cpu-state.js";
 import { leafRegister } from "../cpuid.js";
 import { Breakpoints, Dr7 } from "../debug/breakpoints.js";
@@ -9,6 +9,7 @@ import { FloatContext } from "../floating-point/float-context.js";
 import { Mxcsr } from "../floating-point/mxcsr.js";
 import type { Processor } from "../processor.js";
 import type { CoreTiming } from "../profile.js";
+import { definedCr4 } from "../registers/defined-cr4.js";
 import { CodeTarget } from "../segmentation/code-segment.js";
 import { InnerStack } from "../segmentation/inner-stack.js";
 import { ReturnStack } from "../segmentation/return-stack.js";
@@ -22,7 +23,6 @@ const UNUSABLE = 0x10000;
 const EFER_LMA = 0x400;
 /** Feature bits of CPUID: 80000021 EAX, 1 ECX, 80000001 ECX. */
 const NULL_CLEARS_BASE = 0x40;
-const XSAVE_SHOWN = 1 << 26;
 const MISALIGNED_SHOWN = 1 << 7;
 
 /**
@@ -39,8 +39,8 @@ export class ExecutionCore {
   readonly amd: boolean;
   /** Null selectors leave the base of FS and GS alone: AMD without NullSelectClearsBase (CPUID 80000021 EAX bit 6). */
   readonly nullKeepsBase: boolean;
-  /** CR4 bits of features that not every profile shows. */
-  readonly offeredCr4: number;
+  /** CR4 bits that are not reserved. */
+  readonly definedCr4: number;
   /** MXCSR bits that software may set. */
   readonly mxcsrDefined: number;
   /** Operands and results of the x87 instruction at work. */
@@ -88,6 +88,8 @@ export class ExecutionCore {
   realAddressing = false;
   /** -1 while misaligned accesses raise #AC, else 0. */
   alignment = 0;
+  /** SYSCALL or SYSRET has cleared the trap flag, which counts as it is at their end. */
+  trapFlagCleared = false;
   /** A repeated string that had its start-up cost charged goes on. */
   resuming = false;
   private at = 0;
@@ -101,7 +103,7 @@ export class ExecutionCore {
     this.amd = processor.profile.vendor === "amd";
     const { cpuid } = processor.profile;
     this.nullKeepsBase = this.amd && (leafRegister(cpuid, 0x8000_0021, 0) & NULL_CLEARS_BASE) === 0;
-    this.offeredCr4 = (leafRegister(cpuid, 1, 2) & XSAVE_SHOWN) === 0 ? 0 : Cr4.OsXsave;
+    this.definedCr4 = definedCr4(cpuid);
     const misaligned = (leafRegister(cpuid, 0x8000_0001, 2) & MISALIGNED_SHOWN) !== 0;
     this.mxcsrDefined = Mxcsr.Defined | (misaligned ? Mxcsr.MisalignedMask : 0);
     this.atomicTicks = ticks(this.timing.atomic);

@@ -220,7 +220,8 @@ export class Interpreter implements ExecutionEngine {
           w[State.FlagsSign] = sign;
           w[State.FlagsParity] = parity;
           w[State.FlagsCarry] = carry;
-          stop = this.debugTrap((why & AFTER_TRAP_FLAG) !== 0 ? Dr6.SingleStep : 0);
+          stop = this.debugTrap((why & AFTER_TRAP_FLAG) !== 0 && !core.trapFlagCleared ? Dr6.SingleStep : 0);
+          core.trapFlagCleared = false;
           if (stop !== GO_ON) break;
           ripLo = w[State.RipLo];
           ripHi = w[State.RipHi];
@@ -2939,6 +2940,12 @@ export class Interpreter implements ExecutionEngine {
     words[State.RipLo] = (lo + length) | 0;
     if (core.mode === 64 && words[State.RipLo] >>> 0 < lo >>> 0) words[State.RipHi] = (hi + 1) | 0;
     const software = eventVector !== Vector.Db || eventIsInterrupt;
+    // What a MOV SS before INT1 held back is told by the same #DB.
+    if (!software && words[State.PendingDebug] !== 0) {
+      core.debugStatus = words[State.PendingDebug];
+      words[State.PendingDebug] = 0;
+      this.reportDebug();
+    }
     const status = this.delivery.deliver(eventVector, 0, false, software);
     if (status === Status.Next) return this.delivered();
     if (!core.taskSwitch.committed) {

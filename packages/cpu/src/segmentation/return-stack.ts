@@ -66,7 +66,10 @@ export class ReturnStack {
   }
 }
 
-/** A return outwards empties data segments that the outer level may not use. */
+/**
+ * A return outwards empties data segments that the outer level may not use: their selectors become null (SDM vol. 2,
+ * RET); kernels rely on the base of FS and GS, which stays.
+ */
 export function dropInnerSegments(core: ExecutionCore): void {
   const { words } = core;
   const cpl = words[State.Cpl];
@@ -76,7 +79,7 @@ export function dropInnerSegments(core: ExecutionCore): void {
     const attributes = words[at + SegmentWord.Attributes];
     if ((attributes & Attribute.Unusable) !== 0) continue;
     const conforming = (attributes & 0xc) === 0xc;
-    if (!conforming && ((attributes >> Attribute.DplShift) & 3) < cpl) setNull(words, segment, 0, false);
+    if (!conforming && ((attributes >> Attribute.DplShift) & 3) < cpl) setNull(words, segment, 0, true);
   }
 }
 

@@ -68,6 +68,9 @@ export abstract class GuestRegisters {
   /** Queues an exception for the next entry; `errorCode` -1 for vectors that have none. */
   abstract injectException(vector: number, errorCode: number): void;
 
+  /** Queues the #DB of a single step, and notes it in DR6. */
+  abstract injectDebugTrap(): void;
+
   /** Queues an external interrupt for the next entry. */
   abstract injectInterrupt(vector: number): void;
 

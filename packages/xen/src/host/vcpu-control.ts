@@ -26,8 +26,15 @@ export interface VcpuControl extends EferSink {
   interruptGuest(): void;
   /** The guest leaves once it can take an interrupt of this priority class; -1: no more. */
   setInterruptWindow(priority: number): void;
-  /** Whether an exit is the one that {@link setInterruptWindow} asked for. */
+  /** The guest leaves once it can take an NMI, or no more. */
+  setNmiWindow(wanted: boolean): void;
+  /** Whether an exit is one that {@link setInterruptWindow} or {@link setNmiWindow} asked for. */
   isInterruptWindow(exit: VmExit): boolean;
+  /**
+   * Such an exit has come; nothing that it needs is left behind.
+   * @returns whether the window opens only after the guest's next instruction, the IRET of an NMI handler
+   */
+  windowOpened(exit: VmExit): boolean;
   /** CR8 of the guest. */
   setTaskPriority(priority: number): void;
   /** Cycles that the guest's time stamp is ahead of the processor's. */

@@ -51,10 +51,10 @@ function sahf(core: ExecutionCore): number {
   return Status.Next;
 }
 
-/** CLAC, STAC: CPL 0 only, #UD otherwise (SDM vol. 2). */
+/** CLAC, STAC: CPL 0 only, #UD otherwise, whatever CR4.SMAP (SDM vol. 2); every profile has SMAP. */
 function alignmentCheck(core: ExecutionCore, pc: number): number {
   const { words } = core;
-  if (words[State.Cpl] !== 0 || (words[State.Cr4] & 0x200000) === 0) return core.undefined();
+  if (words[State.Cpl] !== 0) return core.undefined();
   core.charge(Cause.Microcode, core.timing.cliSti);
   if (core.variantOf(pc) === 0) words[State.Flags] &= ~Flag.Ac;
   else words[State.Flags] |= Flag.Ac;

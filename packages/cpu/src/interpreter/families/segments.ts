@@ -142,7 +142,7 @@ function loadTable(core: ExecutionCore, pc: number): number {
   const limit = core.lo & 0xffff;
   nextBytes(core, eaLo, eaHi, 2);
   if (!core.load(wide ? 3 : 2, segment)) return Status.Fault;
-  if (wide && !core.canonical(core.lo, core.hi)) return core.protection();
+  if (wide && !core.processor.canonicalBase(core.hi)) return core.protection();
   const narrow = !wide && core.sizeOf(pc) === 1;
   const at = interrupts ? State.IdtrLimit : State.GdtrLimit;
   words[at] = limit;
@@ -197,6 +197,7 @@ function loadSystemSegment(core: ExecutionCore, pc: number): number {
     nextBytes(core, eaLo, eaHi, 8);
     if (!core.readSystem(core.eaLo, core.eaHi, 2)) return Status.Fault;
     baseHi = core.lo;
+    if (!core.processor.canonicalBase(baseHi)) return core.raise(Vector.Gp, code);
   }
   if (task && !core.writeSystem((eaLo + 5) | 0, eaHi, 0, (attributes | 2) & 0xff, 0)) return Status.Fault;
   const at = State.Segments + 8 * segment;
@@ -296,7 +297,7 @@ function segmentBase(core: ExecutionCore, pc: number): number {
   }
   core.first(pc, size);
   const hi = size === 3 ? core.hi : 0;
-  if (!core.canonical(core.lo, hi)) return core.protection();
+  if (!core.processor.canonicalBase(hi)) return core.protection();
   words[at] = core.lo;
   words[at + 1] = hi;
   core.noteSegments();

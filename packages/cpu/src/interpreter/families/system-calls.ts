@@ -1,6 +1,7 @@
 import { Cause } from "@hyperwalk/mmu";
 import { Cr0 } from "../../control-registers.js";
-import { ARITHMETIC_FLAGS, Flag, Segment, SegmentWord, State } from "../../cpu-state.js";
+import { ARITHMETIC_FLAGS, Attention, Flag, Segment, SegmentWord, State } from "../../cpu-state.js";
+import { Dr6 } from "../../debug/breakpoints.js";
 import { packFlags, unpackFlags } from "../../registers/flags.js";
 import { setFlat } from "../../segmentation/descriptor.js";
 import type { ExecutionCore } from "../core.js";
@@ -30,8 +31,25 @@ function arrive(core: ExecutionCore, lo: number, hi: number, cpl: number): numbe
   return Status.Jump;
 }
 
+/**
+ * SYSCALL and SYSRET single-step by the trap flag as they leave it (Xen and Linux both rest on it: a flag that FMASK
+ * clears does not trap in the kernel, one that SYSRET restores traps before the first user instruction).
+ * @param before RFLAGS at the start of the instruction
+ */
+function followTrapFlag(core: ExecutionCore, before: number): void {
+  const { words } = core;
+  const now = words[State.Flags];
+  if (((before ^ now) & Flag.Tf) === 0) return;
+  if ((now & Flag.Tf) === 0) core.trapFlagCleared = true;
+  else {
+    words[State.PendingDebug] |= Dr6.SingleStep;
+    words[State.Attention] |= Attention.Debug;
+  }
+}
+
 function syscall(core: ExecutionCore, pc: number): number {
   const { words } = core;
+  const before = words[State.Flags];
   const intel = core.processor.profile.vendor === "intel";
   if ((words[State.EferLo] & EFER_SCE) === 0) return core.undefined();
   if (intel && core.mode !== 64) return core.undefined();
@@ -52,11 +70,13 @@ function syscall(core: ExecutionCore, pc: number): number {
   } else words[State.Flags] &= ~(Flag.If | Flag.Vm | Flag.Rf);
   setFlat(words, Segment.Cs, selector, long ? CODE_64 : CODE_32);
   setFlat(words, Segment.Ss, selector + 8, DATA);
+  followTrapFlag(core, before);
   return arrive(core, lo, hi, 0);
 }
 
 function sysret(core: ExecutionCore, pc: number): number {
   const { words } = core;
+  const before = words[State.Flags];
   const intel = core.processor.profile.vendor === "intel";
   if ((words[State.EferLo] & EFER_SCE) === 0) return core.undefined();
   if (intel && core.mode !== 64) return core.undefined();
@@ -77,6 +97,7 @@ function sysret(core: ExecutionCore, pc: number): number {
     words[ss] = (base + 8) | 3;
     words[ss + SegmentWord.Attributes] |= RING3;
   }
+  followTrapFlag(core, before);
   return arrive(core, lo, hi, 3);
 }
 

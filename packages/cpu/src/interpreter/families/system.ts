@@ -152,7 +152,7 @@ function invpcid(core: ExecutionCore, pc: number): number {
   if (typeHi !== 0 || type >>> 0 > 3 || reserved !== 0 || pcid >>> 0 > 4095) return core.protection();
   const pcide = (core.words[State.Cr4] & Cr4.Pcide) !== 0;
   if (type < 2 && pcid !== 0 && !pcide) return core.protection();
-  if (type === 0 && !core.canonical(core.lo, core.hi)) return core.protection();
+  if (type === 0 && !core.processor.canonicalBase(core.hi)) return core.protection();
   const { mmu } = core;
   if (type === 0) mmu.invalidatePcidPage(pcid, core.lo, core.hi);
   else if (type === 1) mmu.invalidatePcid(pcid, true);

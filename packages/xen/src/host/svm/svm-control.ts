@@ -23,6 +23,8 @@ import type { VcpuControl } from "../vcpu-control.js";
 import { SvmRegisters } from "./svm-registers.js";
 
 const VECTOR_PF = 14;
+const TSC_AUX = 0xc0000103;
+const HIGHEST_PRIORITY = 15;
 const ASID = 1; // the only guest's
 const NP_ENABLE = 1;
 const EFER_SVME = 0x1000;
@@ -126,8 +128,24 @@ export class SvmControl implements VcpuControl {
     vmcb.markDirty(CleanBit.Tpr);
   }
 
+  /** While the handler runs its IRET exits anyhow; what holds an NMI back otherwise ends as for an interrupt. */
+  setNmiWindow(wanted: boolean): void {
+    if (this.registers.nmiMasked) return;
+    if (wanted) this.setInterruptWindow(HIGHEST_PRIORITY);
+  }
+
   isInterruptWindow(exit: VmExit): boolean {
-    return exit.code === SvmExitCode.VIntr;
+    return exit.code === SvmExitCode.VIntr || exit.code === SvmExitCode.Iret;
+  }
+
+  windowOpened(exit: VmExit): boolean {
+    if (exit.code !== SvmExitCode.Iret) return false;
+    this.registers.unmaskNmi();
+    return true;
+  }
+
+  setTimestampAux(value: number): void {
+    this.processor.msrs.write(TSC_AUX, value | 0, 0);
   }
 
   setTaskPriority(priority: number): void {
@@ -196,6 +214,7 @@ export class SvmControl implements VcpuControl {
     vmcb.set64(VmcbOffset.IopmBase, iopm << 12, 0);
     vmcb.set64(VmcbOffset.MsrpmBase, msrpm << 12, 0);
     vmcb.set(VmcbOffset.Asid, ASID);
+    vmcb.store(VmcbOffset.VIntr, VIntrBit.Masking);
     vmcb.set(VmcbOffset.TlbControl, TlbControl.FlushAsid);
     vmcb.set64(VmcbOffset.NestedControl, NP_ENABLE, 0);
     vmcb.set64(VmcbOffset.NCr3, (p2m.rootFrame << 12) | 0, Math.floor(p2m.rootFrame / 0x100000));

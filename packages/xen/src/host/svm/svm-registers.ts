@@ -5,13 +5,16 @@ import {
   EventInfo,
   EventKind,
   Flag,
+  General1,
   type Vmcb,
   VmcbOffset,
 } from "@hyperwalk/cpu";
 import { GuestRegisters } from "../guest-registers.js";
 
 const SHADOW = 1;
+const VECTOR_DB = 1;
 const VECTOR_NMI = 2;
+const DR6_SINGLE_STEP = 0x4000;
 
 /** Guest registers between #VMEXIT and VMRUN: RAX, RIP and RFLAGS are the VMCB's. */
 export class SvmRegisters extends GuestRegisters {
@@ -68,6 +71,27 @@ export class SvmRegisters extends GuestRegisters {
       EventInfo.Valid | (EventKind.Nmi << EventInfo.KindShift) | VECTOR_NMI,
     );
     this.vmcb.store(VmcbOffset.EventInj + 4, 0);
+    const intercepts = this.vmcb.word(VmcbOffset.General1Intercepts);
+    this.vmcb.set(VmcbOffset.General1Intercepts, intercepts | (1 << General1.Iret));
+  }
+
+  injectDebugTrap(): void {
+    const { vmcb } = this;
+    vmcb.set(VmcbOffset.Dr6, vmcb.word(VmcbOffset.Dr6) | DR6_SINGLE_STEP);
+    this.injectException(VECTOR_DB, -1);
+  }
+
+  /** SVM keeps no mask of NMIs: the handler's IRET is intercepted, and until then none is injected. */
+  get nmiMasked(): boolean {
+    return (this.vmcb.word(VmcbOffset.General1Intercepts) & (1 << General1.Iret)) !== 0;
+  }
+
+  /** The handler's IRET is about to run: the mask goes, and a shadow keeps another NMI away until it has. */
+  unmaskNmi(): void {
+    const { vmcb } = this;
+    const intercepts = vmcb.word(VmcbOffset.General1Intercepts);
+    vmcb.set(VmcbOffset.General1Intercepts, intercepts & ~(1 << General1.Iret));
+    vmcb.store(VmcbOffset.InterruptShadow, vmcb.word(VmcbOffset.InterruptShadow) | SHADOW);
   }
 
   saveArithmeticFlags(): void {
@@ -76,8 +100,11 @@ export class SvmRegisters extends GuestRegisters {
   }
 
   get canTakeNmi(): boolean {
+    const { vmcb } = this;
     return (
-      (this.vmcb.word(VmcbOffset.InterruptShadow) & SHADOW) === 0 && this.vmcb.word(VmcbOffset.EventInj) >= 0
+      !this.nmiMasked &&
+      (vmcb.word(VmcbOffset.InterruptShadow) & SHADOW) === 0 &&
+      vmcb.word(VmcbOffset.EventInj) >= 0
     );
   }
 

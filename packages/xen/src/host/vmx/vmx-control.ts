@@ -26,6 +26,7 @@ import { VmxRegisters } from "./vmx-registers.js";
 /** Vector of the physical local APIC's timer in Xen (LOCAL_APIC_TIMER_VECTOR). */
 const TIMER_VECTOR = 0xfa;
 const VECTOR_PF = 14;
+const TSC_AUX = 0xc0000103;
 const VPID = 1; // the only guest's
 const CR0_PE = 1;
 const CR0_ET = 0x10;
@@ -144,8 +145,22 @@ export class VmxControl implements VcpuControl {
     );
   }
 
+  setNmiWindow(wanted: boolean): void {
+    const { vmcs } = this.hardware;
+    const controls = vmcs.read(VmcsField.PrimaryControls) & ~PrimaryControl.NmiWindowExiting;
+    vmcs.write(VmcsField.PrimaryControls, wanted ? controls | PrimaryControl.NmiWindowExiting : controls);
+  }
+
   isInterruptWindow(exit: VmExit): boolean {
-    return exit.code === VmxExitReason.InterruptWindow;
+    return exit.code === VmxExitReason.InterruptWindow || exit.code === VmxExitReason.NmiWindow;
+  }
+
+  windowOpened(): boolean {
+    return false;
+  }
+
+  setTimestampAux(value: number): void {
+    this.processor.msrs.write(TSC_AUX, value | 0, 0);
   }
 
   setTaskPriority(priority: number): void {

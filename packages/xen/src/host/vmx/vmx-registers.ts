@@ -6,12 +6,15 @@ import {
   Flag,
   Interruptibility,
   InterruptionInfo,
+  State,
   type Vmcs,
   VmcsField,
 } from "@hyperwalk/cpu";
 import { GuestRegisters } from "../guest-registers.js";
 
+const VECTOR_DB = 1;
 const VECTOR_NMI = 2;
+const DR6_SINGLE_STEP = 0x4000;
 const BLOCKED = Interruptibility.BySti | Interruptibility.ByMovSs;
 
 /** Guest registers between VM exit and VMRESUME: RIP and RFLAGS are the VMCS's, RAX is in the processor. */
@@ -63,6 +66,11 @@ export class VmxRegisters extends GuestRegisters {
   injectNmi(): void {
     const kind = EventKind.Nmi << InterruptionInfo.KindShift;
     this.vmcs.write(VmcsField.EntryInterruptionInfo, InterruptionInfo.Valid | kind | VECTOR_NMI);
+  }
+
+  injectDebugTrap(): void {
+    this.words[State.Dr6] |= DR6_SINGLE_STEP;
+    this.injectException(VECTOR_DB, -1);
   }
 
   saveArithmeticFlags(): void {

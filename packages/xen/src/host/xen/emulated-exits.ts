@@ -205,8 +205,9 @@ export class EmulatedExits {
   }
 
   private apicStage(): void {
-    const { cost } = this;
+    const { cost, registers } = this;
     cost.run(cost.compile(APIC_MSR_ACCESS));
+    this.options.vlapic.followTaskPriority(registers.words[State.Cr8]);
   }
 
   private generalProtection(): boolean {

@@ -42,6 +42,7 @@ export class MmioExits {
     const mode = registers.mode;
     const bits = mode === GuestCodeMode.Long ? 64 : mode === GuestCodeMode.Protected32 ? 32 : 16;
     const { words } = registers;
+    vlapic.followTaskPriority(words[State.Cr8]);
     const count = this.fetch(words, bits);
     if (!this.emulated.execute(this.bytes, count, bits, words, device, offset)) return false;
     this.length = this.emulated.length;

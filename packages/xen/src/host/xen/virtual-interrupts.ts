@@ -26,6 +26,10 @@ export class VirtualInterrupts {
     return this.vlapic.due;
   }
 
+  get nmiPending(): boolean {
+    return this.vlapic.nmiPending;
+  }
+
   get timerRuns(): boolean {
     return this.vlapic.apic.timerRuns;
   }
@@ -46,7 +50,7 @@ export class VirtualInterrupts {
   /** Whether the guest would take an interrupt or NMI if it were entered now (`hvm_local_events_need_delivery`). */
   get deliverable(): boolean {
     const { vlapic, registers } = this;
-    if (vlapic.nmiPending) return true;
+    if (vlapic.nmiPending && registers.canTakeNmi) return true;
     this.followTaskPriority();
     return vlapic.apic.pending >= 0 && registers.canTakeInterrupt;
   }
@@ -55,21 +59,17 @@ export class VirtualInterrupts {
   assist(): void {
     const { vlapic, registers, cost, control } = this;
     const { apic } = vlapic;
-    if (vlapic.nmiPending && registers.canTakeNmi) {
-      vlapic.nmiPending = false;
-      registers.injectNmi();
-      cost.run(cost.compile(APIC_INJECTION));
-    }
+    if (vlapic.nmiPending) this.assistNmi();
     const waiting = apic.waiting;
     if (waiting < 0) {
-      if (this.windowWanted) this.closeWindow();
+      if (this.windowWanted && !vlapic.nmiPending) this.closeWindow();
       return;
     }
     this.followTaskPriority();
     if (apic.pending >= 0 && registers.canTakeInterrupt) {
       registers.injectInterrupt(apic.acknowledge());
       cost.run(cost.compile(APIC_INJECTION));
-      if (this.windowWanted) this.closeWindow();
+      if (this.windowWanted && !vlapic.nmiPending) this.closeWindow();
       return;
     }
     if (!this.windowWanted) cost.run(cost.compile(INTERRUPT_WINDOW));
@@ -81,6 +81,20 @@ export class VirtualInterrupts {
   closeWindow(): void {
     this.windowWanted = false;
     this.control.setInterruptWindow(-1);
+    this.control.setNmiWindow(false);
+  }
+
+  private assistNmi(): void {
+    const { vlapic, registers, cost, control } = this;
+    if (registers.canTakeNmi) {
+      vlapic.nmiPending = false;
+      registers.injectNmi();
+      cost.run(cost.compile(APIC_INJECTION));
+      return;
+    }
+    cost.run(cost.compile(INTERRUPT_WINDOW));
+    control.setNmiWindow(true);
+    this.windowWanted = true;
   }
 
   private followTaskPriority(): void {

@@ -109,6 +109,8 @@ export class XenHost implements Hypervisor {
   /** The guest is on hold inside the processor, or about to be entered: nothing of Xen's is left to run. */
   private ready = false;
   private ended: RunOutcome | undefined;
+  /** The guest leaves again after one instruction, for an NMI that waits: what virtual NMIs do without. */
+  private stepsOverIret = false;
   /** What the vCPU sleeps in; empty while it does not. */
   private waitsFor = "";
 
@@ -166,9 +168,14 @@ export class XenHost implements Hypervisor {
       if (memory.arena.free < memory.headroom * FRAME_BYTES) memory.grow();
       const due = this.interrupts.due;
       // Not Math.min: its result is a new number, which V8 would allocate to pass it on.
-      const exit = control.hardware.enter(left, due < untilTicks ? due : untilTicks);
+      const exit = control.hardware.enter(this.stepsOverIret ? 1 : left, due < untilTicks ? due : untilTicks);
       const stopped = exit.kind === ExitKind.EngineStop;
       if (stopped && exit.stop === StopReason.Budget) {
+        if (this.stepsOverIret) {
+          this.stepsOverIret = false;
+          control.interruptGuest();
+          continue;
+        }
         if (ledger.clock[0] < due || ledger.clock[0] >= untilTicks)
           return this.outOfBudget(ledger.clock[0] >= untilTicks ? "cycles" : "instructions");
         control.interruptGuest(); // Xen's own timer
@@ -223,6 +230,7 @@ export class XenHost implements Hypervisor {
   private vmExit(exit: VmExit): RunOutcome | undefined {
     const { cost, counters, control, processor } = this;
     this.ready = false;
+    this.stepsOverIret = false;
     counters.vmExits++;
     this.accounting?.begin(exit.code, exit.enteredAt, exit.leftAt);
     if (this.onExit !== undefined)
@@ -264,17 +272,18 @@ export class XenHost implements Hypervisor {
           return this.crash(
             "a hardware task switch, which VMX leaves to the hypervisor and this one does not do",
           );
-        if (this.control.isInterruptWindow(exit)) return this.windowOpen();
+        if (this.control.isInterruptWindow(exit)) return this.windowOpen(exit);
         return this.emulatedBy(exit, emulated.other(exit));
       case ExitKind.Hlt:
         cost.run(this.hltStage);
         this.skip(exit);
+        if ((this.registers.rflags & Flag.Tf) !== 0) return undefined; // the single step wakes it
         return this.block("HLT");
       case ExitKind.SecondStageFault:
         cost.run(this.faultStage);
         return this.secondStageFault(exit);
       case ExitKind.ExternalInterrupt:
-        return this.control.isInterruptWindow(exit) ? this.windowOpen() : undefined;
+        return this.control.isInterruptWindow(exit) ? this.windowOpen(exit) : undefined;
       case ExitKind.Exception:
         return this.crash(
           `exception ${exit.code & 31}${(exit.code & 31) === MACHINE_CHECK ? " (machine check)" : ""} in the guest`,
@@ -305,10 +314,16 @@ export class XenHost implements Hypervisor {
     return undefined;
   }
 
-  /** `__update_guest_eip` */
   private skip(exit: VmExit): void {
+    this.moveOn(exit.instructionLength);
+  }
+
+  /** `__update_guest_eip`: an instruction done for the guest single-steps as one that it did itself. */
+  private moveOn(length: number): void {
+    const { registers } = this;
     this.cost.run(this.eipStage);
-    this.registers.skip(exit.instructionLength);
+    registers.skip(length);
+    if ((registers.rflags & Flag.Tf) !== 0) registers.injectDebugTrap();
   }
 
   private afterHypercall(): RunOutcome | undefined {
@@ -326,7 +341,8 @@ export class XenHost implements Hypervisor {
     return vcpu.runstate.state === RUNSTATE_BLOCKED ? this.block("a blocking hypercall") : undefined;
   }
 
-  private windowOpen(): undefined {
+  private windowOpen(exit: VmExit): undefined {
+    this.stepsOverIret = this.control.windowOpened(exit) && this.interrupts.nmiPending;
     this.interrupts.closeWindow();
     return undefined;
   }
@@ -391,15 +407,13 @@ export class XenHost implements Hypervisor {
    * access that the p2m forbids ends the domain.
    */
   private secondStageFault(exit: VmExit): RunOutcome | undefined {
-    const { domain, mmio, registers, cost } = this;
+    const { domain, mmio, registers } = this;
     const gfn = (exit.info2Lo >>> 12) + (exit.info2Hi >>> 0) * 0x100000;
     const isFetch = (exit.info1Lo & (this.isAmd ? NPF_FETCH : EPT_FETCH)) !== 0;
     if (domain.p2m.translate(gfn) < 0) {
       const isData = !isFetch && !this.inGuestTables(exit);
-      if (isData && mmio.carryOut(gfn, exit.info2Lo & 4095)) {
-        cost.run(this.eipStage);
-        registers.skip(mmio.length);
-      } else registers.injectException(GENERAL_PROTECTION, 0);
+      if (isData && mmio.carryOut(gfn, exit.info2Lo & 4095)) this.moveOn(mmio.length);
+      else registers.injectException(GENERAL_PROTECTION, 0);
       return undefined;
     }
     const address = (BigInt(exit.info2Hi >>> 0) << 32n) | BigInt(exit.info2Lo >>> 0);
