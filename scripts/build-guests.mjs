@@ -41,6 +41,7 @@ const GUESTS = [
     module: { path: "packages/guest-sdk/src/images/hypercall-bench.gen.ts", name: "hypercallBenchImage" },
   },
   { image: "bench/guests/loops.elf", sources: ["bench/guests/main.c", "bench/guests/loops.c"], regions: 3 },
+  { image: "bench/guests/wide.elf", sources: ["bench/guests/wide.c"], regions: 5 },
 ];
 
 /** Guests of one assembly file, in variants by what it is given as PAGING. */
