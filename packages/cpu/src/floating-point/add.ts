@@ -12,7 +12,8 @@ import {
   shiftRightSticky,
   zeroResult,
 } from "./extended.js";
-import { type FloatContext, Part, REST, Rounding, Slot } from "./float-context.js";
+import { type FloatContext, Part, REST, Slot } from "./float-context.js";
+import { Rounding } from "./rounding.js";
 
 /** R = A + B, or A - B. */
 export function add(f: FloatContext, subtract: boolean): void {

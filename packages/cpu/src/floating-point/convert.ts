@@ -12,7 +12,8 @@ import {
   setResult,
   shiftRightSticky,
 } from "./extended.js";
-import { type FloatContext, FloatFlag, Part, REST, Rounding, Slot } from "./float-context.js";
+import { type FloatContext, FloatFlag, Part, REST, Slot } from "./float-context.js";
+import { Rounding } from "./rounding.js";
 
 /** Biases of the formats in memory. */
 const BIAS32 = 127;

@@ -1,4 +1,5 @@
-import { type FloatContext, FloatFlag, Part, REST, Rounding, Slot } from "./float-context.js";
+import { type FloatContext, FloatFlag, Part, REST, Slot } from "./float-context.js";
+import { Rounding } from "./rounding.js";
 
 /** Encodings of extended values (SDM vol. 1, 4.8.3 and 8.2.2). Those from `Quiet` on are no numbers. */
 export const Class = {

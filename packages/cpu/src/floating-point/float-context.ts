@@ -1,3 +1,7 @@
+import { Rounding } from "./rounding.js";
+
+export { Rounding };
+
 /** Exception flags as the x87 status word has them (SDM vol. 1, 8.1.3), and what else an operation reports. */
 export const FloatFlag = {
   Invalid: 1,
@@ -10,9 +14,6 @@ export const FloatFlag = {
   /** C1 where it says that the result was rounded away from zero, or that the stack overflowed. */
   C1: 0x200,
 } as const;
-
-/** Rounding control, bits 11:10 of the control word. */
-export const Rounding = { Nearest: 0, Down: 1, Up: 2, Zero: 3 } as const;
 
 /** Places of unpacked values in {@link FloatContext.words}. */
 export const Slot = { A: 0, B: 4, R: 8 } as const;
@@ -27,7 +28,10 @@ export const Part = {
   Sign: 3,
 } as const;
 
-/** Bits below the significand of R: the first 32, the lowest of which stands for all that follow (sticky). */
+/**
+ * Bits below the significand of R: the first 32, the lowest of which stands for all that follow (sticky). SSE results,
+ * of 53 bits at most, round inside 64 and do without, see `significand-arithmetic.ts`.
+ */
 export const REST = 12;
 /** Words that one operation may use as it likes. */
 export const WORK = 16;
@@ -39,6 +43,7 @@ export class FloatContext {
   flags = 0;
   /** Exceptions that are masked: bits 5:0 of the control word. */
   masks = 0x3f;
+  /** A {@link Rounding} number: bits 11:10 of the control word. */
   rounding: number = Rounding.Nearest;
   /** Bits of the significand that arithmetic rounds to: 24, 53 or 64. */
   precision = 64;

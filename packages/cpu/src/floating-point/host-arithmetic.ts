@@ -8,10 +8,6 @@ import type { SseUnit } from "./sse-unit.js";
  * binary64 one rounded once more, because 53 bits are more than twice 24 and two.
  */
 
-const words: Int32Array = new Int32Array(4);
-const doubles: Float64Array = new Float64Array(words.buffer);
-const singles: Float32Array = new Float32Array(words.buffer);
-
 /** Operations of {@link hostLane}. */
 export const HostOperation = { Add: 0, Multiply: 1, Subtract: 2, Divide: 3, SquareRoot: 4 } as const;
 
@@ -48,6 +44,7 @@ function doubleLane(
   bHi: number,
 ): boolean {
   if (!isNormal(aHi, 0x7ff00000, 0x100000) || !isNormal(bHi, 0x7ff00000, 0x100000)) return false;
+  const { words, doubles } = unit.host;
   words[0] = aLo;
   words[1] = aHi;
   words[2] = bLo;
@@ -63,6 +60,7 @@ function doubleLane(
 
 function singleLane(unit: SseUnit, operation: number, a: number, b: number): boolean {
   if (!isNormal(a, 0x7f800000, 0x800000) || !isNormal(b, 0x7f800000, 0x800000)) return false;
+  const { words, singles } = unit.host;
   words[0] = a;
   words[1] = b;
   const result = Math.fround(operate(operation, singles[0], singles[1]));

@@ -13,7 +13,7 @@ export const Mxcsr = {
   UnderflowMask: 0x800,
   OverflowMask: 0x400,
   PrecisionMask: 0x1000,
-  /** A {@link Rounding} number lies here. */
+  /** A rounding mode lies here, see `rounding.ts`. */
   RoundingShift: 13,
   /** Tiny results become zero while underflow is masked. */
   FlushToZero: 0x8000,
@@ -22,9 +22,6 @@ export const Mxcsr = {
   /** AMD: misaligned operands of packed instructions are allowed (APM vol. 1, 4.2.2). */
   MisalignedMask: 0x20000,
 } as const;
-
-/** Rounding modes as MXCSR, the x87 control word and the ROUND immediates encode them. */
-export const Rounding = { Nearest: 0, Down: 1, Up: 2, Zero: 3 } as const;
 
 /** Exceptions that are found before a result is computed; they go before those of the result. */
 export const OPERAND_EXCEPTIONS: number = Mxcsr.Invalid | Mxcsr.Denormal | Mxcsr.DivideByZero;

@@ -1,21 +1,12 @@
+import { multiplyHigh } from "../word-product.js";
 import type { Unpacked } from "./unpacked.js";
 
 /*
  * The four operations and the square root on numbers that are finite and not zero. Results are exact but for bit 0 of
  * the significand, which is also set when ones were lost below it: operands of at most 53 significant bits leave it far
- * below every place where a result of 53 bits is rounded.
+ * below every place where a result of 53 bits is rounded. That is what makes two words enough here; the x87 operations
+ * (`add.ts` and its neighbours) round results of 64 bits and carry a third word for it, see `REST`.
  */
-
-/** High word of the unsigned 64-bit product of two words. */
-function productHigh(a: number, b: number): number {
-  const a0 = a & 0xffff;
-  const a1 = a >>> 16;
-  const b0 = b & 0xffff;
-  const b1 = b >>> 16;
-  const middle = a1 * b0 + ((a0 * b0) >>> 16);
-  const other = a0 * b1 + (middle & 0xffff);
-  return (a1 * b1 + (middle >>> 16) + (other >>> 16)) | 0;
-}
 
 /** Whether significand `a` is below significand `b`. */
 function isBelow(aLo: number, aHi: number, bLo: number, bHi: number): boolean {
@@ -67,15 +58,15 @@ export function subtractMagnitudes(a: Unpacked, b: Unpacked, into: Unpacked): nu
 export function multiplyMagnitudes(a: Unpacked, b: Unpacked, into: Unpacked): void {
   const { lo: aLo, hi: aHi } = a;
   const { lo: bLo, hi: bHi } = b;
-  let hi = productHigh(aHi, bHi);
+  let hi = multiplyHigh(aHi, bHi);
   let lo = Math.imul(aHi, bHi);
   let below = 0;
   if ((aLo | bLo) !== 0) {
-    const first = (productHigh(aLo, bLo) >>> 0) + (Math.imul(aHi, bLo) >>> 0) + (Math.imul(aLo, bHi) >>> 0);
+    const first = (multiplyHigh(aLo, bLo) >>> 0) + (Math.imul(aHi, bLo) >>> 0) + (Math.imul(aLo, bHi) >>> 0);
     const second =
       (lo >>> 0) +
-      (productHigh(aHi, bLo) >>> 0) +
-      (productHigh(aLo, bHi) >>> 0) +
+      (multiplyHigh(aHi, bLo) >>> 0) +
+      (multiplyHigh(aLo, bHi) >>> 0) +
       Math.floor(first / 0x100000000);
     below = first | 0;
     lo = second | 0;

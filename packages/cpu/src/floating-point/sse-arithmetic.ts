@@ -1,4 +1,5 @@
-import { Mxcsr, Rounding } from "./mxcsr.js";
+import { Mxcsr } from "./mxcsr.js";
+import { Rounding } from "./rounding.js";
 import {
   addMagnitudes,
   divideMagnitudes,
@@ -33,16 +34,22 @@ function givesNan(unit: SseUnit, wide: boolean, aLo: number, aHi: number, bLo: n
   return true;
 }
 
-function noteDenormal(unit: SseUnit): void {
-  if (unit.a.denormal || unit.b.denormal) unit.exceptions |= Mxcsr.Denormal;
+/** Takes both operands. @returns false: one was a NaN, and the result is there */
+function takeNumbers(
+  unit: SseUnit,
+  wide: boolean,
+  aLo: number,
+  aHi: number,
+  bLo: number,
+  bHi: number,
+): boolean {
+  unit.takeA(wide, aLo, aHi);
+  unit.takeB(wide, bLo, bHi);
+  return !givesNan(unit, wide, aLo, aHi, bLo, bHi);
 }
 
-function copy(from: Unpacked, to: Unpacked): void {
-  to.kind = from.kind;
-  to.negative = from.negative;
-  to.exponent = from.exponent;
-  to.hi = from.hi;
-  to.lo = from.lo;
+function noteDenormal(unit: SseUnit): void {
+  if (unit.a.denormal || unit.b.denormal) unit.exceptions |= Mxcsr.Denormal;
 }
 
 /** `a + b`, or `a - b`. */
@@ -56,9 +63,7 @@ export function addLane(
   bHi: number,
 ): void {
   const { a, b, exact } = unit;
-  unit.takeA(wide, aLo, aHi);
-  unit.takeB(wide, bLo, bHi);
-  if (givesNan(unit, wide, aLo, aHi, bLo, bHi)) return;
+  if (!takeNumbers(unit, wide, aLo, aHi, bLo, bHi)) return;
   if (subtract) b.negative = !b.negative;
   const opposite = a.negative !== b.negative;
   if (a.kind === NumberKind.Infinity && b.kind === NumberKind.Infinity && opposite) {
@@ -81,7 +86,7 @@ export function addLane(
   } else if (a.kind === NumberKind.Zero && b.kind === NumberKind.Zero) {
     unit.giveZero(wide, opposite ? unit.rounding === Rounding.Down : a.negative);
     return;
-  } else copy(a.kind > b.kind ? a : b, exact);
+  } else exact.takeValue(a.kind > b.kind ? a : b);
   if (!unit.giveSpecial(wide)) unit.giveRounded(wide);
 }
 
@@ -94,9 +99,7 @@ export function multiplyLane(
   bHi: number,
 ): void {
   const { a, b, exact } = unit;
-  unit.takeA(wide, aLo, aHi);
-  unit.takeB(wide, bLo, bHi);
-  if (givesNan(unit, wide, aLo, aHi, bLo, bHi)) return;
+  if (!takeNumbers(unit, wide, aLo, aHi, bLo, bHi)) return;
   const large = Math.max(a.kind, b.kind);
   const small = Math.min(a.kind, b.kind);
   if (large === NumberKind.Infinity && small === NumberKind.Zero) {
@@ -120,9 +123,7 @@ export function divideLane(
   bHi: number,
 ): void {
   const { a, b, exact } = unit;
-  unit.takeA(wide, aLo, aHi);
-  unit.takeB(wide, bLo, bHi);
-  if (givesNan(unit, wide, aLo, aHi, bLo, bHi)) return;
+  if (!takeNumbers(unit, wide, aLo, aHi, bLo, bHi)) return;
   if (a.kind === b.kind && a.kind !== NumberKind.Finite) {
     unit.giveInvalid(wide); // 0 / 0, infinity / infinity
     return;

@@ -1,4 +1,5 @@
-import { Mxcsr, Rounding } from "./mxcsr.js";
+import { Mxcsr } from "./mxcsr.js";
+import { Rounding } from "./rounding.js";
 import type { SseUnit } from "./sse-unit.js";
 import { NumberKind, type Unpacked } from "./unpacked.js";
 
@@ -20,7 +21,7 @@ export function widenLane(unit: SseUnit, word: number): void {
     return;
   }
   if (a.denormal) unit.exceptions |= Mxcsr.Denormal;
-  take(a, exact);
+  exact.takeValue(a);
   if (!unit.giveSpecial(true)) unit.giveRounded(true);
 }
 
@@ -35,16 +36,8 @@ export function narrowLane(unit: SseUnit, lo: number, hi: number): void {
     return;
   }
   if (a.denormal) unit.exceptions |= Mxcsr.Denormal;
-  take(a, exact);
+  exact.takeValue(a);
   if (!unit.giveSpecial(false)) unit.giveRounded(false);
-}
-
-function take(from: Unpacked, exact: Unpacked): void {
-  exact.kind = from.kind;
-  exact.negative = from.negative;
-  exact.exponent = from.exponent;
-  exact.hi = from.hi;
-  exact.lo = from.lo;
 }
 
 /** A signed integer of 32 (`hi` its sign) or 64 bits to floating point. */
@@ -114,7 +107,7 @@ export function roundLane(
     unit.giveQuiet(wide, lo, hi);
     return;
   }
-  take(a, exact);
+  exact.takeValue(a);
   if (unit.giveSpecial(wide)) return;
   // From here on a number has no fraction.
   if (a.exponent < (wide ? 52 : 23)) {

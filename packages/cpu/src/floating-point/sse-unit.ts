@@ -1,4 +1,6 @@
-import { Mxcsr, OPERAND_EXCEPTIONS, Rounding } from "./mxcsr.js";
+import { HostNumbers } from "./host-numbers.js";
+import { Mxcsr, OPERAND_EXCEPTIONS } from "./mxcsr.js";
+import { Rounding } from "./rounding.js";
 import { NumberKind, Unpacked } from "./unpacked.js";
 
 /**
@@ -10,9 +12,12 @@ export class SseUnit {
   readonly b: Unpacked = new Unpacked();
   /** Result of an operation before it is rounded. */
   readonly exact: Unpacked = new Unpacked();
+  readonly host: HostNumbers = new HostNumbers();
   /** Result of the latest lane. */
   lo = 0;
   hi = 0;
+  /** The instruction's results until it is known that none of its exceptions is unmasked. */
+  readonly results: Int32Array = new Int32Array(4);
   /** MXCSR as it was when the instruction began. */
   control = 0;
   /** Exceptions of all lanes so far, as MXCSR flags. */

@@ -74,6 +74,15 @@ export class Unpacked {
     if (this.kind === NumberKind.Finite) this.normalize();
   }
 
+  /** Takes kind, sign and value of another number. */
+  takeValue(from: Unpacked): void {
+    this.kind = from.kind;
+    this.negative = from.negative;
+    this.exponent = from.exponent;
+    this.hi = from.hi;
+    this.lo = from.lo;
+  }
+
   /** Moves the leading one to bit 63; the significand is not zero. */
   normalize(): void {
     if (this.hi === 0) {

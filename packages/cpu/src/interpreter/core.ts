@@ -7,6 +7,7 @@ import { Vector } from "../exceptions/vector.js";
 import { StopReason } from "../execution-engine.js";
 import { FloatContext } from "../floating-point/float-context.js";
 import { Mxcsr } from "../floating-point/mxcsr.js";
+import { SseUnit } from "../floating-point/sse-unit.js";
 import type { Processor } from "../processor.js";
 import type { CoreTiming } from "../profile.js";
 import { definedCr4 } from "../registers/defined-cr4.js";
@@ -45,6 +46,12 @@ export class ExecutionCore {
   readonly mxcsrDefined: number;
   /** Operands and results of the x87 instruction at work. */
   readonly float: FloatContext = new FloatContext();
+  /** Operands, results and exceptions of the SSE floating-point instruction at work. */
+  readonly sse: SseUnit = new SseUnit();
+  /** EAX, EBX, ECX and EDX of the CPUID leaf that was asked for. */
+  readonly leaf: Int32Array = new Int32Array(4);
+  /** Product of 128 bits, low word first; also dividend, then quotient and remainder, of the long division. */
+  readonly wide: Int32Array = new Int32Array(4);
   words!: Int32Array;
   view!: DataView;
   u8!: Uint8Array;

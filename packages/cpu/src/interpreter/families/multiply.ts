@@ -1,27 +1,15 @@
 import { State } from "../../cpu-state.js";
 import { Vector } from "../../exceptions/vector.js";
 import { setCarryOverflow, setResult } from "../../registers/flags.js";
+import { multiplyHigh } from "../../word-product.js";
 import type { ExecutionCore } from "../core.js";
 import { Entry, Status } from "../entry.js";
 import type { Family } from "../handler.js";
 
 const TWO_32 = 0x100000000;
 
-/** High word of the unsigned 64-bit product of two words. */
-export function multiplyHigh(a: number, b: number): number {
-  const a0 = a & 0xffff;
-  const a1 = a >>> 16;
-  const b0 = b & 0xffff;
-  const b1 = b >>> 16;
-  const middle = a1 * b0 + ((a0 * b0) >>> 16);
-  const other = a0 * b1 + (middle & 0xffff);
-  return (a1 * b1 + (middle >>> 16) + (other >>> 16)) | 0;
-}
-
-/** Product of 128 bits, low word first; also dividend and quotient of the long division. */
-const wide: Int32Array = new Int32Array(4);
-
-function multiplyWide(aLo: number, aHi: number, bLo: number, bHi: number): void {
+/** Product to `wide`, four words, low first. */
+function multiplyWide(wide: Int32Array, aLo: number, aHi: number, bLo: number, bHi: number): void {
   const w0 = Math.imul(aLo, bLo);
   let carry = multiplyHigh(aLo, bLo) >>> 0;
   carry += (Math.imul(aHi, bLo) >>> 0) + (Math.imul(aLo, bHi) >>> 0);
@@ -34,13 +22,13 @@ function multiplyWide(aLo: number, aHi: number, bLo: number, bHi: number): void 
   wide[3] = (multiplyHigh(aHi, bHi) + Math.floor(high / TWO_32)) | 0;
 }
 
-function multiplyWideSigned(aLo: number, aHi: number, bLo: number, bHi: number): void {
-  multiplyWide(aLo, aHi, bLo, bHi);
-  if (aHi < 0) subtractHigh(bLo, bHi);
-  if (bHi < 0) subtractHigh(aLo, aHi);
+function multiplyWideSigned(wide: Int32Array, aLo: number, aHi: number, bLo: number, bHi: number): void {
+  multiplyWide(wide, aLo, aHi, bLo, bHi);
+  if (aHi < 0) subtractHigh(wide, bLo, bHi);
+  if (bHi < 0) subtractHigh(wide, aLo, aHi);
 }
 
-function subtractHigh(lo: number, hi: number): void {
+function subtractHigh(wide: Int32Array, lo: number, hi: number): void {
   const old = wide[2];
   wide[2] = old - lo;
   wide[3] = wide[3] - hi - (old >>> 0 < lo >>> 0 ? 1 : 0);
@@ -66,16 +54,15 @@ export function multiplySigned64(
   const size = Math.abs((aHi * TWO_32 + (aLo >>> 0)) * (bHi * TWO_32 + (bLo >>> 0)));
   if (size < SURELY_FITS) return 0;
   if (size > SURELY_TOO_LARGE) return 1;
-  multiplyWideSigned(aLo, aHi, bLo, bHi);
-  const sign = wide[1] >> 31;
-  return wide[2] !== sign || wide[3] !== sign ? 1 : 0;
+  // So near to 2^63 the product fits just when cutting it has left its sign alone.
+  return (out[1] ^ aHi ^ bHi) < 0 ? 1 : 0;
 }
 
 /** MUL and IMUL with one operand: rDX:rAX = rAX * operand. */
 function multiply(core: ExecutionCore, pc: number): number {
   const size = core.sizeOf(pc);
   if (!core.first(pc, size)) return Status.Fault;
-  const { words } = core;
+  const { words, wide } = core;
   const signed = core.variantOf(pc) === 1;
   const bLo = core.lo;
   const bHi = core.hi;
@@ -103,8 +90,8 @@ function multiply(core: ExecutionCore, pc: number): number {
     overflow = (signed ? hi !== lo >> 31 : hi !== 0) ? 1 : 0;
     setResult(words, 2, lo, 0);
   } else {
-    if (signed) multiplyWideSigned(aLo, core.hi, bLo, bHi);
-    else multiplyWide(aLo, core.hi, bLo, bHi);
+    if (signed) multiplyWideSigned(wide, aLo, core.hi, bLo, bHi);
+    else multiplyWide(wide, aLo, core.hi, bLo, bHi);
     core.writeRegister(0, 3, wide[0], wide[1]);
     core.writeRegister(4, 3, wide[2], wide[3]);
     const sign = signed ? wide[1] >> 31 : 0;
@@ -120,7 +107,7 @@ function multiply(core: ExecutionCore, pc: number): number {
 function multiplyInto(core: ExecutionCore, pc: number): number {
   const size = core.sizeOf(pc);
   if (!core.second(pc, size)) return Status.Fault;
-  const { words, code } = core;
+  const { words, code, wide } = core;
   const bLo = core.lo;
   const bHi = core.hi;
   // Three operands: the immediate is the other factor.
@@ -132,7 +119,7 @@ function multiplyInto(core: ExecutionCore, pc: number): number {
   const aHi = core.hi;
   let overflow = 0;
   if (size === 3) {
-    multiplyWideSigned(aLo, aHi, bLo, bHi);
+    multiplyWideSigned(wide, aLo, aHi, bLo, bHi);
     const sign = wide[1] >> 31;
     overflow = wide[2] !== sign || wide[3] !== sign ? 1 : 0;
     core.writeRegister(code[pc + Entry.A], 3, wide[0], wide[1]);
@@ -157,7 +144,7 @@ function mulx(core: ExecutionCore, pc: number): number {
   const size = core.sizeOf(pc);
   if (!core.second(pc, size)) return Status.Fault;
   const { lo: bLo, hi: bHi } = core;
-  const { code } = core;
+  const { code, wide } = core;
   core.readRegister(4, size);
   const { lo: aLo, hi: aHi } = core;
   if (size === 2) {
@@ -165,7 +152,7 @@ function mulx(core: ExecutionCore, pc: number): number {
     core.writeRegister(code[pc + Entry.A], 2, multiplyHigh(aLo, bLo), 0);
     return Status.Next;
   }
-  multiplyWide(aLo, aHi, bLo, bHi);
+  multiplyWide(wide, aLo, aHi, bLo, bHi);
   core.writeRegister(code[pc + Entry.Immediate], 3, wide[0], wide[1]);
   core.writeRegister(code[pc + Entry.A], 3, wide[2], wide[3]);
   return Status.Next;
@@ -241,7 +228,7 @@ function divide32(core: ExecutionCore, signed: boolean, operand: number): boolea
   return true;
 }
 
-function negateWide(words: number): void {
+function negateWide(wide: Int32Array, words: number): void {
   let carry = 1;
   for (let i = 0; i < words; i++) {
     const sum = (~wide[i] >>> 0) + carry;
@@ -251,7 +238,7 @@ function negateWide(words: number): void {
 }
 
 function divide64(core: ExecutionCore, signed: boolean, operandLo: number, operandHi: number): boolean {
-  const { words } = core;
+  const { words, wide } = core;
   let dLo = operandLo;
   let dHi = operandHi;
   if ((dLo | dHi) === 0) return false;
@@ -261,7 +248,7 @@ function divide64(core: ExecutionCore, signed: boolean, operandLo: number, opera
   wide[3] = words[5];
   const negative = signed && wide[3] < 0;
   const negativeDivisor = signed && dHi < 0;
-  if (negative) negateWide(4);
+  if (negative) negateWide(wide, 4);
   if (negativeDivisor) {
     dHi = (~dHi + (dLo === 0 ? 1 : 0)) | 0;
     dLo = -dLo | 0;
@@ -314,7 +301,7 @@ function divide64(core: ExecutionCore, signed: boolean, operandLo: number, opera
       wide[2] = -old;
       wide[3] = ~wide[3] + (old === 0 ? 1 : 0);
     }
-    if (negativeQuotient) negateWide(2);
+    if (negativeQuotient) negateWide(wide, 2);
   }
   core.writeRegister(0, 3, wide[0], wide[1]);
   core.writeRegister(4, 3, wide[2], wide[3]);

@@ -1,8 +1,8 @@
+import { multiplyHigh } from "../../word-product.js";
 import type { ExecutionCore } from "../core.js";
 import { Entry, Status } from "../entry.js";
 import type { Family } from "../handler.js";
 import { pairSource, wordsOf } from "../vector-operands.js";
-import { multiplyHigh } from "./multiply.js";
 
 /** Operations on elements of any width; each width has those that exist. */
 const Operation = {

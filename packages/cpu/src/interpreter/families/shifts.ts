@@ -11,33 +11,30 @@ const SHL = 4;
 const SHR = 5;
 const SAR = 7;
 
-/** Result of the latest pair shift. */
-let lo = 0;
-let hi = 0;
-
-function shiftLeft64(a: number, b: number, count: number): void {
+/** Both leave the shifted pair in the core's lo and hi. */
+function shiftLeft64(core: ExecutionCore, a: number, b: number, count: number): void {
   if (count === 0) {
-    lo = a;
-    hi = b;
+    core.lo = a;
+    core.hi = b;
   } else if (count < 32) {
-    lo = a << count;
-    hi = (b << count) | (a >>> (32 - count));
+    core.lo = a << count;
+    core.hi = (b << count) | (a >>> (32 - count));
   } else {
-    lo = 0;
-    hi = count < 64 ? a << (count - 32) : 0;
+    core.lo = 0;
+    core.hi = count < 64 ? a << (count - 32) : 0;
   }
 }
 
-function shiftRight64(a: number, b: number, count: number): void {
+function shiftRight64(core: ExecutionCore, a: number, b: number, count: number): void {
   if (count === 0) {
-    lo = a;
-    hi = b;
+    core.lo = a;
+    core.hi = b;
   } else if (count < 32) {
-    lo = (a >>> count) | (b << (32 - count));
-    hi = b >>> count;
+    core.lo = (a >>> count) | (b << (32 - count));
+    core.hi = b >>> count;
   } else {
-    lo = count < 64 ? b >>> (count - 32) : 0;
-    hi = 0;
+    core.lo = count < 64 ? b >>> (count - 32) : 0;
+    core.hi = 0;
   }
 }
 
@@ -56,7 +53,7 @@ function shift(core: ExecutionCore, pc: number): number {
   else if (operation <= RCR) rotateThroughCarry(core, size, operation, count);
   else if (size === 3) shiftQword(core, operation, count);
   else shiftNarrow(core, size, operation, count);
-  core.setFirst(pc, size, lo, hi);
+  core.setFirst(pc, size, core.lo, core.hi);
   return Status.Next;
 }
 
@@ -66,25 +63,25 @@ function shiftQword(core: ExecutionCore, operation: number, count: number): void
   let overflow: number;
   if (operation === SHL) {
     carry = count <= 32 ? (b >>> (32 - count)) & 1 : (a >>> (64 - count)) & 1;
-    shiftLeft64(a, b, count);
-    overflow = carry ^ (hi >>> 31);
+    shiftLeft64(core, a, b, count);
+    overflow = carry ^ (core.hi >>> 31);
   } else {
     carry = count <= 32 ? (count === 32 ? a >>> 31 : (a >>> (count - 1)) & 1) : (b >>> (count - 33)) & 1;
     if (operation === SHR) {
-      shiftRight64(a, b, count);
+      shiftRight64(core, a, b, count);
       overflow = b >>> 31;
     } else {
       if (count < 32) {
-        lo = (a >>> count) | (b << (32 - count));
-        hi = b >> count;
+        core.lo = (a >>> count) | (b << (32 - count));
+        core.hi = b >> count;
       } else {
-        lo = b >> (count - 32);
-        hi = b >> 31;
+        core.lo = b >> (count - 32);
+        core.hi = b >> 31;
       }
       overflow = 0;
     }
   }
-  setLogic(words, 3, lo, hi);
+  setLogic(words, 3, core.lo, core.hi);
   setCarryOverflow(words, carry, overflow);
 }
 
@@ -94,24 +91,25 @@ function shiftNarrow(core: ExecutionCore, size: number, operation: number, count
   const mask = size === 2 ? -1 : (1 << bits) - 1;
   let carry: number;
   let overflow: number;
-  hi = 0;
+  core.hi = 0;
   if (operation === SHL) {
     const value = core.lo & mask;
-    lo = value << count; // count is at most 31
+    core.lo = value << count; // count is at most 31
     carry = count <= bits ? (value >>> (bits - count)) & 1 : 0;
-    overflow = carry ^ ((lo >>> (bits - 1)) & 1);
+    overflow = carry ^ ((core.lo >>> (bits - 1)) & 1);
   } else if (operation === SHR) {
     const value = core.lo & mask;
-    lo = value >>> count;
+    core.lo = value >>> count;
     carry = (value >>> (count - 1)) & 1;
     overflow = (value >>> (bits - 1)) & 1;
   } else {
     // Narrow values come sign-extended.
-    lo = core.lo >> count;
-    carry = (core.lo >> (count - 1)) & 1;
+    const value = core.lo;
+    core.lo = value >> count;
+    carry = (value >> (count - 1)) & 1;
     overflow = 0;
   }
-  setLogic(words, size, lo, 0);
+  setLogic(words, size, core.lo, 0);
   setCarryOverflow(words, carry, overflow);
 }
 
@@ -123,26 +121,26 @@ function rotate(core: ExecutionCore, size: number, operation: number, count: num
   const a = core.lo;
   const b = core.hi;
   if (size === 3) {
-    shiftLeft64(a, b, turn);
-    const leftLo = lo;
-    const leftHi = hi;
+    shiftLeft64(core, a, b, turn);
+    const leftLo = core.lo;
+    const leftHi = core.hi;
     if (turn !== 0) {
-      shiftRight64(a, b, 64 - turn);
-      lo |= leftLo;
-      hi |= leftHi;
+      shiftRight64(core, a, b, 64 - turn);
+      core.lo |= leftLo;
+      core.hi |= leftHi;
     }
   } else if (size === 2) {
-    lo = turn === 0 ? a : (a << turn) | (a >>> (32 - turn));
-    hi = 0;
+    core.lo = turn === 0 ? a : (a << turn) | (a >>> (32 - turn));
+    core.hi = 0;
   } else {
     const value = a & ((1 << bits) - 1);
-    lo = (value << turn) | (value >>> (bits - turn));
-    hi = 0;
+    core.lo = (value << turn) | (value >>> (bits - turn));
+    core.hi = 0;
   }
-  const top = size === 3 ? hi >>> 31 : (lo >>> (bits - 1)) & 1;
-  if (operation === ROL) setCarryOverflow(words, lo & 1, top ^ (lo & 1));
+  const top = size === 3 ? core.hi >>> 31 : (core.lo >>> (bits - 1)) & 1;
+  if (operation === ROL) setCarryOverflow(words, core.lo & 1, top ^ (core.lo & 1));
   else {
-    const next = size === 3 ? (hi >>> 30) & 1 : (lo >>> (bits - 2)) & 1;
+    const next = size === 3 ? (core.hi >>> 30) & 1 : (core.lo >>> (bits - 2)) & 1;
     setCarryOverflow(words, top, top ^ next);
   }
 }
@@ -173,8 +171,8 @@ function rotateThroughCarry(core: ExecutionCore, size: number, operation: number
   const top = size === 3 ? b >>> 31 : (a >>> (bits - 1)) & 1;
   const next = size === 3 ? (b >>> 30) & 1 : (a >>> (bits - 2)) & 1;
   overflow = operation === RCL ? top ^ carry : top ^ next;
-  lo = a;
-  hi = b;
+  core.lo = a;
+  core.hi = b;
   setCarryOverflow(words, carry, overflow);
 }
 
@@ -201,56 +199,56 @@ function doubleShift(core: ExecutionCore, pc: number): number {
   if (size === 3) {
     oldTop = aHi >>> 31;
     if (left) {
-      shiftRight64(aLo, aHi, 64 - count);
-      carry = lo & 1;
-      shiftRight64(bLo, bHi, 64 - count);
-      const lowLo = lo;
-      const lowHi = hi;
-      shiftLeft64(aLo, aHi, count);
-      lo |= lowLo;
-      hi |= lowHi;
+      shiftRight64(core, aLo, aHi, 64 - count);
+      carry = core.lo & 1;
+      shiftRight64(core, bLo, bHi, 64 - count);
+      const lowLo = core.lo;
+      const lowHi = core.hi;
+      shiftLeft64(core, aLo, aHi, count);
+      core.lo |= lowLo;
+      core.hi |= lowHi;
     } else {
-      shiftRight64(aLo, aHi, count - 1);
-      carry = lo & 1;
-      shiftLeft64(bLo, bHi, 64 - count);
-      const highLo = lo;
-      const highHi = hi;
-      shiftRight64(aLo, aHi, count);
-      lo |= highLo;
-      hi |= highHi;
+      shiftRight64(core, aLo, aHi, count - 1);
+      carry = core.lo & 1;
+      shiftLeft64(core, bLo, bHi, 64 - count);
+      const highLo = core.lo;
+      const highHi = core.hi;
+      shiftRight64(core, aLo, aHi, count);
+      core.lo |= highLo;
+      core.hi |= highHi;
     }
-    top = hi >>> 31;
+    top = core.hi >>> 31;
   } else if (size === 2) {
     oldTop = aLo >>> 31;
-    hi = 0;
+    core.hi = 0;
     if (left) {
       carry = (aLo >>> (32 - count)) & 1;
-      lo = (aLo << count) | (bLo >>> (32 - count));
+      core.lo = (aLo << count) | (bLo >>> (32 - count));
     } else {
       carry = (aLo >>> (count - 1)) & 1;
-      lo = (aLo >>> count) | (bLo << (32 - count));
+      core.lo = (aLo >>> count) | (bLo << (32 - count));
     }
-    top = lo >>> 31;
+    top = core.lo >>> 31;
   } else {
     // 16 bits: counts beyond 16 shift in the destination again, as processors do.
     const a = aLo & 0xffff;
     const b = bLo & 0xffff;
     oldTop = a >>> 15;
-    hi = 0;
+    core.hi = 0;
     if (left) {
       const joined = (a << 16) | b;
-      lo = count <= 16 ? (joined << count) >>> 16 : (((b << 16) | a) << (count - 16)) >>> 16;
+      core.lo = count <= 16 ? (joined << count) >>> 16 : (((b << 16) | a) << (count - 16)) >>> 16;
       carry = count <= 16 ? (a >>> (16 - count)) & 1 : (b >>> (32 - count)) & 1;
     } else {
       const joined = (b << 16) | a;
-      lo = (count <= 16 ? joined >>> count : ((a << 16) | b) >>> (count - 16)) & 0xffff;
+      core.lo = (count <= 16 ? joined >>> count : ((a << 16) | b) >>> (count - 16)) & 0xffff;
       carry = count <= 16 ? (a >>> (count - 1)) & 1 : (b >>> (count - 17)) & 1;
     }
-    top = (lo >>> 15) & 1;
+    top = (core.lo >>> 15) & 1;
   }
-  setLogic(words, size, lo, hi);
+  setLogic(words, size, core.lo, core.hi);
   setCarryOverflow(words, carry, top ^ oldTop);
-  core.setFirst(pc, size, lo, hi);
+  core.setFirst(pc, size, core.lo, core.hi);
   return Status.Next;
 }
 

@@ -9,17 +9,26 @@ import {
   Order,
   squareRootLane,
 } from "../../floating-point/sse-arithmetic.js";
+import type { SseUnit } from "../../floating-point/sse-unit.js";
 import { setArithmeticFlags } from "../../registers/flags.js";
 import type { ExecutionCore } from "../core.js";
 import { Entry, Status } from "../entry.js";
 import type { Family } from "../handler.js";
 import { vectorSource } from "../vector-operands.js";
-import { finish, Layout, layoutSource, results, settle, unit, wordsIn } from "./sse-results.js";
+import { finish, Layout, layoutSource, settle, wordsIn } from "./sse-results.js";
 
 /** The first five as the host knows them; in variants above the {@link Layout}. */
 const Operation = { ...HostOperation, Minimum: 5, Maximum: 6 } as const;
 
-function lane(operation: number, wide: boolean, aLo: number, aHi: number, bLo: number, bHi: number): void {
+function lane(
+  unit: SseUnit,
+  operation: number,
+  wide: boolean,
+  aLo: number,
+  aHi: number,
+  bLo: number,
+  bHi: number,
+): void {
   switch (operation) {
     case Operation.Add:
     case Operation.Subtract:
@@ -53,6 +62,8 @@ function arithmetic(core: ExecutionCore, pc: number): number {
   const control = words[State.Mxcsr];
   const host = operation < Operation.Minimum && hostRounds(control);
   const first = operation === Operation.SquareRoot ? from : to;
+  const { sse: unit } = core;
+  const { results } = unit;
   unit.begin(control);
   for (let i = 0; i < count; ) {
     const aLo = words[first + i];
@@ -60,7 +71,7 @@ function arithmetic(core: ExecutionCore, pc: number): number {
     const aHi = wide ? words[first + i + 1] : 0;
     const bHi = wide ? words[from + i + 1] : 0;
     if (!host || !hostLane(unit, operation, wide, aLo, aHi, bLo, bHi))
-      lane(operation, wide, aLo, aHi, bLo, bHi);
+      lane(unit, operation, wide, aLo, aHi, bLo, bHi);
     results[i++] = unit.lo;
     if (wide) results[i++] = unit.hi;
   }
@@ -97,6 +108,8 @@ function compareToMask(core: ExecutionCore, pc: number): number {
   const quiet = (predicate & 3) === 0 || (predicate & 3) === 3;
   const wide = (layout & 1) !== 0;
   const count = wordsIn(layout);
+  const { sse: unit } = core;
+  const { results } = unit;
   unit.begin(words[State.Mxcsr]);
   for (let i = 0; i < count; ) {
     const aHi = wide ? words[to + i + 1] : 0;
@@ -120,6 +133,7 @@ function compareToFlags(core: ExecutionCore, pc: number): number {
   if (from < 0) return Status.Fault;
   const { words } = core;
   const to = core.code[pc + Entry.A];
+  const { sse: unit } = core;
   unit.begin(words[State.Mxcsr]);
   const aHi = wide ? words[to + 1] : 0;
   const bHi = wide ? words[from + 1] : 0;
@@ -141,6 +155,8 @@ function horizontal(core: ExecutionCore, pc: number): number {
   const wide = (variant & 1) !== 0;
   const kind = variant & 6;
   const step = wide ? 2 : 1;
+  const { sse: unit } = core;
+  const { results } = unit;
   unit.begin(words[State.Mxcsr]);
   for (let i = 0; i < 4; i += step) {
     const source = i < 2 ? to : from;

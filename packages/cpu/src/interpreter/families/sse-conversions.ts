@@ -1,5 +1,5 @@
 import { State } from "../../cpu-state.js";
-import { Rounding } from "../../floating-point/mxcsr.js";
+import { Rounding } from "../../floating-point/rounding.js";
 import {
   fromIntegerLane,
   narrowLane,
@@ -7,17 +7,20 @@ import {
   toIntegerLane,
   widenLane,
 } from "../../floating-point/sse-conversion.js";
+import type { SseUnit } from "../../floating-point/sse-unit.js";
 import type { ExecutionCore } from "../core.js";
 import { Entry, Form, Status } from "../entry.js";
 import type { Family } from "../handler.js";
 import { enterMmx, loadVector, mmxUsable, vectorSource, xmmUsable } from "../vector-operands.js";
-import { finish, Layout, layoutSource, results, settle, unit, wordsIn } from "./sse-results.js";
+import { finish, Layout, layoutSource, settle, wordsIn } from "./sse-results.js";
 
 /** CVTSI2SS, CVTSI2SD: from a general register or memory. */
 function fromGeneral(core: ExecutionCore, pc: number): number {
   const size = core.sizeOf(pc);
   if (!xmmUsable(core) || !core.second(pc, size)) return Status.Fault;
   const wide = core.variantOf(pc) === 1;
+  const { sse: unit } = core;
+  const { results } = unit;
   unit.begin(core.words[State.Mxcsr]);
   fromIntegerLane(unit, wide, core.lo, size === 3 ? core.hi : core.lo >> 31);
   results[0] = unit.lo;
@@ -26,7 +29,7 @@ function fromGeneral(core: ExecutionCore, pc: number): number {
 }
 
 /** Variants: bit 0 binary64, bit 1 truncating. */
-function roundingOf(variant: number): number {
+function roundingOf(unit: SseUnit, variant: number): number {
   return (variant & 2) !== 0 ? Rounding.Zero : unit.rounding;
 }
 
@@ -38,9 +41,10 @@ function toGeneral(core: ExecutionCore, pc: number): number {
   if (from < 0) return Status.Fault;
   const { words } = core;
   const size = core.sizeOf(pc);
+  const { sse: unit } = core;
   unit.begin(words[State.Mxcsr]);
   const hi = wide ? words[from + 1] : 0;
-  toIntegerLane(unit, wide, words[from], hi, size === 3, roundingOf(variant));
+  toIntegerLane(unit, wide, words[from], hi, size === 3, roundingOf(unit, variant));
   if (!settle(core)) return Status.Fault;
   core.writeRegister(core.code[pc + Entry.A], size, unit.lo, unit.hi);
   return Status.Next;
@@ -57,6 +61,8 @@ function fromMmx(core: ExecutionCore, pc: number): number {
   if (entersMmx && !mmxUsable(core)) return Status.Fault;
   const from = inMemory ? loadVector(core, pc, 8, 0) : code[pc + Entry.B];
   if (from < 0) return Status.Fault;
+  const { sse: unit } = core;
+  const { results } = unit;
   unit.begin(words[State.Mxcsr]);
   for (let i = 0; i < 2; i++) {
     fromIntegerLane(unit, wide, words[from + i], words[from + i] >> 31);
@@ -75,8 +81,10 @@ function toMmx(core: ExecutionCore, pc: number): number {
   if (!xmmUsable(core) || !mmxUsable(core)) return Status.Fault;
   const from = vectorSource(core, pc, wide ? 16 : 8, wide ? 15 : 0);
   if (from < 0) return Status.Fault;
+  const { sse: unit } = core;
+  const { results } = unit;
   unit.begin(words[State.Mxcsr]);
-  const rounding = roundingOf(variant);
+  const rounding = roundingOf(unit, variant);
   for (let i = 0; i < 2; i++) {
     if (wide) toIntegerLane(unit, true, words[from + 2 * i], words[from + 2 * i + 1], false, rounding);
     else toIntegerLane(unit, false, words[from + i], 0, false, rounding);
@@ -96,6 +104,8 @@ function fromPacked(core: ExecutionCore, pc: number): number {
   const from = vectorSource(core, pc, wide ? 8 : 16, wide ? 0 : 15);
   if (from < 0) return Status.Fault;
   const { words } = core;
+  const { sse: unit } = core;
+  const { results } = unit;
   unit.begin(words[State.Mxcsr]);
   for (let i = 0; i < 4; i += wide ? 2 : 1) {
     const value = words[from + (wide ? i >> 1 : i)];
@@ -113,8 +123,10 @@ function toPacked(core: ExecutionCore, pc: number): number {
   const from = vectorSource(core, pc, 16, 15);
   if (from < 0) return Status.Fault;
   const { words } = core;
+  const { sse: unit } = core;
+  const { results } = unit;
   unit.begin(words[State.Mxcsr]);
-  const rounding = roundingOf(variant);
+  const rounding = roundingOf(unit, variant);
   results[2] = 0;
   results[3] = 0;
   for (let i = 0; i < (wide ? 2 : 4); i++) {
@@ -132,6 +144,8 @@ function widen(core: ExecutionCore, pc: number): number {
   if (from < 0) return Status.Fault;
   const { words } = core;
   const lanes = scalar ? 1 : 2;
+  const { sse: unit } = core;
+  const { results } = unit;
   unit.begin(words[State.Mxcsr]);
   for (let i = 0; i < lanes; i++) {
     widenLane(unit, words[from + i]);
@@ -147,6 +161,8 @@ function narrow(core: ExecutionCore, pc: number): number {
   const from = layoutSource(core, pc, scalar ? Layout.Sd : Layout.Pd);
   if (from < 0) return Status.Fault;
   const { words } = core;
+  const { sse: unit } = core;
+  const { results } = unit;
   unit.begin(words[State.Mxcsr]);
   for (let i = 0; i < (scalar ? 1 : 2); i++) {
     narrowLane(unit, words[from + 2 * i], words[from + 2 * i + 1]);
@@ -170,6 +186,8 @@ function round(core: ExecutionCore, pc: number): number {
   const how = core.code[pc + Entry.Immediate];
   const wide = (layout & 1) !== 0;
   const count = wordsIn(layout);
+  const { sse: unit } = core;
+  const { results } = unit;
   unit.begin(words[State.Mxcsr]);
   const rounding = (how & BY_MXCSR) !== 0 ? unit.rounding : how & 3;
   for (let i = 0; i < count; ) {

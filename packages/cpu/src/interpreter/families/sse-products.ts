@@ -1,14 +1,16 @@
 import { State } from "../../cpu-state.js";
 import { reciprocal, reciprocalRoot } from "../../floating-point/approximation.js";
 import { addLane, multiplyLane } from "../../floating-point/sse-arithmetic.js";
+import type { SseUnit } from "../../floating-point/sse-unit.js";
 import type { ExecutionCore } from "../core.js";
 import { Entry, Status } from "../entry.js";
 import type { Family } from "../handler.js";
 import { vectorSource } from "../vector-operands.js";
-import { Layout, layoutSource, results, settle, unit, wordsIn } from "./sse-results.js";
+import { Layout, layoutSource, settle, wordsIn } from "./sse-results.js";
 
 /** `results[a] + results[b]` to the first of them. */
-function addResults(wide: boolean, a: number, b: number): void {
+function addResults(unit: SseUnit, wide: boolean, a: number, b: number): void {
+  const { results } = unit;
   const aHi = wide ? results[a + 1] : 0;
   const bHi = wide ? results[b + 1] : 0;
   addLane(unit, wide, false, results[a], aHi, results[b], bHi);
@@ -29,6 +31,8 @@ function dotProduct(core: ExecutionCore, pc: number): number {
   const choice = code[pc + Entry.Immediate];
   const step = wide ? 2 : 1;
   const control = words[State.Mxcsr];
+  const { sse: unit } = core;
+  const { results } = unit;
   unit.begin(control);
   for (let i = 0; i < 4; i += step) {
     results[i] = 0;
@@ -42,12 +46,12 @@ function dotProduct(core: ExecutionCore, pc: number): number {
   }
   if (!settle(core)) return Status.Fault;
   unit.begin(control);
-  addResults(wide, 0, step);
+  addResults(unit, wide, 0, step);
   if (!wide) {
-    addResults(false, 2, 3);
+    addResults(unit, false, 2, 3);
     if (!settle(core)) return Status.Fault;
     unit.begin(control);
-    addResults(false, 0, 2);
+    addResults(unit, false, 0, 2);
   }
   if (!settle(core)) return Status.Fault;
   const lo = results[0];
@@ -68,9 +72,10 @@ function approximate(core: ExecutionCore, pc: number): number {
   const { words } = core;
   const to = core.code[pc + Entry.A];
   const count = wordsIn(variant & 3);
+  const { host } = core.sse;
   for (let i = 0; i < count; i++) {
     const operand = words[from + i];
-    words[to + i] = variant > 3 ? reciprocalRoot(operand) : reciprocal(operand);
+    words[to + i] = variant > 3 ? reciprocalRoot(host, operand) : reciprocal(host, operand);
   }
   return Status.Next;
 }

@@ -2,18 +2,12 @@ import { Cr4 } from "../../control-registers.js";
 import { State } from "../../cpu-state.js";
 import { Vector } from "../../exceptions/vector.js";
 import { Mxcsr } from "../../floating-point/mxcsr.js";
-import { SseUnit } from "../../floating-point/sse-unit.js";
 import type { ExecutionCore } from "../core.js";
 import { Status } from "../entry.js";
 import { vectorSource } from "../vector-operands.js";
 
 /** What lanes an instruction works on; bit 0: binary64, bit 1: the lowest lane only. */
 export const Layout = { Ps: 0, Pd: 1, Ss: 2, Sd: 3 } as const;
-
-/** Operands and exceptions of the instruction being executed; nothing here outlives it. */
-export const unit: SseUnit = new SseUnit();
-/** Its results until it is known that none of its exceptions is unmasked. */
-export const results: Int32Array = new Int32Array(4);
 
 /** Second operand in a layout; packed ones in memory are aligned. @returns its state word, or -1 after a fault */
 export function layoutSource(core: ExecutionCore, pc: number, layout: number): number {
@@ -27,10 +21,11 @@ export function wordsIn(layout: number): number {
 }
 
 /**
- * Notes the exceptions of the instruction in MXCSR.
+ * Notes the exceptions of the instruction, in `core.sse`, in MXCSR.
  * @returns false after an unmasked one: #XM, or #UD where the system does not expect that (SDM vol. 1, 11.5.4)
  */
 export function settle(core: ExecutionCore): boolean {
+  const { sse: unit } = core;
   const raised = unit.settle();
   if (raised === 0) return true;
   const { words } = core;
@@ -45,6 +40,7 @@ export function settle(core: ExecutionCore): boolean {
 export function finish(core: ExecutionCore, to: number, count: number): number {
   if (!settle(core)) return Status.Fault;
   const { words } = core;
+  const { results } = core.sse;
   for (let i = 0; i < count; i++) words[to + i] = results[i];
   return Status.Next;
 }

@@ -10,17 +10,15 @@ import type { ExecutionCore } from "../core.js";
 import { Entry, Form, Status } from "../entry.js";
 import type { Family } from "../handler.js";
 
-const leaves: Int32Array = new Int32Array(4);
-
 function cpuid(core: ExecutionCore, pc: number): number {
-  const { words, timing } = core;
+  const { words, timing, leaf } = core;
   if (core.intercepted(Intercept.Cpuid, 0, pc)) return core.exit();
   core.charge(Cause.Serialise, timing.cpuid);
-  core.processor.cpuid.query(words[0] >>> 0, words[State.Gpr + 2] >>> 0, leaves);
-  core.writeRegister(0, 2, leaves[0], 0);
-  core.writeRegister(6, 2, leaves[1], 0);
-  core.writeRegister(2, 2, leaves[2], 0);
-  core.writeRegister(4, 2, leaves[3], 0);
+  core.processor.cpuid.query(words[0] >>> 0, words[State.Gpr + 2] >>> 0, leaf);
+  core.writeRegister(0, 2, leaf[0], 0);
+  core.writeRegister(6, 2, leaf[1], 0);
+  core.writeRegister(2, 2, leaf[2], 0);
+  core.writeRegister(4, 2, leaf[3], 0);
   return Status.EndBlock;
 }
 
