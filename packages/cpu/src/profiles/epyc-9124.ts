@@ -1,13 +1,14 @@
 import type { ProcessorProfile } from "../profile.js";
+import { ANY_PART } from "./any-part.js";
 import { Implemented, only } from "./implemented-features.js";
 import { derived, estimate, measured, published, vendor } from "./quantity.js";
+import { ZEN, ZEN_NESTED_TLB, ZEN_NESTED_UPPER_LEVELS, ZEN_UPPER_LEVELS } from "./zen.js";
 
 const DUMP = "InstLatx64 register dump AuthenticAMD0A10F11_K19_Genoa_02 (EPYC 9124)";
 const INSTRUCTIONS =
   "InstLatx64 AuthenticAMD0A10F11_K19_Genoa_01_InstLatX64 (EPYC 9654, same core and stepping)";
 const LATENCY = "InstLatx64 NewMemLat table (Threadripper PRO 7995WX, same core)";
 const SOG = "AMD Software Optimization Guide 57647";
-const NOT_ON_SVM = "no such instruction outside VMX; never charged on this part";
 
 /** AMD EPYC 9124: Zen 4 (Genoa), 16 cores, 16 MiB L3 per four cores, one socket, DDR5-4800. */
 export const epyc9124: ProcessorProfile = {
@@ -26,12 +27,7 @@ export const epyc9124: ProcessorProfile = {
     divide32: measured(14.2, "cycles", `${INSTRUCTIONS}: DIV r32 64/32b (full)`),
     divide64: measured(20.2, "cycles", `${INSTRUCTIONS}: DIV r64 128/64b (full)`),
     branchMispredict: vendor(13, "cycles", `${SOG} 2.8: 11-18, common case 13`),
-    branchResteer: estimate(
-      8,
-      "cycles",
-      [4, 13],
-      "a target found at decode, before execution: less than the mispredict penalty of 13, more than the fetch and decode stages alone",
-    ),
+    branchResteer: ZEN.branchResteer,
     atomic: measured(7.4, "cycles", `${INSTRUCTIONS}: LOCK ADD [m64], r64 latency, line in L1D; XCHG 8.0`),
     lfence: measured(10.1, "cycles", `${INSTRUCTIONS}: LFENCE`),
     mfence: measured(58.8, "cycles", `${INSTRUCTIONS}: MFENCE`),
@@ -44,50 +40,15 @@ export const epyc9124: ProcessorProfile = {
     cpuid: measured(148, "cycles", `${INSTRUCTIONS}: CPUID leaf 0, 147.1-148.6`),
     rdtsc: measured(35.3, "cycles", `${INSTRUCTIONS}: RDTSC throughput`),
     pause: measured(66, "cycles", `${INSTRUCTIONS}: PAUSE, 65.7`),
-    wrmsr: estimate(
-      100,
-      "cycles",
-      [50, 250],
-      "no published figure for this part; microcoded and serialising",
-    ),
-    rdmsr: estimate(
-      60,
-      "cycles",
-      [30, 150],
-      "no published figure for this part; microcoded, not serialising",
-    ),
-    wrmsrSpecCtrl: estimate(
-      140,
-      "cycles",
-      [80, 250],
-      "no published figure for this part; geometric mean of the range",
-    ),
-    ibpb: estimate(
-      900,
-      "cycles",
-      [200, 4000],
-      "no sourced figure for any Zen part; geometric mean of the range to sweep. The refill of the predictor afterwards is charged where it happens.",
-    ),
-    verw: estimate(
-      30,
-      "cycles",
-      [10, 60],
-      "clears no buffers on this part: a microcoded segment check that reads the GDT",
-    ),
-    cliSti: estimate(
-      5,
-      "cycles",
-      [1, 15],
-      "no published figure; a few micro-operations that change RFLAGS.IF",
-    ),
-    clgiStgi: estimate(
-      40,
-      "cycles",
-      [25, 60],
-      "no published figure; geometric mean of the range believed for one CLGI or STGI",
-    ),
-    vmread: vendor(0, "cycles", NOT_ON_SVM),
-    vmwrite: vendor(0, "cycles", NOT_ON_SVM),
+    wrmsr: ANY_PART.wrmsr,
+    rdmsr: ANY_PART.rdmsr,
+    wrmsrSpecCtrl: ZEN.wrmsrSpecCtrl,
+    ibpb: ZEN.ibpb,
+    verw: ZEN.verw,
+    cliSti: ANY_PART.cliSti,
+    clgiStgi: ZEN.clgiStgi,
+    vmread: ZEN.vmread,
+    vmwrite: ZEN.vmwrite,
     vmentry: estimate(
       487,
       "cycles",
@@ -95,31 +56,11 @@ export const epyc9124: ProcessorProfile = {
       "half of VMRUN + #VMEXIT = 974, for which no Zen 4 figure is published: geometric mean of a raw hypercall on Zen 1 (697: Nelson et al., SOSP 2017, hypercall column) and the VMRUN window of an SEV-ES guest on an EPYC of 2020 (1,344-1,376: M. Roth, lkml 2020-12, with more state switched than for a plain guest). The split in halves is an estimate too.",
     ),
     vmexit: estimate(487, "cycles", [350, 690], "the other half of VMRUN + #VMEXIT, see vmentry"),
-    movCr3: estimate(
-      200,
-      "cycles",
-      [100, 300],
-      "no published figure for this part; Skylake-SP measures about 230",
-    ),
-    invlpg: estimate(
-      150,
-      "cycles",
-      [80, 300],
-      "no published figure for this part; Skylake is reported at about 200",
-    ),
-    farTransfer: estimate(150, "cycles", [50, 300], "no published figure for far CALL, JMP, RET and IRET"),
-    interruptDelivery: estimate(
-      300,
-      "cycles",
-      [150, 600],
-      "no published figure; IDT and TSS reads are charged beside it",
-    ),
-    stringStart: estimate(
-      25,
-      "cycles",
-      [10, 50],
-      "microcode entry of a REP string operation; no published figure",
-    ),
+    movCr3: ZEN.movCr3,
+    invlpg: ZEN.invlpg,
+    farTransfer: ANY_PART.farTransfer,
+    interruptDelivery: ANY_PART.interruptDelivery,
+    stringStart: ZEN.stringStart,
     stringPerLine: derived(
       1.13,
       "cycles",
@@ -131,12 +72,7 @@ export const epyc9124: ProcessorProfile = {
       [300, 5000],
       "a port access that reaches a device: about 0.5 us; guests are intercepted before it",
     ),
-    l1dFlush: estimate(
-      1000,
-      "cycles",
-      [200, 4000],
-      "FLUSH_CMD exists on this part but is not needed against L1TF; no published figure",
-    ),
+    l1dFlush: ZEN.l1dFlush,
   },
   predictor: {
     btbEntries: published(
@@ -144,28 +80,14 @@ export const epyc9124: ProcessorProfile = {
       "entries",
       "second-level BTB of 7k entries: AnandTech, Zen 4 execution pipeline",
     ),
-    patternEntries: estimate(
-      16384,
-      "entries",
-      [4096, 65536],
-      "direction predictor size is not published; a table that ordinary kernel code does not exhaust",
-    ),
-    returnStack: published(
-      32,
-      "entries",
-      "32-entry return stack: AnandTech on Zen; no change reported since",
-    ),
+    patternEntries: ANY_PART.patternEntries,
+    returnStack: ZEN.returnStack,
   },
   memory: {
     l1i: {
       bytes: vendor(32768, "bytes", `${DUMP}, CPUID 8000001D subleaf 1`),
       ways: vendor(8, "ways", `${DUMP}, CPUID 8000001D subleaf 1`),
-      latency: estimate(
-        4,
-        "cycles",
-        [3, 5],
-        "taken as the data side's; a hit is part of instruction issue and costs nothing more",
-      ),
+      latency: ZEN.fetchLatency,
       replacement: "tree-plru",
     },
     l1d: {
@@ -200,18 +122,8 @@ export const epyc9124: ProcessorProfile = {
         [0.2, 0.8],
         "share of a load miss hidden by a 320-entry window: dependent loads hide nothing, independent ones nearly all",
       ),
-      store: estimate(
-        0.9,
-        "ratio",
-        [0.7, 1],
-        "stores retire into a 64-entry queue and wait there, not in the core",
-      ),
-      fetch: estimate(
-        0.5,
-        "ratio",
-        [0.2, 0.8],
-        "the branch predictor runs ahead of fetch and prefetches lines, except after a re-steer",
-      ),
+      store: ZEN.storeOverlap,
+      fetch: ANY_PART.fetchOverlap,
     },
     l1Dtlb: [
       {
@@ -253,16 +165,7 @@ export const epyc9124: ProcessorProfile = {
     ],
     l2TlbLatency: derived(5, "cycles", `22 - 17: ${LATENCY}, 384 KiB against 128 KiB of one load a page`),
     pagingStructureCaches: [
-      {
-        levels: [4, 3],
-        entries: published(64, "entries", "64-entry PDC holding PML4E and PDPTE: Chips and Cheese on Zen"),
-        ways: estimate(
-          64,
-          "ways",
-          [4, 64],
-          "associativity not published; fully associative like the L1 TLBs",
-        ),
-      },
+      ZEN_UPPER_LEVELS,
       {
         levels: [2],
         entries: estimate(
@@ -275,31 +178,14 @@ export const epyc9124: ProcessorProfile = {
       },
     ],
     nestedPagingStructureCaches: [
-      {
-        levels: [4, 3],
-        entries: estimate(
-          32,
-          "entries",
-          [8, 64],
-          "host dimension of the walk: not published; half of the 64-entry PDC",
-        ),
-        ways: estimate(32, "ways", [4, 64], "not published; fully associative like the PDC"),
-      },
+      ZEN_NESTED_UPPER_LEVELS,
       {
         levels: [2],
         entries: estimate(128, "entries", [16, 3072], "nested PDEs: not published; a share of the L2 DTLB"),
         ways: estimate(8, "ways", [4, 24], "a share of the 24 ways of the L2 DTLB"),
       },
     ],
-    nestedTlb: {
-      entries: estimate(
-        64,
-        "entries",
-        [16, 512],
-        "guest-physical to host-physical translations of table pages: not published for Zen; 16 on an Opteron of 2008 (Bhargava et al., ASPLOS 2008)",
-      ),
-      ways: estimate(8, "ways", [4, 64], "not published"),
-    },
+    nestedTlb: ZEN_NESTED_TLB,
     physicalAddressBits: vendor(52, "bits", `${DUMP}, CPUID 80000008 EAX = 0x34`),
   },
   // Real register values, cut down to what the engine implements.

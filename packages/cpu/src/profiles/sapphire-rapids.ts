@@ -1,5 +1,12 @@
 import type { ProcessorProfile } from "../profile.js";
+import { ANY_PART } from "./any-part.js";
 import { Implemented, only } from "./implemented-features.js";
+import {
+  INTEL,
+  INTEL_NESTED_PAGING_STRUCTURE_CACHES,
+  INTEL_NESTED_TLB,
+  INTEL_PAGING_STRUCTURE_CACHES,
+} from "./intel.js";
 import { derived, estimate, measured, published, vendor } from "./quantity.js";
 
 const DUMP = "InstLatx64 register dump GenuineIntel00806F8_SapphireRapids_06 (Xeon w9-3475X)";
@@ -8,7 +15,6 @@ const INSTRUCTIONS =
 const LATENCY = "InstLatx64 GenuineIntel0090672_AlderLake_01_BC_NewMemLat (Core i9-12900K, same core family)";
 const EXIT_ANATOMY =
   '"exit-anatomy" measurements of the Composite/Errand project (Platinum 8160 at 2.1 GHz, turbo and SMT off)';
-const NOT_ON_VMX = "no such instruction outside SVM; never charged on this part";
 
 /** Intel Xeon w9-3475X: Sapphire Rapids (Golden Cove cores), 36 cores, DDR5-4800. */
 export const sapphireRapids: ProcessorProfile = {
@@ -32,12 +38,7 @@ export const sapphireRapids: ProcessorProfile = {
       [15, 19],
       "about 17 reported for Golden Cove; not re-read in a vendor document",
     ),
-    branchResteer: estimate(
-      9,
-      "cycles",
-      [5, 14],
-      "a target found at decode, before execution: less than the mispredict penalty, more than fetch and decode alone",
-    ),
+    branchResteer: INTEL.branchResteer,
     atomic: measured(17.9, "cycles", `${INSTRUCTIONS}: LOCK ADD [m64], r64 latency, line in L1D; XCHG 16.9`),
     lfence: measured(12, "cycles", `${INSTRUCTIONS}: LFENCE`),
     mfence: measured(38, "cycles", `${INSTRUCTIONS}: MFENCE`),
@@ -50,18 +51,8 @@ export const sapphireRapids: ProcessorProfile = {
     cpuid: measured(123, "cycles", `${INSTRUCTIONS}: CPUID leaf 0; leaf 1 takes 1,486`),
     rdtsc: measured(25.9, "cycles", `${INSTRUCTIONS}: RDTSC throughput`),
     pause: measured(160, "cycles", `${INSTRUCTIONS}: PAUSE, 159.9`),
-    wrmsr: estimate(
-      100,
-      "cycles",
-      [50, 250],
-      "no published figure for this part; microcoded and serialising",
-    ),
-    rdmsr: estimate(
-      60,
-      "cycles",
-      [30, 150],
-      "no published figure for this part; microcoded, not serialising",
-    ),
+    wrmsr: ANY_PART.wrmsr,
+    rdmsr: ANY_PART.rdmsr,
     wrmsrSpecCtrl: estimate(
       200,
       "cycles",
@@ -80,15 +71,10 @@ export const sapphireRapids: ProcessorProfile = {
       [10, 60],
       "clears no buffers on this part (MDS_NO and FB_CLEAR not needed): a microcoded segment check that reads the GDT",
     ),
-    cliSti: estimate(
-      5,
-      "cycles",
-      [1, 15],
-      "no published figure; a few micro-operations that change RFLAGS.IF",
-    ),
-    clgiStgi: vendor(0, "cycles", NOT_ON_VMX),
-    vmread: estimate(28, "cycles", [20, 40], "no published figure; geometric mean of the range"),
-    vmwrite: estimate(34, "cycles", [25, 45], "no published figure; geometric mean of the range"),
+    cliSti: ANY_PART.cliSti,
+    clgiStgi: INTEL.clgiStgi,
+    vmread: INTEL.vmread,
+    vmwrite: INTEL.vmwrite,
     vmentry: estimate(
       338,
       "cycles",
@@ -108,30 +94,15 @@ export const sapphireRapids: ProcessorProfile = {
       [80, 300],
       "no published figure for this part; about 200 on Skylake: D. Hansen, lkml 2017",
     ),
-    farTransfer: estimate(150, "cycles", [50, 300], "no published figure for far CALL, JMP, RET and IRET"),
-    interruptDelivery: estimate(
-      300,
-      "cycles",
-      [150, 600],
-      "no published figure; IDT and TSS reads are charged beside it",
-    ),
-    stringStart: estimate(
-      30,
-      "cycles",
-      [15, 60],
-      "microcode entry of a REP string operation; no published figure",
-    ),
+    farTransfer: ANY_PART.farTransfer,
+    interruptDelivery: ANY_PART.interruptDelivery,
+    stringStart: INTEL.stringStart,
     stringPerLine: derived(
       0.55,
       "cycles",
       `64 / 116 bytes a cycle: ${INSTRUCTIONS}, REP MOVSB/Q in L1D; REP STOS is 61 bytes a cycle`,
     ),
-    portIo: estimate(
-      1500,
-      "cycles",
-      [300, 5000],
-      "a port access that reaches a device: about 0.7 us; guests are intercepted before it",
-    ),
+    portIo: INTEL.portIo,
     l1dFlush: estimate(
       3000,
       "cycles",
@@ -146,24 +117,14 @@ export const sapphireRapids: ProcessorProfile = {
       [4096, 12288],
       "12k entries were announced for Golden Cove, not re-read; a power of two below it",
     ),
-    patternEntries: estimate(
-      16384,
-      "entries",
-      [4096, 65536],
-      "direction predictor size is not published; a table that ordinary kernel code does not exhaust",
-    ),
+    patternEntries: ANY_PART.patternEntries,
     returnStack: estimate(24, "entries", [16, 32], "not published; Xen overwrites 32 on every part"),
   },
   memory: {
     l1i: {
       bytes: vendor(32768, "bytes", `${DUMP}, CPUID 4 subleaf 1`),
       ways: vendor(8, "ways", `${DUMP}, CPUID 4 subleaf 1`),
-      latency: estimate(
-        5,
-        "cycles",
-        [3, 5],
-        "taken as the data side's; a hit is part of instruction issue and costs nothing more",
-      ),
+      latency: INTEL.fetchLatency,
       replacement: "tree-plru",
     },
     l1d: {
@@ -213,12 +174,7 @@ export const sapphireRapids: ProcessorProfile = {
         [0.7, 1],
         "stores retire into a 114-entry queue and wait there, not in the core",
       ),
-      fetch: estimate(
-        0.5,
-        "ratio",
-        [0.2, 0.8],
-        "the branch predictor runs ahead of fetch and prefetches lines, except after a re-steer",
-      ),
+      fetch: ANY_PART.fetchOverlap,
     },
     l1Dtlb: [
       {
@@ -278,49 +234,9 @@ export const sapphireRapids: ProcessorProfile = {
     ],
     l2Itlb: [],
     l2TlbLatency: derived(7, "cycles", `22 - 15: ${LATENCY}, 512 KiB against 128 KiB of one load a page`),
-    pagingStructureCaches: [
-      {
-        levels: [4],
-        entries: estimate(4, "entries", [2, 4], "not published by Intel; 2-4 in the simulation literature"),
-        ways: estimate(4, "ways", [2, 4], "fully associative, as in the simulation literature"),
-      },
-      {
-        levels: [3],
-        entries: estimate(4, "entries", [4, 16], "not published by Intel; 4 in the simulation literature"),
-        ways: estimate(4, "ways", [4, 16], "fully associative, as in the simulation literature"),
-      },
-      {
-        levels: [2],
-        entries: estimate(32, "entries", [16, 64], "not published by Intel; 32 in the simulation literature"),
-        ways: estimate(4, "ways", [4, 32], "not published by Intel"),
-      },
-    ],
-    nestedPagingStructureCaches: [
-      {
-        levels: [4, 3],
-        entries: estimate(
-          8,
-          "entries",
-          [4, 32],
-          "guest-physical paging-structure entries: not published by Intel",
-        ),
-        ways: estimate(8, "ways", [4, 32], "not published by Intel; fully associative"),
-      },
-      {
-        levels: [2],
-        entries: estimate(32, "entries", [16, 64], "not published by Intel; as many as linear PDEs"),
-        ways: estimate(4, "ways", [4, 32], "not published by Intel"),
-      },
-    ],
-    nestedTlb: {
-      entries: estimate(
-        32,
-        "entries",
-        [16, 512],
-        "guest-physical mappings of table pages: not published by Intel; 16 on an Opteron of 2008 (Bhargava et al., ASPLOS 2008)",
-      ),
-      ways: estimate(4, "ways", [4, 32], "not published by Intel"),
-    },
+    pagingStructureCaches: INTEL_PAGING_STRUCTURE_CACHES,
+    nestedPagingStructureCaches: INTEL_NESTED_PAGING_STRUCTURE_CACHES,
+    nestedTlb: INTEL_NESTED_TLB,
     physicalAddressBits: vendor(46, "bits", `${DUMP}, CPUID 80000008 EAX = 0x392e`),
   },
   // Real register values, cut down to what the engine implements.

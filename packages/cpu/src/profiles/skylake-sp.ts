@@ -1,5 +1,12 @@
 import type { ProcessorProfile } from "../profile.js";
+import { ANY_PART } from "./any-part.js";
 import { Implemented, only } from "./implemented-features.js";
+import {
+  INTEL,
+  INTEL_NESTED_PAGING_STRUCTURE_CACHES,
+  INTEL_NESTED_TLB,
+  INTEL_PAGING_STRUCTURE_CACHES,
+} from "./intel.js";
 import { derived, estimate, measured, published, vendor } from "./quantity.js";
 
 const DUMP = "InstLatx64 register dump GenuineIntel0050654_SkylakeXeon_20 (Xeon Platinum 8160)";
@@ -7,7 +14,6 @@ const INSTRUCTIONS = "InstLatx64 GenuineIntel0050654_SkylakeXeon_20_InstLatX64 (
 const LATENCY = "InstLatx64 NewMemLat table (Core i7-7800X, same core)";
 const EXIT_ANATOMY =
   '"exit-anatomy" measurements of the Composite/Errand project (Platinum 8160 at 2.1 GHz, turbo and SMT off)';
-const NOT_ON_VMX = "no such instruction outside SVM; never charged on this part";
 
 /** Intel Xeon Platinum 8160: Skylake-SP, 24 cores, turbo and SMT off as in the measurements. */
 export const skylakeSp: ProcessorProfile = {
@@ -31,12 +37,7 @@ export const skylakeSp: ProcessorProfile = {
       [14, 17],
       "14-16.5 reported for Skylake; not re-read in a vendor document",
     ),
-    branchResteer: estimate(
-      9,
-      "cycles",
-      [5, 14],
-      "a target found at decode, before execution: less than the mispredict penalty, more than fetch and decode alone",
-    ),
+    branchResteer: INTEL.branchResteer,
     atomic: measured(18, "cycles", `${INSTRUCTIONS}: LOCK ADD [m64], r64 latency, line in L1D; XCHG 18.0`),
     lfence: measured(4.3, "cycles", `${INSTRUCTIONS}: LFENCE`),
     mfence: measured(33.3, "cycles", `${INSTRUCTIONS}: MFENCE`),
@@ -49,18 +50,8 @@ export const skylakeSp: ProcessorProfile = {
     cpuid: measured(99.3, "cycles", `${INSTRUCTIONS}: CPUID leaf 0`),
     rdtsc: measured(25, "cycles", `${INSTRUCTIONS}: RDTSC throughput`),
     pause: measured(140, "cycles", `${INSTRUCTIONS}: PAUSE, 140.25`),
-    wrmsr: estimate(
-      100,
-      "cycles",
-      [50, 250],
-      "no published figure for this part; microcoded and serialising",
-    ),
-    rdmsr: estimate(
-      60,
-      "cycles",
-      [30, 150],
-      "no published figure for this part; microcoded, not serialising",
-    ),
+    wrmsr: ANY_PART.wrmsr,
+    rdmsr: ANY_PART.rdmsr,
     wrmsrSpecCtrl: derived(
       495,
       "cycles",
@@ -74,15 +65,10 @@ export const skylakeSp: ProcessorProfile = {
       [300, 500],
       "VERW with the buffer-clearing microcode; RSB fill and VERW together take 16 % of a 3,864-cycle exit (618)",
     ),
-    cliSti: estimate(
-      5,
-      "cycles",
-      [1, 15],
-      "no published figure; a few micro-operations that change RFLAGS.IF",
-    ),
-    clgiStgi: vendor(0, "cycles", NOT_ON_VMX),
-    vmread: estimate(28, "cycles", [20, 40], "no published figure; geometric mean of the range"),
-    vmwrite: estimate(34, "cycles", [25, 45], "no published figure; geometric mean of the range"),
+    cliSti: ANY_PART.cliSti,
+    clgiStgi: INTEL.clgiStgi,
+    vmread: INTEL.vmread,
+    vmwrite: INTEL.vmwrite,
     vmentry: estimate(
       338,
       "cycles",
@@ -96,30 +82,15 @@ export const skylakeSp: ProcessorProfile = {
       `host MOV to CR3, about 230, without the 210 that the next VMRESUME pays: ${EXIT_ANATOMY}`,
     ),
     invlpg: published(200, "cycles", "about 200 on Skylake: D. Hansen, lkml 2017"),
-    farTransfer: estimate(150, "cycles", [50, 300], "no published figure for far CALL, JMP, RET and IRET"),
-    interruptDelivery: estimate(
-      300,
-      "cycles",
-      [150, 600],
-      "no published figure; IDT and TSS reads are charged beside it",
-    ),
-    stringStart: estimate(
-      30,
-      "cycles",
-      [15, 60],
-      "microcode entry of a REP string operation; no published figure",
-    ),
+    farTransfer: ANY_PART.farTransfer,
+    interruptDelivery: ANY_PART.interruptDelivery,
+    stringStart: INTEL.stringStart,
     stringPerLine: derived(
       1.11,
       "cycles",
       `64 / 57.8 bytes a cycle: ${INSTRUCTIONS}, REP MOVSB/Q in L1D; REP STOS is 43 bytes a cycle`,
     ),
-    portIo: estimate(
-      1500,
-      "cycles",
-      [300, 5000],
-      "a port access that reaches a device: about 0.7 us; guests are intercepted before it",
-    ),
+    portIo: INTEL.portIo,
     l1dFlush: measured(
       2076,
       "cycles",
@@ -128,12 +99,7 @@ export const skylakeSp: ProcessorProfile = {
   },
   predictor: {
     btbEntries: estimate(4096, "entries", [2048, 8192], "BTB size is not published by Intel"),
-    patternEntries: estimate(
-      16384,
-      "entries",
-      [4096, 65536],
-      "direction predictor size is not published; a table that ordinary kernel code does not exhaust",
-    ),
+    patternEntries: ANY_PART.patternEntries,
     returnStack: estimate(
       16,
       "entries",
@@ -145,12 +111,7 @@ export const skylakeSp: ProcessorProfile = {
     l1i: {
       bytes: vendor(32768, "bytes", `${DUMP}, CPUID 4 subleaf 1`),
       ways: vendor(8, "ways", `${DUMP}, CPUID 4 subleaf 1`),
-      latency: estimate(
-        5,
-        "cycles",
-        [3, 5],
-        "taken as the data side's; a hit is part of instruction issue and costs nothing more",
-      ),
+      latency: INTEL.fetchLatency,
       replacement: "tree-plru",
     },
     l1d: {
@@ -195,12 +156,7 @@ export const skylakeSp: ProcessorProfile = {
         [0.7, 1],
         "stores retire into a 56-entry queue and wait there, not in the core",
       ),
-      fetch: estimate(
-        0.5,
-        "ratio",
-        [0.2, 0.8],
-        "the branch predictor runs ahead of fetch and prefetches lines, except after a re-steer",
-      ),
+      fetch: ANY_PART.fetchOverlap,
     },
     l1Dtlb: [
       {
@@ -256,49 +212,9 @@ export const skylakeSp: ProcessorProfile = {
     ],
     l2Itlb: [],
     l2TlbLatency: derived(9, "cycles", `23 - 14: ${LATENCY}, 384 KiB against 128 KiB of one load a page`),
-    pagingStructureCaches: [
-      {
-        levels: [4],
-        entries: estimate(4, "entries", [2, 4], "not published by Intel; 2-4 in the simulation literature"),
-        ways: estimate(4, "ways", [2, 4], "fully associative, as in the simulation literature"),
-      },
-      {
-        levels: [3],
-        entries: estimate(4, "entries", [4, 16], "not published by Intel; 4 in the simulation literature"),
-        ways: estimate(4, "ways", [4, 16], "fully associative, as in the simulation literature"),
-      },
-      {
-        levels: [2],
-        entries: estimate(32, "entries", [16, 64], "not published by Intel; 32 in the simulation literature"),
-        ways: estimate(4, "ways", [4, 32], "not published by Intel"),
-      },
-    ],
-    nestedPagingStructureCaches: [
-      {
-        levels: [4, 3],
-        entries: estimate(
-          8,
-          "entries",
-          [4, 32],
-          "guest-physical paging-structure entries: not published by Intel",
-        ),
-        ways: estimate(8, "ways", [4, 32], "not published by Intel; fully associative"),
-      },
-      {
-        levels: [2],
-        entries: estimate(32, "entries", [16, 64], "not published by Intel; as many as linear PDEs"),
-        ways: estimate(4, "ways", [4, 32], "not published by Intel"),
-      },
-    ],
-    nestedTlb: {
-      entries: estimate(
-        32,
-        "entries",
-        [16, 512],
-        "guest-physical mappings of table pages: not published by Intel; 16 on an Opteron of 2008 (Bhargava et al., ASPLOS 2008)",
-      ),
-      ways: estimate(4, "ways", [4, 32], "not published by Intel"),
-    },
+    pagingStructureCaches: INTEL_PAGING_STRUCTURE_CACHES,
+    nestedPagingStructureCaches: INTEL_NESTED_PAGING_STRUCTURE_CACHES,
+    nestedTlb: INTEL_NESTED_TLB,
     physicalAddressBits: vendor(46, "bits", `${DUMP}, CPUID 80000008 EAX = 0x2e`),
   },
   // Real register values, cut down to what the engine implements.
