@@ -250,7 +250,7 @@ function pushesResumeFlag(vector: number, software: boolean): boolean {
 }
 
 /** #DE, #TS, #NP, #SS, #GP: two of these in a row are a double fault (SDM vol. 3, table 6-5). */
-export function isContributory(vector: number): boolean {
+function isContributory(vector: number): boolean {
   return vector === Vector.De || (vector >= Vector.Ts && vector <= Vector.Gp);
 }
 

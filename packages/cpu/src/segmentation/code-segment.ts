@@ -105,11 +105,6 @@ export function transferParagraph(core: ExecutionCore, selector: number, offset:
   return true;
 }
 
-/** Base of CS, as it counts outside 64-bit mode. */
-export function codeBase(words: Int32Array): number {
-  return words[State.Segments + 8 * Segment.Cs + SegmentWord.BaseLo];
-}
-
 function refuse(core: ExecutionCore, vector: number, errorCode: number): false {
   core.raise(vector, errorCode);
   return false;

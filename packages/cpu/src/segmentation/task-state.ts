@@ -37,6 +37,6 @@ export function privilegeStack(core: ExecutionCore, level: number, external: num
 }
 
 /** Type of the TSS: bit 3 set for 32 and 64 bits. */
-export function taskIs32(core: ExecutionCore): boolean {
+function taskIs32(core: ExecutionCore): boolean {
   return (core.words[State.Segments + 8 * Segment.Tr + SegmentWord.Attributes] & 8) !== 0;
 }

@@ -21,7 +21,7 @@ const CS_DEFAULT = 0x400;
  * a clean bit can hide. `memory[at]` is the VMCB's first word. Each answers whether VMRUN may go on.
  */
 
-export function controlRegistersConsistent(memory: Int32Array, at: number, addressBits: number): boolean {
+function controlRegistersConsistent(memory: Int32Array, at: number, addressBits: number): boolean {
   const cr0 = memory[at + (VmcbOffset.Cr0 >>> 2)];
   const cr4 = memory[at + (VmcbOffset.Cr4 >>> 2)];
   const efer = memory[at + (VmcbOffset.Efer >>> 2)];
@@ -40,7 +40,7 @@ export function controlRegistersConsistent(memory: Int32Array, at: number, addre
   return true;
 }
 
-export function debugRegistersConsistent(memory: Int32Array, at: number): boolean {
+function debugRegistersConsistent(memory: Int32Array, at: number): boolean {
   return memory[at + (VmcbOffset.Dr6 >>> 2) + 1] === 0 && memory[at + (VmcbOffset.Dr7 >>> 2) + 1] === 0;
 }
 
@@ -59,7 +59,7 @@ export function tlbControlConsistent(control: number): boolean {
 }
 
 /** The tables must lie below the end of the physical address space. */
-export function permissionMapConsistent(baseHi: number, addressBits: number): boolean {
+function permissionMapConsistent(baseHi: number, addressBits: number): boolean {
   return baseHi >>> 0 < 2 ** (addressBits - 32);
 }
 

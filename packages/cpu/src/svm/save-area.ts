@@ -44,7 +44,7 @@ export function saveControlRegisters(memory: Int32Array, at: number, words: Int3
 }
 
 /** DR6, DR7; DR0-DR3 are the hypervisor's to switch. */
-export function loadDebugRegisters(memory: Int32Array, at: number, words: Int32Array): void {
+function loadDebugRegisters(memory: Int32Array, at: number, words: Int32Array): void {
   words[State.Dr6] = memory[at + DR6];
   words[State.Dr7] = memory[at + DR7];
 }

@@ -115,7 +115,7 @@ export function checkEntry(
 }
 
 /** Sorts segments by address. @throws ImageError when two of them share an address */
-export function inOrder(segments: readonly ImageSegment[]): ImageSegment[] {
+function inOrder(segments: readonly ImageSegment[]): ImageSegment[] {
   const sorted = [...segments].sort((a, b) => a.address - b.address);
   for (let i = 1; i < sorted.length; i++) {
     const end = sorted[i - 1].address + sorted[i - 1].memoryBytes;

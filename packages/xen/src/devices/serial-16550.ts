@@ -2,7 +2,7 @@ import type { Console } from "../console.js";
 import type { PortDevice } from "./port-device.js";
 
 /** First serial line of a PC. */
-export const COM1 = 0x3f8;
+const COM1 = 0x3f8;
 // Registers (National Semiconductor PC16550D), by offset from the first port.
 const DATA = 0;
 const INTERRUPT_ENABLE = 1;

@@ -118,12 +118,6 @@ function element(
   return Status.Next;
 }
 
-/** A count of zero: with 32-bit addresses in 64-bit mode the upper half of rCX goes all the same. */
-export function emptyRepeat(core: ExecutionCore, addressSize: number): number {
-  if (addressSize === 2) core.words[RCX + 1] = 0;
-  return Status.Next;
-}
-
 /** Element by element: compares, scans, loads, and everything that runs backwards or is single-stepped. */
 function repeat(
   core: ExecutionCore,
