@@ -146,6 +146,16 @@ describe("hyperwalk boot", { timeout: 60_000 }, () => {
     ["a part of a page", ["hello.elf", "--memory", "1025K"], ["whole pages"]],
     ["a missing module", ["hello.elf", "--module", "gone"], ["--module", "ENOENT"]],
     ["no virtual CPU", ["hello.elf", "--vcpus", "0"], ["--vcpus"]],
+    [
+      "text for a start that passes none on",
+      ["hello.elf", "--protocol", "hvm", "--cmdline", "x"],
+      ["--cmdline"],
+    ],
+    [
+      "a command line beyond the longest",
+      ["hello.elf", "--cmdline", "x".repeat(65536)],
+      ["--cmdline", "65536"],
+    ],
     ["a trace that cannot be written", ["hello.elf", "--trace", "gone/x"], ["--trace", "ENOENT"]],
   ])("refuses %s with 2", async (_what, [image, ...options], words) => {
     const inDirectory = options.map((each) => (each === "gone" || each === "gone/x" ? path(each) : each));

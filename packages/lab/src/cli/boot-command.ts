@@ -59,13 +59,20 @@ export async function bootCommand(path: string, options: BootOptions, output: Ou
   }
 }
 
+/** Fields of an ImageError that are about an option and not about the image. */
+const OPTION_OF_FIELD: Readonly<Record<string, string>> = { cmdline: "--cmdline", modules: "--module" };
+
 function explained(path: string, error: unknown): unknown {
-  if (error instanceof ImageError)
+  if (error instanceof ImageError) {
+    const option = OPTION_OF_FIELD[error.field];
+    if (option !== undefined)
+      return new UsageError(`option ${option}`, `${error.found} given`, error.allowed);
     return new UsageError(
       "argument <image>",
       `"${path}" cannot be booted (${error.message})`,
       "a PVH, multiboot or plain 32-bit entry ELF file that fits into --memory",
     );
+  }
   if (error instanceof XenConfigError) return new UsageError(error.key, String(error.value), error.allowed);
   return error;
 }

@@ -8,7 +8,7 @@ export function wholeNumber(option: string, least: number, most: number): (text:
       throw new UsageError(
         `option ${option}`,
         `"${text}" is not valid`,
-        `a whole number from ${least} to ${most}`,
+        least === most ? String(least) : `a whole number from ${least} to ${most}`,
       );
     return value;
   };

@@ -2,7 +2,7 @@
 export type ImageErrorCode =
   | "not-elf"
   | "truncated"
-  | "unsupported" // an well-formed, but not what an x86 domain can run
+  | "unsupported" // well-formed, but not what an x86 domain can run
   | "bad-program-header"
   | "bad-segment"
   | "overlap"
@@ -17,6 +17,8 @@ export class ImageError extends Error {
   readonly code: ImageErrorCode;
   /** Field of the file format, for example `e_phnum` or `p_filesz of segment 2`. */
   readonly field: string;
+  /** What is there instead of what is allowed. */
+  readonly found: string;
   readonly allowed: string;
   /** Byte offset of the field in the image; -1 when it is not about one place. */
   readonly offset: number;
@@ -27,6 +29,7 @@ export class ImageError extends Error {
     this.name = "ImageError";
     this.code = code;
     this.field = field;
+    this.found = found;
     this.allowed = allowed;
     this.offset = offset;
   }
