@@ -97,7 +97,11 @@ export const querySize: Operation = {
   },
 };
 
-/** GNTTABOP_setup_table: grows the table and writes where the guest mapped its frames, all ones for nowhere. */
+/**
+ * GNTTABOP_setup_table: grows the table and lists the guest frames at which the guest has mapped its frames so far, all
+ * ones for one that it has not. The table stays grown when the list is out of reach, which is -EFAULT and ends the call;
+ * Xen goes on with the list and says GNTST_bad_virt_addr in the status.
+ */
 export const setupTable: Operation = {
   descriptor: GRANT_TABLE_SETUP_TABLE,
   stage: GNTTABOP_SETUP_TABLE,
