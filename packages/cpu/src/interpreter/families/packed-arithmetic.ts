@@ -33,47 +33,43 @@ const Operation = {
   MultiplyWideUnsigned: 22,
 } as const;
 
+/** @param most the largest number of the signed element: 127, 32767 */
+function saturate(value: number, most: number): number {
+  return value > most ? most : Math.max(value, ~most);
+}
+
+/** @param most the largest number of the unsigned element: 255, 65535 */
+function saturateUnsigned(value: number, most: number): number {
+  return value > most ? most : Math.max(value, 0);
+}
+
 export function saturate8(value: number): number {
-  return value > 127 ? 127 : Math.max(value, -128);
+  return saturate(value, 127);
 }
 
 export function saturateU8(value: number): number {
-  return value > 255 ? 255 : Math.max(value, 0);
+  return saturateUnsigned(value, 255);
 }
 
 export function saturate16(value: number): number {
-  return value > 32767 ? 32767 : Math.max(value, -32768);
+  return saturate(value, 32767);
 }
 
 export function saturateU16(value: number): number {
-  return value > 65535 ? 65535 : Math.max(value, 0);
+  return saturateUnsigned(value, 65535);
 }
 
-/** @param a,b sign-extended bytes @returns low 8 bits count */
-function byte(operation: number, a: number, b: number): number {
+/** What does not depend on the width of an element. @param a,b sign-extended */
+function ofAnyWidth(operation: number, a: number, b: number): number {
   switch (operation) {
-    case Operation.AddSigned:
-      return saturate8(a + b);
-    case Operation.AddUnsigned:
-      return saturateU8((a & 0xff) + (b & 0xff));
-    case Operation.SubtractSigned:
-      return saturate8(a - b);
-    case Operation.SubtractUnsigned:
-      return saturateU8((a & 0xff) - (b & 0xff));
     case Operation.Equal:
       return a === b ? -1 : 0;
     case Operation.Greater:
       return a > b ? -1 : 0;
     case Operation.MinSigned:
       return Math.min(a, b);
-    case Operation.MinUnsigned:
-      return (a & 0xff) < (b & 0xff) ? a : b;
     case Operation.MaxSigned:
       return Math.max(a, b);
-    case Operation.MaxUnsigned:
-      return (a & 0xff) > (b & 0xff) ? a : b;
-    case Operation.Average:
-      return ((a & 0xff) + (b & 0xff) + 1) >> 1;
     case Operation.Sign:
       return b < 0 ? -a : b === 0 ? 0 : a;
     default:
@@ -81,43 +77,47 @@ function byte(operation: number, a: number, b: number): number {
   }
 }
 
+/**
+ * Operations on bytes and on 16-bit elements.
+ * @param a,b sign-extended @param mask 0xff or 0xffff
+ * @returns the bits of `mask` count
+ */
+function narrow(operation: number, a: number, b: number, mask: number): number {
+  const x = a & mask;
+  const y = b & mask;
+  switch (operation) {
+    case Operation.AddSigned:
+      return saturate(a + b, mask >> 1);
+    case Operation.AddUnsigned:
+      return saturateUnsigned(x + y, mask);
+    case Operation.SubtractSigned:
+      return saturate(a - b, mask >> 1);
+    case Operation.SubtractUnsigned:
+      return saturateUnsigned(x - y, mask);
+    case Operation.MinUnsigned:
+      return x < y ? a : b;
+    case Operation.MaxUnsigned:
+      return x > y ? a : b;
+    case Operation.Average:
+      return (x + y + 1) >> 1;
+    default:
+      return ofAnyWidth(operation, a, b);
+  }
+}
+
 /** @param a,b sign-extended 16-bit elements @returns low 16 bits count */
 function half(operation: number, a: number, b: number): number {
   switch (operation) {
-    case Operation.AddSigned:
-      return saturate16(a + b);
-    case Operation.AddUnsigned:
-      return saturateU16((a & 0xffff) + (b & 0xffff));
-    case Operation.SubtractSigned:
-      return saturate16(a - b);
-    case Operation.SubtractUnsigned:
-      return saturateU16((a & 0xffff) - (b & 0xffff));
-    case Operation.Equal:
-      return a === b ? -1 : 0;
-    case Operation.Greater:
-      return a > b ? -1 : 0;
-    case Operation.MinSigned:
-      return Math.min(a, b);
-    case Operation.MinUnsigned:
-      return (a & 0xffff) < (b & 0xffff) ? a : b;
-    case Operation.MaxSigned:
-      return Math.max(a, b);
-    case Operation.MaxUnsigned:
-      return (a & 0xffff) > (b & 0xffff) ? a : b;
-    case Operation.Average:
-      return ((a & 0xffff) + (b & 0xffff) + 1) >> 1;
-    case Operation.Sign:
-      return b < 0 ? -a : b === 0 ? 0 : a;
-    case Operation.Absolute:
-      return b < 0 ? -b : b;
     case Operation.MultiplyLow:
       return Math.imul(a, b);
     case Operation.MultiplyHigh:
       return Math.imul(a, b) >> 16;
     case Operation.MultiplyHighUnsigned:
       return Math.imul(a & 0xffff, b & 0xffff) >>> 16;
-    default:
+    case Operation.MultiplyRound:
       return ((Math.imul(a, b) >> 14) + 1) >> 1;
+    default:
+      return narrow(operation, a, b, 0xffff);
   }
 }
 
@@ -127,31 +127,21 @@ function word(operation: number, a: number, b: number): number {
       return a + b;
     case Operation.Subtract:
       return a - b;
-    case Operation.Equal:
-      return a === b ? -1 : 0;
-    case Operation.Greater:
-      return a > b ? -1 : 0;
-    case Operation.MinSigned:
-      return Math.min(a, b);
     case Operation.MinUnsigned:
       return a >>> 0 < b >>> 0 ? a : b;
-    case Operation.MaxSigned:
-      return Math.max(a, b);
     case Operation.MaxUnsigned:
       return a >>> 0 > b >>> 0 ? a : b;
-    case Operation.Sign:
-      return b < 0 ? -a : b === 0 ? 0 : a;
-    case Operation.Absolute:
-      return b < 0 ? -b : b;
     case Operation.MultiplyLow:
       return Math.imul(a, b);
     case Operation.MultiplyAdd:
       return Math.imul((a << 16) >> 16, (b << 16) >> 16) + Math.imul(a >> 16, b >> 16);
-    default:
+    case Operation.MultiplyAddBytes:
       return (
         (saturate16((a & 0xff) * ((b << 24) >> 24) + ((a >>> 8) & 0xff) * ((b << 16) >> 24)) & 0xffff) |
         (saturate16(((a >>> 16) & 0xff) * ((b << 8) >> 24) + (a >>> 24) * (b >> 24)) << 16)
       );
+    default:
+      return ofAnyWidth(operation, a, b);
   }
 }
 
@@ -172,10 +162,10 @@ function packedBytes(core: ExecutionCore, pc: number): number {
       words[to + i] = ((a | 0x80808080) - (b & 0x7f7f7f7f)) ^ ((a ^ ~b) & 0x80808080);
     else
       words[to + i] =
-        (byte(operation, (a << 24) >> 24, (b << 24) >> 24) & 0xff) |
-        ((byte(operation, (a << 16) >> 24, (b << 16) >> 24) & 0xff) << 8) |
-        ((byte(operation, (a << 8) >> 24, (b << 8) >> 24) & 0xff) << 16) |
-        (byte(operation, a >> 24, b >> 24) << 24);
+        (narrow(operation, (a << 24) >> 24, (b << 24) >> 24, 0xff) & 0xff) |
+        ((narrow(operation, (a << 16) >> 24, (b << 16) >> 24, 0xff) & 0xff) << 8) |
+        ((narrow(operation, (a << 8) >> 24, (b << 8) >> 24, 0xff) & 0xff) << 16) |
+        (narrow(operation, a >> 24, b >> 24, 0xff) << 24);
   }
   return Status.Next;
 }
