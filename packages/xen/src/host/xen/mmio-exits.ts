@@ -1,4 +1,11 @@
-import { type MmioDevice, MmioInstruction, type Processor, type Segment, State } from "@hyperwalk/cpu";
+import {
+  type MmioDevice,
+  MmioInstruction,
+  type Processor,
+  Segment,
+  SegmentWord,
+  State,
+} from "@hyperwalk/cpu";
 import type { TranslationContext } from "@hyperwalk/mmu";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
 import { APIC_PAGE_ACCESS } from "../../path-cost/stages/interrupts.js";
@@ -6,8 +13,7 @@ import type { Vlapic } from "../../vlapic.js";
 import { GuestCodeMode, type GuestRegisters } from "../guest-registers.js";
 
 const LONGEST_INSTRUCTION = 15;
-const CS: typeof Segment.Cs = 1;
-const CS_BASE = State.Segments + 8 * CS + 3;
+const CS_BASE = State.Segments + 8 * Segment.Cs + SegmentWord.BaseLo;
 /** Nothing answers, as where an I/O APIC or HPET would be: reads see all ones, writes go nowhere (`null_handler`). */
 const NOTHING: MmioDevice = { load: () => -1, store: () => {} };
 
