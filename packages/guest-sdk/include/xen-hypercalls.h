@@ -1444,6 +1444,8 @@ static inline int64_t hw_hvm_set_evtchn_upcall_vector(enum hw_abi abi, struct xe
 /* ---- memory: The guest-physical memory map. */
 
 #define HW_HYPERCALL_MEMORY 12
+#define HW_MEMORY_DECREASE_RESERVATION 1
+#define HW_MEMORY_POPULATE_PHYSMAP 6
 #define HW_MEMORY_ADD_TO_PHYSMAP 7
 #define HW_MEMORY_MEMORY_MAP 9
 #define HW_MEMORY_REMOVE_FROM_PHYSMAP 15
@@ -1454,6 +1456,21 @@ static inline int64_t hw_hvm_set_evtchn_upcall_vector(enum hw_abi abi, struct xe
 #define XENMAPSPACE_GMFN_RANGE 3
 #define XENMAPSPACE_GMFN_FOREIGN 4
 #define XENMAPSPACE_DEV_MMIO 5
+
+struct xen_memory_reservation {
+    void *extent_start;
+    uint64_t nr_extents;
+    uint32_t extent_order;
+    uint32_t mem_flags;
+    domid_t domid;
+    uint8_t _pad0[6];
+};
+_Static_assert(sizeof(struct xen_memory_reservation) == 32, "layout of xen_memory_reservation");
+_Static_assert(offsetof(struct xen_memory_reservation, extent_start) == 0, "layout of xen_memory_reservation");
+_Static_assert(offsetof(struct xen_memory_reservation, nr_extents) == 8, "layout of xen_memory_reservation");
+_Static_assert(offsetof(struct xen_memory_reservation, extent_order) == 16, "layout of xen_memory_reservation");
+_Static_assert(offsetof(struct xen_memory_reservation, mem_flags) == 20, "layout of xen_memory_reservation");
+_Static_assert(offsetof(struct xen_memory_reservation, domid) == 24, "layout of xen_memory_reservation");
 
 struct xen_add_to_physmap {
     domid_t domid;
@@ -1486,6 +1503,62 @@ struct xen_remove_from_physmap {
 _Static_assert(sizeof(struct xen_remove_from_physmap) == 16, "layout of xen_remove_from_physmap");
 _Static_assert(offsetof(struct xen_remove_from_physmap, domid) == 0, "layout of xen_remove_from_physmap");
 _Static_assert(offsetof(struct xen_remove_from_physmap, gpfn) == 8, "layout of xen_remove_from_physmap");
+
+/* Gives guest frames back; returns the number of extents done. */
+static inline int64_t hw_memory_decrease_reservation_linear(struct xen_memory_reservation *arg)
+{
+    return HW_CALL2(HW_HYPERCALL_MEMORY, HW_MEMORY_DECREASE_RESERVATION, (uintptr_t)arg);
+}
+
+static inline int64_t hw_memory_decrease_reservation_physaddr(struct xen_memory_reservation *arg)
+{
+    struct xen_memory_reservation copy = *arg;
+    int64_t result;
+
+    copy.extent_start = (void *)(uintptr_t)hw_virt_to_phys(arg->extent_start);
+    result = HW_CALL2(HW_HYPERCALL_MEMORY, HW_MEMORY_DECREASE_RESERVATION, hw_virt_to_phys(&copy));
+    copy.extent_start = arg->extent_start;
+    *arg = copy;
+    return result;
+}
+
+static inline int64_t hw_memory_decrease_reservation(enum hw_abi abi, struct xen_memory_reservation *arg)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_memory_decrease_reservation_physaddr(arg);
+    default:
+        return hw_memory_decrease_reservation_linear(arg);
+    }
+}
+
+/* Puts memory at guest frames; returns the number of extents done. */
+static inline int64_t hw_memory_populate_physmap_linear(struct xen_memory_reservation *arg)
+{
+    return HW_CALL2(HW_HYPERCALL_MEMORY, HW_MEMORY_POPULATE_PHYSMAP, (uintptr_t)arg);
+}
+
+static inline int64_t hw_memory_populate_physmap_physaddr(struct xen_memory_reservation *arg)
+{
+    struct xen_memory_reservation copy = *arg;
+    int64_t result;
+
+    copy.extent_start = (void *)(uintptr_t)hw_virt_to_phys(arg->extent_start);
+    result = HW_CALL2(HW_HYPERCALL_MEMORY, HW_MEMORY_POPULATE_PHYSMAP, hw_virt_to_phys(&copy));
+    copy.extent_start = arg->extent_start;
+    *arg = copy;
+    return result;
+}
+
+static inline int64_t hw_memory_populate_physmap(enum hw_abi abi, struct xen_memory_reservation *arg)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_memory_populate_physmap_physaddr(arg);
+    default:
+        return hw_memory_populate_physmap_linear(arg);
+    }
+}
 
 /* Places a special frame (shared_info, a grant frame) at a guest frame. */
 static inline int64_t hw_memory_add_to_physmap_linear(struct xen_add_to_physmap *arg)

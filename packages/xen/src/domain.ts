@@ -1,4 +1,4 @@
-import type { PhysicalMemory } from "@hyperwalk/mmu";
+import { FRAME_BYTES, type PhysicalMemory } from "@hyperwalk/mmu";
 import { type BootProtocolName, SPECIAL_FRAMES, SPECIAL_GFN, XENSTORE_GFN } from "./boot/index.js";
 import { CONSOLE_GFN, Console } from "./console.js";
 import { bootDevices } from "./devices/boot-devices.js";
@@ -45,6 +45,8 @@ export interface DomainOptions {
 /** Grant references that the toolstack fills in (public/grant_table.h). */
 const GNTTAB_RESERVED_CONSOLE = 0;
 const GNTTAB_RESERVED_XENSTORE = 1;
+/** Guest frames that this model's p2m covers: 1 TiB. */
+export const MAX_GFN: number = 2 ** 28 - 1;
 /** Ports at dom0's end of the toolstack's two channels, as EVTCHNOP_status reports them. */
 const DOM0_CONSOLE_PORT = 64;
 const DOM0_STORE_PORT = 65;
@@ -76,12 +78,16 @@ export class Domain {
   readonly access: GuestAccess;
   /** Where the guest mapped frames that are not where the toolstack put them, by machine frame. */
   private readonly homes = new Map<number, number>();
+  /** Machine frames that the guest gave back, which it may have again. */
+  private readonly given: number[] = [];
+  private readonly memory: PhysicalMemory;
 
   constructor(options: DomainOptions) {
     const { id, config, memory, p2m, allocateFrame } = options;
     this.id = id;
     this.config = config;
     this.boot = options.boot;
+    this.memory = memory;
     this.p2m = p2m;
     this.cost = options.cost;
     this.access = options.access;
@@ -168,6 +174,30 @@ export class Domain {
     this.forgetHome(gfn);
     this.p2m.removeEntry(gfn, true);
     return 0;
+  }
+
+  /** The guest gives a frame back. @returns false for a hole */
+  releaseFrame(gfn: number): boolean {
+    const { p2m } = this;
+    const mfn = p2m.translate(gfn);
+    if (mfn < 0) return false;
+    this.forgetHome(gfn);
+    p2m.removeEntry(gfn, true);
+    // Frames of Xen's own are not the domain's to get back.
+    if (p2m.isRam(mfn)) this.given.push(mfn);
+    return true;
+  }
+
+  /** Zeroed memory for a guest frame, in place of whatever was there. @returns false when the domain has all it may have */
+  populateFrame(gfn: number): boolean {
+    const { p2m } = this;
+    if (gfn > MAX_GFN) return false;
+    const mfn = this.given.pop();
+    if (mfn === undefined) return false;
+    this.releaseFrame(gfn);
+    this.memory.writeBytes(mfn * FRAME_BYTES, new Uint8Array(FRAME_BYTES));
+    p2m.setEntry(gfn, mfn, true);
+    return true;
   }
 
   /** Guest frame at which the guest mapped a frame, or -1. */

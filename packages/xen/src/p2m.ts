@@ -62,6 +62,8 @@ export class P2m {
   onChange: (() => void) | undefined;
   /** Entries that the latest {@link walk} read. */
   private reads = 0;
+  private readonly ram: P2mOptions["ram"];
+  private readonly guestFirst: number;
   private readonly tables: NptTables | EptTables;
   private readonly memory: PhysicalMemory;
   private readonly frameTable: FrameTable;
@@ -80,6 +82,8 @@ export class P2m {
     const { memory, format, pool, cost } = options;
     this.format = format;
     this.memory = memory;
+    this.ram = options.ram;
+    this.guestFirst = options.guestFirst;
     this.frameTable = options.frameTable;
     this.cost = cost;
     this.counters = options.counters;
@@ -141,6 +145,14 @@ export class P2m {
   /** Machine frame of a guest frame, or -1: no cost, no reference. */
   translate(gfn: number): number {
     return gfn <= this.maxMappedGfn && this.tables.find(gfn) > 0 ? this.tables.foundFrame : -1;
+  }
+
+  /** Whether a machine frame is one of those that the domain was built with. */
+  isRam(mfn: number): boolean {
+    return this.ram.some(({ first, count }) => {
+      const at = mfn - this.guestFirst - first;
+      return at >= 0 && at < count;
+    });
   }
 
   /** Leaf level of a guest frame: 1 (4 KiB), 2 (2 MiB), 3 (1 GiB), or 0 for a hole. No cost. */

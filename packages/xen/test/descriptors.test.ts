@@ -58,6 +58,14 @@ const TABLE: readonly [string, number, number, number, Readonly<Record<string, n
   ["vcpu.get_physid", 8, 0, 8, { phys_id: 0 }],
   ["vcpu.register_runstate_phys_area", 8, 8, 0, { "addr.p": 0 }],
   ["vcpu.register_vcpu_time_phys_area", 8, 8, 0, { "addr.p": 0 }],
+  [
+    "memory.decrease_reservation",
+    32,
+    32,
+    0,
+    { extent_start: 0, nr_extents: 8, extent_order: 16, mem_flags: 20, domid: 24 },
+  ],
+  ["memory.populate_physmap", 32, 32, 0, { extent_start: 0, nr_extents: 8, domid: 24 }],
   ["version.get_features", 8, 8, 8, { submap_idx: 0, submap: 4 }],
 ];
 

@@ -38,7 +38,9 @@ class Bench {
     readonly mapped: [number, number][];
     readonly mapFrame: (mfn: number, gfn: number) => void;
     readonly frameHome: (mfn: number) => number;
-    readonly p2m: { readonly lookup: (gfn: number) => number };
+    readonly released: number[];
+    readonly releaseFrame: (gfn: number) => boolean;
+    readonly p2m: { readonly lookup: (gfn: number) => number; readonly putPage: () => void };
   };
   readonly console: Console;
   nowNs = 0n;
@@ -89,7 +91,9 @@ class Bench {
         this.domain.mapped.push([mfn, gfn]);
       },
       frameHome: (mfn: number) => this.domain.mapped.find(([each]) => each === mfn)?.[1] ?? -1,
-      p2m: { lookup: (gfn: number) => (gfn < 0x100 ? 0x400 + gfn : -1) },
+      released: [],
+      releaseFrame: (gfn: number) => gfn < 0x100 && this.domain.released.push(gfn) > 0,
+      p2m: { lookup: (gfn: number) => (gfn < 0x100 ? 0x400 + gfn : -1), putPage: () => {} },
     };
     const access = new PlainAccess(this.guest);
     this.call = {
@@ -268,6 +272,18 @@ describe("hvm", () => {
 });
 
 describe("event channels", () => {
+  it("checks a FIFO control block as Xen does, and has no FIFO channels", () => {
+    const init = (values: Readonly<Record<string, number | bigint>>) =>
+      new Bench().run("event_channel.init_control", { control_gfn: 3, ...values }).result;
+    expect([init({ vcpu: 2 }), init({ offset: 4 }), init({ offset: 4088 })]).toEqual([
+      -Errno.ENOENT,
+      -Errno.EINVAL,
+      -Errno.EINVAL,
+    ]);
+    expect([init({ control_gfn: 0x100 }), init({})]).toEqual([-Errno.EINVAL, -Errno.ENOSYS]);
+    expect(new Bench().run("event_channel.expand_array", { array_gfn: 3 }).result).toBe(-Errno.EOPNOTSUPP);
+  });
+
   it("binds, sends, reports and closes", () => {
     const bench = new Bench();
     const { port } = bench.run("event_channel.alloc_unbound", { dom: SELF, remote_dom: SELF });
@@ -405,6 +421,24 @@ describe("memory", () => {
     bench.run("grant_table.set_version", { version: 2 });
     expect([add(1, 0x202, 0x80000000), mapped.at(-1)]).toEqual([0, [grantTable.statusFrame(0), 0x202]]);
     expect([add(0, 1, 0, 0), add(0, 1, 0, 9)]).toEqual([-Errno.EPERM, -Errno.ESRCH]);
+  });
+
+  it("counts the extents that it gave back, up to the first hole", () => {
+    const bench = new Bench();
+    const view = new DataView(bench.guest.buffer);
+    [3n, 4n, 0x100n, 5n].forEach((gfn, i) => {
+      view.setBigUint64(0x100 + 8 * i, gfn, true);
+    });
+    const give = (values: Readonly<Record<string, number>>) =>
+      bench.run("memory.decrease_reservation", { extent_start: 0x100, domid: SELF, ...values }).result;
+    expect(give({ nr_extents: 4 })).toBe(2);
+    expect(bench.domain.released).toEqual([3, 4]);
+    expect(give({ nr_extents: 1, extent_order: 10 })).toBe(0); // too large
+    expect(give({ nr_extents: 1, extent_start: GUEST_BYTES })).toBe(0); // no such memory
+    expect([give({ nr_extents: 1, domid: 0 }), give({ nr_extents: 1, domid: 9 })]).toEqual([-Errno.EPERM, 0]);
+    view.setBigUint64(0x100, 0xfen, true);
+    expect(give({ nr_extents: 1, extent_order: 2 })).toBe(0); // its third frame is a hole
+    expect(bench.domain.released).toEqual([3, 4, 0xfe, 0xff]);
   });
 
   it("writes as much of the map as there is room for", () => {

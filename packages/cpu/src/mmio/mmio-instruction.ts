@@ -13,7 +13,7 @@ export interface MmioDevice {
 
 /**
  * Carries out one instruction whose memory operand is a device's: MOV, MOVZX, MOVSX, MOVSXD, the eight arithmetic
- * operations, TEST, XCHG, INC, DEC and NOT. Whoever took the fault knows where the operand is; the registers and flags
+ * operations, TEST, XCHG, INC, DEC, NOT, and BT with its kin. Whoever took the fault knows where the operand is; the registers and flags
  * of the state words change as the instruction says, RIP does not. 64-bit operands are two 32-bit accesses.
  */
 export class MmioInstruction {
@@ -109,9 +109,31 @@ export class MmioInstruction {
         this.write(size);
         return true;
       }
+      case "bt":
+      case "bts":
+      case "btr":
+      case "btc":
+        this.bit(words, form.key, second, size);
+        return true;
       default:
         return this.arithmetic(words, form.key, first, second, size);
     }
+  }
+
+  /** The access is to the word that holds the bit: whoever found its address has taken the rest of the index in. */
+  private bit(words: Int32Array, key: string, index: OperandCode, size: number): void {
+    this.take(words, index, size);
+    const bit = this.lo & ((8 << size) - 1);
+    this.read(size);
+    const mask = 1 << (bit & 31);
+    const high = bit >= 32;
+    setCarry(words, ((high ? this.hi : this.lo) & mask) === 0 ? 0 : 1);
+    if (key === "bt") return;
+    const word = high ? this.hi : this.lo;
+    const changed = key === "bts" ? word | mask : key === "btr" ? word & ~mask : word ^ mask;
+    if (high) this.hi = changed;
+    else this.lo = changed;
+    this.write(size);
   }
 
   private arithmetic(

@@ -58,6 +58,8 @@ export class VmxIntercepts {
   qualificationHi = 0;
   primary = 0;
   secondary = 0;
+  /** The next task switch does not exit: see `Vmx.passTaskSwitch`. */
+  passesTaskSwitch = false;
   private ioA = 0;
   private ioB = 0;
   private msrs = 0;
@@ -129,7 +131,10 @@ export class VmxIntercepts {
           this.loopsInPause(words) &&
           this.want(VmxExitReason.Pause, ExitKind.Other)
         );
-      if (event === Intercept.TaskSwitch) this.qualificationLo = info;
+      if (event === Intercept.TaskSwitch) {
+        if (this.passesTaskSwitch) return this.pass();
+        this.qualificationLo = info;
+      }
       return this.want(REASON[event], KIND[event]);
     }
     switch (event) {
@@ -188,6 +193,11 @@ export class VmxIntercepts {
       return false;
     }
     return now - this.firstPause > this.pleWindow;
+  }
+
+  private pass(): boolean {
+    this.passesTaskSwitch = false;
+    return false;
   }
 
   private want(reason: number, kind: number): boolean {

@@ -159,6 +159,14 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     return StopReason.VmExit;
   }
 
+  /**
+   * Lets the guest's next task switch happen in the processor. No real one does that: it stands for a hypervisor that
+   * carries the switch out in software, with what the architecture says it has to do.
+   */
+  passTaskSwitch(): void {
+    this.guest.intercepts.passesTaskSwitch = true;
+  }
+
   interceptInstruction(event: number, info: number, length: number): boolean {
     const { guest } = this;
     const i = guest.intercepts;

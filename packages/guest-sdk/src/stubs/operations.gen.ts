@@ -31,6 +31,8 @@ export type OperationName =
   | "hvm.get_time"
   | "hvm.get_mem_type"
   | "hvm.set_evtchn_upcall_vector"
+  | "memory.decrease_reservation"
+  | "memory.populate_physmap"
   | "memory.add_to_physmap"
   | "memory.memory_map"
   | "memory.remove_from_physmap"
@@ -139,6 +141,10 @@ export interface HvmStubs<Value, Result> {
 
 /** The guest-physical memory map. */
 export interface MemoryStubs<Value, Result> {
+  /** Gives guest frames back; returns the number of extents done. */
+  decreaseReservation(inputs: { readonly extentStart: Value; readonly nrExtents: Value; readonly extentOrder: Value; readonly memFlags: Value; readonly domid: Value }): Result;
+  /** Puts memory at guest frames; returns the number of extents done. */
+  populatePhysmap(inputs: { readonly extentStart: Value; readonly nrExtents: Value; readonly extentOrder: Value; readonly memFlags: Value; readonly domid: Value }): Result;
   /** Places a special frame (shared_info, a grant frame) at a guest frame. */
   addToPhysmap(inputs: { readonly size: Value; readonly space: Value; readonly idx: Value; readonly gpfn: Value }): Result;
   /** Writes the memory map as 20-byte entries {addr u64, size u64, type u32} to the buffer. Results: nr_entries. */
@@ -276,6 +282,8 @@ export function bindHypercallStubs<Value, Result>(
       setEvtchnUpcallVector: (inputs) => call("hvm.set_evtchn_upcall_vector", [inputs.vcpu, inputs.vector]),
     },
     memory: {
+      decreaseReservation: (inputs) => call("memory.decrease_reservation", [inputs.extentStart, inputs.nrExtents, inputs.extentOrder, inputs.memFlags, inputs.domid]),
+      populatePhysmap: (inputs) => call("memory.populate_physmap", [inputs.extentStart, inputs.nrExtents, inputs.extentOrder, inputs.memFlags, inputs.domid]),
       addToPhysmap: (inputs) => call("memory.add_to_physmap", [undefined, inputs.size, inputs.space, inputs.idx, inputs.gpfn]),
       memoryMap: (inputs) => call("memory.memory_map", [inputs.nrEntries, inputs.buffer]),
       removeFromPhysmap: (inputs) => call("memory.remove_from_physmap", [undefined, inputs.gpfn]),

@@ -35,6 +35,8 @@ export interface VcpuControl extends EferSink {
    * @returns whether the window opens only after the guest's next instruction, the IRET of an NMI handler
    */
   windowOpened(exit: VmExit): boolean;
+  /** A task switch has exited: the guest goes on with its new task (`hvm_task_switch`). */
+  switchTask(exit: VmExit): void;
   /** CR8 of the guest. */
   setTaskPriority(priority: number): void;
   /** Cycles that the guest's time stamp is ahead of the processor's. */

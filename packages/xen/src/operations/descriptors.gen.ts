@@ -657,6 +657,50 @@ export const XENMAPSPACE_GMFN_RANGE = 3;
 export const XENMAPSPACE_GMFN_FOREIGN = 4;
 export const XENMAPSPACE_DEV_MMIO = 5;
 
+/** Gives guest frames back; returns the number of extents done. */
+export const MEMORY_DECREASE_RESERVATION: OperationDescriptor = {
+  name: "memory.decrease_reservation",
+  hypercall: 12,
+  subop: 1,
+  inputs: [
+    { name: "extent_start", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4 },
+    { name: "nr_extents", bytes: 8, signed: false, register: 0, offset: 8, compatOffset: 4, compatBytes: 4 },
+    { name: "extent_order", bytes: 4, signed: false, register: 0, offset: 16, compatOffset: 8 },
+    { name: "mem_flags", bytes: 4, signed: false, register: 0, offset: 20, compatOffset: 12 },
+    { name: "domid", bytes: 2, signed: false, register: 0, offset: 24, compatOffset: 16 },
+  ],
+  outputs: [],
+  struct: { name: "xen_memory_reservation", bytes: 32, compatBytes: 20 },
+  copyIn: 32,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const MEMORY_DECREASE_RESERVATION_IN = { extentStart: 0, nrExtents: 2, extentOrder: 4, memFlags: 6, domid: 8 } as const;
+
+/** Puts memory at guest frames; returns the number of extents done. */
+export const MEMORY_POPULATE_PHYSMAP: OperationDescriptor = {
+  name: "memory.populate_physmap",
+  hypercall: 12,
+  subop: 6,
+  inputs: [
+    { name: "extent_start", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4 },
+    { name: "nr_extents", bytes: 8, signed: false, register: 0, offset: 8, compatOffset: 4, compatBytes: 4 },
+    { name: "extent_order", bytes: 4, signed: false, register: 0, offset: 16, compatOffset: 8 },
+    { name: "mem_flags", bytes: 4, signed: false, register: 0, offset: 20, compatOffset: 12 },
+    { name: "domid", bytes: 2, signed: false, register: 0, offset: 24, compatOffset: 16 },
+  ],
+  outputs: [],
+  struct: { name: "xen_memory_reservation", bytes: 32, compatBytes: 20 },
+  copyIn: 32,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const MEMORY_POPULATE_PHYSMAP_IN = { extentStart: 0, nrExtents: 2, extentOrder: 4, memFlags: 6, domid: 8 } as const;
+
 /** Places a special frame (shared_info, a grant frame) at a guest frame. */
 export const MEMORY_ADD_TO_PHYSMAP: OperationDescriptor = {
   name: "memory.add_to_physmap",
@@ -1314,6 +1358,8 @@ export const DESCRIPTORS: readonly OperationDescriptor[] = [
   HVM_GET_TIME,
   HVM_GET_MEM_TYPE,
   HVM_SET_EVTCHN_UPCALL_VECTOR,
+  MEMORY_DECREASE_RESERVATION,
+  MEMORY_POPULATE_PHYSMAP,
   MEMORY_ADD_TO_PHYSMAP,
   MEMORY_MEMORY_MAP,
   MEMORY_REMOVE_FROM_PHYSMAP,
@@ -1411,12 +1457,12 @@ const BY_HYPERCALL: Readonly<Record<number, readonly (OperationDescriptor | unde
   ],
   12: [
     undefined,
+    MEMORY_DECREASE_RESERVATION,
     undefined,
     undefined,
     undefined,
     undefined,
-    undefined,
-    undefined,
+    MEMORY_POPULATE_PHYSMAP,
     MEMORY_ADD_TO_PHYSMAP,
     undefined,
     MEMORY_MEMORY_MAP,

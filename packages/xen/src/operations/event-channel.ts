@@ -1,3 +1,4 @@
+import { Errno } from "../errno.js";
 import type { Stage } from "../path-cost/stage.js";
 import {
   EVENT_CHANNEL_ALLOC_UNBOUND,
@@ -12,6 +13,9 @@ import {
   EVENT_CHANNEL_BIND_VIRQ_IN,
   EVENT_CHANNEL_CLOSE,
   EVENT_CHANNEL_CLOSE_IN,
+  EVENT_CHANNEL_EXPAND_ARRAY,
+  EVENT_CHANNEL_INIT_CONTROL,
+  EVENT_CHANNEL_INIT_CONTROL_IN,
   EVENT_CHANNEL_SEND,
   EVENT_CHANNEL_SEND_IN,
   EVENT_CHANNEL_STATUS,
@@ -149,6 +153,34 @@ export const unmask: Operation = {
     range: [60, 140],
   },
   handle: (call) => call.domain.eventChannels.unmask(call.inputs[EVENT_CHANNEL_UNMASK_IN.port], call.cost),
+};
+
+/** Bytes of a FIFO control block, and what its offset must be a multiple of. */
+const CONTROL_BLOCK_BYTES = 72;
+const CONTROL_BLOCK_ALIGN = 8;
+
+/** EVTCHNOP_init_control: the checks that Xen makes first; FIFO channels themselves are not modelled (-ENOSYS). */
+export const initControl: Operation = {
+  descriptor: EVENT_CHANNEL_INIT_CONTROL,
+  stage: underEventLock("evtchn_fifo_init_control", 150, [100, 400]),
+  handle: (call) => {
+    const { inputs, domain } = call;
+    const { controlGfn, offset, vcpu } = EVENT_CHANNEL_INIT_CONTROL_IN;
+    if (domain.vcpus[inputs[vcpu]] === undefined) return -Errno.ENOENT;
+    const at = inputs[offset] >>> 0;
+    if (at > 4096 - CONTROL_BLOCK_BYTES || at % CONTROL_BLOCK_ALIGN !== 0) return -Errno.EINVAL;
+    const mfn = domain.p2m.lookup((inputs[controlGfn + 1] >>> 0) * 2 ** 32 + (inputs[controlGfn] >>> 0));
+    if (mfn < 0) return -Errno.EINVAL;
+    domain.p2m.putPage(mfn);
+    return -Errno.ENOSYS;
+  },
+};
+
+/** EVTCHNOP_expand_array: nobody has FIFO channels. */
+export const expandArray: Operation = {
+  descriptor: EVENT_CHANNEL_EXPAND_ARRAY,
+  stage: underEventLock("evtchn_fifo_expand_array", 60, [40, 120]),
+  handle: () => -Errno.EOPNOTSUPP,
 };
 
 /** Every operation that makes a port has it as its only result. */

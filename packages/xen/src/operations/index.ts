@@ -4,6 +4,7 @@ import * as grantTable from "./grant-table.js";
 import * as hvm from "./hvm.js";
 import * as memory from "./memory.js";
 import type { Operation } from "./operation.js";
+import * as reservation from "./reservation.js";
 import * as sched from "./sched.js";
 import * as vcpu from "./vcpu.js";
 import * as version from "./version.js";
@@ -21,6 +22,8 @@ export const OPERATIONS: readonly Operation[] = [
   eventChannel.bindIpi,
   eventChannel.bindVcpu,
   eventChannel.unmask,
+  eventChannel.initControl,
+  eventChannel.expandArray,
   grantTable.setVersion,
   grantTable.getVersion,
   grantTable.querySize,
@@ -33,6 +36,8 @@ export const OPERATIONS: readonly Operation[] = [
   memory.addToPhysmap,
   memory.memoryMap,
   memory.removeFromPhysmap,
+  reservation.decreaseReservation,
+  reservation.populatePhysmap,
   sched.yieldOperation,
   sched.block,
   sched.shutdown,

@@ -1,4 +1,5 @@
 import { pvhMemoryMap } from "../boot/memory-map.js";
+import { MAX_GFN } from "../domain.js";
 import { Errno } from "../errno.js";
 import { DOMID_SELF } from "../event-channel.js";
 import type { Stage } from "../path-cost/stage.js";
@@ -46,9 +47,6 @@ const XENMEM_ADD_TO_PHYSMAP: Stage = {
   atomics: 6,
   touches: [{ object: "domain", offsets: [0, 64, 128] }],
 };
-
-/** Guest frames that this model's p2m covers: 1 TiB. */
-const MAX_GFN = 2 ** 28 - 1;
 
 /** Bit of a grant table's frame index that names a status frame (XENMAPIDX_grant_table_status). */
 const STATUS_FRAMES = -0x80000000;

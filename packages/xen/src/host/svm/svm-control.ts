@@ -144,6 +144,10 @@ export class SvmControl implements VcpuControl {
     return true;
   }
 
+  switchTask(): void {
+    // Not intercepted.
+  }
+
   setTimestampAux(value: number): void {
     this.processor.msrs.write(TSC_AUX, value | 0, 0);
   }

@@ -4,6 +4,7 @@ import {
   EntryControl,
   ExitControl,
   ExtendedPageTableTags,
+  Interruptibility,
   PinControl,
   PrimaryControl,
   type Processor,
@@ -26,6 +27,8 @@ import { VmxRegisters } from "./vmx-registers.js";
 /** Vector of the physical local APIC's timer in Xen (LOCAL_APIC_TIMER_VECTOR). */
 const TIMER_VECTOR = 0xfa;
 const VECTOR_PF = 14;
+/** Valid, error code valid, type and vector of IDT-vectoring information. */
+const VECTORING_DEFINED = 0x80000fff | 0;
 const TSC_AUX = 0xc0000103;
 const VPID = 1; // the only guest's
 const CR0_PE = 1;
@@ -157,6 +160,20 @@ export class VmxControl implements VcpuControl {
 
   windowOpened(): boolean {
     return false;
+  }
+
+  /** The event that led to it, if one did, is delivered once more, and then the processor switches. */
+  switchTask(exit: VmExit): void {
+    const { hardware } = this;
+    const { vmcs } = hardware;
+    hardware.passTaskSwitch();
+    const event = vmcs.read(VmcsField.IdtVectoringInfo);
+    if (event >= 0) return;
+    vmcs.write(VmcsField.EntryInterruptionInfo, event & VECTORING_DEFINED);
+    vmcs.write(VmcsField.EntryExceptionErrorCode, vmcs.read(VmcsField.IdtVectoringErrorCode));
+    vmcs.write(VmcsField.EntryInstructionLength, exit.instructionLength);
+    const blocking = vmcs.read(VmcsField.GuestInterruptibility);
+    vmcs.write(VmcsField.GuestInterruptibility, blocking & ~Interruptibility.ByNmi);
   }
 
   setTimestampAux(value: number): void {

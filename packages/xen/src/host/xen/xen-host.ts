@@ -14,7 +14,7 @@ import type { HypervisorCounters } from "../../hypervisor-counters.js";
 import { RUNSTATE_BLOCKED, RUNSTATE_RUNNING } from "../../operations/descriptors.gen.js";
 import { composeStage } from "../../path-cost/compose.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
-import { HLT_EXIT, SECOND_STAGE_FAULT } from "../../path-cost/stages/dispatch.js";
+import { HLT_EXIT, SECOND_STAGE_FAULT, TASK_SWITCH } from "../../path-cost/stages/dispatch.js";
 import {
   ENTRY_ASSEMBLY,
   EXIT_ASSEMBLY,
@@ -268,10 +268,11 @@ export class XenHost implements Hypervisor {
         return this.emulatedBy(exit, emulated.io(exit)) ?? this.afterPort();
       case ExitKind.CrAccess:
       case ExitKind.Other:
-        if (!this.isAmd && exit.code === VmxExitReason.TaskSwitch)
-          return this.crash(
-            "a hardware task switch, which VMX leaves to the hypervisor and this one does not do",
-          );
+        if (!this.isAmd && exit.code === VmxExitReason.TaskSwitch) {
+          cost.run(cost.compile(TASK_SWITCH));
+          this.control.switchTask(exit);
+          return undefined;
+        }
         if (this.control.isInterruptWindow(exit)) return this.windowOpen(exit);
         return this.emulatedBy(exit, emulated.other(exit));
       case ExitKind.Hlt:

@@ -92,6 +92,19 @@ export const HLT_EXIT: Stage = {
   atomics: 2,
 };
 
+/** A hardware task switch, on VMX alone: there the processor leaves it to the hypervisor. */
+export const TASK_SWITCH: Stage = {
+  name: "hvm_task_switch",
+  phase: Phase.ExitOperation,
+  instructions: 6000,
+  basis: "estimate",
+  source:
+    "read in source: two descriptors mapped, both TSSs copied by guest walks, six segments loaded with a walk each",
+  range: [3000, 12000],
+  coldBranches: 400,
+  atomics: 40,
+};
+
 /** Other intercepts that Xen emulates with a handful of checks (WBINVD, INVD, CR and DR accesses, XSETBV). */
 export const SIMPLE_EXIT: Stage = {
   name: "other intercepted instruction",
