@@ -20,7 +20,7 @@ if (!Number.isInteger(wanted) || wanted < 1 || !Number.isInteger(firstSeed)) {
 }
 
 const CHUNK = 1000;
-const seen: Seen = { outcomes: new Set(), stale: 0, accesses: 0, logged: 0 };
+const seen: Seen = { outcomes: new Set(), stale: 0, accesses: 0, logged: 0, untimed: [0, 0] };
 const benches = Object.entries(PROFILES).map(([name, profile]) => ({ name, bench: new Bench(profile) }));
 let done = 0;
 for (let chunk = 0; done < wanted; chunk++) {

@@ -1,8 +1,8 @@
-// guest-loop <image> <command line> <instructions before the clock starts>: prints { mips, host, instructions, checksum },
-// one figure a run: each of a system of its own, after systems that warmed the process up. `host` is what the calibration
+// guest-loop <image> <command line> <instructions before the clock starts> <timing>: prints { mips, host, instructions,
+// checksum }; timing is full or functional (a fast-forward); one figure a run: each of a system of its own, after systems that warmed the process up. `host` is what the calibration
 // loop said around that run. Seconds are processor time of this process: a busy machine changes them less.
 import { readFileSync } from "node:fs";
-import { createXenSystem, type XenSystem } from "@hyperwalk/xen";
+import { createXenSystem, type RunOutcome, type XenSystem } from "@hyperwalk/xen";
 import { findProfile } from "hyperwalk";
 import { Calibration } from "../calibration.js";
 
@@ -14,7 +14,7 @@ const RUNS = 5;
 const PIECE = 500_000;
 const ENOUGH = 2 ** 31;
 
-const [file, cmdline, before] = process.argv.slice(2);
+const [file, cmdline, before, timing] = process.argv.slice(2);
 const profile = findProfile("epyc-9124");
 if (!profile) throw new Error("no profile epyc-9124");
 const image = readFileSync(file);
@@ -27,15 +27,22 @@ function boot(): XenSystem {
   });
 }
 
+/** Up to so many more instructions, or the end. @returns how it ended; undefined when it goes on */
+function run(system: XenSystem, instructions: number): RunOutcome | undefined {
+  if (timing === "functional") return system.fastForward({ instructions }).outcome;
+  const outcome = system.run({ maxInstructions: instructions });
+  return outcome.reason === "budget" ? undefined : outcome;
+}
+
 function checksumOf(system: XenSystem): string {
   const checksum = /checksum=(\S+)/.exec(system.console)?.[1];
   if (checksum === undefined) throw new Error(`the guest ended badly:\n${system.console}`);
   return checksum;
 }
 
-for (let run = 0; run < WARM_UPS; run++) {
+for (let warmUp = 0; warmUp < WARM_UPS; warmUp++) {
   const system = boot();
-  while (system.run({ maxInstructions: PIECE }).reason === "budget");
+  while (run(system, PIECE) === undefined);
   checksumOf(system);
 }
 const calibration = new Calibration();
@@ -43,16 +50,16 @@ const mips: number[] = [];
 const host: number[] = [];
 let checksum = "";
 let instructions = 0;
-for (let run = 0; run < RUNS; run++) {
+for (let measured = 0; measured < RUNS; measured++) {
   const system = boot();
-  if (Number(before) > 0) system.run({ maxInstructions: Number(before) });
+  if (Number(before) > 0) run(system, Number(before));
   const first = system.counters().guestInstructions;
   const speed = calibration.measure();
   const start = process.cpuUsage();
-  const outcome = system.run({ maxInstructions: ENOUGH });
+  const outcome = run(system, ENOUGH);
   const { user, system: kernel } = process.cpuUsage(start);
   host.push((speed + calibration.measure()) / 2);
-  if (outcome.reason !== "shutdown") throw new Error(`the guest ended badly: ${JSON.stringify(outcome)}`);
+  if (outcome?.reason !== "shutdown") throw new Error(`the guest ended badly: ${JSON.stringify(outcome)}`);
   checksum = checksumOf(system);
   instructions = system.counters().guestInstructions;
   mips.push((instructions - first) / (user + kernel));

@@ -34,7 +34,7 @@ export interface LineGroup {
  * runs without paging. A line in L1 costs nothing beyond the entry's or exit's own price.
  *
  * The way that held a line last time is remembered: while its generation is the same the line is still in L1, and the
- * touch is one comparison (which does not renew the line's recency).
+ * touch is one comparison (which does not renew the line's recency). While timing is off nothing is touched.
  */
 export class HostLines {
   private readonly mmu: Mmu;
@@ -103,6 +103,7 @@ export class HostLines {
 
   private touch(offset: number, write: boolean): void {
     const { mmu, frame } = this;
+    if (!mmu.timed) return;
     const at = write ? mmu.write(this.lo | offset, this.hi, 8) : mmu.read(this.lo | offset, this.hi, 8);
     if (at < 0)
       throw new VirtualizationError(

@@ -40,7 +40,7 @@ export { ExitKind, type HardwareVirtualization, type VmExit } from "./hardware-v
 export { type MmioDevice, MmioInstruction } from "./mmio/mmio-instruction.js";
 export { ArchitecturalMsrs, Msr, type MsrSource } from "./msr.js";
 export { NO_PORTS, type PortSource } from "./port-source.js";
-export { Processor, type ProcessorOptions, type ProcessorProbes } from "./processor.js";
+export { FAST_FORWARD_PHASE, Processor, type ProcessorOptions, type ProcessorProbes } from "./processor.js";
 export {
   type GroupMessage,
   type GroupStop,
@@ -69,6 +69,7 @@ export {
   resolveProfile,
   withOverrides,
 } from "./resolve-profile.js";
+export { StopPoint } from "./stop-point.js";
 export * from "./svm/index.js";
 export { BranchPredictor, type BranchPredictorSnapshot } from "./timing/branch-predictor.js";
 export { EventKind, VirtualizationError, type VirtualizedProcessor } from "./virtualized-processor.js";

@@ -14,14 +14,18 @@ import type { ProcessorProfile, ResolvedProfile } from "./profile.js";
 import { definedCr4 } from "./registers/defined-cr4.js";
 import { resetState } from "./reset-state.js";
 import { resolveProfile } from "./resolve-profile.js";
+import { StopPoint } from "./stop-point.js";
 import { scaleTimestamp, unscale, wide } from "./timestamp.js";
 import { BranchPredictor } from "./timing/branch-predictor.js";
 import type { VirtualizedProcessor } from "./virtualized-processor.js";
 
+/** Ledger phase, directly below the root, of what ran while timing was off. */
+export const FAST_FORWARD_PHASE = "fast-forward";
+
 /** Observers of a processor; a missing one costs nothing. */
 export interface ProcessorProbes {
   /** A timestamp was read. @param cycles what the reader saw, exact */
-  onTimestamp?: (cycles: number) => void;
+  onTimestamp?: ((cycles: number) => void) | undefined;
 }
 
 /** What a processor is made of. */
@@ -67,6 +71,8 @@ export class Processor implements VirtualizedProcessor {
   interceptAddressHi = 0;
   interceptOperands = 0;
   readonly eventInDelivery: EventInDelivery = new EventInDelivery();
+  /** Where the engine stops by itself; see {@link stopAt}. */
+  readonly stopPoint: StopPoint = new StopPoint();
   private readonly interpreter: Interpreter;
   /** Bits of an address's high word below its sign. */
   private readonly baseShift: number;
@@ -105,6 +111,40 @@ export class Processor implements VirtualizedProcessor {
     followRegisters(context, this.state.words);
     if (this.mmu.context === context) this.mmu.reload();
     else this.mmu.activate(context);
+  }
+
+  /** Whether caches, TLBs and the branch predictor are modelled; see {@link setTimed}. */
+  get timed(): boolean {
+    return this.predictor.timed;
+  }
+
+  /**
+   * Switches timing off or on again, between two runs of the engine. While it is off the architectural state comes out the
+   * same, every access costs what a first-level hit does, every branch is predicted, and caches, TLBs and the predictor
+   * stay as they are, but for what empties them. Time passes by the fixed costs of instructions and VM exits alone; it is
+   * charged below a ledger phase of its own, {@link FAST_FORWARD_PHASE}.
+   */
+  setTimed(on: boolean): void {
+    if (on === this.timed) return;
+    this.mmu.setTimed(on);
+    this.predictor.timed = on;
+    if (on) this.ledger.leave();
+    else this.ledger.enter(this.ledger.registerPhase(FAST_FORWARD_PHASE));
+  }
+
+  /**
+   * From now on the engine stops with `StopReason.Requested` after a marker or before the instruction at a linear address,
+   * and {@link stopPoint} says at which.
+   */
+  stopAt(marker: boolean, address: bigint | undefined): void {
+    this.stopPoint.arm(marker, address);
+    this.interpreter.dropBlocks();
+  }
+
+  /** Ends {@link stopAt}. */
+  stopNowhere(): void {
+    this.stopPoint.disarm();
+    this.interpreter.dropBlocks();
   }
 
   /** Reads the time stamp: the ledger moves to a whole cycle first. @returns cycles, exact */

@@ -5,11 +5,13 @@ import {
   ConsoleStream,
   createXenSystem,
   type ExitAccount,
+  type FastForwardTarget,
   type RunOutcome,
   type XenSystem,
 } from "@hyperwalk/xen";
 import { exitCodeOf } from "./boot-exit-code.js";
 import { DEFAULT_BOOT_INSTRUCTIONS, DEFAULT_BOOT_MEMORY } from "./defaults.js";
+import { type FastForwardResult, fastForwardResult } from "./fast-forward.js";
 import type { AbiName } from "./result.js";
 import { TOOL } from "./tool.js";
 import { traceLines } from "./trace.js";
@@ -30,6 +32,8 @@ export interface BootRequest {
   readonly hardwareDomain?: boolean;
   /** Default {@link DEFAULT_BOOT_INSTRUCTIONS}. */
   readonly maxInstructions?: number;
+  /** Run with timing off up to here first; default not. */
+  readonly fastForward?: FastForwardTarget | undefined;
   /** Given the guest's text as it comes; the bytes are only valid during the call. */
   readonly onConsole?: (bytes: Uint8Array) => void;
   /** Given one line of JSON, with its line end, for each hypercall and VM exit. */
@@ -50,9 +54,12 @@ export interface BootDocument {
   /** What the command line ends with: see `exitCodeOf`. */
   readonly exitCode: number;
   readonly console: string;
+  /** Guest instructions and simulated cycles of the timed part, which is everything without a fast-forward. */
   readonly instructions: number;
   readonly cycles: number;
-  /** Hypercalls by name, and all VM exits by reason; the former are among the latter. */
+  /** Only where one was asked for. */
+  readonly fastForward?: FastForwardResult;
+  /** Hypercalls by name, and all VM exits by reason, of the timed part; the former are among the latter. */
   readonly hypercalls: readonly ExitAccount[];
   readonly exits: readonly ExitAccount[];
 }
@@ -80,10 +87,13 @@ export function bootGuest(request: BootRequest): BootDocument {
   });
   const stream = printing(system, request.onConsole);
   if (request.onTrace !== undefined) traceLines(system, request.onTrace);
-  const exit = system.run({
-    maxInstructions: request.maxInstructions ?? DEFAULT_BOOT_INSTRUCTIONS,
-    maxCycles: Number.MAX_SAFE_INTEGER / 1024,
-  });
+  const { fastForward } = request;
+  const maxInstructions = request.maxInstructions ?? DEFAULT_BOOT_INSTRUCTIONS;
+  const maxCycles = Number.MAX_SAFE_INTEGER / 1024;
+  const forwarded =
+    fastForward === undefined ? undefined : system.fastForward(fastForward, { maxInstructions, maxCycles });
+  const left = maxInstructions - (forwarded?.instructions ?? 0);
+  const exit = forwarded?.outcome ?? system.run({ maxInstructions: left, maxCycles });
   stream?.flush();
   return {
     tool: TOOL,
@@ -92,8 +102,11 @@ export function bootGuest(request: BootRequest): BootDocument {
     exit,
     exitCode: exitCodeOf(exit),
     console: system.console,
-    instructions: system.counters().guestInstructions,
-    cycles: system.cycles,
+    instructions: system.counters().guestInstructions - (forwarded?.instructions ?? 0),
+    cycles: system.cycles - (forwarded?.cycles ?? 0),
+    ...(fastForward === undefined || forwarded === undefined
+      ? {}
+      : { fastForward: fastForwardResult(fastForward, forwarded) }),
     hypercalls: system.hypercallAccounts(),
     exits: system.exitAccounts(),
   };

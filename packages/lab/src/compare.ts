@@ -1,5 +1,5 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
-import { createXenSystem } from "@hyperwalk/xen";
+import { createXenSystem, type FastForwardTarget } from "@hyperwalk/xen";
 import {
   DEFAULT_ITERATIONS,
   DEFAULT_MAX_INSTRUCTIONS,
@@ -7,6 +7,7 @@ import {
   DEFAULT_MMIO_HANDLERS,
 } from "./defaults.js";
 import { mergeEstimates } from "./estimates.js";
+import { targetName } from "./fast-forward.js";
 import type { Guest, GuestOperation, GuestSettings } from "./guest.js";
 import {
   ABIS,
@@ -44,6 +45,8 @@ export interface CompareRequest {
   readonly mitigations?: Partial<Mitigations>;
   /** A run that has not ended after so many guest instructions is stopped. Default {@link DEFAULT_MAX_INSTRUCTIONS}. */
   readonly maxInstructions?: number;
+  /** Run each guest with timing off up to here first; default not. */
+  readonly fastForward?: FastForwardTarget | undefined;
 }
 
 /**
@@ -92,6 +95,7 @@ export function compare(
       iterations: settings.iterations,
       ghz: machine.frequency.value,
       maxInstructions: request.maxInstructions ?? DEFAULT_MAX_INSTRUCTIONS,
+      fastForward: request.fastForward,
     });
     return { ...run, config: system.config };
   });
@@ -107,6 +111,7 @@ export function compare(
       guestPage: settings.guestPage,
       memoryMiB,
       mmioHandlers: domain.mmioHandlers,
+      ...(request.fastForward === undefined ? {} : { fastForward: targetName(request.fastForward) }),
     },
     guest: { name: guest.name, operation: settings.operation, cmdline: guest.cmdline(settings) },
     runs: runs.map((run) => run.result),

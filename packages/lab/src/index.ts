@@ -17,6 +17,7 @@ export {
   DEFAULT_MMIO_HANDLERS,
 } from "./defaults.js";
 export { mergeEstimates } from "./estimates.js";
+export type { FastForwardResult } from "./fast-forward.js";
 export {
   elfGuest,
   GUEST_OPERATIONS,

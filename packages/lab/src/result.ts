@@ -1,3 +1,5 @@
+import type { FastForwardResult } from "./fast-forward.js";
+
 /** Hypercall interfaces that a comparison can run, in the order in which reports show them. */
 export const ABIS = ["linear", "physaddr", "fastabi"] as const;
 export type AbiName = (typeof ABIS)[number];
@@ -73,6 +75,8 @@ export interface RunResult {
   readonly ledger: readonly LedgerCell[];
   readonly console: string;
   readonly exit: RunExit;
+  /** What ran before the timed part, to which all figures above belong; only where one was asked for. */
+  readonly fastForward?: FastForwardResult;
 }
 
 /** An estimated number that at least one run rests on. */
@@ -101,6 +105,8 @@ export interface CompareDocument {
     readonly memoryMiB: number;
     /** Device models in Xen that it asks on each copy to or from the guest. */
     readonly mmioHandlers: number;
+    /** Where guests were run to with timing off, if they were: `marker`, instructions, or an address with 0x. */
+    readonly fastForward?: string;
   };
   readonly guest: { readonly name: string; readonly operation: string; readonly cmdline: string };
   readonly runs: readonly RunResult[];

@@ -1,4 +1,6 @@
 import { type LedgerRow, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
+import type { FastForwardTarget } from "@hyperwalk/xen";
+import { fastForwardResult } from "./fast-forward.js";
 import { guestFigure } from "./guest-figure.js";
 import { comparePhases } from "./phase-order.js";
 import type { AbiName, CountersPerCall, EstimateUsed, LedgerCell, RunExit, RunResult } from "./result.js";
@@ -10,6 +12,8 @@ export interface RunOptions {
   readonly iterations: number;
   readonly ghz: number;
   readonly maxInstructions: number;
+  /** Run with timing off up to here first. */
+  readonly fastForward?: FastForwardTarget | undefined;
 }
 
 /** A run's result and the estimates that its figures rest on. */
@@ -23,11 +27,18 @@ export interface GuestRun {
  * cost is computed here: every figure is a quotient of the system's own.
  */
 export function runGuest(system: SimulatedSystem, options: RunOptions): GuestRun {
-  const outcome = system.run({ maxInstructions: options.maxInstructions });
+  const { fastForward, maxInstructions } = options;
+  const forwarded =
+    fastForward === undefined ? undefined : system.fastForward(fastForward, { maxInstructions });
+  // What is timed begins here.
+  const before =
+    forwarded === undefined ? undefined : { ledger: system.ledger.snapshot(), ...system.counters() };
+  const outcome =
+    forwarded?.outcome ?? system.run({ maxInstructions: maxInstructions - (forwarded?.instructions ?? 0) });
   const found = system.window;
   const window = found !== undefined && found.hypercalls > 0 ? found : undefined;
-  const rows = window ? window.rows : system.ledger.rows();
-  const counters = window ? window.counters : system.counters();
+  const rows = window ? window.rows : system.ledger.rows(before?.ledger);
+  const counters = window ? window.counters : since(system.counters(), before);
   const calls = window ? window.hypercalls : counters.hypercalls;
   const cycles = window ? window.cycles : sumTicks(rows) / TICKS_PER_CYCLE;
   const cyclesPerCall = calls > 0 ? cycles / calls : null;
@@ -47,6 +58,9 @@ export function runGuest(system: SimulatedSystem, options: RunOptions): GuestRun
     ledger: cellsPerCall(rows, Math.max(calls, 1)),
     console: system.console,
     exit: runExit(outcome),
+    ...(fastForward === undefined || forwarded === undefined
+      ? {}
+      : { fastForward: fastForwardResult(fastForward, forwarded) }),
   };
   const estimates = system.estimates().map(({ key, value, unit, range, source }) => ({
     key,
@@ -56,6 +70,20 @@ export function runGuest(system: SimulatedSystem, options: RunOptions): GuestRun
     source,
   }));
   return { result, estimates };
+}
+
+/** What was counted after `before`; everything when that is undefined. */
+function since(now: SystemCounters, before: SystemCounters | undefined): SystemCounters {
+  if (before === undefined) return now;
+  return {
+    hypercalls: now.hypercalls - before.hypercalls,
+    hypervisorInstructions: now.hypervisorInstructions - before.hypervisorInstructions,
+    guestInstructions: now.guestInstructions - before.guestInstructions,
+    p2mLookups: now.p2mLookups - before.p2mLookups,
+    p2mTableReads: now.p2mTableReads - before.p2mTableReads,
+    guestPteReads: now.guestPteReads - before.guestPteReads,
+    bytesCopied: now.bytesCopied - before.bytesCopied,
+  };
 }
 
 function sumTicks(rows: readonly LedgerRow[]): number {

@@ -1,5 +1,6 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
-import type { LedgerRow } from "@hyperwalk/mmu";
+import type { LedgerRow, LedgerSnapshot } from "@hyperwalk/mmu";
+import type { FastForward, FastForwardTarget } from "@hyperwalk/xen";
 import type { AbiName, EstimateUsed, Mitigations, P2mPage } from "./result.js";
 
 /** Running totals of one system; the difference of two gives a window's. */
@@ -41,8 +42,10 @@ export interface SimulatedSystem {
     readonly domain: { readonly p2mPage: P2mPage; readonly mmioHandlers: number };
   };
   run(budget: { maxInstructions?: number; maxCycles?: number }): SystemOutcome;
+  /** Runs with timing off. */
+  fastForward(target: FastForwardTarget, budget: { maxInstructions?: number }): FastForward;
   readonly console: string;
-  readonly ledger: { rows(): LedgerRow[] };
+  readonly ledger: { rows(since?: LedgerSnapshot): LedgerRow[]; snapshot(): LedgerSnapshot };
   readonly window: SystemWindow | undefined;
   counters(): SystemCounters;
   estimates(): readonly (Omit<EstimateUsed, "range"> & {

@@ -3,12 +3,16 @@ import type { XenSystem } from "@hyperwalk/xen";
 /**
  * Writes a line of JSON for each VM exit of a system, and one for each hypercall:
  * `{"cycle", "rip", "exit", "info1", "info2"}` with the exit's two information fields, and
- * `{"cycle", "rip", "hypercall", "number", "arguments", "result"}`. Cycles are those of the exit.
+ * `{"cycle", "rip", "hypercall", "number", "arguments", "result"}`. Cycles are those of the exit. Lines of a fast-forward
+ * have `"functional": true` as well: their cycles are no timed ones.
  */
 export function traceLines(system: XenSystem, write: (line: string) => void): void {
   let cycle = 0;
   let rip = "";
-  const put = (line: object) => write(`${JSON.stringify(line)}\n`);
+  const put = (line: object) => {
+    const marked = system.processor.timed ? line : { ...line, functional: true };
+    write(`${JSON.stringify(marked)}\n`);
+  };
   system.on("vm-exit", (event) => {
     const { exit } = event;
     cycle = event.cycle;

@@ -50,6 +50,16 @@ beforeAll(() => {
       g.hypercall.vcpu.getRunstateInfo({ vcpuid: 0 });
     }).build({ abi: "linear", vendor: "amd" }),
   );
+  writeFileSync(
+    path("marked.elf"),
+    defineGuest("marked", (g) => {
+      g.print("before\n");
+      g.hypercall.vcpu.getRunstateInfo({ vcpuid: 0 });
+      g.marker();
+      g.hypercall.vcpu.getRunstateInfo({ vcpuid: 0 });
+      g.print("after\n");
+    }).build({ abi: "linear", vendor: "amd" }),
+  );
   writeFileSync(path("text"), "just text");
   writeFileSync(
     path("serial.bin"),
@@ -134,6 +144,42 @@ describe("hyperwalk boot", { timeout: 60_000 }, () => {
     expect(cycles).toEqual([...cycles].sort((a, b) => a - b));
   });
 
+  it("goes on to the marker with timing off, and reports what comes after it alone", async () => {
+    const args = ["boot", path("marked.elf"), "--json", "--trace", path("ff.jsonl")];
+    const { code, out } = await hyperwalk(...args, "--fast-forward", "marker");
+    expect(code).toBe(0);
+    const document = JSON.parse(out) as BootDocument;
+    const whole = JSON.parse((await hyperwalk(...args.slice(0, 3))).out) as BootDocument;
+    expect(document).toMatchObject({ console: "before\nafter\n", exit: { shutdown: "poweroff" } });
+    expect(document.fastForward).toMatchObject({ mode: "functional", until: "marker", reached: true });
+    expect(whole.fastForward).toBeUndefined();
+    expect(document.instructions + document.fastForward!.instructions).toBe(whole.instructions);
+    expect(document.cycles).toBeLessThan(whole.cycles);
+    const count = (d: BootDocument, name: string) => d.hypercalls.find((each) => each.name === name)?.count;
+    expect([count(whole, "vcpu.get_runstate_info"), count(document, "vcpu.get_runstate_info")]).toEqual([
+      2, 1,
+    ]);
+    const lines = readFileSync(path("ff.jsonl"), "utf8").trimEnd().split("\n");
+    const calls = lines.filter((line) => line.includes("vcpu.get_runstate_info"));
+    expect(calls.map((line) => line.includes('"functional":true'))).toEqual([true, false]);
+  });
+
+  it("goes on to an address and to a count, and says so when the guest ended before", async () => {
+    const report = async (...until: string[]) =>
+      (await hyperwalk("boot", path("marked.elf"), "--fast-forward", ...until)).out;
+    expect(await report("100")).toMatch(
+      /functional fast-forward of 1[0-9][0-9] guest instructions .* until 100; timed/,
+    );
+    const image = readFileSync(path("marked.elf"));
+    expect(await report(`0x${image.readUInt32LE(0x18).toString(16)}`)).toMatch(/was not reached|until 0x/);
+    expect(await report("100000000")).toMatch(/100000000 was not reached: nothing was timed/);
+    const { code, out } = await hyperwalk(
+      ...["boot", path("hang.bin"), "--json", "--fast-forward", "marker", "--max-instructions", "1000"],
+    );
+    expect(code).toBe(4);
+    expect(JSON.parse(out)).toMatchObject({ instructions: 0, fastForward: { reached: false } });
+  });
+
   it.each([
     ["no image", [], ["image"]],
     ["a missing file", ["nowhere.elf"], ["ENOENT", "nowhere.elf"]],
@@ -145,6 +191,7 @@ describe("hyperwalk boot", { timeout: 60_000 }, () => {
     ["too little memory", ["hello.elf", "--memory", "1M"], ["does-not-fit"]],
     ["a part of a page", ["hello.elf", "--memory", "1025K"], ["whole pages"]],
     ["a missing module", ["hello.elf", "--module", "gone"], ["--module", "ENOENT"]],
+    ["nowhere to go on to", ["hello.elf", "--fast-forward", "main"], ["--fast-forward", "marker", "0x"]],
     ["no virtual CPU", ["hello.elf", "--vcpus", "0"], ["--vcpus"]],
     [
       "text for a start that passes none on",

@@ -60,6 +60,17 @@ describe("a wrong command line ends with 2 and says what is allowed", { timeout:
     ["a number without value", ["compare", bench, "--iterations"], ["--iterations", "argument missing"]],
     ["a guest page size", ["compare", bench, "--guest-page", "1g"], ["--guest-page", '"1g"', "4k, 2m"]],
     ["a p2m page size", ["compare", bench, "--p2m-page", "64k"], ["--p2m-page", '"64k"', "4k, 2m, 1g"]],
+    [
+      "a place to go on to",
+      ["compare", bench, "--fast-forward", "soon"],
+      ["--fast-forward", '"soon"', "marker", "0x", "1 or more"],
+    ],
+    ["no instruction at all", ["compare", bench, "--fast-forward", "0"], ["--fast-forward", '"0"']],
+    [
+      "an address of 17 digits",
+      ["compare", bench, "--fast-forward", "0x12345678123456789"],
+      ["16 hexadecimal"],
+    ],
     ["a switch", ["compare", bench, "--ibpb", "maybe"], ["--ibpb", '"maybe"', "on, off"]],
     ["an operation", ["compare", bench, "--op", "reboot"], ["--op", '"reboot"', "get_runstate_info"]],
     ["an unknown profile", ["profiles", "show", "i486"], ['"i486"', "epyc-9124"]],

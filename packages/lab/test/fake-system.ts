@@ -52,8 +52,9 @@ export function fakeSystem(parts: {
   return {
     config: { xen: ALL_OFF, domain: { p2mPage: "2m", mmioHandlers: 1 } },
     run: () => parts.outcome ?? PERFECT,
+    fastForward: () => ({ ended: "marker", instructions: 1000, cycles: 500 }),
     console: parts.console ?? "",
-    ledger: { rows: () => [...ROWS] },
+    ledger: { rows: () => [...ROWS], snapshot: () => ({ clock: 0, cells: new Float64Array(0) }) },
     window: parts.window,
     counters: () => COUNTERS,
     estimates: () => [

@@ -37,6 +37,22 @@ describe("runGuest", () => {
     expect([silent.guestMeasuredCyclesPerCall, silent.guestMeasuredBy]).toEqual([2563.25 / 4, "tsc"]);
   });
 
+  it("marks what ran with timing off, and keeps it out of the figures", () => {
+    const { result } = runGuest(fakeSystem({ window: WINDOW }), {
+      ...options,
+      fastForward: { untilMarker: true },
+    });
+    expect(result.fastForward).toEqual({
+      mode: "functional",
+      until: "marker",
+      reached: true,
+      instructions: 1000,
+      cycles: 500,
+    });
+    expect(result.cyclesPerCall).toBe(2563.25 / 4);
+    expect(runGuest(fakeSystem({ window: WINDOW }), options).result.fastForward).toBeUndefined();
+  });
+
   it("says so when there was no window, and measures from start to end", () => {
     const { result } = runGuest(fakeSystem({ window: undefined }), options);
     expect(result.window).toBe("whole-run");

@@ -18,6 +18,7 @@ import type { TlbHierarchy } from "./tlb/tlb-hierarchy.js";
 import { TranslationCaches, type TranslationCachesSnapshot } from "./tlb/translation-caches.js";
 import { PagingMode, type TranslationContext } from "./translation-context.js";
 import { EptQualification, FaultKind, TranslationFault } from "./translation-fault.js";
+import { UntimedAccess } from "./untimed-access.js";
 import { ExtendedPageTableWalker } from "./walk/extended-page-tables.js";
 import { NestedPageTableWalker } from "./walk/nested-page-tables.js";
 import { NoSecondStage } from "./walk/no-second-stage.js";
@@ -105,6 +106,13 @@ export class Mmu {
   private readonly secondLevelPrice: number;
   /** Machine frame of the latest translation. */
   private frame = 0;
+  private readonly port: TablePort;
+  /** Made when timing is first switched off. */
+  private untimedAccess: UntimedAccess | null = null;
+  /** The same while timing is off, otherwise null. */
+  private untimed: UntimedAccess | null = null;
+  /** The recency counter as timing left it, while it is off. */
+  private timedRecency = 0;
   private readonly scratchAt: number;
   private pendingFirst = 0;
   private pendingSecond = 0;
@@ -142,6 +150,7 @@ export class Mmu {
     this.dataWays = this.caches.l1d.marksAt;
     this.fetchWays = this.caches.l1i.marksAt;
     const port = new TablePort(memory, this.caches, ledger, this.clock, this.counters, profile);
+    this.port = port;
     const walkCaches = this.translations.walk;
     const bits = profile.physicalAddressBits;
     this.noSecondStage = new NoSecondStage();
@@ -161,6 +170,34 @@ export class Mmu {
     this.active = this.createContext();
     this.rights = this.active.rights[0];
     this.reload();
+  }
+
+  /** Whether caches, TLBs and their costs are modelled; see {@link setTimed}. */
+  get timed(): boolean {
+    return this.untimed === null;
+  }
+
+  /**
+   * Switches timing on or off. While it is off, accesses come to the same bytes and the same faults, set the same flags in
+   * the tables, and neither cost anything nor fill or order caches and TLBs; what empties those goes on emptying them.
+   * Call it outside an engine's run loop only: the first time takes memory from the arena.
+   */
+  setTimed(on: boolean): void {
+    if (on === this.timed) return;
+    this.clearFilters();
+    const { i32, recencyAt } = this;
+    if (on) {
+      i32[recencyAt] = this.timedRecency;
+      this.untimed = null;
+    } else {
+      this.sequences.settle(EVERY_SET);
+      this.timedRecency = i32[recencyAt];
+      this.untimedAccess ??= this.createUntimedAccess();
+      this.untimed = this.untimedAccess;
+      this.untimed.forget();
+    }
+    this.port.setTimed(on);
+    this.translations.walk.bypass = !on;
   }
 
   /** The context that accesses go through now. */
@@ -259,21 +296,22 @@ export class Mmu {
   }
 
   /**
-   * Does what a {@link read} or {@link write} of each line of a sequence would do, if all of them are first-level hits.
+   * Does what a {@link read} or {@link write} of each line of a sequence would do, if all of them are first-level hits;
+   * nothing while timing is off.
    * @returns false when nothing was done: make the accesses one by one, then {@link noteLines}
    */
   touchLines(sequence: number): boolean {
-    return this.sequences.run(sequence, this.epoch, this.i32);
+    return this.untimed !== null || this.sequences.run(sequence, this.epoch, this.i32);
   }
 
   /** Whether {@link touchLines} would find every line of a sequence where it was noted; touches nothing. */
   holdsLines(sequence: number): boolean {
-    return this.sequences.holds(sequence, this.epoch);
+    return this.untimed !== null || this.sequences.holds(sequence, this.epoch);
   }
 
   /** Finds the lines of a sequence in L1D and the first-level TLB, for {@link touchLines}; changes nothing else. */
   noteLines(sequence: number): void {
-    if (!this.useFilter) return;
+    if (!this.useFilter || this.untimed !== null) return;
     const { sequences, caches, memory } = this;
     const { l1d } = caches;
     const first = this.translations.data.first;
@@ -385,45 +423,51 @@ export class Mmu {
     return result;
   }
 
+  /** Translations are about to be dropped. */
+  private invalidating(): void {
+    this.counters[MmuCounter.Invalidations]++;
+    this.untimed?.forget();
+  }
+
   /** INVLPG in the active context. */
   invalidatePage(lo: number, hi: number): void {
-    this.counters[MmuCounter.Invalidations]++;
+    this.invalidating();
     this.translations.invalidatePage((lo >>> 12) | (hi << 20), hi >>> 12, this.active.asid, this.active.pcid);
   }
 
   /** INVPCID type 0 in the active context's ASID. */
   invalidatePcidPage(pcid: number, lo: number, hi: number): void {
-    this.counters[MmuCounter.Invalidations]++;
+    this.invalidating();
     this.translations.invalidatePcidPage((lo >>> 12) | (hi << 20), hi >>> 12, this.active.asid, pcid);
   }
 
   /** MOV CR3 or INVPCID type 1 (both keep global entries) in the active context's ASID. */
   invalidatePcid(pcid: number, keepGlobal: boolean): void {
-    this.counters[MmuCounter.Invalidations]++;
+    this.invalidating();
     this.translations.invalidatePcid(this.active.asid, pcid, keepGlobal);
   }
 
   /** All PCIDs of an ASID or VPID: INVVPID types 1 and 3, TLB_CONTROL 3 and 7, INVPCID types 2 and 3, MOV CR4. */
   invalidateAsid(asid: number, keepGlobal: boolean): void {
-    this.counters[MmuCounter.Invalidations]++;
+    this.invalidating();
     this.translations.invalidateAsid(asid, keepGlobal);
   }
 
   /** Every cached translation (TLB_CONTROL 1). */
   invalidateAll(): void {
-    this.counters[MmuCounter.Invalidations]++;
+    this.invalidating();
     this.translations.invalidateAll();
   }
 
   /** INVEPT: one EP4TA tag, or -1 for all. */
   invalidateNested(tag: number): void {
-    this.counters[MmuCounter.Invalidations]++;
+    this.invalidating();
     this.translations.invalidateNested(tag < 0 ? -1 : tag + 1);
   }
 
   /** INVLPGA. */
   invlpga(lo: number, hi: number, asid: number): void {
-    this.counters[MmuCounter.Invalidations]++;
+    this.invalidating();
     this.translations.invalidateAsidPage((lo >>> 12) | (hi << 20), hi >>> 12, asid);
   }
 
@@ -434,7 +478,7 @@ export class Mmu {
 
   /** INVVPID type 2: linear and combined mappings of every VPID but 0. */
   invvpidAll(): void {
-    this.counters[MmuCounter.Invalidations]++;
+    this.invalidating();
     this.translations.invalidateGuests();
   }
 
@@ -445,7 +489,11 @@ export class Mmu {
 
   /** CLFLUSH: checked like a read of one byte. @returns 0, or -1 with {@link fault} */
   flushLine(lo: number, hi: number): number {
-    if (this.translate(this.translations.data, lo | 0, hi | 0, AccessMode.Read) < 0) return -1;
+    const { data } = this.translations;
+    const found = this.timed
+      ? this.translate(data, lo | 0, hi | 0, AccessMode.Read)
+      : this.untimedPage(lo | 0, hi | 0, AccessMode.Read);
+    if (found < 0) return -1;
     this.caches.flushLine(lineLow(this.frame, (lo >>> 6) & 63), lineHigh(this.frame));
     return 0;
   }
@@ -455,7 +503,7 @@ export class Mmu {
     return {
       caches: this.caches.snapshot(),
       translations: this.translations.snapshot(),
-      recency: this.i32[this.recencyAt],
+      recency: this.timed ? this.i32[this.recencyAt] : this.timedRecency,
       counters: this.counters.slice(),
     };
   }
@@ -466,6 +514,7 @@ export class Mmu {
     this.caches.restore(snapshot.caches);
     this.translations.restore(snapshot.translations);
     this.i32[this.recencyAt] = snapshot.recency;
+    this.timedRecency = snapshot.recency;
     this.counters.set(snapshot.counters);
     this.writePending = 0;
     this.clearFilters();
@@ -478,6 +527,7 @@ export class Mmu {
   access(lo: number, hi: number, bytes: number, mode: number): number {
     if ((lo & 4095) + bytes > 4096) return this.crossPage(lo, hi, bytes, mode);
     if (this.watcher !== null && mode < 2) this.watcher.note(lo, hi, bytes, mode === AccessMode.Write);
+    if (this.untimed !== null) return this.untimedData(this.untimed, lo, hi, mode);
     const i32 = this.i32;
     const pageLo = (lo >>> 12) | (hi << 20);
     const row = this.dataPages.at + pageRow(pageLo);
@@ -547,6 +597,7 @@ export class Mmu {
 
   /** An instruction fetch that the line filter did not answer. */
   private instruction(lo: number, hi: number): number {
+    if (this.untimed !== null) return this.untimedFetch(this.untimed, lo, hi);
     const i32 = this.i32;
     const pageLo = (lo >>> 12) | (hi << 20);
     const pages = this.fetchPages.at + pageRow(pageLo);
@@ -602,7 +653,7 @@ export class Mmu {
 
   /** An access to the end of one page and the beginning of the next. */
   private crossPage(lo: number, hi: number, bytes: number, mode: number): number {
-    this.counters[MmuCounter.PageCrossings]++;
+    this.port.counters[MmuCounter.PageCrossings]++;
     const firstBytes = 4096 - (lo & 4095);
     const nextLo = ((lo | 4095) + 1) | 0;
     // Linear addresses wrap at 4 GiB outside the long-mode formats.
@@ -662,6 +713,36 @@ export class Mmu {
     return entry;
   }
 
+  private untimedData(untimed: UntimedAccess, lo: number, hi: number, mode: number): number {
+    if (this.i32[this.recencyAt] + 1 >= this.recencyLimit) this.i32[this.recencyAt] = 0;
+    return untimed.data(lo, hi, mode, this.epoch, this.useFilter);
+  }
+
+  private untimedFetch(untimed: UntimedAccess, lo: number, hi: number): number {
+    if (this.i32[this.recencyAt] + 1 >= this.recencyLimit) this.i32[this.recencyAt] = 0;
+    return untimed.instruction(lo, hi, this.epoch, this.useFilter);
+  }
+
+  private createUntimedAccess(): UntimedAccess {
+    const { memory, dataFilter, fetchFilter } = this;
+    return new UntimedAccess(memory.arena, memory, dataFilter, fetchFilter, (lo, hi, mode) =>
+      this.untimedPage(lo, hi, mode),
+    );
+  }
+
+  /** A page by the tables alone. @returns its arena offset with {@link frame} set, or -1 */
+  private untimedPage(lo: number, hi: number, mode: number): number {
+    const { walker, rights } = this;
+    if (this.walkersStale) this.configureWalkers();
+    if (!walker.walk(lo, hi, rights.access[mode], rights.mask[mode], rights.value[mode])) {
+      this.noteFault(lo, hi);
+      return -1;
+    }
+    this.frame = walker.frame;
+    const page = this.memory.frameOffset(walker.frame);
+    return page < 0 ? this.noRam(walker.frame, lo, hi) : page;
+  }
+
   private configureWalkers(): void {
     const c = this.active;
     const stage = c.secondStage;
@@ -698,21 +779,24 @@ export class Mmu {
 
   /** Completes the fault report and forgets what the architecture says a fault forgets. */
   private noteFault(lo: number, hi: number): void {
-    const { fault, translations } = this;
+    const { fault, translations, untimed } = this;
+    const { counters } = this.port;
     const { asid, pcid } = this.active;
     fault.linearLo = lo;
     fault.linearHi = hi;
     const kind = fault.kind;
-    if (kind === FaultKind.PageFault) this.counters[MmuCounter.PageFaults]++;
+    if (kind === FaultKind.PageFault) counters[MmuCounter.PageFaults]++;
     else if (kind === FaultKind.EptViolation || kind === FaultKind.NestedPageFault) {
-      this.counters[MmuCounter.SecondStageFaults]++;
+      counters[MmuCounter.SecondStageFaults]++;
       translations.forgetGuestFrame(fault.gfn, kind === FaultKind.EptViolation ? 0 : asid, this.tag);
     } else {
-      if (kind === FaultKind.EptMisconfig) this.counters[MmuCounter.SecondStageFaults]++;
+      if (kind === FaultKind.EptMisconfig) counters[MmuCounter.SecondStageFaults]++;
       return;
     }
     const pageLo = (lo >>> 12) | (hi << 20);
     const pageHi = hi >>> 12;
+    if (kind === FaultKind.PageFault) untimed?.forgetPage(lo, hi);
+    else untimed?.forget();
     translations.forgetLinear(pageLo, pageHi, asid, pcid, this.tag);
     translations.walk.structures.dropPage(pageLo, pageHi, asid, pcid, this.tag);
   }
@@ -723,5 +807,6 @@ export class Mmu {
     this.dataPages.clear();
     this.fetchPages.clear();
     this.sequences.forgetAll();
+    this.untimed?.forget();
   }
 }

@@ -27,6 +27,7 @@ export type { TwoLevelEventsOptions } from "./event-2l.js";
 export { TwoLevelEvents } from "./event-2l.js";
 export { DOMID_SELF, EventChannels, type EventChannelsOptions } from "./event-channel.js";
 export { type ExitAccount, ExitAccounting } from "./exit-accounting.js";
+export type { FastForward, FastForwardTarget } from "./fast-forward.js";
 export { FrameAllocator, OutOfFramesError } from "./frame-allocator.js";
 export { GrantTable, type GrantTableOptions } from "./grant-table.js";
 export type { GuestAccess } from "./guest-access/guest-access.js";

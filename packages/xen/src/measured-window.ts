@@ -70,6 +70,11 @@ export class WindowRecorder {
     this.last = now;
   }
 
+  /** What comes now is not measured: no interval reaches over this moment. */
+  interrupt(): void {
+    this.last = undefined;
+  }
+
   /** The best interval so far; undefined before the second RDTSC, or when no interval held a hypercall. */
   get window(): MeasuredWindow | undefined {
     const { bestStart, bestEnd } = this;

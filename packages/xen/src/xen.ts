@@ -16,6 +16,7 @@ import type { ConsoleSource } from "./console.js";
 import { CpuidPolicy } from "./cpuid-policy.js";
 import { Domain } from "./domain.js";
 import { type ExitAccount, ExitAccounting } from "./exit-accounting.js";
+import { type FastForward, type FastForwardTarget, resolveTarget } from "./fast-forward.js";
 import { GuestWalker } from "./guest-access/guest-walk.js";
 import { LinearAccess } from "./guest-access/linear.js";
 import { PhysicalAccess } from "./guest-access/physical.js";
@@ -110,6 +111,7 @@ export class XenSystem {
   private readonly hypercalls: HypercallHandler;
   private readonly accounting: ExitAccounting | undefined;
   private readonly recorder: WindowRecorder | undefined;
+  private forwarded = { instructions: 0, cycles: 0 };
   private readonly events = new EventEmitter<XenSystemEvents>();
 
   constructor(options: XenSystemOptions) {
@@ -243,8 +245,7 @@ export class XenSystem {
     });
     if (options.accounting === true) {
       this.accounting = new ExitAccounting();
-      this.host.accounting = this.accounting;
-      this.hypercalls.accounting = this.accounting;
+      this.connectAccounting(this.accounting);
     }
     if (options.measureWindow === false) return;
     const recorder = new WindowRecorder(ledger, () => this.counters());
@@ -259,6 +260,52 @@ export class XenSystem {
     if (outcome.reason !== "budget" && this.events.listenerCount("shutdown") > 0)
       this.events.emit("shutdown", outcome);
     return outcome;
+  }
+
+  /**
+   * Runs the guest with timing off until a target is reached: the same architectural state, without caches, TLBs, branch
+   * prediction and hypervisor lines, which stay as they are. Simulated time passes by fixed costs alone, in a ledger phase
+   * of its own (`fast-forward`); neither {@link window} nor the exit accounts take any of it in. Guests that read the time
+   * or are interrupted by timers see that other time.
+   * @throws RangeError for a target that makes no sense
+   */
+  fastForward(target: FastForwardTarget, budget: RunBudget = {}): FastForward {
+    const { marker, address, instructions } = resolveTarget(target);
+    const { maxInstructions = Number.MAX_SAFE_INTEGER } = budget;
+    const { processor } = this;
+    const { stopPoint, engine, probes } = processor;
+    const instructionsBefore = engine.instructions;
+    const cyclesBefore = this.cycles;
+    this.recorder?.interrupt();
+    const { onTimestamp } = probes;
+    probes.onTimestamp = undefined;
+    this.connectAccounting(undefined);
+    processor.setTimed(false);
+    processor.stopAt(marker, address);
+    try {
+      const outcome = this.run({ ...budget, maxInstructions: Math.min(instructions, maxInstructions) });
+      const ran = engine.instructions - instructionsBefore;
+      const cycles = this.cycles - cyclesBefore;
+      this.forwarded = {
+        instructions: this.forwarded.instructions + ran,
+        cycles: this.forwarded.cycles + cycles,
+      };
+      const ended =
+        outcome.reason !== "budget"
+          ? "outcome"
+          : (stopPoint.reached ?? (ran >= instructions ? "instructions" : "outcome"));
+      return { ended, ...(ended === "outcome" ? { outcome } : {}), instructions: ran, cycles };
+    } finally {
+      processor.stopNowhere();
+      processor.setTimed(true);
+      this.connectAccounting(this.accounting);
+      probes.onTimestamp = onTimestamp;
+    }
+  }
+
+  /** What all fast-forwards together ran: guest instructions, and simulated cycles that are no timed ones. */
+  get fastForwarded(): { readonly instructions: number; readonly cycles: number } {
+    return this.forwarded;
   }
 
   /** What the guest printed: PV console ring or console_io, else Xen's debug port. */
@@ -321,6 +368,12 @@ export class XenSystem {
     this.events.off(event, listener as never);
     this.connect();
     return this;
+  }
+
+  private connectAccounting(accounting: ExitAccounting | undefined): void {
+    this.accounting?.settle(this.ledger.clock[0]);
+    this.host.accounting = accounting;
+    this.hypercalls.accounting = accounting;
   }
 
   private connect(): void {

@@ -1,5 +1,6 @@
 import type { Mmu } from "@hyperwalk/mmu";
 import { DecodeStatus, Instruction, MAX_INSTRUCTION_BYTES } from "../decode/instruction.js";
+import type { StopPoint } from "../stop-point.js";
 import type { InstructionCosts } from "../timing/instruction-costs.js";
 import { type BlockStore, MAX_BLOCK_INSTRUCTIONS } from "./block-store.js";
 import { Entry, Form, pack } from "./entry.js";
@@ -18,13 +19,15 @@ export class BlockBuilder {
   private readonly costs: InstructionCosts;
   private readonly instruction: Instruction;
   private readonly hotForms: HotForms = new HotForms();
+  private readonly stopPoint: StopPoint;
   private readonly joined: Uint8Array = new Uint8Array(2 * MAX_INSTRUCTION_BYTES);
 
-  constructor(mmu: Mmu, store: BlockStore, costs: InstructionCosts, amd: boolean) {
+  constructor(mmu: Mmu, store: BlockStore, costs: InstructionCosts, amd: boolean, stopPoint: StopPoint) {
     this.mmu = mmu;
     this.store = store;
     this.costs = costs;
     this.instruction = new Instruction(amd);
+    this.stopPoint = stopPoint;
   }
 
   /**
@@ -33,7 +36,7 @@ export class BlockBuilder {
    * @returns block number, or -1 when that page faults (`mmu.fault`)
    */
   build(u8: Uint8Array, offset: number, mode: number, lo: number, hi: number): number {
-    const { store, instruction } = this;
+    const { store, instruction, stopPoint } = this;
     if (!store.hasRoom) store.clear();
     const bits = codeBits(mode);
     const first = store.nextEntry;
@@ -45,6 +48,7 @@ export class BlockBuilder {
     let count = 0;
     let secondPage = 0;
     while (count < limit && bytes < room) {
+      if (count > 0 && stopPoint.mayBeAt(offset + bytes)) break;
       let status = instruction.decode(u8, offset + bytes, room - bytes, bits);
       if (status === DecodeStatus.Truncated) {
         // An instruction that goes on in the next page is a block of its own.
@@ -72,7 +76,7 @@ export class BlockBuilder {
     const lines = ((offset & 63) + Math.min(bytes, room) + 63) >> 6;
     this.mmu.noteCode(offset & -PAGE);
     if (secondPage !== 0) this.mmu.noteCode(secondPage);
-    return store.add(offset, mode, count, cost, lines, secondPage);
+    return store.add(offset, mode, count, cost, lines, secondPage, stopPoint.mayBeAt(offset));
   }
 
   private append(at: number, offset: number, cost: number, mode: number): boolean {

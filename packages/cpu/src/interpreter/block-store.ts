@@ -16,7 +16,7 @@ export const Block = {
   Cost: 4,
   /** {@link Further}: what is fetched after its first line. */
   Further: 5,
-  /** Arena offset of the second page of an instruction that crosses one, else 0. */
+  /** Arena offset of the second page of an instruction that crosses one, else 0 (1 when `Further.Stops`). */
   SecondPage: 6,
   /** Next block with the same hash, or 0. */
   HashNext: 7,
@@ -29,8 +29,10 @@ export const Block = {
 export const Further = {
   /** 64-byte lines after the first. */
   LinesMask: 15,
-  /** `SecondPage` is not 0. */
+  /** Its only instruction crosses a page. */
   Crosses: 16,
+  /** The engine may have to stop before it. */
+  Stops: 32,
 } as const;
 
 /** Most instructions in a block. */
@@ -79,7 +81,15 @@ export class BlockStore {
   }
 
   /** Adds a block whose entries were written from {@link nextEntry} on. @returns its number */
-  add(offset: number, mode: number, count: number, cost: number, lines: number, secondPage: number): number {
+  add(
+    offset: number,
+    mode: number,
+    count: number,
+    cost: number,
+    lines: number,
+    secondPage: number,
+    stops: boolean,
+  ): number {
     const { blocks } = this;
     const block = this.blockTop;
     const slot = blockHash(offset, mode);
@@ -88,8 +98,9 @@ export class BlockStore {
     blocks[block + Block.First] = this.codeTop;
     blocks[block + Block.Count] = count;
     blocks[block + Block.Cost] = cost;
-    blocks[block + Block.Further] = (lines - 1) | (secondPage !== 0 ? Further.Crosses : 0);
-    blocks[block + Block.SecondPage] = secondPage;
+    blocks[block + Block.Further] =
+      (lines - 1) | (secondPage !== 0 ? Further.Crosses : 0) | (stops ? Further.Stops : 0);
+    blocks[block + Block.SecondPage] = secondPage !== 0 || !stops ? secondPage : 1;
     blocks[block + Block.HashNext] = this.heads[slot];
     this.heads[slot] = block;
     const frame = offset >>> 12;

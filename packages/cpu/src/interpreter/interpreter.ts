@@ -24,7 +24,7 @@ import { InstructionCosts } from "../timing/instruction-costs.js";
 import { EventKind } from "../virtualized-processor.js";
 import { multiplyHigh } from "../word-product.js";
 import { BlockBuilder } from "./block-builder.js";
-import { BlockStore } from "./block-store.js";
+import { Block, BlockStore, Further } from "./block-store.js";
 import { ExecutionCore } from "./core.js";
 import { Entry, Status } from "./entry.js";
 import { multiplySigned64 } from "./families/multiply.js";
@@ -81,6 +81,8 @@ export class Interpreter implements ExecutionEngine {
   private readonly mmio: MmioAccess;
   /** What stopped the latest event delivery for good; {@link GO_ON} otherwise. */
   private pendingStop: number = GO_ON;
+  /** What looks like a fetch that faulted is the place to stop at. */
+  private stopsHere = false;
 
   constructor(processor: Processor) {
     this.processor = processor;
@@ -91,6 +93,7 @@ export class Interpreter implements ExecutionEngine {
       this.store,
       new InstructionCosts(processor.profile.timing),
       this.core.amd,
+      processor.stopPoint,
     );
     this.delivery = new EventDelivery(this.core);
     this.waiting = new InterruptWait(processor);
@@ -2739,9 +2742,19 @@ export class Interpreter implements ExecutionEngine {
     return stop;
   }
 
-  /** The second page of an instruction that crosses one, fetched each time. @returns the block, a new one, or -1 */
+  /**
+   * The second page of an instruction that crosses one, fetched each time; and the place where the engine is to stop.
+   * @returns the block, a new one, or -1
+   */
   private checkCrossing(block: number, offset: number, mode: number, lo: number, hi: number): number {
     const { blocks } = this.store;
+    const { stopPoint } = this.processor;
+    if (stopPoint.isAt(lo, hi)) {
+      stopPoint.reached = "address";
+      this.stopsHere = true;
+      return -1;
+    }
+    if ((blocks[block + Block.Further] & Further.Crosses) === 0) return block;
     const nextLo = ((lo | 4095) + 1) | 0;
     const second = this.core.mmu.fetch(nextLo, nextLo === 0 && this.core.mode === 64 ? (hi + 1) | 0 : hi);
     if (second < 0) return -1;
@@ -2814,9 +2827,14 @@ export class Interpreter implements ExecutionEngine {
     return GO_ON;
   }
 
-  /** Delivers the fault that a handler or a memory access raised; RIP is at the instruction. */
+  /** Delivers the fault that a handler or a memory access raised, or stops; RIP is at the instruction. */
   private deliverFault(): number {
     const { core } = this;
+    if (this.stopsHere) {
+      this.stopsHere = false;
+      core.faultIsExit = false;
+      return StopReason.Requested;
+    }
     if (core.faultIsExit && this.mmio.carryOut()) {
       this.instructions++;
       return (core.words[State.Flags] & Flag.Tf) !== 0 ? this.debugTrap(Dr6.SingleStep) : GO_ON;

@@ -32,6 +32,8 @@ export class BranchPredictor {
   epoch = 0;
   /** Mispredicted branches, re-steers included in neither. */
   mispredicts = 0;
+  /** While false every branch is right and nothing is learnt; barriers go on emptying the tables. */
+  timed = true;
   private readonly mispredict: number;
   private readonly resteer: number;
   private readonly patternMask: number;
@@ -82,6 +84,7 @@ export class BranchPredictor {
    * @returns penalty in ticks
    */
   conditional(address: number, taken: number, target: number): number {
+    if (!this.timed) return 0;
     const at = (address ^ (address >>> 13) ^ (this.history << 2)) & this.patternMask;
     const { tables, generation } = this;
     const pattern = tables[at];
@@ -89,7 +92,7 @@ export class BranchPredictor {
     this.history = ((this.history << 1) | taken) & ((1 << HISTORY_BITS) - 1);
     if (taken !== 0) {
       if (counter < 3) tables[at] = (generation << 2) | (counter + 1);
-      if (counter >= 2) return this.direct(address, target);
+      if (counter >= 2) return this.knows(address, target) ? 0 : this.resteer;
       this.knows(address, target);
       this.mispredicts++;
       return this.mispredict;
@@ -102,18 +105,19 @@ export class BranchPredictor {
 
   /** A direct jump or call, or a conditional branch rightly predicted taken: only its target may be unknown. */
   direct(address: number, target: number): number {
-    return this.knows(address, target) ? 0 : this.resteer;
+    return !this.timed || this.knows(address, target) ? 0 : this.resteer;
   }
 
   /** An indirect jump or call. */
   indirect(address: number, target: number): number {
-    if (this.knows(address, target)) return 0;
+    if (!this.timed || this.knows(address, target)) return 0;
     this.mispredicts++;
     return this.mispredict;
   }
 
   /** Any call: pushes the return address. */
   call(returnAddress: number): void {
+    if (!this.timed) return;
     this.top = (this.top + 1) & this.returnMask;
     this.returns[2 * this.top] = returnAddress;
     this.returns[2 * this.top + 1] = this.returnGeneration;
@@ -121,6 +125,7 @@ export class BranchPredictor {
 
   /** A near return. */
   return(target: number): number {
+    if (!this.timed) return 0;
     const { returns } = this;
     const predicted = returns[2 * this.top + 1] === this.returnGeneration ? returns[2 * this.top] : 0;
     this.top = (this.top - 1) & this.returnMask;

@@ -1,5 +1,11 @@
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
-import { type BootModule, type BootProtocolName, ImageError, XenConfigError } from "@hyperwalk/xen";
+import {
+  type BootModule,
+  type BootProtocolName,
+  type FastForwardTarget,
+  ImageError,
+  XenConfigError,
+} from "@hyperwalk/xen";
 import { bootGuest } from "../boot.js";
 import type { AbiName } from "../result.js";
 import { machineById } from "./machine.js";
@@ -18,6 +24,7 @@ export interface BootOptions {
   readonly memory: number;
   readonly hardwareDomain?: boolean;
   readonly maxInstructions: number;
+  readonly fastForward?: FastForwardTarget;
   readonly trace?: string;
   readonly json?: boolean;
 }
@@ -43,6 +50,7 @@ export async function bootCommand(path: string, options: BootOptions, output: Ou
       abi: options.abi,
       hardwareDomain: options.hardwareDomain ?? false,
       maxInstructions: options.maxInstructions,
+      fastForward: options.fastForward,
       ...(options.json ? {} : { onConsole: (bytes) => output.out(text.decode(bytes, { stream: true })) }),
       ...(trace === undefined ? {} : { onTrace: trace.write }),
     });

@@ -1,4 +1,4 @@
-import { ImageError } from "@hyperwalk/xen";
+import { type FastForwardTarget, ImageError } from "@hyperwalk/xen";
 import { type CompareRequest, compare } from "../compare.js";
 import type { GuestOperation } from "../guest.js";
 import { describeExit } from "../report/exits.js";
@@ -20,6 +20,7 @@ export interface CompareOptions {
   readonly mmioHandlers: number;
   readonly memory: number;
   readonly maxInstructions: number;
+  readonly fastForward?: FastForwardTarget;
   readonly cmdline: string;
   readonly json?: boolean;
 }
@@ -45,6 +46,7 @@ export async function compareCommand(
     mmioHandlers: options.mmioHandlers,
     memoryMiB: options.memory,
     maxInstructions: options.maxInstructions,
+    fastForward: options.fastForward,
     ...(options.ibpb === undefined ? {} : { mitigations: { ibpbEntry: options.ibpb === "on" } }),
   });
   if (options.json) output.out(`${JSON.stringify(document, null, 2)}\n`);

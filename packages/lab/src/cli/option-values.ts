@@ -1,3 +1,4 @@
+import type { FastForwardTarget } from "@hyperwalk/xen";
 import { UsageError } from "./usage-error.js";
 
 /** A parser for whole numbers within bounds. */
@@ -29,6 +30,21 @@ export function memorySize(option: string, least: number, most: number): (text: 
         `whole pages from ${least / 2 ** 20}M to ${most / 2 ** 40}T, as a number of MiB or with K, M, G or T`,
       );
     return value;
+  };
+}
+
+/** A parser for where a fast-forward ends: `marker`, an address with 0x, or a number of guest instructions. */
+export function fastForwardTarget(option: string): (text: string) => FastForwardTarget {
+  return (text) => {
+    if (text === "marker") return { untilMarker: true };
+    if (/^0x[0-9a-f]{1,16}$/i.test(text)) return { untilAddress: BigInt(text) };
+    const instructions = /^[0-9]{1,15}$/.test(text) ? Number(text) : 0;
+    if (instructions > 0) return { instructions };
+    throw new UsageError(
+      `option ${option}`,
+      `"${text}" is not valid`,
+      "marker, a linear address with 0x (up to 16 hexadecimal digits), or a number of guest instructions (1 or more)",
+    );
   };
 }
 

@@ -13,7 +13,7 @@ import { ABIS, GUEST_PAGES, P2M_PAGES } from "../result.js";
 import { TOOL } from "../tool.js";
 import type { BootOptions } from "./boot-command.js";
 import type { CompareOptions } from "./compare-command.js";
-import { memorySize, oneOf, someOf, wholeNumber } from "./option-values.js";
+import { fastForwardTarget, memorySize, oneOf, someOf, wholeNumber } from "./option-values.js";
 import type { Output } from "./output.js";
 import { UsageError } from "./usage-error.js";
 
@@ -127,12 +127,20 @@ function bootOptions(command: Command): Command {
         .argParser(wholeNumber("--max-instructions", 1, 2 ** 50))
         .default(DEFAULT_BOOT_INSTRUCTIONS),
     )
+    .addOption(fastForwardOption())
     .option("--trace <file>", "write a line of JSON for each hypercall and VM exit")
     .option("--json", "print one JSON document and nothing else")
     .addHelpText(
       "after",
       `\nExit code: what the guest writes to an exit port (port 0xf4 of multiboot guests, low 7 bits), or\n${codes.join("\n")}`,
     );
+}
+
+function fastForwardOption(): Option {
+  return new Option(
+    "--fast-forward <until>",
+    "run with timing off first: so many guest instructions, up to an address (0x…), or to the guest's `marker` (XCHG BX, BX)",
+  ).argParser(fastForwardTarget("--fast-forward"));
 }
 
 function compareOptions(command: Command): Command {
@@ -176,6 +184,7 @@ function compareOptions(command: Command): Command {
         "stop a guest after so many instructions",
       ),
     )
+    .addOption(fastForwardOption())
     .addOption(new Option("--cmdline <text>", "appended to the guest's command line").default(""))
     .option("--json", "print one JSON document and nothing else");
 }

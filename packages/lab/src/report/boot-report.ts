@@ -3,6 +3,7 @@ import type { BootDocument } from "../boot.js";
 import { describeOutcome } from "./exits.js";
 import { figure, percent } from "./figures.js";
 import { type Column, grid, type Row } from "./grid.js";
+import { fastForwardNote } from "./notes.js";
 import type { Paint } from "./paint.js";
 
 const COLUMNS: readonly Column[] = [
@@ -18,6 +19,7 @@ export function bootReport(document: BootDocument, paint: Paint): string {
   const ending = `ended: ${describeOutcome(exit)}`;
   const parts = [
     `${document.exitCode === 0 ? paint.faint(ending) : paint.warn(ending)}\n` +
+      (document.fastForward === undefined ? "" : `${fastForwardNote(document.fastForward)}\n`) +
       `${figure(instructions)} guest instructions, ${figure(cycles)} cycles on ${document.machine.name}`,
     accountTable("hypercall", hypercalls, cycles, paint),
     accountTable("VM exit", exits, cycles, paint),

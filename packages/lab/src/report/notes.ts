@@ -1,6 +1,7 @@
+import type { FastForwardResult } from "../fast-forward.js";
 import { publishedFigure, saving } from "../published.js";
 import type { CompareDocument } from "../result.js";
-import { percent } from "./figures.js";
+import { figure, percent } from "./figures.js";
 import type { Labelled } from "./summary.js";
 
 /** How to read the figures of a document: where they were taken and whether the guest saw the same. */
@@ -19,7 +20,17 @@ export function measurementNotes(document: CompareDocument): string[] {
     notes.push(
       `No window between two timestamp reads held a hypercall under ${whole.join(", ")}: whole runs are shown.`,
     );
+  for (const { abi, fastForward } of document.runs)
+    if (fastForward !== undefined) notes.push(`Under ${abi}: ${fastForwardNote(fastForward)}`);
   return notes;
+}
+
+/** What ran with timing off, and that no other figure has it in it. */
+export function fastForwardNote({ until, reached, instructions, cycles }: FastForwardResult): string {
+  const what = `functional fast-forward of ${figure(instructions)} guest instructions (${figure(cycles)} cycles of fixed costs, in no other figure)`;
+  return reached
+    ? `${what} until ${until}; timed from there on`
+    : `${what}; ${until} was not reached: nothing was timed`;
 }
 
 /** The published figure beside what came out, for settings of the same comparison; empty when nothing was published. */

@@ -8,10 +8,15 @@ import type { RecencyClock } from "../recency-clock.js";
 
 /**
  * The only way in which walkers touch tables: every reference goes through the data side of the caches and is charged
- * the whole latency of the level that serves it (cause walk), because each reference depends on the one before.
+ * the whole latency of the level that serves it (cause walk), because each reference depends on the one before. While
+ * timing is off it reads and writes the tables and does nothing else.
  */
 export class TablePort {
-  readonly counters: Float64Array;
+  /** By {@link MmuCounter}; while timing is off, others that nobody reads. */
+  counters: Float64Array;
+  private readonly timedCounters: Float64Array;
+  private readonly untimedCounters = new Float64Array(MmuCounter.Length);
+  private timed = true;
   private readonly memory: PhysicalMemory;
   private readonly caches: CacheHierarchy;
   private readonly ledger: CycleLedger;
@@ -33,6 +38,7 @@ export class TablePort {
     this.ledger = ledger;
     this.clock = clock;
     this.counters = counters;
+    this.timedCounters = counters;
     this.price[1] = ticks(profile.l1d.latency);
     this.price[2] = ticks(profile.l2.latency);
     this.price[3] = ticks(profile.l3.latency);
@@ -42,6 +48,11 @@ export class TablePort {
     });
   }
 
+  setTimed(on: boolean): void {
+    this.timed = on;
+    this.counters = on ? this.timedCounters : this.untimedCounters;
+  }
+
   /**
    * Reads the entry at byte `offset` of a machine frame.
    * @returns its index in the arena's 32-bit view, or -1 when no RAM answers
@@ -49,6 +60,7 @@ export class TablePort {
   reference(frame: number, offset: number): number {
     const at = this.memory.frameOffset(frame);
     if (at < 0) return -1;
+    if (!this.timed) return (at + offset) >>> 2;
     const level = this.caches.data(lineLow(frame, offset >>> 6), lineHigh(frame), false, this.clock.next());
     this.counters[MmuCounter.WalkReferences]++;
     this.counters[MmuCounter.WalkL1 - 1 + level]++;
@@ -62,9 +74,10 @@ export class TablePort {
     const page = memory.frameOffset(frame);
     if (page < 0) return;
     if (memory.codeSlots[page >>> 12] !== 0) memory.onCodeWrite?.(page);
-    const level = this.caches.data(frame, offset >>> 6, true, this.clock.next());
     this.i32[(page + offset) >>> 2] = lo;
     this.i32[(page + offset + 4) >>> 2] = hi;
+    if (!this.timed) return;
+    const level = this.caches.data(frame, offset >>> 6, true, this.clock.next());
     this.ledger.charge(Cause.Walk, this.price[level]);
   }
 
@@ -76,8 +89,9 @@ export class TablePort {
     const memory = this.memory;
     const slot = at >>> 10;
     if (memory.codeSlots[slot] !== 0) memory.onCodeWrite?.(slot << 12);
-    const level = this.caches.data(lineLow(frame, offset >>> 6), lineHigh(frame), true, this.clock.next());
     this.i32[at] |= flags;
+    if (!this.timed) return;
+    const level = this.caches.data(lineLow(frame, offset >>> 6), lineHigh(frame), true, this.clock.next());
     this.counters[MmuCounter.AccessedDirtyUpdates]++;
     this.ledger.charge(Cause.Walk, this.price[level]);
   }

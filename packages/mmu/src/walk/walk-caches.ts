@@ -24,7 +24,7 @@ export class WalkCaches {
   readonly nestedTlb: TlbArray;
   readonly nestedStructures: PagingStructureCache;
   readonly pending: PendingFills = new PendingFills();
-  /** While set, nothing cached is used: a fault is confirmed by a walk from the root. */
+  /** While set, nothing cached is used and nothing is filled: a fault is confirmed by a walk from the root; timing is off. */
   bypass = false;
   /** Set when the current walk used a cached entry. */
   used = false;
@@ -55,7 +55,8 @@ export class WalkCaches {
   }
 
   commit(): void {
-    this.pending.commit(this.clock, this.structures, this.nestedTlb, this.nestedStructures);
+    if (this.bypass) this.pending.discard();
+    else this.pending.commit(this.clock, this.structures, this.nestedTlb, this.nestedStructures);
   }
 
   dropAll(): void {

@@ -24,6 +24,7 @@ export class Bench {
   clear(): readonly TranslationContext[] {
     if (++this.used > RENEWAL) this.renew();
     const { mmu, memory } = this.machine;
+    mmu.setTimed(true);
     mmu.restore(this.mmu);
     memory.restore(this.memory);
     return this.contexts;

@@ -6,7 +6,7 @@ import type { Access, Outcome } from "./entry.js";
 import { ownerOf, pageOf, ReferenceMmu, tagsOf, type Way } from "./reference-mmu.js";
 import { Draw, HOST_WIDTH, World } from "./world.js";
 
-export type StepName = "access" | "wild" | "edit" | "invalidate" | "control" | "switch";
+export type StepName = "access" | "wild" | "edit" | "invalidate" | "control" | "switch" | "timing";
 
 /** One step: `pick` chooses among what the step can do. */
 export interface Step {
@@ -28,6 +28,8 @@ export interface Seen {
   stale: number;
   accesses: number;
   logged: number;
+  /** Accesses while timing was off: those that believed an earlier translation, those that walked. */
+  readonly untimed: [known: number, walked: number];
 }
 
 /**
@@ -81,6 +83,9 @@ export class Sequence {
       case "control":
         world.control(this.context);
         this.machine.mmu.reload();
+        break;
+      case "timing":
+        this.machine.mmu.setTimed(!this.machine.mmu.timed);
         break;
       default:
         this.context = world.contexts[pick % world.contexts.length];
@@ -160,10 +165,11 @@ export class Sequence {
       new ReferenceMmu(memory, context, HOST_WIDTH, remembered).ways(access);
     let ways = everyWay(cached);
     const [lo, hi] = words(linear);
-    const walksBefore = mmu.counters[MmuCounter.Walks];
+    const walksBefore = this.walks;
     const indexBefore = world.log?.index ?? 0;
     const at = kind === "fetch" ? mmu.fetch(lo, hi) : mmu[kind](lo, hi, 8);
-    const walked = mmu.counters[MmuCounter.Walks] !== walksBefore;
+    const walked = this.walks !== walksBefore;
+    if (!mmu.timed) seen.untimed[walked ? 1 : 0]++;
     const { fault } = mmu;
     const beyondRam = at < 0 && fault.kind === FaultKind.NoRam;
     const fits = (way: Way): boolean => {
@@ -212,6 +218,13 @@ export class Sequence {
     const stageFault = reported === FaultKind.EptViolation || reported === FaultKind.NestedPageFault;
     if (stageFault) cached.stageFault(ownerOf(context), gfn);
     if (stageFault || reported === FaultKind.PageFault) cached.fault(tagsOf(context), pageOf(linear));
+  }
+
+  /** Walks so far; those of a time without timing are counted inside only. */
+  private get walks(): number {
+    const { mmu } = this.machine;
+    const { port } = mmu as unknown as { readonly port: { readonly counters: Float64Array } };
+    return port.counters[MmuCounter.Walks];
   }
 
   /** Runs something with entries set back to what they were. */

@@ -4,30 +4,44 @@ import { SMALL, ZEN4 } from "../machine.js";
 import type { Step, StepName } from "./sequence.js";
 import { HOST_WIDTH } from "./world.js";
 
-const step = (name: StepName, weight: number): { weight: number; arbitrary: fc.Arbitrary<Step> } => ({
+const step = (
+  name: StepName,
+  weight: number,
+  picks: number = 2 ** 31,
+): { weight: number; arbitrary: fc.Arbitrary<Step> } => ({
   weight,
   arbitrary: fc.record({
     step: fc.constant(name),
-    pick: fc.integer({ min: 0, max: 2 ** 31 - 1 }),
+    pick: fc.integer({ min: 0, max: picks - 1 }),
     how: fc.nat({ max: 119 }),
   }),
 });
 
+const STEPS = [
+  step("access", 14),
+  step("wild", 1),
+  step("edit", 4),
+  step("invalidate", 3),
+  step("control", 2),
+  step("switch", 2),
+];
+
+function worlds(steps: typeof STEPS): fc.Arbitrary<{ seed: number; steps: Step[] }> {
+  return fc.record({
+    seed: fc.integer({ min: 1, max: 2 ** 31 - 1 }),
+    steps: fc.array(fc.oneof(...steps), { minLength: 10, maxLength: 80, size: "max" }),
+  });
+}
+
 /** A world by its seed, and what happens in it. */
-export const sequences: fc.Arbitrary<{ seed: number; steps: Step[] }> = fc.record({
-  seed: fc.integer({ min: 1, max: 2 ** 31 - 1 }),
-  steps: fc.array(
-    fc.oneof(
-      step("access", 14),
-      step("wild", 1),
-      step("edit", 4),
-      step("invalidate", 3),
-      step("control", 2),
-      step("switch", 2),
-    ),
-    { minLength: 10, maxLength: 80, size: "max" },
-  ),
-});
+export const sequences: fc.Arbitrary<{ seed: number; steps: Step[] }> = worlds(STEPS);
+
+/** The same with timing switched off and on in between, and more accesses to the same pages. */
+export const sequencesWithTiming: fc.Arbitrary<{ seed: number; steps: Step[] }> = worlds([
+  ...STEPS,
+  step("access", 50, 3),
+  step("timing", 4),
+]);
 
 const ZEN4_WIDE: MemoryProfile = { ...ZEN4, physicalAddressBits: HOST_WIDTH };
 

@@ -7,7 +7,8 @@ export interface RunOutcome {
   /**
    * - `shutdown`: the guest asked for it, or Xen crashed the domain (`shutdown: "crash"`, with `detail`);
    * - `exit-port`: the guest wrote `exitCode` to a port that ends the machine;
-   * - `budget`: instructions or cycles are used up; a further `run` goes on;
+   * - `budget`: instructions or cycles are used up, or a fast-forward is where it was to go (`stop-point`); a further `run`
+   *   goes on;
    * - `triple-fault`: the guest's exception handling collapsed;
    * - `unsupported-instruction`: the engine cannot execute what is at `rip`;
    * - `invalid-state`: VM entry refused the guest's state;
@@ -24,7 +25,7 @@ export interface RunOutcome {
   readonly shutdown?: ShutdownName;
   /** What the guest wrote to the exit port, unsigned. */
   readonly exitCode?: number;
-  readonly budget?: "instructions" | "cycles";
+  readonly budget?: "instructions" | "cycles" | "stop-point";
   /** Guest RIP as a hexadecimal number. */
   readonly rip: string;
   /** Bytes at RIP in hexadecimal, for an unsupported instruction. */

@@ -81,6 +81,8 @@ const MAX_WARM_SETS = 1024;
  * - `branch`: on the first run after the predictor was emptied, its cold branches × `timing.branchMispredict`;
  * - touched lines and, when anything entered L1I or the ITLB since it last ran, its text lines, through `Mmu`.
  *
+ * While the `Mmu`'s timing is off there are neither cold branches nor lines.
+ *
  * All but the last are a function of the stage, the place in the ledger and the parts whose branches are warm, and are
  * priced once for each combination: a run puts their sum on the clock and is counted, and the ledger's cells get
  * count × price when they are read.
@@ -179,7 +181,7 @@ export class StagePathCost implements PathCost {
     this.instructions += this.counts[stage];
     const sequence = this.rows[stage * ROW + LINES];
     if (sequence >= 0 && !this.mmu.touchLines(sequence)) this.touch(stage, sequence);
-    if (this.textSeen[stage] !== this.textNow) this.fetchText(stage);
+    if (this.textSeen[stage] !== this.textNow && this.mmu.timed) this.fetchText(stage);
   }
 
   /** Its lines one by one, each charged to the phase of its part. */
@@ -217,9 +219,13 @@ export class StagePathCost implements PathCost {
     if (this.pricedCells.length === MAX_PRICED || this.warmBranches.size === MAX_WARM_SETS)
       this.forgetPriced();
     const { ledger, warmBranches, options } = this;
+    // The place tells whether timing is on: what runs while it is off has a ledger phase of its own.
+    const { timed } = this.mmu;
     const subject = this.stages[stage];
     const cells = new Map<number, number>();
-    const cold = warmBranches.coldIn(this.warm, this.leaves[stage]).map((leaf) => this.leafStages[leaf]);
+    const cold = timed
+      ? warmBranches.coldIn(this.warm, this.leaves[stage]).map((leaf) => this.leafStages[leaf])
+      : [];
     const entered = this.enterOwn(stage * ROW);
     for (const [phase, parts] of byPhase(leavesOf(subject))) {
       const number = ledger.registerPhase(phase);
@@ -241,10 +247,10 @@ export class StagePathCost implements PathCost {
     const first = this.warm * MAX_STAGES + stage;
     this.pricedPlace[priced] = place;
     this.pricedTicks[priced] = [...cells.values()].reduce((sum, amount) => sum + amount, 0);
-    this.pricedWarm[priced] = warmBranches.with(this.warm, this.leaves[stage]);
+    this.pricedWarm[priced] = timed ? warmBranches.with(this.warm, this.leaves[stage]) : this.warm;
     this.pricedNext[priced] = this.pricedFirst[first];
     this.pricedFirst[first] = priced;
-    this.ran.add(subject);
+    if (timed) this.ran.add(subject);
     return priced;
   }
 

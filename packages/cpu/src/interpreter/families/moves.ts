@@ -40,10 +40,20 @@ function lea(core: ExecutionCore, pc: number): number {
   return Status.Next;
 }
 
-/** XCHG; with memory it locks by itself. */
+/** State word of RBX. */
+const BX = 6;
+
+/** XCHG; with memory it locks by itself. XCHG BX, BX may be a marker to stop at. */
 function xchg(core: ExecutionCore, pc: number): number {
   const size = core.sizeOf(pc);
   const { code } = core;
+  const { stopPoint } = core.processor;
+  if (stopPoint.marker && size === 1 && code[pc + Entry.A] === BX && code[pc + Entry.B] === BX) {
+    if ((code[pc + Entry.Form] & Form.MemoryFirst) === 0) {
+      stopPoint.passMarker(core.words);
+      return Status.EndBlock;
+    }
+  }
   if (!core.openFirst(pc, size)) return Status.Fault;
   const { lo, hi } = core;
   core.second(pc, size);

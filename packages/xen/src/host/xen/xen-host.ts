@@ -181,6 +181,8 @@ export class XenHost implements Hypervisor {
         control.interruptGuest(); // Xen's own timer
         continue;
       }
+      if (stopped && exit.stop === StopReason.Requested && processor.stopPoint.reached !== undefined)
+        return this.outOfBudget("stop-point");
       const outcome = stopped ? this.engineStop(exit.stop) : this.vmExit(exit);
       if (outcome === undefined) continue;
       this.ended = outcome;
@@ -434,7 +436,7 @@ export class XenHost implements Hypervisor {
     return { reason: "shutdown", shutdown: "crash", rip: this.rip, detail };
   }
 
-  private outOfBudget(budget: "instructions" | "cycles"): RunOutcome {
+  private outOfBudget(budget: NonNullable<RunOutcome["budget"]>): RunOutcome {
     return { reason: "budget", budget, rip: this.runningRip() };
   }
 
