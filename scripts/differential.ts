@@ -1,7 +1,6 @@
 import { parseArgs } from "node:util";
 import { epyc9124, skylakeSp } from "../packages/cpu/src/profiles/index.js";
 import { DifferentialRun } from "../test/differential/cpu/differential-run.js";
-import { CaseGenerator } from "../test/differential/cpu/generator/case-generator.js";
 import { X87Generator } from "../test/differential/cpu/generator/x87-generator.js";
 import {
   NativeHarness,
@@ -13,8 +12,16 @@ import { SimulatedMachine } from "../test/differential/cpu/simulated/simulated-m
 
 /*
  * Random instruction sequences on this machine's processor and on the simulated one:
- * npm run differential -- [--minutes N] [--seed S] [--mode 64|32] [--show N] [--sequences N] [--set all|x87]
+ * npm run differential -- [--minutes N] [--seed S] [--mode 64|32] [--show N] [--sequences N] [--set all|general|x87]
+ * A line a minute says how far it is; mismatches are explained as they come.
  */
+
+const USAGE =
+  "usage: npm run differential -- [--minutes N] [--seed S] [--mode 64|32] [--show N] [--sequences N] [--set all|general|x87]";
+/** Batches of general sequences for each one of x87 instructions only, in the set `all`. */
+const GENERAL_BATCHES = 3;
+const BATCH = 5000;
+const REPORT_MS = 60_000;
 
 const { values } = parseArgs({
   options: {
@@ -35,11 +42,11 @@ if (reason !== "") {
 
 const modes = ([64, 32] as const).filter((mode) => values.mode === "both" || Number(values.mode) === mode);
 const minutes = Number(values.minutes);
+const sequences = Number(values.sequences);
 const seed = Number(values.seed);
-if (modes.length === 0 || !(minutes > 0) || !Number.isInteger(seed)) {
-  console.error(
-    "usage: npm run differential -- [--minutes N] [--seed S] [--mode 64|32] [--show N] [--sequences N] [--set all|x87]",
-  );
+const known = ["all", "general", "x87"].includes(values.set);
+if (modes.length === 0 || !(minutes > 0) || !(sequences > 0) || !Number.isInteger(seed) || !known) {
+  console.error(USAGE);
   process.exit(1);
 }
 
@@ -47,20 +54,52 @@ const vendor = nativeVendor();
 const features = nativeFeatures();
 const harness = new NativeHarness();
 const machine = new SimulatedMachine(vendor === "AuthenticAMD" ? epyc9124 : skylakeSp);
-let failed = false;
+
+const runs: { readonly name: string; readonly run: DifferentialRun; shown: number }[] = [];
+/** Which of the runs the next batches are for, over and over. */
+const turns: number[] = [];
+for (const mode of modes) {
+  const options = { seed, mode, vendor, features };
+  if (values.set !== "x87") {
+    const run = new DifferentialRun(options, harness, machine);
+    const turn = runs.push({ name: `${mode}-bit mode`, run, shown: 0 }) - 1;
+    for (let i = 0; i < (values.set === "all" ? GENERAL_BATCHES : 1); i++) turns.push(turn);
+  }
+  if (values.set !== "general") {
+    const run = new DifferentialRun(options, harness, machine, new X87Generator(seed, mode));
+    turns.push(runs.push({ name: `${mode}-bit mode, x87 only`, run, shown: 0 }) - 1);
+  }
+}
+
+function total(of: "sequences" | "mismatches"): number {
+  return runs.reduce((sum, { run }) => sum + run.totals[of], 0);
+}
+
+const started = Date.now();
+let reported = started;
+
+function report(): void {
+  const seconds = Math.max(1, Math.round((Date.now() - started) / 1000));
+  const count = total("sequences");
+  const rate = Math.round(count / seconds);
+  const now = new Date().toISOString();
+  console.log(`${now} seed ${seed}: ${count} sequences, ${total("mismatches")} mismatches, ${rate}/s`);
+  reported = Date.now();
+}
+
 try {
-  for (const mode of modes) {
-    const options = { seed, mode, vendor, features };
-    const cases = values.set === "x87" ? new X87Generator(seed, mode) : new CaseGenerator(options);
-    const run = new DifferentialRun(options, harness, machine, cases);
-    const until = Date.now() + (minutes * 60_000) / modes.length;
-    while (Date.now() < until && run.totals.sequences < Number(values.sequences))
-      run.batch(5000, Number(values.show));
-    console.log(`${mode}-bit mode, seed ${seed}: ${run.summary()}\n`);
-    for (const mismatch of run.totals.kept) console.log(`${run.explain(mismatch)}\n`);
-    failed ||= run.totals.mismatches > 0;
+  for (let i = 0; total("sequences") < sequences; i++) {
+    if (Date.now() - started >= minutes * 60_000) break;
+    const entry = runs[turns[i % turns.length]];
+    const { run } = entry;
+    run.batch(BATCH, Number(values.show));
+    for (; entry.shown < run.totals.kept.length; entry.shown++)
+      console.log(`\n${run.explain(run.totals.kept[entry.shown])}\n`);
+    if (Date.now() - reported >= REPORT_MS) report();
   }
 } finally {
   harness.close();
 }
-process.exitCode = failed ? 1 : 0;
+report();
+for (const { name, run } of runs) console.log(`\n${name}: ${run.summary()}`);
+process.exitCode = total("mismatches") > 0 ? 1 : 0;

@@ -82,7 +82,7 @@ export class DifferentialRun {
     const vector = native.getUint32(ResultField.Trap, true);
     totals.vectors.set(vector, (totals.vectors.get(vector) ?? 0) + 1);
     for (const key of test.keys) totals.keys.set(key, (totals.keys.get(key) ?? 0) + 1);
-    if (sameBytes(native, simulated, 0)) return;
+    if (sameBytes(test, native, simulated, 0)) return;
     const found = differences(test, native, simulated, 0, this.vendor);
     if (found.length === 0) return;
     totals.mismatches++;

@@ -388,12 +388,12 @@ export class ExecutionCore {
     return this.linearize(segment, this.lo, this.hi, bytes, write);
   }
 
-  /** As {@link address}, of what is read `step` bytes on, with a segment check of its own. */
-  addressAfter(pc: number, step: number, bytes: number): boolean {
+  /** As {@link address}, of what lies `step` bytes on, with a segment check of its own. */
+  addressAfter(pc: number, step: number, bytes: number, write = false): boolean {
     this.offsetOf(pc);
     const lo = (this.lo + step) | 0;
     const hi = this.mode === 64 && lo >>> 0 < step ? (this.hi + 1) | 0 : this.hi;
-    return this.linearize(this.segmentOf(pc), lo, hi, bytes, false);
+    return this.linearize(this.segmentOf(pc), lo, hi, bytes, write);
   }
 
   /** The address after the first operand's: for bit strings and second halves. */
@@ -441,12 +441,20 @@ export class ExecutionCore {
 
   /** #AC comes before page faults and behind what segmentation refuses, as on Zen 3. @returns true for the latter */
   private misaligned(bytes: number): boolean {
-    if (this.mode === 64) {
-      const last = (this.eaLo + bytes - 1) | 0;
-      const hi = last >>> 0 < this.eaLo >>> 0 ? (this.eaHi + 1) | 0 : this.eaHi;
-      if (!this.canonical(this.eaLo, this.eaHi) || !this.canonical(last, hi)) return true;
-    }
-    return this.refuse(Vector.Ac, 0);
+    return !this.canonicalEnds(bytes) || this.refuse(Vector.Ac, 0);
+  }
+
+  /** Whether the first and the last of so many bytes at eaLo, eaHi are canonical; outside 64-bit mode all are. */
+  private canonicalEnds(bytes: number): boolean {
+    if (this.mode !== 64) return true;
+    const last = (this.eaLo + bytes - 1) | 0;
+    const hi = last >>> 0 < this.eaLo >>> 0 ? (this.eaHi + 1) | 0 : this.eaHi;
+    return this.canonical(this.eaLo, this.eaHi) && this.canonical(last, hi);
+  }
+
+  /** As {@link canonicalEnds}, with the fault of a segment: where an access may touch less than is checked. */
+  canonicalOperand(bytes: number, segment: number): boolean {
+    return this.canonicalEnds(bytes) || this.refuse(segment === Segment.Ss ? Vector.Ss : Vector.Gp, 0);
   }
 
   /** Value of log2 size at eaLo, eaHi to lo, hi; narrow values sign-extended. */

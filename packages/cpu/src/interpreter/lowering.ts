@@ -248,7 +248,7 @@ function variantOf(key: string, form: OpcodeForm, instruction: Instruction, vari
       return (key === "movsx" ? 4 : 0) | widthBytes(operands[1].width, instruction);
     case "movsxd":
       // With a 16-bit operand size it moves 16 bits.
-      return 4 | (instruction.operandSize === 1 ? 1 : 2);
+      return 4 | (instruction.operandSize === 1 ? 8 | 1 : 2);
     case "crc32":
       return widthBytes(operands[1].width, instruction);
     case "shld":

@@ -57,7 +57,7 @@ export function vectorAddress(
   if (core.address(pc, bytes, write)) {
     const image = bytes > 16;
     if ((core.eaLo & alignment) === 0) return image || core.aligned(bytes);
-    // Zen 3 checks the alignment of FXSAVE's image by fours before its own rule; not that of XSAVE's.
+    // Implementations may check the alignment of FXSAVE's image by fours before its own rule (SDM vol. 2, FXSAVE).
     if (image && alignment === 15 && !core.aligned(4)) return false;
     core.protection();
     return false;
@@ -74,21 +74,29 @@ export function vectorAddress(
 /**
  * Copies an operand of 2, 4, 8 or 16 bytes from memory to State.VectorSource; the rest of the 16 bytes is zero.
  * @param alignment as of {@link vectorAddress}
+ * @param touched bytes that are read: limit, alignment and canonical form are those of all the operand
  * @returns State.VectorSource, or -1 after a fault
  */
-export function loadVector(core: ExecutionCore, pc: number, bytes: number, alignment: number): number {
+export function loadVector(
+  core: ExecutionCore,
+  pc: number,
+  bytes: number,
+  alignment: number,
+  touched: number = bytes,
+): number {
   if (!vectorAddress(core, pc, bytes, alignment, false)) return -1;
-  const at = core.mmu.read(core.eaLo, core.eaHi, bytes);
+  if (touched < bytes && !core.canonicalOperand(bytes, core.segmentOf(pc))) return -1;
+  const at = core.mmu.read(core.eaLo, core.eaHi, touched);
   if (at < 0) {
     core.memoryFault(core.segmentOf(pc));
     return -1;
   }
   const { view, words } = core;
   const to = State.VectorSource;
-  words[to] = bytes > 2 ? view.getInt32(at, true) : view.getUint16(at, true);
-  words[to + 1] = bytes > 4 ? view.getInt32(at + 4, true) : 0;
-  words[to + 2] = bytes > 8 ? view.getInt32(at + 8, true) : 0;
-  words[to + 3] = bytes > 8 ? view.getInt32(at + 12, true) : 0;
+  words[to] = touched > 2 ? view.getInt32(at, true) : view.getUint16(at, true);
+  words[to + 1] = touched > 4 ? view.getInt32(at + 4, true) : 0;
+  words[to + 2] = touched > 8 ? view.getInt32(at + 8, true) : 0;
+  words[to + 3] = touched > 8 ? view.getInt32(at + 12, true) : 0;
   return to;
 }
 
@@ -136,15 +144,17 @@ export function vectorSource(core: ExecutionCore, pc: number, bytes: number, ali
  * Second operand of an instruction that comes with MMX and with aligned vector operands, usability checked. An MMX
  * destination's sign and exponent become ones, so nothing may fault any more afterwards.
  * @param narrow bytes of an MMX instruction's operand in memory
+ * @param touched bytes that AMD's processors read of an XMM instruction's, see {@link loadVector}
  * @returns its state word, or -1 after a fault
  */
-export function pairSource(core: ExecutionCore, pc: number, narrow = 8): number {
+export function pairSource(core: ExecutionCore, pc: number, narrow = 8, touched = 16): number {
   const { code, words } = core;
   const inMemory = (code[pc + Entry.Form] & Form.MemorySecond) !== 0;
   const to = code[pc + Entry.A];
   if (isVector(to)) {
     if (!xmmUsable(core)) return -1;
-    return inMemory ? loadVector(core, pc, 16, operandAlignment(core)) : code[pc + Entry.B];
+    if (!inMemory) return code[pc + Entry.B];
+    return loadVector(core, pc, 16, operandAlignment(core), core.amd ? touched : 16);
   }
   if (!mmxUsable(core)) return -1;
   const from = inMemory ? loadVector(core, pc, narrow, 0) : code[pc + Entry.B];

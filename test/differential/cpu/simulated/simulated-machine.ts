@@ -118,15 +118,16 @@ export class SimulatedMachine {
     into.setUint32(at + ResultField.Trap, trap, true);
     into.setInt32(at + ResultField.Cr2, trap === 14 ? words[State.Cr2Lo] : 0, true);
     into.setInt32(at + ResultField.Cr2 + 4, trap === 14 ? words[State.Cr2Hi] : 0, true);
-    const segment = (which: number, word: number) => words[State.Segments + 8 * which + word];
-    into.setInt32(at + ResultField.FsBase, segment(Segment.Fs, SegmentWord.BaseLo), true);
-    into.setInt32(at + ResultField.FsBase + 4, segment(Segment.Fs, SegmentWord.BaseHi), true);
-    into.setInt32(at + ResultField.GsBase, segment(Segment.Gs, SegmentWord.BaseLo), true);
-    into.setInt32(at + ResultField.GsBase + 4, segment(Segment.Gs, SegmentWord.BaseHi), true);
-    into.setUint16(at + ResultField.Ds, segment(Segment.Ds, 0), true);
-    into.setUint16(at + ResultField.Es, segment(Segment.Es, 0), true);
-    into.setUint16(at + ResultField.Fs, segment(Segment.Fs, 0), true);
-    into.setUint16(at + ResultField.Gs, segment(Segment.Gs, 0), true);
+    const fs = State.Segments + 8 * Segment.Fs;
+    const gs = State.Segments + 8 * Segment.Gs;
+    into.setInt32(at + ResultField.FsBase, words[fs + SegmentWord.BaseLo], true);
+    into.setInt32(at + ResultField.FsBase + 4, words[fs + SegmentWord.BaseHi], true);
+    into.setInt32(at + ResultField.GsBase, words[gs + SegmentWord.BaseLo], true);
+    into.setInt32(at + ResultField.GsBase + 4, words[gs + SegmentWord.BaseHi], true);
+    into.setUint16(at + ResultField.Ds, words[State.Segments + 8 * Segment.Ds], true);
+    into.setUint16(at + ResultField.Es, words[State.Segments + 8 * Segment.Es], true);
+    into.setUint16(at + ResultField.Fs, words[fs], true);
+    into.setUint16(at + ResultField.Gs, words[gs], true);
     let hash = HASH_START;
     this.eachDataPage((page, index) => {
       hash = hashWindow(page, index, 1024, hash);

@@ -29,6 +29,8 @@ const SUPPORTED = Component.X87 | Component.Sse;
 const COMPACTED = 0x80000000 | 0;
 const ERROR_SUMMARY = 0x80;
 const PAGE = 4096;
+/** Address bits that FXSAVE's area has clear. */
+const LEGACY_ALIGNMENT = 15;
 
 /** XMM registers that the mode has. */
 function registersIn(core: ExecutionCore): number {
@@ -83,6 +85,7 @@ class Area {
    */
   open(core: ExecutionCore, pc: number, bytes: number, alignment: number, write: boolean): boolean {
     this.segment = core.segmentOf(pc);
+    if (core.amd && alignment === LEGACY_ALIGNMENT) return this.openInSteps(core, pc, write);
     if (!vectorAddress(core, pc, bytes, alignment, write)) {
       const stack = core.mode === 64 && this.segment === Segment.Ss;
       if (stack && !core.canonical(core.eaLo, core.eaHi)) core.raise(Vector.Ss, 0);
@@ -90,11 +93,36 @@ class Area {
     }
     this.lo = core.eaLo;
     this.hi = core.eaHi;
+    return this.touch(core, this.lastByte(core, pc, bytes), write) && this.touchFirst(core, bytes, write);
+  }
+
+  /**
+   * FXSAVE and FXRSTOR on Zen 3: limit, canonical form and alignment by fours of the first dword, which is read, then
+   * the alignment of the area, then access rights and limit of the last byte, whose offset wraps.
+   */
+  private openInSteps(core: ExecutionCore, pc: number, write: boolean): boolean {
+    if (!core.address(pc, 4, false) || !core.canonicalOperand(4, this.segment) || !core.aligned(4))
+      return false;
+    this.lo = core.eaLo;
+    this.hi = core.eaHi;
+    if ((this.lo & LEGACY_ALIGNMENT) !== 0) {
+      core.protection();
+      return false;
+    }
+    const last = this.lastByte(core, pc, StateOffset.Header);
+    if (!core.addressAfter(pc, last, 1, write)) return false;
+    return this.touch(core, last, write) && this.touchFirst(core, StateOffset.Header, write);
+  }
+
+  /** Distance to the last byte, whose offset wraps with 16-bit addresses. */
+  private lastByte(core: ExecutionCore, pc: number, bytes: number): number {
     core.offsetOf(pc);
     const short = ((core.code[pc + Entry.Form] >> Form.AddressShift) & 3) === 1;
     const last = core.lo + bytes - 1;
-    // The offset of the last byte wraps with 16-bit addresses.
-    if (!this.touch(core, (short ? last & 0xffff : last) - core.lo, write)) return false;
+    return (short ? last & 0xffff : last) - core.lo;
+  }
+
+  private touchFirst(core: ExecutionCore, bytes: number, write: boolean): boolean {
     const crosses = (this.lo & (PAGE - 1)) + bytes > PAGE;
     return !crosses || this.touch(core, 0, write);
   }
@@ -140,7 +168,7 @@ const area = new Area();
 
 function fxsave(core: ExecutionCore, pc: number): number {
   if (!legacyUsable(core)) return Status.Fault;
-  if (!area.open(core, pc, StateOffset.Header, 15, true)) return Status.Fault;
+  if (!area.open(core, pc, StateOffset.Header, LEGACY_ALIGNMENT, true)) return Status.Fault;
   const { words } = core;
   const count = registersIn(core);
   storeX87(words, image, core.sizeOf(pc) === 3, hasPointers(core));
@@ -153,7 +181,7 @@ function fxsave(core: ExecutionCore, pc: number): number {
 
 function fxrstor(core: ExecutionCore, pc: number): number {
   if (!legacyUsable(core)) return Status.Fault;
-  if (!area.open(core, pc, StateOffset.Header, 15, false)) return Status.Fault;
+  if (!area.open(core, pc, StateOffset.Header, LEGACY_ALIGNMENT, false)) return Status.Fault;
   if (!area.read(core, 0, StateOffset.Header)) return Status.Fault;
   const { words } = core;
   const mxcsr = image[StateOffset.Mxcsr >> 2];

@@ -22,10 +22,13 @@ function mov(core: ExecutionCore, pc: number): number {
   return core.writeFirst(pc, size, core.lo, core.hi) ? Status.Next : Status.Fault;
 }
 
-/** MOVZX, MOVSX, MOVSXD: the variant is the source's log2 bytes, plus 4 when signed. */
+/**
+ * MOVZX, MOVSX, MOVSXD: the variant is the source's log2 bytes, plus 4 when signed, plus 8 for MOVSXD of 16 bits, which
+ * reads a dword on AMD (APM vol. 3, MOVSXD: reg/mem32) and a word on Intel (SDM vol. 2, MOVSXD: r/m16).
+ */
 function extend(core: ExecutionCore, pc: number): number {
   const variant = core.variantOf(pc);
-  const from = variant & 3;
+  const from = (variant & 8) !== 0 && core.amd ? 2 : variant & 3;
   if (!core.second(pc, from)) return Status.Fault;
   const { lo } = core;
   const size = core.sizeOf(pc);

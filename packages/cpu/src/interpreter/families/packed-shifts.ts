@@ -37,7 +37,8 @@ function shift(core: ExecutionCore, pc: number): number {
     if (!immediateUsable(core, to)) return Status.Fault;
     count = code[pc + Entry.Immediate] & 0xff;
   } else {
-    const from = pairSource(core, pc);
+    // The count is 64 bits, and Zen 3 reads no more of the 16 bytes.
+    const from = pairSource(core, pc, 8, 8);
     if (from < 0) return Status.Fault;
     // All 64 bits of the source count.
     count = words[from + 1] !== 0 || words[from] >>> 0 > bits ? bits : words[from];

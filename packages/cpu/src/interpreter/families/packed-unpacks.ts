@@ -26,8 +26,8 @@ function interleaveSecond(size: number, a: number, b: number): number {
 /** PUNPCKL, PUNPCKH, UNPCKL, UNPCKH: elements of one half of both operands in turn. The variant's low bits are log2 bytes. */
 function unpack(core: ExecutionCore, pc: number): number {
   const variant = core.variantOf(pc);
-  // The low half of an MMX operand is all that is read (SDM vol. 2, PUNPCKLBW: mm/m32).
-  const from = pairSource(core, pc, variant >= HIGH ? 8 : 4);
+  // The low half of an MMX operand is all that is read (SDM vol. 2, PUNPCKLBW: mm/m32), on Zen 3 also of an XMM one.
+  const from = variant >= HIGH ? pairSource(core, pc) : pairSource(core, pc, 4, 8);
   if (from < 0) return Status.Fault;
   const { words } = core;
   const to = core.code[pc + Entry.A];

@@ -211,16 +211,16 @@ function environmentBytes(core: ExecutionCore, pc: number): number {
 
 /**
  * Address of an image to the working address. The first word and the last byte are tried before anything is touched, as
- * Zen 3 does; what spans two pages at most is then all there.
+ * Zen 3 does; what spans two pages at most is then all there. On AMD the two have their own limit checks, in this order.
  */
 function openImage(core: ExecutionCore, pc: number, bytes: number, write: boolean): boolean {
-  if (!core.address(pc, bytes, write) || !core.aligned(isWide(core, pc) ? 4 : 2)) return false;
+  const word = isWide(core, pc) ? 4 : 2;
+  if (!core.address(pc, core.amd ? word : bytes, write) || !core.aligned(word)) return false;
   const { eaLo, eaHi, mmu } = core;
-  let reachable = open(core, pc, isWide(core, pc) ? 4 : 2, write) >= 0;
+  let reachable = open(core, pc, word, write) >= 0;
   if (reachable) {
     mmu.writePending = 0;
-    advance(core, bytes - 1);
-    reachable = open(core, pc, 1, write) >= 0;
+    reachable = core.addressAfter(pc, bytes - 1, 1, write) && open(core, pc, 1, write) >= 0;
   }
   core.eaLo = eaLo;
   core.eaHi = eaHi;

@@ -31,20 +31,32 @@ import {
 
 const TEN_BYTES = 10;
 
-/** Opens ten bytes of the memory operand: their place in the arena, or -1 when the access faults. */
-function openTen(core: ExecutionCore, pc: number, write: boolean): number {
-  if (!core.address(pc, TEN_BYTES, write) || !core.aligned(8)) return -1;
+/** Opens bytes of the memory operand: their place in the arena, or -1 when the access faults. */
+function openBytes(core: ExecutionCore, pc: number, bytes: number, write: boolean): number {
+  if (!core.address(pc, bytes, write) || !core.aligned(8)) return -1;
   const { mmu, eaLo, eaHi } = core;
-  const at = write ? mmu.write(eaLo, eaHi, TEN_BYTES) : mmu.read(eaLo, eaHi, TEN_BYTES);
+  const at = write ? mmu.write(eaLo, eaHi, bytes) : mmu.read(eaLo, eaHi, bytes);
   if (at < 0) core.memoryFault(core.segmentOf(pc));
   return at;
 }
 
+/** Opens ten bytes. AMD's processors take them as eight and two: any fault of the eight comes first, as on Zen 3. */
+function openTen(core: ExecutionCore, pc: number, write: boolean): number {
+  const at = openBytes(core, pc, TEN_BYTES, write);
+  if (at >= 0 || !core.amd) return at;
+  const first = openBytes(core, pc, 8, write);
+  core.mmu.writePending = 0;
+  return first < 0 ? first : openBytes(core, pc, TEN_BYTES, write);
+}
+
 /** As {@link storeValue}, of ten bytes. */
 function storeTen(core: ExecutionCore, pc: number, lo: number, hi: number, top: number): boolean {
-  if (isSuppressed(core, true)) return probeOperand(core, pc, TEN_BYTES);
   const at = openTen(core, pc, true);
   if (at < 0) return false;
+  if (isSuppressed(core, true)) {
+    core.mmu.writePending = 0;
+    return true;
+  }
   const { view, mmu } = core;
   view.setInt32(at, lo, true);
   view.setInt32(at + 4, hi, true);
@@ -190,7 +202,7 @@ function storeValue(core: ExecutionCore, pc: number, size: number): boolean {
 
 function probeOperand(core: ExecutionCore, pc: number, bytes: number): boolean {
   const { mmu } = core;
-  if (!core.address(pc, bytes, true) || !core.aligned(Math.min(bytes, 8))) return false;
+  if (!core.address(pc, bytes, true) || !core.aligned(bytes)) return false;
   const reachable = mmu.write(core.eaLo, core.eaHi, bytes) >= 0;
   mmu.writePending = 0;
   return reachable || core.memoryFault(core.segmentOf(pc));
