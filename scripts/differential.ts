@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { epyc9124, skylakeSp } from "../packages/cpu/src/profiles/index.js";
 import { DifferentialRun } from "../test/differential/cpu/differential-run.js";
+import { CaseGenerator } from "../test/differential/cpu/generator/case-generator.js";
 import { X87Generator } from "../test/differential/cpu/generator/x87-generator.js";
 import {
   NativeHarness,
@@ -13,7 +14,9 @@ import { SimulatedMachine } from "../test/differential/cpu/simulated/simulated-m
 /*
  * Random instruction sequences on this machine's processor and on the simulated one:
  * npm run differential -- [--minutes N] [--seed S] [--mode 64|32] [--show N] [--sequences N] [--set all|general|x87]
- * A line a minute says how far it is; mismatches are explained as they come.
+ * [--only form,form] [--first]
+ * A line a minute says how far it is; mismatches are explained as they come. --only makes the general sequences of some
+ * form keys alone, --first ends at the first batch with a mismatch.
  */
 
 const USAGE =
@@ -31,6 +34,8 @@ const { values } = parseArgs({
     mode: { type: "string", default: "both" },
     show: { type: "string", default: "5" },
     set: { type: "string", default: "all" },
+    only: { type: "string" },
+    first: { type: "boolean", default: false },
   },
 });
 
@@ -59,9 +64,11 @@ const runs: { readonly name: string; readonly run: DifferentialRun; shown: numbe
 /** Which of the runs the next batches are for, over and over. */
 const turns: number[] = [];
 for (const mode of modes) {
-  const options = { seed, mode, vendor, features };
-  if (values.set !== "x87") {
-    const run = new DifferentialRun(options, harness, machine);
+  const only = values.only === undefined ? undefined : new Set(values.only.split(","));
+  const options = { seed, mode, vendor, features, only };
+  const general = new CaseGenerator(options);
+  if (values.set !== "x87" && general.forms.length > 0) {
+    const run = new DifferentialRun(options, harness, machine, general);
     const turn = runs.push({ name: `${mode}-bit mode`, run, shown: 0 }) - 1;
     for (let i = 0; i < (values.set === "all" ? GENERAL_BATCHES : 1); i++) turns.push(turn);
   }
@@ -71,10 +78,14 @@ for (const mode of modes) {
   }
 }
 
-function total(of: "sequences" | "mismatches"): number {
+function total(of: "sequences" | "mismatches" | "unrepeated"): number {
   return runs.reduce((sum, { run }) => sum + run.totals[of], 0);
 }
 
+if (runs.length === 0) {
+  console.error("no form has such a key");
+  process.exit(1);
+}
 const started = Date.now();
 let reported = started;
 
@@ -83,13 +94,14 @@ function report(): void {
   const count = total("sequences");
   const rate = Math.round(count / seconds);
   const now = new Date().toISOString();
-  console.log(`${now} seed ${seed}: ${count} sequences, ${total("mismatches")} mismatches, ${rate}/s`);
+  const counts = `${total("mismatches")} mismatches, ${total("unrepeated")} not repeated`;
+  console.log(`${now} seed ${seed}: ${count} sequences, ${counts}, ${rate}/s`);
   reported = Date.now();
 }
 
 try {
   for (let i = 0; total("sequences") < sequences; i++) {
-    if (Date.now() - started >= minutes * 60_000) break;
+    if (Date.now() - started >= minutes * 60_000 || (values.first && total("mismatches") > 0)) break;
     const entry = runs[turns[i % turns.length]];
     const { run } = entry;
     run.batch(BATCH, Number(values.show));

@@ -24,6 +24,8 @@ export interface GeneratorOptions {
   readonly features: ReadonlySet<string>;
   /** Leave these keys out. */
   readonly without?: ReadonlySet<string>;
+  /** Forms with these keys and no others; no phrases. */
+  readonly only?: ReadonlySet<string> | undefined;
 }
 
 /** Makes test cases from the decoder's opcode tables; the same options give the same cases. */
@@ -38,6 +40,7 @@ export class CaseGenerator {
   private readonly misaligned: boolean;
   private readonly states: StatePhrases;
   private readonly withStates: boolean;
+  private readonly withPhrases: boolean;
   private turn = 0;
 
   constructor(options: GeneratorOptions) {
@@ -45,10 +48,12 @@ export class CaseGenerator {
     this.mode = options.mode;
     this.misaligned = options.features.has("misalignsse");
     this.states = new StatePhrases(this.random, options.mode, this.misaligned);
-    this.withStates = options.features.has("xsavec") && options.without?.has("xsave") !== true;
+    this.withPhrases = options.only === undefined;
+    this.withStates =
+      this.withPhrases && options.features.has("xsavec") && options.without?.has("xsave") !== true;
     this.encoder = new Encoder(this.random, options.mode, options.vendor === "GenuineIntel");
     this.forms = listForms(options.mode, options.features).filter(
-      ({ form }) => !options.without?.has(form.key),
+      ({ form }) => !options.without?.has(form.key) && options.only?.has(form.key) !== false,
     );
     this.common = this.forms.filter((listed) => !listed.privileged);
     this.privileged = this.forms.filter((listed) => listed.privileged);
@@ -78,7 +83,7 @@ export class CaseGenerator {
         keys.push(phrase.key);
         continue;
       }
-      if (random.oneIn(16)) {
+      if (this.withPhrases && random.oneIn(16)) {
         const phrase = makePhrase(random, mode, CODE_BASE + codeOffset + code.length);
         boundaries.push(code.length);
         for (const end of phrase.shifted) undefinedAt.set(code.length + end, undefinedFlags("shr", -1, 32));
