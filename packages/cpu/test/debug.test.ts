@@ -104,10 +104,13 @@ describe("instruction breakpoints", () => {
     }
   });
 
-  it("are held off by MOV SS as if RF were set, and come before a fault of the instruction", () => {
-    const machine = long([...MOV_SS, 0x0f, 0x0b]);
+  it("are held off by MOV SS as if RF were set, on Intel alone, and come before a fault of the instruction", () => {
+    const machine = long([...MOV_SS, 0x0f, 0x0b], skylakeSp);
     arm(machine, 0, CODE + 2);
     expect(trap(machine).vector).toBe(6);
+    const amd = long([...MOV_SS, 0x0f, 0x0b]);
+    arm(amd, 0, CODE + 2);
+    expect(trap(amd).vector).toBe(1);
     const other = long([0x0f, 0x0b]);
     arm(other, 0, CODE);
     expect(trap(other).vector).toBe(1);

@@ -283,9 +283,9 @@ export class Interpreter implements ExecutionEngine {
           mode |= ModeBits.Single;
           if ((after & AFTER_BREAKPOINTS) !== 0) {
             core.breakpoints.hits = 0;
-            // RF and MOV SS hold instruction breakpoints off (SDM vol. 3, 18.3.1.1).
-            const held =
-              again || (after & AFTER_RESUME_FLAG) !== 0 || (shadow & Shadow.MovSs) === Shadow.MovSs;
+            // RF holds instruction breakpoints off, and on Intel MOV SS too (SDM vol. 3, 18.3.1.1; not on AMD).
+            const shadowed = !core.amd && (shadow & Shadow.MovSs) === Shadow.MovSs;
+            const held = again || (after & AFTER_RESUME_FLAG) !== 0 || shadowed;
             const hits = held ? 0 : core.breakpoints.codeAt((ripLo + codeBase) | 0, ripHi);
             if (hits !== 0) {
               w[State.RipLo] = ripLo;
