@@ -34,8 +34,8 @@ export const LOOPS: readonly (readonly [string, number])[] = [
   ["memory", 20_000],
   ["calls", 20_000],
 ];
-/** System calls of the wide guest that make some forty million guest instructions. */
-export const WIDE_STEPS = 90_000;
+/** System calls of the wide guest that make some twenty million guest instructions. */
+export const WIDE_STEPS = 45_000;
 
 const HOT_BAR = 35;
 const WIDE_BAR = 15;

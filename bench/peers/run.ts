@@ -47,7 +47,7 @@ try {
     row("hyperwalk, full timing", own.mips, "");
     for (const emulator of emulators) {
       const { mips, ticksPerInstruction } = await peerSpeed(emulator, guest, own);
-      const ratio = `${(median(mips) / speed).toFixed(2)} of full timing`;
+      const ratio = `${(median(mips) / speed).toFixed(2)} times full timing`;
       const inside = `${ticksPerInstruction.toFixed(3)} ${emulator.counts} an instruction, by the guest's clock`;
       row(emulator.name, mips, `${ratio}; ${inside}`);
     }
