@@ -173,10 +173,3 @@ export const HotOp = {
   AluMI32: 174,
   AluMI64: 175,
 } as const;
-
-/** Operations from here on form an address ... */
-export const FIRST_ADDRESS = 108;
-/** ... read memory at it ... */
-export const FIRST_READ = 110;
-/** ... or open it for writing. */
-export const FIRST_WRITE = 156;
