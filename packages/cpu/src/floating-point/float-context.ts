@@ -1,7 +1,5 @@
 import { Rounding } from "./rounding.js";
 
-export { Rounding };
-
 /** Exception flags as the x87 status word has them (SDM vol. 1, 8.1.3), and what else an operation reports. */
 export const FloatFlag = {
   Invalid: 1,

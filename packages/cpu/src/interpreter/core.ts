@@ -18,6 +18,7 @@ import { TaskSwitch } from "../segmentation/task-switch.js";
 import { Entry, Form, HIGH_BYTE, Status } from "./entry.js";
 import { codeBits, ModeBits, modeBitsOf } from "./mode-bits.js";
 import { noteOperands } from "./operand-information.js";
+import { StateArea } from "./state-area.js";
 
 const DEFAULT_BIG = 0x4000;
 const UNUSABLE = 0x10000;
@@ -48,6 +49,7 @@ export class ExecutionCore {
   readonly float: FloatContext = new FloatContext();
   /** Operands, results and exceptions of the SSE floating-point instruction at work. */
   readonly sse: SseUnit = new SseUnit();
+  readonly stateArea: StateArea = new StateArea();
   /** EAX, EBX, ECX and EDX of the CPUID leaf that was asked for. */
   readonly leaf: Int32Array = new Int32Array(4);
   /** Product of 128 bits, low word first; also dividend, then quotient and remainder, of the long division. */

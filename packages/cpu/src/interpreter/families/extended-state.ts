@@ -1,6 +1,6 @@
 import { Cause } from "@hyperwalk/mmu";
 import { Cr0, Cr4, Efer } from "../../control-registers.js";
-import { Segment, State } from "../../cpu-state.js";
+import { State } from "../../cpu-state.js";
 import { Vector } from "../../exceptions/vector.js";
 import { Intercept } from "../../guest-mode.js";
 import {
@@ -18,19 +18,15 @@ import {
   xmmInUse,
 } from "../../registers/extended-state.js";
 import type { ExecutionCore } from "../core.js";
-import { Entry, Form, Status } from "../entry.js";
+import { Status } from "../entry.js";
 import type { Family } from "../handler.js";
-import { loadVector, storeVector, vectorAddress, xmmUsable } from "../vector-operands.js";
+import { LEGACY_ALIGNMENT } from "../state-area.js";
+import { loadVector, storeVector, xmmUsable } from "../vector-operands.js";
 
-/** The area of the instruction being executed. */
-const image: Int32Array = new Int32Array(StateOffset.End / 4);
 const HEADER = StateOffset.Header / 4;
 const SUPPORTED = Component.X87 | Component.Sse;
 const COMPACTED = 0x80000000 | 0;
 const ERROR_SUMMARY = 0x80;
-const PAGE = 4096;
-/** Address bits that FXSAVE's area has clear. */
-const LEGACY_ALIGNMENT = 15;
 
 /** XMM registers that the mode has. */
 function registersIn(core: ExecutionCore): number {
@@ -73,100 +69,9 @@ function hasPointers(core: ExecutionCore): boolean {
   return !core.amd || (core.words[State.FpuStatus] & ERROR_SUMMARY) !== 0;
 }
 
-/** Moves bytes of the area between memory and {@link image}, which have been found to be accessible. */
-class Area {
-  private lo = 0;
-  private hi = 0;
-  private segment = 0;
-
-  /**
-   * Takes the entry's operand: limit, form of the address, alignment (a mask) and access rights checked, in the order
-   * of Zen 3, which begins with the last byte.
-   */
-  open(core: ExecutionCore, pc: number, bytes: number, alignment: number, write: boolean): boolean {
-    this.segment = core.segmentOf(pc);
-    if (core.amd && alignment === LEGACY_ALIGNMENT) return this.openInSteps(core, pc, write);
-    if (!vectorAddress(core, pc, bytes, alignment, write)) {
-      const stack = core.mode === 64 && this.segment === Segment.Ss;
-      if (stack && !core.canonical(core.eaLo, core.eaHi)) core.raise(Vector.Ss, 0);
-      return false;
-    }
-    this.lo = core.eaLo;
-    this.hi = core.eaHi;
-    return this.touch(core, this.lastByte(core, pc, bytes), write) && this.touchFirst(core, bytes, write);
-  }
-
-  /**
-   * FXSAVE and FXRSTOR on Zen 3: limit, canonical form and alignment by fours of the first dword, which is read, then
-   * the alignment of the area, then access rights and limit of the last byte, whose offset wraps.
-   */
-  private openInSteps(core: ExecutionCore, pc: number, write: boolean): boolean {
-    if (!core.address(pc, 4, false) || !core.canonicalOperand(4, this.segment) || !core.aligned(4))
-      return false;
-    this.lo = core.eaLo;
-    this.hi = core.eaHi;
-    if ((this.lo & LEGACY_ALIGNMENT) !== 0) {
-      core.protection();
-      return false;
-    }
-    const last = this.lastByte(core, pc, StateOffset.Header);
-    if (!core.addressAfter(pc, last, 1, write)) return false;
-    return this.touch(core, last, write) && this.touchFirst(core, StateOffset.Header, write);
-  }
-
-  /** Distance to the last byte, whose offset wraps with 16-bit addresses. */
-  private lastByte(core: ExecutionCore, pc: number, bytes: number): number {
-    core.offsetOf(pc);
-    const short = ((core.code[pc + Entry.Form] >> Form.AddressShift) & 3) === 1;
-    const last = core.lo + bytes - 1;
-    return (short ? last & 0xffff : last) - core.lo;
-  }
-
-  private touchFirst(core: ExecutionCore, bytes: number, write: boolean): boolean {
-    const crosses = (this.lo & (PAGE - 1)) + bytes > PAGE;
-    return !crosses || this.touch(core, 0, write);
-  }
-
-  private touch(core: ExecutionCore, offset: number, write: boolean): boolean {
-    const { mmu } = core;
-    this.place(core, offset);
-    const at = write ? mmu.write(core.eaLo, core.eaHi, 1) : mmu.read(core.eaLo, core.eaHi, 1);
-    return at >= 0 || core.memoryFault(this.segment);
-  }
-
-  read(core: ExecutionCore, from: number, to: number): boolean {
-    const { view } = core;
-    for (let offset = from; offset < to; offset += 8) {
-      this.place(core, offset);
-      const at = core.mmu.read(core.eaLo, core.eaHi, 8);
-      if (at < 0) return core.memoryFault(this.segment);
-      image[offset >> 2] = view.getInt32(at, true);
-      image[(offset >> 2) + 1] = view.getInt32(at + 4, true);
-    }
-    return true;
-  }
-
-  write(core: ExecutionCore, from: number, to: number): boolean {
-    const { view } = core;
-    for (let offset = from; offset < to; offset += 8) {
-      this.place(core, offset);
-      const at = core.mmu.write(core.eaLo, core.eaHi, 8);
-      if (at < 0) return core.memoryFault(this.segment);
-      view.setInt32(at, image[offset >> 2], true);
-      view.setInt32(at + 4, image[(offset >> 2) + 1], true);
-    }
-    return true;
-  }
-
-  private place(core: ExecutionCore, offset: number): void {
-    core.eaLo = (this.lo + offset) | 0;
-    core.eaHi = core.mode === 64 && core.eaLo >>> 0 < offset ? (this.hi + 1) | 0 : this.hi;
-  }
-}
-
-const area = new Area();
-
 function fxsave(core: ExecutionCore, pc: number): number {
+  const { stateArea: area } = core;
+  const { image } = area;
   if (!legacyUsable(core)) return Status.Fault;
   if (!area.open(core, pc, StateOffset.Header, LEGACY_ALIGNMENT, true)) return Status.Fault;
   const { words } = core;
@@ -180,6 +85,8 @@ function fxsave(core: ExecutionCore, pc: number): number {
 }
 
 function fxrstor(core: ExecutionCore, pc: number): number {
+  const { stateArea: area } = core;
+  const { image } = area;
   if (!legacyUsable(core)) return Status.Fault;
   if (!area.open(core, pc, StateOffset.Header, LEGACY_ALIGNMENT, false)) return Status.Fault;
   if (!area.read(core, 0, StateOffset.Header)) return Status.Fault;
@@ -225,6 +132,8 @@ const Save = { Plain: 0, Optimized: 1, Compacted: 2, Supervisor: 3 } as const;
 
 /** XSAVE, XSAVEOPT, XSAVEC, XSAVES. Nothing is remembered about areas, so what was not modified is saved as well. */
 function xsave(core: ExecutionCore, pc: number): number {
+  const { stateArea: area } = core;
+  const { image } = area;
   if (!extendedUsable(core)) return Status.Fault;
   const { words } = core;
   const kind = core.variantOf(pc);
@@ -262,6 +171,7 @@ function xsave(core: ExecutionCore, pc: number): number {
 
 /** Whether the header that was read may be restored from (SDM vol. 1, 13.8.1 and 13.8.2). */
 function headerIsValid(core: ExecutionCore, supervisor: boolean): boolean {
+  const { image } = core.stateArea;
   const enabled = core.words[State.XcrLo];
   const compacted = image[HEADER + 3] < 0;
   if (supervisor && !compacted) return false;
@@ -276,6 +186,8 @@ function headerIsValid(core: ExecutionCore, supervisor: boolean): boolean {
 
 /** XRSTOR, XRSTORS (variant 1): components that are not in the image take their initial values. */
 function xrstor(core: ExecutionCore, pc: number): number {
+  const { stateArea: area } = core;
+  const { image } = area;
   if (!extendedUsable(core)) return Status.Fault;
   const { words } = core;
   const supervisor = core.variantOf(pc) === 1;

@@ -34,29 +34,13 @@ const Operation = {
 } as const;
 
 /** @param most the largest number of the signed element: 127, 32767 */
-function saturate(value: number, most: number): number {
+export function saturate(value: number, most: number): number {
   return value > most ? most : Math.max(value, ~most);
 }
 
 /** @param most the largest number of the unsigned element: 255, 65535 */
-function saturateUnsigned(value: number, most: number): number {
+export function saturateUnsigned(value: number, most: number): number {
   return value > most ? most : Math.max(value, 0);
-}
-
-export function saturate8(value: number): number {
-  return saturate(value, 127);
-}
-
-export function saturateU8(value: number): number {
-  return saturateUnsigned(value, 255);
-}
-
-export function saturate16(value: number): number {
-  return saturate(value, 32767);
-}
-
-export function saturateU16(value: number): number {
-  return saturateUnsigned(value, 65535);
 }
 
 /** What does not depend on the width of an element. @param a,b sign-extended */
@@ -137,8 +121,8 @@ function word(operation: number, a: number, b: number): number {
       return Math.imul((a << 16) >> 16, (b << 16) >> 16) + Math.imul(a >> 16, b >> 16);
     case Operation.MultiplyAddBytes:
       return (
-        (saturate16((a & 0xff) * ((b << 24) >> 24) + ((a >>> 8) & 0xff) * ((b << 16) >> 24)) & 0xffff) |
-        (saturate16(((a >>> 16) & 0xff) * ((b << 8) >> 24) + (a >>> 24) * (b >> 24)) << 16)
+        (saturate((a & 0xff) * ((b << 24) >> 24) + ((a >>> 8) & 0xff) * ((b << 16) >> 24), 32767) & 0xffff) |
+        (saturate(((a >>> 16) & 0xff) * ((b << 8) >> 24) + (a >>> 24) * (b >> 24), 32767) << 16)
       );
     default:
       return ofAnyWidth(operation, a, b);

@@ -2,7 +2,7 @@ import type { ExecutionCore } from "../core.js";
 import { Entry, Status } from "../entry.js";
 import type { Family } from "../handler.js";
 import { byteOf, halfOf, keepOld, pairSource, vectorSource, wordsOf } from "../vector-operands.js";
-import { saturate16 } from "./packed-arithmetic.js";
+import { saturate } from "./packed-arithmetic.js";
 
 const ADD_HALVES = 0;
 const ADD_HALVES_SATURATED = 1;
@@ -18,11 +18,11 @@ function foldHalves(operation: number, word: number): number {
     case ADD_HALVES:
       return low + high;
     case ADD_HALVES_SATURATED:
-      return saturate16(low + high);
+      return saturate(low + high, 32767);
     case SUBTRACT_HALVES:
       return low - high;
     default:
-      return saturate16(low - high);
+      return saturate(low - high, 32767);
   }
 }
 

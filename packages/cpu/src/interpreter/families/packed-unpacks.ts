@@ -2,7 +2,7 @@ import type { ExecutionCore } from "../core.js";
 import { Entry, Status } from "../entry.js";
 import type { Family } from "../handler.js";
 import { pairSource, wordsOf } from "../vector-operands.js";
-import { saturate8, saturate16, saturateU8, saturateU16 } from "./packed-arithmetic.js";
+import { saturate, saturateUnsigned } from "./packed-arithmetic.js";
 
 const LOW = 0;
 const HIGH = 4;
@@ -63,16 +63,16 @@ const SIGNED_HALVES = 2;
 
 /** Two words as one, each element saturated to half its width. */
 function narrow(kind: number, low: number, high: number): number {
-  if (kind === SIGNED_HALVES) return (saturate16(low) & 0xffff) | (saturate16(high) << 16);
-  if (kind > SIGNED_HALVES) return saturateU16(low) | (saturateU16(high) << 16);
+  if (kind === SIGNED_HALVES) return (saturate(low, 32767) & 0xffff) | (saturate(high, 32767) << 16);
+  if (kind > SIGNED_HALVES) return saturateUnsigned(low, 65535) | (saturateUnsigned(high, 65535) << 16);
   return narrowHalves(kind, low) | (narrowHalves(kind, high) << 16);
 }
 
 function narrowHalves(kind: number, value: number): number {
   const low = (value << 16) >> 16;
   const high = value >> 16;
-  if (kind === UNSIGNED_BYTES) return saturateU8(low) | (saturateU8(high) << 8);
-  return (saturate8(low) & 0xff) | ((saturate8(high) & 0xff) << 8);
+  if (kind === UNSIGNED_BYTES) return saturateUnsigned(low, 255) | (saturateUnsigned(high, 255) << 8);
+  return (saturate(low, 127) & 0xff) | ((saturate(high, 127) & 0xff) << 8);
 }
 
 /** PACKSSWB, PACKUSWB, PACKSSDW, PACKUSDW. */

@@ -10,7 +10,8 @@ import {
 } from "../../floating-point/convert.js";
 import { decimalIndefinite, packDecimal, unpackDecimal } from "../../floating-point/decimal.js";
 import { defaultNan } from "../../floating-point/extended.js";
-import { FloatFlag, Rounding, Slot } from "../../floating-point/float-context.js";
+import { FloatFlag, Slot } from "../../floating-point/float-context.js";
+import { Rounding } from "../../floating-point/rounding.js";
 import type { ExecutionCore } from "../core.js";
 import { Status } from "../entry.js";
 import type { Family } from "../handler.js";
