@@ -24,6 +24,14 @@ export interface UnsupportedInstruction {
   readonly disassembly: string;
 }
 
+/** What an engine knows between two runs that is nowhere else, as plain data. */
+export interface EngineSnapshot {
+  /** Instructions retired so far. */
+  readonly instructions: number;
+  /** A `StopReason` that the next run answers with at once; -1: none. */
+  readonly pendingStop: number;
+}
+
 /**
  * Executes instructions of one logical processor on a shared `CpuState` and `Mmu`, charging the ledger.
  *
@@ -44,4 +52,7 @@ export interface ExecutionEngine {
   /** Full RFLAGS with the arithmetic bits materialised. */
   rflags(): number;
   setRflags(value: number): void;
+  snapshot(): EngineSnapshot;
+  /** Puts it back; whatever was decoded is forgotten. */
+  restore(snapshot: EngineSnapshot): void;
 }

@@ -13,6 +13,8 @@ const FIELDS = [
   "globalPages",
   "pke",
   "pkru",
+  "pks",
+  "pkrs",
   "user",
   "ac",
   "physicalAddressBits",

@@ -5,6 +5,13 @@ import type { GuestMode } from "./guest-mode.js";
 import { ExitKind, type VmExit } from "./hardware-virtualization.js";
 import type { VirtualizedProcessor } from "./virtualized-processor.js";
 
+/** Of a guest between two runs: clock of its latest entry and exit, and whether the monitor trap flag is about to act. */
+export interface HeldGuest {
+  readonly enteredAt: number;
+  readonly leftAt: number;
+  readonly monitorTrapDue: number;
+}
+
 /**
  * What SVM and VMX have in common on one logical processor: which context is active, whether the guest is on hold, and
  * the exit that is on record. The vendors' own parts extend it with their control structure.
@@ -104,6 +111,18 @@ export class HardwareGuest {
     exit.info1Lo = exit.info1Hi = exit.info2Lo = exit.info2Hi = 0;
     exit.instructionLength = 0;
     exit.stop = stop;
+  }
+
+  /** What else is known of a guest on hold, as plain data. */
+  held(): HeldGuest {
+    return { enteredAt: this.exit.enteredAt, leftAt: this.exit.leftAt, monitorTrapDue: this.monitorTrapDue };
+  }
+
+  restoreHeld(held: HeldGuest): void {
+    this.exit.enteredAt = held.enteredAt;
+    this.exit.leftAt = held.leftAt;
+    this.monitorTrapDue = held.monitorTrapDue;
+    this.recorded = false;
   }
 
   /** The host context becomes the active one. */

@@ -26,7 +26,12 @@ export type { OperandCode } from "./decode/operand-codes.js";
 export { Disassembler } from "./disassembler/disassembler.js";
 export { EventInDelivery } from "./event-in-delivery.js";
 export { Vector } from "./exceptions/vector.js";
-export { type ExecutionEngine, StopReason, type UnsupportedInstruction } from "./execution-engine.js";
+export {
+  type EngineSnapshot,
+  type ExecutionEngine,
+  StopReason,
+  type UnsupportedInstruction,
+} from "./execution-engine.js";
 export type { GuestContextSnapshot } from "./guest-context.js";
 export {
   DescriptorTableAccess,
@@ -36,11 +41,18 @@ export {
   RegisterAccess,
   registerInfo,
 } from "./guest-mode.js";
+export type { HeldGuest } from "./hardware-guest.js";
 export { ExitKind, type HardwareVirtualization, type VmExit } from "./hardware-virtualization.js";
 export { type MmioDevice, MmioInstruction } from "./mmio/mmio-instruction.js";
-export { ArchitecturalMsrs, Msr, type MsrSource } from "./msr.js";
+export { ArchitecturalMsrs, type ArchitecturalMsrsSnapshot, Msr, type MsrSource } from "./msr.js";
 export { NO_PORTS, type PortSource } from "./port-source.js";
-export { FAST_FORWARD_PHASE, Processor, type ProcessorOptions, type ProcessorProbes } from "./processor.js";
+export {
+  FAST_FORWARD_PHASE,
+  Processor,
+  type ProcessorOptions,
+  type ProcessorProbes,
+  type ProcessorSnapshot,
+} from "./processor.js";
 export {
   type GroupMessage,
   type GroupStop,

@@ -60,6 +60,12 @@ const SPEC_CTRL_DEFINED = 7;
 const FS = State.Segments + 8 * Segment.Fs + SegmentWord.BaseLo;
 const GS = State.Segments + 8 * Segment.Gs + SegmentWord.BaseLo;
 
+/** The registers that have no place among the state words, as plain data. */
+export interface ArchitecturalMsrsSnapshot {
+  readonly tscAux: number;
+  readonly specCtrl: number;
+}
+
 /** The architectural registers, over the state words. A register that is not listed in {@link Msr} is #GP(0). */
 export class ArchitecturalMsrs implements MsrSource {
   lo = 0;
@@ -86,6 +92,15 @@ export class ArchitecturalMsrs implements MsrSource {
     this.hasTscRatio = has(0x8000000a, 3, 4);
     this.hasXss = has(1, 2, 26);
     this.offeredEfer = has(0x8000_0001, 3, 25) ? Efer.Ffxsr : 0;
+  }
+
+  snapshot(): ArchitecturalMsrsSnapshot {
+    return { tscAux: this.tscAux, specCtrl: this.specCtrl };
+  }
+
+  restore(snapshot: ArchitecturalMsrsSnapshot): void {
+    this.tscAux = snapshot.tscAux;
+    this.specCtrl = snapshot.specCtrl;
   }
 
   read(index: number): boolean {

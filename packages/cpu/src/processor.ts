@@ -1,14 +1,24 @@
-import { Arena, Cause, CycleLedger, Mmu, PhysicalMemory, type TranslationContext } from "@hyperwalk/mmu";
-import type { LocalApic } from "./apic/local-apic.js";
+import {
+  Arena,
+  Cause,
+  CycleLedger,
+  type LedgerState,
+  Mmu,
+  type MmuSnapshot,
+  PhysicalMemory,
+  type TranslationContext,
+} from "@hyperwalk/mmu";
+import type { LocalApic, LocalApicSnapshot } from "./apic/local-apic.js";
 import { createProcessorApic } from "./apic/processor-apic.js";
 import { Cr4, followRegisters } from "./control-registers.js";
 import { Attention, CpuState, State } from "./cpu-state.js";
 import { type CpuidSource, ProfileCpuid } from "./cpuid.js";
 import { EventInDelivery } from "./event-in-delivery.js";
-import type { ExecutionEngine } from "./execution-engine.js";
+import type { EngineSnapshot, ExecutionEngine } from "./execution-engine.js";
+import { type GuestContextSnapshot, restoreContext, snapshotContext } from "./guest-context.js";
 import type { GuestMode } from "./guest-mode.js";
 import { Interpreter } from "./interpreter/interpreter.js";
-import { ArchitecturalMsrs, type MsrSource } from "./msr.js";
+import { ArchitecturalMsrs, type ArchitecturalMsrsSnapshot, type MsrSource } from "./msr.js";
 import { NO_PORTS, type PortSource } from "./port-source.js";
 import type { ProcessorProfile, ResolvedProfile } from "./profile.js";
 import { definedCr4 } from "./registers/defined-cr4.js";
@@ -16,7 +26,7 @@ import { resetState } from "./reset-state.js";
 import { resolveProfile } from "./resolve-profile.js";
 import { StopPoint } from "./stop-point.js";
 import { scaleTimestamp, unscale, wide } from "./timestamp.js";
-import { BranchPredictor } from "./timing/branch-predictor.js";
+import { BranchPredictor, type BranchPredictorSnapshot } from "./timing/branch-predictor.js";
 import type { VirtualizedProcessor } from "./virtualized-processor.js";
 
 /** Ledger phase, directly below the root, of what ran while timing was off. */
@@ -39,6 +49,19 @@ export interface ProcessorOptions {
   readonly apicId?: number;
   /** Starts by itself, not by SIPI; default: the one with APIC ID 0. */
   readonly bootstrap?: boolean;
+}
+
+/** One logical processor as plain data, memory excepted: processors may share that. */
+export interface ProcessorSnapshot {
+  /** `CpuState.words`. */
+  readonly words: Int32Array;
+  readonly ledger: LedgerState;
+  readonly mmu: MmuSnapshot;
+  readonly predictor: BranchPredictorSnapshot;
+  readonly apic: LocalApicSnapshot;
+  readonly msrs: ArchitecturalMsrsSnapshot;
+  readonly engine: EngineSnapshot;
+  readonly context: GuestContextSnapshot;
 }
 
 /**
@@ -74,6 +97,7 @@ export class Processor implements VirtualizedProcessor {
   /** Where the engine stops by itself; see {@link stopAt}. */
   readonly stopPoint: StopPoint = new StopPoint();
   private readonly interpreter: Interpreter;
+  private readonly registers: ArchitecturalMsrs;
   /** Bits of an address's high word below its sign. */
   private readonly baseShift: number;
 
@@ -93,7 +117,8 @@ export class Processor implements VirtualizedProcessor {
     unscale(this.state.words, this.profile.vendor === "amd");
     this.apic = createProcessorApic(this, id, options.bootstrap ?? id === 0);
     this.cpuid = new ProfileCpuid(this.profile.cpuid, () => this.state.words, this.apic);
-    this.msrs = new ArchitecturalMsrs(this);
+    this.registers = new ArchitecturalMsrs(this);
+    this.msrs = this.registers;
     this.interpreter = new Interpreter(this);
     this.engine = this.interpreter;
     const others = this.memory.onLowHeadroom;
@@ -168,6 +193,36 @@ export class Processor implements VirtualizedProcessor {
   raiseNmi(): void {
     this.state.words[State.NmiPending] = 1;
     this.state.words[State.Attention] |= Attention.Interrupt;
+  }
+
+  /** State between two runs of the engine, with no guest running (`guestMode` is null). */
+  snapshot(): ProcessorSnapshot {
+    return {
+      words: this.state.words.slice(),
+      ledger: this.ledger.state(),
+      mmu: this.mmu.snapshot(),
+      predictor: this.predictor.snapshot(),
+      apic: this.apic.snapshot(),
+      msrs: this.registers.snapshot(),
+      engine: this.engine.snapshot(),
+      context: snapshotContext(this.context),
+    };
+  }
+
+  /**
+   * Puts it back, after memory; what virtualizes the processor comes next, then whoever owns a context activates it.
+   * @throws RangeError for a processor of another shape
+   */
+  restore(snapshot: ProcessorSnapshot): void {
+    this.ledger.restore(snapshot.ledger);
+    this.mmu.restore(snapshot.mmu);
+    this.predictor.restore(snapshot.predictor);
+    this.apic.restore(snapshot.apic);
+    this.registers.restore(snapshot.msrs);
+    this.engine.restore(snapshot.engine);
+    restoreContext(this.context, snapshot.context);
+    // The APIC's restore asks for attention: whether there is any to pay is in the words.
+    this.state.words.set(snapshot.words);
   }
 
   deliverEvent(

@@ -71,6 +71,20 @@ export interface LedgerSnapshot {
   readonly cells: Float64Array;
 }
 
+/** A whole ledger as plain data: what {@link CycleLedger.restore} goes on from. */
+export interface LedgerState {
+  /** Names by phase number. */
+  readonly phases: readonly string[];
+  /** Nodes of the calling-context tree: phase and parent of each, the root first with parent -1. */
+  readonly nodePhase: Int32Array;
+  readonly nodeParent: Int32Array;
+  /** 16 cells a node. */
+  readonly cells: Float64Array;
+  readonly clock: number;
+  /** Nodes on the phase stack, the present one last. */
+  readonly stack: readonly number[];
+}
+
 /**
  * The account of one logical processor: every tick is charged once, to the phase on top of the phase stack and to a
  * cause. `sum(cells) === clock` holds whenever cells are read, because {@link charge} is the only way in, beside hot
@@ -185,6 +199,43 @@ export class CycleLedger {
     return out;
   }
 
+  /** Everything there is to know, for {@link restore}. */
+  state(): LedgerState {
+    for (const settle of this.owed) settle();
+    const { nodeCount, depth } = this;
+    return {
+      phases: [...this.phaseNames],
+      nodePhase: this.nodePhase.slice(0, nodeCount),
+      nodeParent: this.nodeParent.slice(0, nodeCount),
+      cells: this.cells.slice(0, nodeCount * STRIDE),
+      clock: this.clock[0],
+      stack: [...this.stack.subarray(0, depth), this.base >> STRIDE_BITS],
+    };
+  }
+
+  /**
+   * Puts it back. Phases keep their numbers: those that this ledger has registered must be a beginning of the state's.
+   * Charges that somebody has put off are lost: theirs are in the state.
+   * @throws RangeError for a state that is no ledger of this one's
+   */
+  restore(state: LedgerState): void {
+    checkState(state, this.phaseNames);
+    for (const name of state.phases) this.registerPhase(name);
+    const count = state.nodePhase.length;
+    this.nodeCount = count;
+    this.nodePhase.set(state.nodePhase);
+    this.nodeParent.set(state.nodeParent);
+    this.children.fill(0);
+    for (let node = 1; node < count; node++)
+      this.children[this.nodeParent[node] * MAX_PHASES + this.nodePhase[node]] = node;
+    this.cells.fill(0);
+    this.cells.set(state.cells);
+    this.clock[0] = state.clock;
+    this.depth = state.stack.length - 1;
+    this.stack.set(state.stack.slice(0, this.depth));
+    this.base = state.stack[this.depth] << STRIDE_BITS;
+  }
+
   private pathOf(node: number): string[] {
     const path: string[] = [];
     for (let at = node; at >= 0; at = this.nodeParent[at]) path.unshift(this.phaseNames[this.nodePhase[at]]);
@@ -200,4 +251,25 @@ export class CycleLedger {
     this.children[parent * MAX_PHASES + phase] = node;
     return node;
   }
+}
+
+/** @throws RangeError for what {@link CycleLedger.state} cannot have made of a ledger with these phases */
+function checkState(state: LedgerState, known: readonly string[]): void {
+  const { phases, nodePhase, nodeParent, cells, stack } = state;
+  const count = nodePhase.length;
+  const isNode = (node: number) => Number.isInteger(node) && node >= 0 && node < count;
+  const refused = known.some((name, i) => phases[i] !== name)
+    ? `phases ${known.join(", ")} are not the first of ${phases.join(", ")}`
+    : phases.length > MAX_PHASES || new Set(phases).size !== phases.length
+      ? `${phases.length} phases`
+      : count < 1 || count > MAX_NODES || nodeParent.length !== count || cells.length !== count * STRIDE
+        ? `${count} nodes with ${cells.length} cells`
+        : nodeParent.some((parent, node) =>
+              node === 0 ? parent !== -1 : !isNode(parent) || parent >= node,
+            ) || nodePhase.some((phase) => phase < 0 || phase >= phases.length)
+          ? "a tree that is none"
+          : stack.length < 1 || stack.length > MAX_DEPTH || !stack.every(isNode)
+            ? "a phase stack of nodes that do not exist"
+            : undefined;
+  if (refused !== undefined) throw new RangeError(`not a state of this ledger: ${refused}`);
 }

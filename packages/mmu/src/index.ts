@@ -23,6 +23,7 @@ export {
   CycleLedger,
   type LedgerRow,
   type LedgerSnapshot,
+  type LedgerState,
   MAX_PHASES,
   TICKS_PER_CYCLE,
   ticks,

@@ -9,6 +9,12 @@ const OUT_BYTES = 2048;
 const OUT_CONS = 3080;
 const OUT_PROD = 3084;
 
+/** A text as plain data. */
+export interface CappedTextSnapshot {
+  readonly bytes: Uint8Array;
+  readonly cut: boolean;
+}
+
 /** Bytes of UTF-8 that somebody prints, kept up to a limit. */
 export class CappedText {
   readonly limit: number;
@@ -44,6 +50,16 @@ export class CappedText {
     this.bytes[this.used++] = byte;
   }
 
+  snapshot(): CappedTextSnapshot {
+    return { bytes: this.bytes.slice(0, this.used), cut: this.cut };
+  }
+
+  restore({ bytes, cut }: CappedTextSnapshot): void {
+    this.used = 0;
+    this.append(bytes);
+    this.cut = cut;
+  }
+
   /** The text; ends in a note when bytes were dropped. */
   toString(): string {
     const text = new TextDecoder().decode(this.bytes.subarray(0, this.used));
@@ -56,6 +72,14 @@ export class CappedText {
     grown.set(this.bytes.subarray(0, this.used));
     this.bytes = grown;
   }
+}
+
+/** A domain's consoles as plain data. */
+export interface ConsoleSnapshot {
+  readonly output: CappedTextSnapshot;
+  readonly serial: CappedTextSnapshot;
+  readonly debugPort: CappedTextSnapshot;
+  readonly rejected: number;
 }
 
 /** Where text came from: the PV ring, CONSOLEIO_write, a serial line, a debug port. */
@@ -135,6 +159,23 @@ export class Console {
   /** Text written by CONSOLEIO_write. */
   writeConsoleIo(bytes: Uint8Array): void {
     this.write("console-io", bytes);
+  }
+
+  snapshot(): ConsoleSnapshot {
+    return {
+      output: this.output.snapshot(),
+      serial: this.serial.snapshot(),
+      debugPort: this.debugPort.snapshot(),
+      rejected: this.rejected,
+    };
+  }
+
+  /** Puts it back; {@link onText} hears nothing of it. */
+  restore(snapshot: ConsoleSnapshot): void {
+    this.output.restore(snapshot.output);
+    this.serial.restore(snapshot.serial);
+    this.debugPort.restore(snapshot.debugPort);
+    this.rejected = snapshot.rejected;
   }
 
   private consume(): void {

@@ -1,12 +1,12 @@
 import { FRAME_BYTES, type PhysicalMemory } from "@hyperwalk/mmu";
 import { type BootProtocolName, SPECIAL_FRAMES, SPECIAL_GFN, XENSTORE_GFN } from "./boot/index.js";
-import { CONSOLE_GFN, Console } from "./console.js";
+import { CONSOLE_GFN, Console, type ConsoleSnapshot } from "./console.js";
 import { bootDevices } from "./devices/boot-devices.js";
 import type { PortDevice } from "./devices/port-device.js";
 import { TEST_MEMORY_FRAMES, TEST_MEMORY_GFN } from "./devices/test-device.js";
 import { Errno } from "./errno.js";
-import { EventChannels } from "./event-channel.js";
-import { GrantTable } from "./grant-table.js";
+import { EventChannels, type EventChannelsSnapshot } from "./event-channel.js";
+import { GrantTable, type GrantTableSnapshot } from "./grant-table.js";
 import type { GuestAccess } from "./guest-access/guest-access.js";
 import { GuestMemory } from "./guest-memory.js";
 import {
@@ -22,7 +22,7 @@ import { SharedInfo } from "./shared-info.js";
 import type { Vcpu } from "./vcpu.js";
 import type { ResolvedDomainConfig } from "./xen-config.js";
 import { writeDomainNodes } from "./xenstore/domain-nodes.js";
-import { StoreRing } from "./xenstore/store-ring.js";
+import { StoreRing, type StoreRingSnapshot } from "./xenstore/store-ring.js";
 import { StoreServer } from "./xenstore/store-server.js";
 
 /** What a domain is made with. */
@@ -40,6 +40,27 @@ export interface DomainOptions {
   readonly cost: StagePathCost;
   /** How the domain's hypercalls reach guest memory by pointer. */
   readonly access: GuestAccess;
+}
+
+/** A domain as plain data, memory and vCPUs excepted. */
+export interface DomainSnapshot {
+  readonly params: Float64Array;
+  readonly shutdownReason: number;
+  readonly shutdownCode: number;
+  readonly exitCode: number;
+  /** Guest frame of shared_info, or -1. */
+  readonly sharedInfoGfn: number;
+  /** Largest guest frame that was ever mapped. */
+  readonly maxMappedGfn: number;
+  /** Machine frames that the guest moved, with the guest frames where they are. */
+  readonly homes: readonly (readonly [number, number])[];
+  readonly eventChannels: EventChannelsSnapshot;
+  readonly grantTable: GrantTableSnapshot;
+  readonly console: ConsoleSnapshot;
+  /** By device. */
+  readonly ports: readonly (readonly number[])[];
+  /** Undefined for a hardware domain. */
+  readonly store: StoreRingSnapshot | undefined;
 }
 
 /** Grant references that the toolstack fills in (public/grant_table.h). */
@@ -81,6 +102,7 @@ export class Domain {
   /** Machine frames that the guest gave back, which it may have again. */
   private readonly given: number[] = [];
   private readonly memory: PhysicalMemory;
+  private readonly store: StoreRing | undefined;
 
   constructor(options: DomainOptions) {
     const { id, config, memory, p2m, allocateFrame } = options;
@@ -122,6 +144,7 @@ export class Domain {
     this.params[HVM_PARAM_STORE_PFN] = XENSTORE_GFN;
     const store = new StoreServer(id);
     const ring = new StoreRing(this.guestMemory, XENSTORE_GFN, store);
+    this.store = ring;
     const storePort = this.eventChannels.connectBackend(DOM0_STORE_PORT, () => {
       if (ring.serve()) this.eventChannels.raise(storePort);
     });
@@ -203,6 +226,42 @@ export class Domain {
   /** Guest frame at which the guest mapped a frame, or -1. */
   frameHome(mfn: number): number {
     return this.homes.get(mfn) ?? -1;
+  }
+
+  snapshot(): DomainSnapshot {
+    return {
+      params: this.params.slice(),
+      shutdownReason: this.shutdownReason,
+      shutdownCode: this.shutdownCode,
+      exitCode: this.exitCode,
+      sharedInfoGfn: this.sharedInfo.gfn,
+      maxMappedGfn: this.p2m.maxMappedGfn,
+      homes: [...this.homes],
+      eventChannels: this.eventChannels.snapshot(),
+      grantTable: this.grantTable.snapshot(),
+      console: this.console.snapshot(),
+      ports: this.ports.map((device) => device.snapshot?.() ?? []),
+      store: this.store?.snapshot(),
+    };
+  }
+
+  /** Puts it back in a domain of the same configuration, whose memory is that of the snapshot already. */
+  restore(snapshot: DomainSnapshot): void {
+    this.params.set(snapshot.params);
+    this.shutdownReason = snapshot.shutdownReason;
+    this.shutdownCode = snapshot.shutdownCode;
+    this.exitCode = snapshot.exitCode;
+    this.sharedInfo.gfn = snapshot.sharedInfoGfn;
+    this.p2m.maxMappedGfn = snapshot.maxMappedGfn;
+    this.homes.clear();
+    for (const [mfn, gfn] of snapshot.homes) this.homes.set(mfn, gfn);
+    this.eventChannels.restore(snapshot.eventChannels);
+    this.grantTable.restore(snapshot.grantTable);
+    this.console.restore(snapshot.console);
+    this.ports.forEach((device, i) => {
+      device.restore?.(snapshot.ports[i]);
+    });
+    if (snapshot.store !== undefined) this.store?.restore(snapshot.store);
   }
 
   private forgetHome(gfn: number): void {

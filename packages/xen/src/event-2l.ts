@@ -27,6 +27,14 @@ export const EVTCHN_2L_SET_PENDING: Stage = {
   atomics: 2,
 };
 
+/** What is not in shared_info and vcpu_info themselves, as plain data. */
+export interface TwoLevelEventsSnapshot {
+  readonly is32Bit: boolean;
+  /** By vCPU: frame and offset of its vcpu_info. */
+  readonly infoFrame: Int32Array;
+  readonly infoOffset: Int32Array;
+}
+
 /** Where the two-level bits are. */
 export interface TwoLevelEventsOptions {
   readonly memory: PhysicalMemory;
@@ -57,6 +65,20 @@ export class TwoLevelEvents {
       this.infoFrame[vcpu] = vcpu < LEGACY_VCPUS ? this.sharedInfoFrame : -1;
       this.infoOffset[vcpu] = vcpu * VCPU_INFO;
     }
+  }
+
+  snapshot(): TwoLevelEventsSnapshot {
+    return {
+      is32Bit: this.is32Bit,
+      infoFrame: this.infoFrame.slice(),
+      infoOffset: this.infoOffset.slice(),
+    };
+  }
+
+  restore(snapshot: TwoLevelEventsSnapshot): void {
+    this.is32Bit = snapshot.is32Bit;
+    this.infoFrame.set(snapshot.infoFrame);
+    this.infoOffset.set(snapshot.infoOffset);
   }
 
   /** Xen latches shared_info's layout when the hypercall page or the callback is set (`hvm_latch_shinfo_size`). */

@@ -1,6 +1,6 @@
 import type { PhysicalMemory } from "@hyperwalk/mmu";
 import { Errno } from "./errno.js";
-import { TwoLevelEvents } from "./event-2l.js";
+import { TwoLevelEvents, type TwoLevelEventsSnapshot } from "./event-2l.js";
 import {
   EVTCHNSTAT_CLOSED,
   EVTCHNSTAT_INTERDOMAIN,
@@ -50,6 +50,18 @@ export interface EventChannelsOptions {
   readonly ports?: number;
   /** May the domain bind VIRQs that only one domain gets? Default false. */
   readonly hardwareDomain?: boolean;
+}
+
+/** What is not in the records themselves, as plain data. */
+export interface EventChannelsSnapshot {
+  readonly events: TwoLevelEventsSnapshot;
+  readonly callback: readonly [number, number];
+  readonly upcallVectors: Uint8Array;
+  /** Frames of records; 0: none yet. */
+  readonly frames: Int32Array;
+  readonly virqPort: Int32Array;
+  /** Ports that are still connected to a backend. */
+  readonly connected: readonly number[];
 }
 
 /**
@@ -265,6 +277,28 @@ export class EventChannels {
   raiseVirq(virq: number, vcpu: number, cost?: PathCost): void {
     const port = this.virqPort[vcpu * NR_VIRQS + virq];
     if (port > 0) this.raise(port, cost);
+  }
+
+  snapshot(): EventChannelsSnapshot {
+    return {
+      events: this.events.snapshot(),
+      callback: [this.callbackLo, this.callbackHi],
+      upcallVectors: this.upcallVectors.slice(),
+      frames: this.frames.slice(),
+      virqPort: this.virqPort.slice(),
+      connected: this.backends.flatMap((backend, port) => (backend === undefined ? [] : [port])),
+    };
+  }
+
+  /** Puts it back where the same backends were connected. */
+  restore(snapshot: EventChannelsSnapshot): void {
+    this.events.restore(snapshot.events);
+    [this.callbackLo, this.callbackHi] = snapshot.callback;
+    this.upcallVectors.set(snapshot.upcallVectors);
+    this.frames.set(snapshot.frames);
+    this.virqPort.set(snapshot.virqPort);
+    for (let port = 0; port < this.backends.length; port++)
+      if (!snapshot.connected.includes(port)) this.backends[port] = undefined;
   }
 
   // Views are fetched at every use: touching a frame may grow the arena, which detaches older ones.

@@ -8,6 +8,19 @@ export interface ExitAccount {
   readonly cycles: number;
 }
 
+/** One account as plain data: what it is of, how many, and their ledger ticks. */
+type AccountRow<K> = readonly [K, number, number];
+
+/** All accounts as plain data. */
+export interface ExitAccountingSnapshot {
+  readonly exits: readonly AccountRow<number>[];
+  readonly hypercalls: readonly AccountRow<string>[];
+  /** Code and name of the exit and the hypercall that are running; -1 and empty: none. */
+  readonly exit: number;
+  readonly hypercall: string;
+  readonly leftAt: number;
+}
+
 interface Account {
   count: number;
   ticks: number;
@@ -43,6 +56,28 @@ export class ExitAccounting {
     this.hypercall = undefined;
   }
 
+  snapshot(): ExitAccountingSnapshot {
+    const { exits, hypercalls, exit, hypercall, leftAt } = this;
+    return {
+      exits: rows(exits),
+      hypercalls: rows(hypercalls),
+      exit: keyOf(exits, exit) ?? -1,
+      hypercall: keyOf(hypercalls, hypercall) ?? "",
+      leftAt,
+    };
+  }
+
+  restore(snapshot: ExitAccountingSnapshot): void {
+    const { exits, hypercalls } = this;
+    exits.clear();
+    hypercalls.clear();
+    for (const [code, count, ticks] of snapshot.exits) exits.set(code, { count, ticks });
+    for (const [name, count, ticks] of snapshot.hypercalls) hypercalls.set(name, { count, ticks });
+    this.exit = exits.get(snapshot.exit);
+    this.hypercall = hypercalls.get(snapshot.hypercall);
+    this.leftAt = snapshot.leftAt;
+  }
+
   /** Exits by reason, most cycles first. @param nameOf name of an exit code */
   exitAccounts(nameOf: (code: number) => string): readonly ExitAccount[] {
     return accounts([...this.exits].map(([code, account]) => [nameOf(code), account]));
@@ -52,6 +87,15 @@ export class ExitAccounting {
   hypercallAccounts(): readonly ExitAccount[] {
     return accounts([...this.hypercalls]);
   }
+}
+
+function rows<K>(accounts: Map<K, Account>): readonly AccountRow<K>[] {
+  return [...accounts].map(([key, { count, ticks }]) => [key, count, ticks]);
+}
+
+function keyOf<K>(accounts: Map<K, Account>, sought: Account | undefined): K | undefined {
+  for (const [key, account] of accounts) if (account === sought) return key;
+  return undefined;
 }
 
 function open<K>(accounts: Map<K, Account>, key: K): Account {

@@ -10,6 +10,13 @@ export class OutOfFramesError extends Error {
   }
 }
 
+/** What an allocator has given out, as plain data. */
+export interface FrameAllocatorSnapshot {
+  readonly next: number;
+  /** Frames that came back, in the order in which they did. */
+  readonly released: readonly number[];
+}
+
 /** Hands out machine frames of one range in ascending order, and takes single ones back. */
 export class FrameAllocator {
   readonly name: string;
@@ -40,5 +47,18 @@ export class FrameAllocator {
   /** Gives one frame back. */
   release(frame: number): void {
     this.released.push(frame);
+  }
+
+  snapshot(): FrameAllocatorSnapshot {
+    return { next: this.next, released: [...this.released] };
+  }
+
+  /** @throws RangeError for frames that are not of this range */
+  restore({ next, released }: FrameAllocatorSnapshot): void {
+    const isOwn = (frame: number) => Number.isInteger(frame) && frame >= this.first && frame < next;
+    if (!Number.isInteger(next) || next < this.first || next > this.end || !released.every(isOwn))
+      throw new RangeError(`${this.name}: frames outside ${this.first} to ${this.end}`);
+    this.next = next;
+    this.released.splice(0, this.released.length, ...released);
   }
 }

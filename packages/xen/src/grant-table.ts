@@ -23,6 +23,14 @@ export interface GrantTableOptions {
   readonly maxFrames?: number;
 }
 
+/** What is not in the entries themselves, as plain data. */
+export interface GrantTableSnapshot {
+  readonly version: number;
+  /** Frames of entries, and of status words. */
+  readonly shared: readonly number[];
+  readonly status: readonly number[];
+}
+
 /**
  * A domain's grant table (Xen: `common/grant_table.c`) in frames that the guest can map: entries of version 1 or 2 and,
  * for version 2, status frames. No other domain maps its grants, so that no entry is ever in use.
@@ -93,6 +101,19 @@ export class GrantTable {
       this.write(i, flags, domid, frame);
     });
     return 0;
+  }
+
+  snapshot(): GrantTableSnapshot {
+    return { version: this.version, shared: [...this.shared], status: [...this.status] };
+  }
+
+  /** @throws RangeError for a version that does not exist, or more frames than there may be */
+  restore({ version, shared, status }: GrantTableSnapshot): void {
+    if ((version !== 1 && version !== 2) || shared.length > this.maxFrames || status.length > shared.length)
+      throw new RangeError(`a grant table of version ${version} with ${shared.length} frames`);
+    this.version = version;
+    this.shared.splice(0, this.shared.length, ...shared);
+    this.status.splice(0, this.status.length, ...status);
   }
 
   private addStatusFrames(): void {

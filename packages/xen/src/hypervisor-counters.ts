@@ -1,3 +1,6 @@
+/** The totals as plain data. */
+export type HypervisorCountersSnapshot = Omit<HypervisorCounters, "snapshot" | "restore">;
+
 /** Running totals of the modelled hypervisor, counted where the thing happens. */
 export class HypervisorCounters {
   /** VM exits of all kinds. */
@@ -14,4 +17,12 @@ export class HypervisorCounters {
   bytesCopied = 0;
   /** Accessed and dirty flags that the software walk set. */
   accessedDirtyUpdates = 0;
+
+  snapshot(): HypervisorCountersSnapshot {
+    return { ...this };
+  }
+
+  restore(snapshot: HypervisorCountersSnapshot): void {
+    Object.assign(this, snapshot);
+  }
 }

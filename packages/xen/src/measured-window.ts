@@ -33,6 +33,14 @@ interface Instant {
   counters: SystemCounters;
 }
 
+/** What a recorder has seen, as plain data: its instants, and which of them is which; -1: none. */
+export interface WindowRecorderSnapshot {
+  readonly instants: readonly Readonly<Instant>[];
+  readonly last: number;
+  readonly bestStart: number;
+  readonly bestEnd: number;
+}
+
 /** Watches the guest's RDTSCs and keeps the interval with most hypercalls. */
 export class WindowRecorder {
   private readonly ledger: CycleLedger;
@@ -87,6 +95,32 @@ export class WindowRecorder {
       counters,
       rows: this.ledger.rows(bestStart.ledger, bestEnd.ledger),
     };
+  }
+
+  snapshot(): WindowRecorderSnapshot {
+    const { last, bestStart, bestEnd } = this;
+    const kept = [...new Set([last, bestStart, bestEnd])].filter((instant) => instant !== undefined);
+    const number = (instant: Instant | undefined) => (instant === undefined ? -1 : kept.indexOf(instant));
+    return {
+      instants: kept.map((instant) => ({
+        ...instant,
+        ledger: { clock: instant.ledger.clock, cells: instant.ledger.cells.slice() },
+      })),
+      last: number(last),
+      bestStart: number(bestStart),
+      bestEnd: number(bestEnd),
+    };
+  }
+
+  restore(snapshot: WindowRecorderSnapshot): void {
+    const instants = snapshot.instants.map((instant) => ({
+      ...instant,
+      ledger: { clock: instant.ledger.clock, cells: instant.ledger.cells.slice() },
+    }));
+    this.last = instants[snapshot.last];
+    this.bestStart = instants[snapshot.bestStart];
+    this.bestEnd = instants[snapshot.bestEnd];
+    this.spare = undefined;
   }
 
   /** A snapshot's buffer that nobody needs any more. */

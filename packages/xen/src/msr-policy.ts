@@ -61,6 +61,12 @@ function isX2apic(msr: number): boolean {
   return msr >= Msr.X2apicFirst && msr <= Msr.X2apicLast;
 }
 
+/** What a vCPU's time stamp was moved by, in cycles, as plain data. */
+export interface MsrPolicySnapshot {
+  readonly timestampOffset: number;
+  readonly timestampAdjust: number;
+}
+
 /** A domain's MSRs (`hvm_msr_{read,write}_intercept`, `guest_{rd,wr}msr`): those whose accesses leave the guest. */
 export class MsrPolicy {
   /** After a {@link read} that succeeded. */
@@ -190,6 +196,16 @@ export class MsrPolicy {
   /** Without a virtual PMU they read as zero and writes go nowhere (`vpmu_do_msr`). */
   private isPerformanceMonitoring(msr: number): boolean {
     return this.performanceMonitoring.some(([first, last]) => msr >= first && msr <= last);
+  }
+
+  snapshot(): MsrPolicySnapshot {
+    return { timestampOffset: this.timestampOffset, timestampAdjust: this.timestampAdjust };
+  }
+
+  /** Puts it back; the control structure has the offset already. */
+  restore(snapshot: MsrPolicySnapshot): void {
+    this.timestampOffset = snapshot.timestampOffset;
+    this.timestampAdjust = snapshot.timestampAdjust;
   }
 
   /** Whether an access is the virtual local APIC's business, for its price. */

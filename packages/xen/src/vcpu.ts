@@ -2,10 +2,17 @@ import { type CycleLedger, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
 import type { Domain } from "./domain.js";
 import { RUNSTATE_RUNNING } from "./operations/descriptors.gen.js";
 import type { OperationCall } from "./operations/operation.js";
-import { Runstate } from "./runstate.js";
+import { Runstate, type RunstateSnapshot } from "./runstate.js";
 
 /** Values of one call; more than any operation has. */
 const CALL_WORDS = 64;
+
+/** A vCPU's accounting and clock as plain data. */
+export interface VcpuSnapshot {
+  readonly runstate: RunstateSnapshot;
+  /** System time of the latest look at it. */
+  readonly time: readonly [number, number];
+}
 
 /** A virtual CPU: its accounting, its clock, and the hypercall it is making. */
 export class Vcpu {
@@ -45,6 +52,15 @@ export class Vcpu {
     const ns = Math.floor(this.ledger.clock[0] / this.ticksPerNs);
     this.timeLo = ns | 0;
     this.timeHi = Math.floor(ns / 2 ** 32) | 0;
+  }
+
+  snapshot(): VcpuSnapshot {
+    return { runstate: this.runstate.snapshot(), time: [this.timeLo, this.timeHi] };
+  }
+
+  restore(snapshot: VcpuSnapshot): void {
+    this.runstate.restore(snapshot.runstate);
+    [this.timeLo, this.timeHi] = snapshot.time;
   }
 
   /** Drops cached translations of the vCPU (HVMOP_flush_tlbs). */

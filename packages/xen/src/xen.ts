@@ -41,7 +41,15 @@ import { MsrPolicy } from "./msr-policy.js";
 import { OPERATIONS } from "./operations/index.js";
 import { P2m } from "./p2m.js";
 import { type StageEstimate, StagePathCost } from "./path-cost/stage-path-cost.js";
+import { LATER_STAGES } from "./path-cost/stages/later.js";
 import { XenText } from "./path-cost/xen-text.js";
+import { SnapshotError } from "./snapshot/snapshot-error.js";
+import {
+  checkSnapshot,
+  identify,
+  type SystemIdentity,
+  type XenSystemSnapshot,
+} from "./snapshot/system-snapshot.js";
 import { Vcpu } from "./vcpu.js";
 import { Vlapic } from "./vlapic.js";
 import {
@@ -104,8 +112,10 @@ export class XenSystem {
   readonly frameTable: FrameTable;
   /** The vCPU's virtual local APIC. */
   readonly vlapic: Vlapic;
-  private readonly msrs: MsrPolicy | undefined;
+  private readonly msrs: MsrPolicy;
   private readonly profile: ProcessorProfile;
+  private readonly hostMemory: HostMemory;
+  private readonly control: VcpuControl;
   private readonly hypervisorCounters = new HypervisorCounters();
   private readonly host: XenHost;
   private readonly hypercalls: HypercallHandler;
@@ -134,6 +144,7 @@ export class XenSystem {
       .map((entry) => ({ first: entry.address / 4096, count: entry.size / 4096 }));
     const guestFrames = Math.max(...map.map((entry) => (entry.address + entry.size) / 4096));
     const hostMemory = new HostMemory(mmu, guestFrames, ram);
+    this.hostMemory = hostMemory;
     this.frameTable = hostMemory.frameTable;
     mmu.activate(hostMemory.context);
     const controlFrame = hostMemory.heap.allocate(1);
@@ -162,6 +173,7 @@ export class XenSystem {
     });
     const Control = vendor === "amd" ? SvmControl : VmxControl;
     const control: VcpuControl = new Control(processor, hostMemory, p2m, controlFrame, xen);
+    this.control = control;
     p2m.onChange = () => control.flushSecondStage();
     this.hardware = control.hardware;
     const { registers } = control;
@@ -201,18 +213,19 @@ export class XenSystem {
     const { cmdline, modules } = config;
     control.start(protocol.build(this.domain, image, { cmdline, modules }));
 
+    let msrs: MsrPolicy | undefined;
     const vlapic = new Vlapic({
       vcpuId: 0,
       ledger,
       ghz: processor.profile.ghz,
       physicalAddressBits: processor.profile.memory.physicalAddressBits,
       tscDeadline: hasTscDeadline(processor.profile.cpuid),
-      timestampOffset: () => this.msrs?.timestampOffset ?? 0,
+      timestampOffset: () => msrs?.timestampOffset ?? 0,
       onTaskPriority: (priority) => control.setTaskPriority(priority),
     });
     this.vlapic = vlapic;
     const cpuid = new CpuidPolicy({ profile: processor.profile, abi: config.abi, domainId: this.domain.id });
-    const msrs = new MsrPolicy(registers, control, () => ledger.cycles, vlapic.apic, vendor, cpuid.xsaves);
+    msrs = new MsrPolicy(registers, control, () => ledger.cycles, vlapic.apic, vendor, cpuid.xsaves);
     this.msrs = msrs;
 
     this.hypercalls = new HypercallHandler(this.makeAbis(config, control, access), registers, cost, counters);
@@ -308,6 +321,64 @@ export class XenSystem {
     return this.forwarded;
   }
 
+  /**
+   * The whole system between two runs, as plain data that shares nothing with it: for {@link restore}, and for
+   * `encodeSnapshot`, with which it survives the process.
+   */
+  snapshot(): XenSystemSnapshot {
+    const { processor, hostMemory } = this;
+    return {
+      identity: this.identity(),
+      memory: processor.memory.snapshot(),
+      heap: hostMemory.heap.snapshot(),
+      p2mPool: hostMemory.p2mPool.snapshot(),
+      cost: this.cost.snapshot(),
+      processor: processor.snapshot(),
+      control: this.control.snapshot(),
+      counters: this.hypervisorCounters.snapshot(),
+      domain: this.domain.snapshot(),
+      vcpu: this.vcpu.snapshot(),
+      msrs: this.msrs.snapshot(),
+      vlapic: this.vlapic.snapshot(),
+      host: this.host.snapshot(),
+      accounting: this.accounting?.snapshot(),
+      window: this.recorder?.snapshot(),
+    };
+  }
+
+  /**
+   * Puts the state of a system that was made with the same options in the place of this one's: {@link run} goes on where
+   * that one's would have. Listeners stay.
+   * @param snapshot of this or another system, or what `decodeSnapshot` made of it
+   * @throws SnapshotError for anything else
+   */
+  restore(snapshot: unknown): void {
+    const { processor, hostMemory } = this;
+    const { memory } = processor;
+    checkSnapshot(snapshot, this.snapshot(), memory);
+    try {
+      memory.restore(snapshot.memory);
+      memory.grow();
+      hostMemory.heap.restore(snapshot.heap);
+      hostMemory.p2mPool.restore(snapshot.p2mPool);
+      this.cost.restore(snapshot.cost, LATER_STAGES);
+      processor.restore(snapshot.processor);
+      this.control.restore(snapshot.control);
+      processor.mmu.activate(hostMemory.context);
+      this.hypervisorCounters.restore(snapshot.counters);
+      this.msrs.restore(snapshot.msrs);
+      this.vlapic.restore(snapshot.vlapic);
+      this.domain.restore(snapshot.domain);
+      this.vcpu.restore(snapshot.vcpu);
+      this.host.restore(snapshot.host);
+      if (snapshot.accounting !== undefined) this.accounting?.restore(snapshot.accounting);
+      if (snapshot.window !== undefined) this.recorder?.restore(snapshot.window);
+      processor.state.words.set(snapshot.processor.words);
+    } catch (error) {
+      throw new SnapshotError("CORRUPT", `not a snapshot of a system: ${(error as Error).message}`);
+    }
+  }
+
   /** What the guest printed: PV console ring or console_io, else Xen's debug port. */
   get console(): string {
     return this.domain.console.text;
@@ -374,6 +445,16 @@ export class XenSystem {
     this.accounting?.settle(this.ledger.clock[0]);
     this.host.accounting = accounting;
     this.hypercalls.accounting = accounting;
+  }
+
+  private identity(): SystemIdentity {
+    const { processor, config, accounting, recorder } = this;
+    return identify({
+      profile: processor.profile,
+      ...config,
+      accounting: accounting !== undefined,
+      measureWindow: recorder !== undefined,
+    });
   }
 
   private connect(): void {

@@ -57,6 +57,8 @@ export class ScriptedProcessor {
         return instructions;
       },
       lastUnsupported: undefined,
+      snapshot: () => ({ instructions, pendingStop: -1 }),
+      restore: () => {},
       run(): number {
         for (;;) {
           const event = cpu.script(cpu, cpu.steps++);

@@ -15,7 +15,12 @@ import { Dr6, Dr7 } from "../debug/breakpoints.js";
 import { Disassembler } from "../disassembler/disassembler.js";
 import { EventDelivery, makesDoubleFault } from "../exceptions/deliver.js";
 import { pushesErrorCode, Vector } from "../exceptions/vector.js";
-import { type ExecutionEngine, StopReason, type UnsupportedInstruction } from "../execution-engine.js";
+import {
+  type EngineSnapshot,
+  type ExecutionEngine,
+  StopReason,
+  type UnsupportedInstruction,
+} from "../execution-engine.js";
 import { Intercept } from "../guest-mode.js";
 import { MmioAccess } from "../mmio/mmio-access.js";
 import type { Processor } from "../processor.js";
@@ -118,6 +123,17 @@ export class Interpreter implements ExecutionEngine {
   /** Forgets every decoded block; for tests and after memory was replaced wholesale. */
   dropBlocks(): void {
     this.store.clear();
+  }
+
+  snapshot(): EngineSnapshot {
+    return { instructions: this.instructions, pendingStop: this.pendingStop };
+  }
+
+  restore(snapshot: EngineSnapshot): void {
+    this.instructions = snapshot.instructions;
+    this.pendingStop = snapshot.pendingStop;
+    this.lastUnsupported = undefined;
+    this.dropBlocks();
   }
 
   run(maxInstructions: number, maxTicks: number): number {

@@ -3,6 +3,7 @@ import { Attention, State } from "../cpu-state.js";
 import { StopReason } from "../execution-engine.js";
 import { type GuestContextSnapshot, restoreContext, snapshotContext } from "../guest-context.js";
 import { type GuestMode, Intercept } from "../guest-mode.js";
+import type { HeldGuest } from "../hardware-guest.js";
 import { ExitKind, type HardwareVirtualization, type VmExit } from "../hardware-virtualization.js";
 import { EventKind, type VirtualizedProcessor } from "../virtualized-processor.js";
 import { vmrun } from "./entry.js";
@@ -56,6 +57,7 @@ export interface SvmSnapshot {
   readonly context: GuestContextSnapshot;
   readonly overwritten: number;
   readonly lines: readonly number[];
+  readonly held: HeldGuest;
 }
 
 /**
@@ -284,6 +286,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
       context: snapshotContext(guest.context),
       overwritten: guest.vmcb.overwritten,
       lines: guest.lines.snapshot(),
+      held: guest.held(),
     };
   }
 
@@ -299,12 +302,13 @@ export class Svm implements HardwareVirtualization, GuestMode {
     guest.hostTpr = snapshot.hostTpr;
     guest.trap = snapshot.trap;
     guest.trapValue = snapshot.trapValue;
-    guest.run = guest.intercepts.run;
     guest.savedRflags = snapshot.savedRflags;
     guest.tscOffset = snapshot.tscOffset;
     guest.vIntr = snapshot.vIntr;
     guest.vVector = snapshot.vVector;
     guest.intercepts.restore(snapshot.intercepts);
+    guest.run = guest.intercepts.run;
+    guest.restoreHeld(snapshot.held);
     restoreContext(guest.context, snapshot.context);
     guest.vmcb.overwritten = snapshot.overwritten;
     guest.lines.restore(snapshot.lines);

@@ -18,6 +18,7 @@ export interface BranchPredictorSnapshot {
   readonly history: number;
   readonly top: number;
   readonly epoch: number;
+  readonly mispredicts: number;
 }
 
 /**
@@ -164,6 +165,7 @@ export class BranchPredictor {
       history: this.history,
       top: this.top,
       epoch: this.epoch,
+      mispredicts: this.mispredicts,
     };
   }
 
@@ -176,6 +178,7 @@ export class BranchPredictor {
     this.history = snapshot.history;
     this.top = snapshot.top;
     this.epoch = snapshot.epoch;
+    this.mispredicts = snapshot.mispredicts;
   }
 
   /** Is that the target on record? It is from now on. */

@@ -105,6 +105,15 @@ export class VmxIntercepts {
     }
   }
 
+  /** State of PAUSE-loop exiting as plain data. */
+  pauses(): readonly [number, number] {
+    return [this.firstPause, this.latestPause];
+  }
+
+  restorePauses(pauses: readonly [number, number]): void {
+    [this.firstPause, this.latestPause] = pauses;
+  }
+
   /** `GuestRun` bits of a guest under these controls. */
   get run(): number {
     return GuestRun.Running | ((this.primary & PrimaryControl.MonitorTrap) !== 0 ? GuestRun.MonitorTrap : 0);

@@ -3,6 +3,7 @@ import { Attention, State } from "../cpu-state.js";
 import { StopReason } from "../execution-engine.js";
 import { type GuestContextSnapshot, restoreContext, snapshotContext } from "../guest-context.js";
 import { type GuestMode, Intercept } from "../guest-mode.js";
+import type { HeldGuest } from "../hardware-guest.js";
 import { ExitKind, type HardwareVirtualization, type VmExit } from "../hardware-virtualization.js";
 import { EventKind, type VirtualizedProcessor } from "../virtualized-processor.js";
 import { SecondaryControl } from "./controls.js";
@@ -61,6 +62,9 @@ export interface VmxSnapshot {
   readonly savedRflags: number;
   readonly context: GuestContextSnapshot;
   readonly lines: readonly number[];
+  /** PAUSE-loop exiting: ledger ticks of the loop's first PAUSE and of the latest one. */
+  readonly pauses: readonly [number, number];
+  readonly held: HeldGuest;
 }
 
 /**
@@ -260,6 +264,8 @@ export class Vmx implements HardwareVirtualization, GuestMode {
       savedRflags: guest.savedRflags,
       context: snapshotContext(guest.context),
       lines: guest.lines.snapshot(),
+      pauses: guest.intercepts.pauses(),
+      held: guest.held(),
     };
   }
 
@@ -281,5 +287,7 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     guest.savedRflags = snapshot.savedRflags;
     restoreContext(guest.context, snapshot.context);
     guest.lines.restore(snapshot.lines);
+    guest.intercepts.restorePauses(snapshot.pauses);
+    guest.restoreHeld(snapshot.held);
   }
 }

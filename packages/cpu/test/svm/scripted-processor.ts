@@ -76,6 +76,8 @@ export class ScriptedProcessor implements VirtualizedProcessor {
     setRflags: (value: number) => {
       this.state.words[State.Flags] = value | 2;
     },
+    snapshot: () => ({ instructions: 0, pendingStop: -1 }),
+    restore: () => {},
   };
 
   /** The part of a processor's rule that these tests need. */

@@ -7,4 +7,7 @@ export interface PortDevice {
   read(port: number, bytes: number): number;
   /** @param value unsigned, of so many bytes */
   write(port: number, bytes: number, value: number): void;
+  /** What it remembers, as plain data; absent: nothing. */
+  snapshot?(): readonly number[];
+  restore?(state: readonly number[]): void;
 }

@@ -72,6 +72,17 @@ export class Serial16550 implements PortDevice {
       this.written[register] = register === SCRATCH ? byte : byte & WRITABLE[register];
   }
 
+  /** The registers, the divisor's two bytes, and the byte in the loop or -1. */
+  snapshot(): readonly number[] {
+    return [...this.written, ...this.divisor, this.looped];
+  }
+
+  restore(state: readonly number[]): void {
+    this.written.set(state.slice(0, REGISTERS));
+    this.divisor.set(state.slice(REGISTERS, REGISTERS + 2));
+    this.looped = state[REGISTERS + 2];
+  }
+
   private get showsDivisor(): boolean {
     return (this.written[LINE_CONTROL] & DIVISOR_LATCH) !== 0;
   }

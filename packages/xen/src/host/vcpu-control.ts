@@ -1,8 +1,15 @@
-import type { HardwareVirtualization, VmExit } from "@hyperwalk/cpu";
+import type { HardwareVirtualization, SvmSnapshot, VmExit, VmxSnapshot } from "@hyperwalk/cpu";
 import type { TranslationContext } from "@hyperwalk/mmu";
 import type { GuestStart } from "../boot/index.js";
 import type { EferSink } from "../msr-policy.js";
 import type { GuestRegisters } from "./guest-registers.js";
+
+/** The processor's and the hypervisor's knowledge of one vCPU's control structure, as plain data. */
+export interface VcpuControlSnapshot {
+  readonly hardware: SvmSnapshot | VmxSnapshot;
+  /** EPT roots by the numbers that tag cached translations. */
+  readonly eptRoots: readonly number[];
+}
 
 /**
  * One vCPU's hardware-virtualization side, behind which the vendors differ: `arch/x86/hvm/{svm,vmx}`.
@@ -50,4 +57,8 @@ export interface VcpuControl extends EferSink {
   injectPageFault(errorCode: number, addressLo: number, addressHi: number): void;
   /** A control-register access that exited; returns false for #GP(0). */
   controlRegisterAccess(code: number, infoLo: number, infoHi: number): boolean;
+  /** While the guest does not run. */
+  snapshot(): VcpuControlSnapshot;
+  /** Puts it back, after memory and the processor. */
+  restore(snapshot: VcpuControlSnapshot): void;
 }

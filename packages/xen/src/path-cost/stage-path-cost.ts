@@ -44,6 +44,22 @@ export interface StageEstimate {
   readonly source: string;
 }
 
+/** What later costs depend on, as plain data. Prices are worked out anew. */
+export interface StagePathCostSnapshot {
+  readonly instructions: number;
+  /** Names of the stages by number: those that a system is made with, then others as they were first needed. */
+  readonly stages: readonly string[];
+  /** By stage: state of L1I and ITLB when its text was fetched last. */
+  readonly textSeen: Float64Array;
+  readonly textEpoch: number;
+  readonly textNow: number;
+  readonly predictorEpoch: number;
+  /** Parts whose branches are warm, by number. */
+  readonly warm: readonly number[];
+  /** Stages that ran, by number. */
+  readonly ran: readonly number[];
+}
+
 /** A stage touched memory that the host's page tables do not map: a mistake in the model itself. */
 export class HostAccessError extends Error {
   readonly code = "HOST_ACCESS";
@@ -260,6 +276,49 @@ export class StagePathCost implements PathCost {
     this.pricedCells.length = 1;
     this.pricedFirst.fill(0);
     this.warm = this.warmBranches.keepOnly(this.warm);
+  }
+
+  /** Between two runs of the guest: outside every phase. */
+  snapshot(): StagePathCostSnapshot {
+    const { stages, ran } = this;
+    return {
+      instructions: this.instructions,
+      stages: stages.map((stage) => stage.name),
+      textSeen: this.textSeen.slice(0, stages.length),
+      textEpoch: this.textEpoch,
+      textNow: this.textNow,
+      predictorEpoch: this.predictorEpoch,
+      warm: this.warmBranches.partsOf(this.warm),
+      ran: stages.flatMap((stage, id) => (ran.has(stage) ? [id] : [])),
+    };
+  }
+
+  /**
+   * Puts it back, before the ledger, on one that has compiled the same stages or the first of them.
+   * @param later stages that may follow those @throws RangeError for stages that are not these
+   */
+  restore(snapshot: StagePathCostSnapshot, later: readonly Stage[]): void {
+    this.settle();
+    const { stages } = snapshot;
+    for (let id = this.stages.length; id < stages.length; id++) {
+      const stage = later.find((each) => each.name === stages[id]);
+      if (stage === undefined) throw new RangeError(`no path-cost stage is called "${stages[id]}"`);
+      this.compile(stage);
+    }
+    const differs = this.stages.findIndex((stage, id) => stage.name !== stages[id]);
+    if (differs >= 0 || snapshot.textSeen.length !== stages.length)
+      throw new RangeError(`path-cost stage ${differs} is "${stages[differs]}"`);
+    const isPart = (leaf: number) => this.leafStages[leaf] !== undefined;
+    if (!snapshot.warm.every(isPart) || !snapshot.ran.every((id) => this.stages[id] !== undefined))
+      throw new RangeError("path-cost stages that do not exist have run");
+    this.instructions = snapshot.instructions;
+    this.textSeen.set(snapshot.textSeen);
+    this.textEpoch = snapshot.textEpoch;
+    this.textNow = snapshot.textNow;
+    this.predictorEpoch = snapshot.predictorEpoch;
+    this.warm = this.warmBranches.with(ALL_COLD, snapshot.warm);
+    this.ran.clear();
+    for (const id of snapshot.ran) this.ran.add(this.stages[id]);
   }
 
   /** Brings the ledger's cells up to date. */

@@ -14,6 +14,11 @@ export class WarmBranches {
     return this.sets.length;
   }
 
+  /** Parts in a set, in ascending order. */
+  partsOf(set: number): readonly number[] {
+    return this.sets[set];
+  }
+
   /** Parts among `parts` that are still cold. */
   coldIn(set: number, parts: readonly number[]): readonly number[] {
     return parts.filter((part) => !this.sets[set].includes(part));

@@ -1,5 +1,5 @@
 import type { ConsoleMemory } from "../console.js";
-import { MAX_PAYLOAD, type StorePacket, type StoreServer } from "./store-server.js";
+import { MAX_PAYLOAD, type StorePacket, type StoreServer, type StoreServerSnapshot } from "./store-server.js";
 
 // struct xenstore_domain_interface (public/io/xs_wire.h)
 const REQUEST = 0;
@@ -16,6 +16,16 @@ const MAX_WAITING = 256 * 1024;
 /** Guest memory with room for writing. */
 export interface StoreMemory extends ConsoleMemory {
   writeBytes(address: number, bytes: Uint8Array): void;
+}
+
+/** The daemon's end of the rings, and the daemon, as plain data. */
+export interface StoreRingSnapshot {
+  readonly broken: boolean;
+  /** Bytes of a request that is not whole yet. */
+  readonly request: Uint8Array;
+  /** Bytes of answers that wait for room. */
+  readonly waiting: Uint8Array;
+  readonly server: StoreServerSnapshot;
 }
 
 /**
@@ -48,6 +58,18 @@ export class StoreRing {
       this.broken = true; // the guest took the ring's frame away
       return false;
     }
+  }
+
+  snapshot(): StoreRingSnapshot {
+    const { broken, request, waiting } = this;
+    return { broken, request: request.slice(), waiting: waiting.slice(), server: this.server.snapshot() };
+  }
+
+  restore(snapshot: StoreRingSnapshot): void {
+    this.broken = snapshot.broken;
+    this.request = snapshot.request.slice();
+    this.waiting = snapshot.waiting.slice();
+    this.server.restore(snapshot.server);
   }
 
   private take(): boolean {

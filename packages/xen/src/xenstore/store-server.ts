@@ -41,6 +41,19 @@ interface Watch {
   readonly token: string;
 }
 
+/** Nodes by path, as plain data. */
+export type StoreNodes = readonly (readonly [string, Uint8Array])[];
+
+/** What xenstored knows of a guest, as plain data. */
+export interface StoreServerSnapshot {
+  readonly nodes: StoreNodes;
+  readonly watches: readonly { readonly path: string; readonly absolute: string; readonly token: string }[];
+  /** Nodes at the beginning of the transaction that is open. */
+  readonly saved: StoreNodes | undefined;
+  /** Number of the latest transaction. */
+  readonly transaction: number;
+}
+
 /**
  * xenstored as one guest meets it: the guest's own subtree, watches, and transactions, of which one may be open at a
  * time. Requests are answered at once and in order.
@@ -68,6 +81,24 @@ export class StoreServer {
     const events = isError ? [] : this.events.slice();
     this.events.length = 0;
     return [{ type, requestId, transaction, payload }, ...events];
+  }
+
+  /** Between two requests. */
+  snapshot(): StoreServerSnapshot {
+    return {
+      nodes: [...this.tree.snapshot()],
+      watches: this.watches.map((watch) => ({ ...watch })),
+      saved: this.saved === undefined ? undefined : [...this.saved],
+      transaction: this.transaction,
+    };
+  }
+
+  restore(snapshot: StoreServerSnapshot): void {
+    this.tree.restore(new Map(snapshot.nodes));
+    this.watches = snapshot.watches.map((watch) => ({ ...watch }));
+    this.saved = snapshot.saved === undefined ? undefined : new Map(snapshot.saved);
+    this.transaction = snapshot.transaction;
+    this.events.length = 0;
   }
 
   private answer(request: StorePacket): Uint8Array | StoreError {

@@ -9,6 +9,7 @@ import {
   State,
   Svm,
   SvmExitCode,
+  type SvmSnapshot,
   TlbControl,
   VIntrBit,
   VmcbOffset,
@@ -19,7 +20,7 @@ import type { GuestStart } from "../../boot/index.js";
 import type { P2m } from "../../p2m.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
 import type { HostMemory } from "../host-memory.js";
-import type { VcpuControl } from "../vcpu-control.js";
+import type { VcpuControl, VcpuControlSnapshot } from "../vcpu-control.js";
 import { SvmRegisters } from "./svm-registers.js";
 
 const VECTOR_PF = 14;
@@ -85,6 +86,14 @@ export class SvmControl implements VcpuControl {
     const { vmcb } = this.hardware;
     vmcb.markAllClean();
     if (vmcb.byte(VmcbOffset.TlbControl) !== TlbControl.Nothing) vmcb.storeByte(VmcbOffset.TlbControl, 0);
+  }
+
+  snapshot(): VcpuControlSnapshot {
+    return { hardware: this.hardware.snapshot(), eptRoots: [] };
+  }
+
+  restore(snapshot: VcpuControlSnapshot): void {
+    this.hardware.restore(snapshot.hardware as SvmSnapshot);
   }
 
   flushTlb(): void {

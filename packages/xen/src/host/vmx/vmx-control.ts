@@ -15,13 +15,14 @@ import {
   type VmExit,
   Vmx,
   VmxExitReason,
+  type VmxSnapshot,
 } from "@hyperwalk/cpu";
 import { FRAME_BYTES, type TranslationContext } from "@hyperwalk/mmu";
 import type { GuestStart } from "../../boot/index.js";
 import type { P2m } from "../../p2m.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
 import type { HostMemory } from "../host-memory.js";
-import type { VcpuControl } from "../vcpu-control.js";
+import type { VcpuControl, VcpuControlSnapshot } from "../vcpu-control.js";
 import { VmxRegisters } from "./vmx-registers.js";
 
 /** Vector of the physical local APIC's timer in Xen (LOCAL_APIC_TIMER_VECTOR). */
@@ -111,6 +112,15 @@ export class VmxControl implements VcpuControl {
 
   acknowledgeExit(): void {
     // Nothing: VM exits leave the VMCS as it has to be.
+  }
+
+  snapshot(): VcpuControlSnapshot {
+    return { hardware: this.hardware.snapshot(), eptRoots: this.eptTags.snapshot() };
+  }
+
+  restore(snapshot: VcpuControlSnapshot): void {
+    this.eptTags.restore(snapshot.eptRoots);
+    this.hardware.restore(snapshot.hardware as VmxSnapshot);
   }
 
   flushTlb(): void {

@@ -12,7 +12,7 @@ export class VirtualInterrupts {
   private readonly registers: GuestRegisters;
   private readonly cost: StagePathCost;
   /** The guest is to leave once it can take an interrupt. */
-  private windowWanted = false;
+  windowWanted = false;
 
   constructor(vlapic: Vlapic, control: VcpuControl, cost: StagePathCost) {
     this.vlapic = vlapic;

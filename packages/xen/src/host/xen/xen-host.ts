@@ -58,6 +58,17 @@ export interface VmExitEvent {
   readonly rip: string;
 }
 
+/** Where the loop around a vCPU is, as plain data. */
+export interface XenHostSnapshot {
+  /** The guest is on hold inside the processor, or about to be entered. */
+  readonly ready: boolean;
+  readonly ended: RunOutcome | undefined;
+  /** What the vCPU sleeps in; empty while it does not. */
+  readonly waitsFor: string;
+  /** The guest is to leave once it can take an interrupt. */
+  readonly windowWanted: boolean;
+}
+
 export interface XenHostOptions {
   readonly processor: Processor;
   readonly domain: Domain;
@@ -188,6 +199,19 @@ export class XenHost implements Hypervisor {
       this.ended = outcome;
       return outcome;
     }
+  }
+
+  /** Between two calls of {@link run}. */
+  snapshot(): XenHostSnapshot {
+    const { ready, ended, waitsFor, interrupts } = this;
+    return { ready, ended, waitsFor, windowWanted: interrupts.windowWanted };
+  }
+
+  restore(snapshot: XenHostSnapshot): void {
+    this.ready = snapshot.ready;
+    this.ended = snapshot.ended;
+    this.waitsFor = snapshot.waitsFor;
+    this.interrupts.windowWanted = snapshot.windowWanted;
   }
 
   /** From the end of the exit's handling to just before VMRUN. */

@@ -1,0 +1,134 @@
+import type { ProcessorSnapshot, ResolvedProfile } from "@hyperwalk/cpu";
+import type { PhysicalMemory, PhysicalMemorySnapshot } from "@hyperwalk/mmu";
+import type { DomainSnapshot } from "../domain.js";
+import type { ExitAccountingSnapshot } from "../exit-accounting.js";
+import type { FrameAllocatorSnapshot } from "../frame-allocator.js";
+import type { VcpuControlSnapshot } from "../host/vcpu-control.js";
+import type { XenHostSnapshot } from "../host/xen/xen-host.js";
+import type { HypervisorCountersSnapshot } from "../hypervisor-counters.js";
+import type { WindowRecorderSnapshot } from "../measured-window.js";
+import type { MsrPolicySnapshot } from "../msr-policy.js";
+import type { StagePathCostSnapshot } from "../path-cost/stage-path-cost.js";
+import type { VcpuSnapshot } from "../vcpu.js";
+import type { VlapicSnapshot } from "../vlapic.js";
+import type { ResolvedDomainConfig, ResolvedXenConfig } from "../xen-config.js";
+import { checksum } from "./checksum.js";
+import { misfit } from "./plain-data.js";
+import { SnapshotError } from "./snapshot-error.js";
+
+/** What a system was made with, in words: a snapshot fits a system of the same. */
+export type SystemIdentity = Readonly<Record<string, string>>;
+
+/**
+ * A whole system between two runs, as plain data: processor, caches, TLBs with their recency, predictor, ledger, touched
+ * frames, control structures, domain, devices, timers. Decoded code and the simulator's own shortcuts are not in it,
+ * because they change no result.
+ */
+export interface XenSystemSnapshot {
+  readonly identity: SystemIdentity;
+  readonly memory: PhysicalMemorySnapshot;
+  /** Xen's heap, and the pool of the domain's p2m tables. */
+  readonly heap: FrameAllocatorSnapshot;
+  readonly p2mPool: FrameAllocatorSnapshot;
+  readonly cost: StagePathCostSnapshot;
+  readonly processor: ProcessorSnapshot;
+  readonly control: VcpuControlSnapshot;
+  readonly counters: HypervisorCountersSnapshot;
+  readonly domain: DomainSnapshot;
+  readonly vcpu: VcpuSnapshot;
+  readonly msrs: MsrPolicySnapshot;
+  readonly vlapic: VlapicSnapshot;
+  readonly host: XenHostSnapshot;
+  /** Undefined where the system keeps none. */
+  readonly accounting: ExitAccountingSnapshot | undefined;
+  readonly window: WindowRecorderSnapshot | undefined;
+}
+
+/** Options that decide what a system's state means. */
+export interface IdentityOptions {
+  readonly profile: ResolvedProfile;
+  readonly xen: ResolvedXenConfig;
+  readonly domain: ResolvedDomainConfig;
+  readonly accounting: boolean;
+  readonly measureWindow: boolean;
+}
+
+/** Names each option, files and tables by length and CRC-32. */
+export function identify(options: IdentityOptions): SystemIdentity {
+  const { profile, xen, domain, accounting, measureWindow } = options;
+  const { image, modules, ...rest } = domain;
+  const named: [string, unknown][] = [
+    ["machine", `${profile.id} ${digest(new TextEncoder().encode(JSON.stringify(profile)))}`],
+    ...Object.entries(xen).map(([key, value]): [string, unknown] => [`xen.${key}`, value]),
+    ["domain.image", digest(image)],
+    ["domain.modules", modules.map(({ bytes, cmdline }) => `${digest(bytes)} "${cmdline}"`).join(", ")],
+    ...Object.entries(rest).map(([key, value]): [string, unknown] => [`domain.${key}`, value]),
+    ["accounting", accounting],
+    ["measureWindow", measureWindow],
+  ];
+  return Object.fromEntries(named.map(([key, value]) => [key, String(value)]));
+}
+
+function digest(bytes: Uint8Array): string {
+  return `(${bytes.length} bytes, CRC-32 ${checksum(bytes).toString(16).padStart(8, "0")})`;
+}
+
+/** Typed arrays whose length depends on what the guest did. */
+const VARIABLE: ReadonlySet<string> = new Set([
+  "cost.textSeen",
+  "processor.ledger.nodePhase",
+  "processor.ledger.nodeParent",
+  "processor.ledger.cells",
+  "domain.console.output.bytes",
+  "domain.console.serial.bytes",
+  "domain.console.debugPort.bytes",
+  "domain.store.request",
+  "domain.store.waiting",
+]);
+
+/**
+ * Checks everything about a snapshot that can be checked before anything is changed.
+ * @param own a snapshot of the system that it is to be restored in
+ * @throws SnapshotError `MISMATCH` for another system's, `CORRUPT` for what is no snapshot
+ */
+export function checkSnapshot(
+  snapshot: unknown,
+  own: XenSystemSnapshot,
+  memory: PhysicalMemory,
+): asserts snapshot is XenSystemSnapshot {
+  const { identity, memory: frames, ...state } = record(snapshot);
+  checkIdentity(record(identity), own.identity);
+  const { identity: _identity, memory: _memory, ...pattern } = own;
+  const wrong = misfit(state, pattern, "", VARIABLE) ?? checkMemory(record(frames), memory);
+  if (wrong !== undefined) throw new SnapshotError("CORRUPT", `not a snapshot of a system: ${wrong}`);
+}
+
+function record(value: unknown): Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null)
+    throw new SnapshotError("CORRUPT", "not a snapshot of a system: a part is missing");
+  return value as Readonly<Record<string, unknown>>;
+}
+
+function checkIdentity(identity: Readonly<Record<string, unknown>>, own: SystemIdentity): void {
+  for (const key of new Set([...Object.keys(own), ...Object.keys(identity)]))
+    if (identity[key] !== own[key])
+      throw new SnapshotError(
+        "MISMATCH",
+        `the snapshot is of another system: ${key} was ${identity[key]} and is ${own[key]}`,
+      );
+}
+
+function checkMemory(
+  snapshot: Readonly<Record<string, unknown>>,
+  memory: PhysicalMemory,
+): string | undefined {
+  const { frames, bytes } = snapshot;
+  if (!Array.isArray(frames) || !(bytes instanceof Uint8Array)) return "memory has no frames";
+  if (bytes.length !== frames.length * 4096)
+    return `memory has ${bytes.length} bytes for ${frames.length} frames`;
+  if (new Set(frames).size !== frames.length) return "memory names a frame twice";
+  const stray = frames.find(
+    (frame) => typeof frame !== "number" || !Number.isInteger(frame) || !memory.isRam(frame),
+  );
+  return stray === undefined ? undefined : `memory has frame ${stray}, which is not RAM`;
+}

@@ -1,0 +1,212 @@
+import { readFileSync } from "node:fs";
+import { epyc7763, epyc9124, type ProcessorProfile, sapphireRapids, skylakeSp } from "@hyperwalk/cpu";
+import { defineGuest, hypercallBenchImage, runstateLoop } from "@hyperwalk/guest-sdk";
+import { createXenSystem, type XenConfig, type XenSystem } from "@hyperwalk/xen";
+import { elfImage } from "../../packages/xen/test/elf-image.js";
+import { ABIS, type AbiName } from "../guests/boot.js";
+
+/** A guest of the suite: every call of `make` gives the same system. */
+export interface SuiteGuest {
+  readonly name: string;
+  make(): XenSystem;
+}
+
+const file = (path: string) => readFileSync(new URL(path, import.meta.url));
+
+function booting(
+  name: string,
+  profile: ProcessorProfile,
+  abi: AbiName,
+  image: () => Uint8Array,
+  cmdline = "",
+  xen: XenConfig = {},
+): SuiteGuest {
+  return {
+    name: `${name} ${cmdline} (${profile.id}, ${abi})`,
+    make: () =>
+      createXenSystem({
+        profile,
+        xen,
+        domain: { image: image(), memoryBytes: 64 * 2 ** 20, cmdline, abi },
+        accounting: true,
+      }),
+  };
+}
+
+const talkative = defineGuest("talkative", (g) => {
+  const n = g.variable(1000);
+  g.repeat(30, () => {
+    g.printDecimal(n);
+    g.print("0123456789abcdef".repeat(16));
+    g.add(n, 1);
+  });
+  g.print("\n");
+});
+
+const CODE = 0x100000;
+const BODY = CODE + 0x100;
+const HANDLERS = 0x9000;
+const GDT = 0x6000;
+const IDT = 0x7000;
+const APIC = 0xfee00000;
+const VECTOR = 0x30;
+const le = (value: number, bytes = 4) =>
+  Array.from({ length: bytes }, (_, i) => Math.floor((value >>> 0) / 256 ** i) % 256);
+/** mov dword [APIC + offset], value */
+const store = (offset: number, value: number) => [0xc7, 0x05, ...le(APIC + offset), ...le(value)];
+/** mov al, c; out e9h, al */
+const print = (text: string) => [...text].flatMap((c) => [0xb0, c.charCodeAt(0), 0xe6, 0xe9]);
+const [CLI, STI, HLT, IRET] = [0xfa, 0xfb, 0xf4, 0xcf] as const;
+const ENABLE = store(0xf0, 0x1ff);
+const EOI = store(0xb0, 0);
+
+/** A guest in flat 32-bit protected mode with a GDT, an IDT and one handler. */
+function bare(
+  name: string,
+  profile: ProcessorProfile,
+  body: readonly number[],
+  handler: readonly number[],
+): SuiteGuest {
+  const make = () => {
+    const system = createXenSystem({
+      profile,
+      domain: {
+        image: elfImage({ bits: 64, segments: [{ address: CODE, bytes: 4096 }] }),
+        memoryBytes: 16 * 2 ** 20,
+        abi: "linear",
+      },
+      accounting: true,
+    });
+    const { guestMemory } = system.domain;
+    const write = (at: number, bytes: readonly number[]) =>
+      guestMemory.writeBytes(at, Uint8Array.from(bytes));
+    const flat = (type: number) => [0xff, 0xff, 0, 0, 0, type, 0xcf, 0];
+    write(GDT, [...le(0, 8), ...flat(0x9b), ...flat(0x93)]);
+    write(GDT + 0x20, [...le(23, 2), ...le(GDT), ...le(256 * 8 - 1, 2), ...le(IDT)]);
+    for (let vector = 0; vector < 256; vector++) {
+      const at = HANDLERS + 64 * vector;
+      write(IDT + 8 * vector, [...le(at, 2), 8, 0, 0, 0x8e, ...le(at >>> 16, 2)]);
+      write(at, vector === VECTOR ? handler : [...print("?\n"), CLI, HLT]);
+    }
+    const lgdt = [0x0f, 0x01, 0x15, ...le(GDT + 0x20)];
+    const lidt = [0x0f, 0x01, 0x1d, ...le(GDT + 0x26)];
+    write(CODE, [...lgdt, ...lidt, 0xbc, ...le(0x80000), 0xea, ...le(BODY), 8, 0]);
+    write(BODY, [...body, ...print("\n"), CLI, HLT]);
+    return system;
+  };
+  return { name: `${name} (${profile.id})`, make };
+}
+
+const count = [0xff, 0x05, ...le(0x5000), ...EOI, IRET]; // inc dword [5000h]
+const until = (ticks: number) => [0x83, 0x3d, ...le(0x5000), ticks]; // cmp dword [5000h], ticks
+
+const VENDORS = [epyc9124, skylakeSp] as const;
+
+/** Every guest that the suite boots, on both vendors' machines. */
+export const SUITE: readonly SuiteGuest[] = [
+  ...VENDORS.flatMap((profile) => [
+    ...ABIS.flatMap((abi) => [
+      booting("hypercall-bench", profile, abi, hypercallBenchImage, "iterations=200 leaf=4k"),
+      booting("runstate-loop", profile, abi, () =>
+        runstateLoop.build({ abi, vendor: profile.vendor, leaf: "2m", iterations: 200 }),
+      ),
+      booting("talkative", profile, abi, () => talkative.build({ abi, vendor: profile.vendor })),
+    ]),
+    ...["evtchn_send", "get_time"].map((op) =>
+      booting("hypercall-bench", profile, "linear", hypercallBenchImage, `iterations=100 op=${op}`),
+    ),
+    ...[
+      ["integer", 20_000],
+      ["memory", 40],
+      ["calls", 400],
+    ].map(([loop, iterations]) =>
+      booting(
+        "loops",
+        profile,
+        "linear",
+        () => file("../../bench/guests/loops.elf"),
+        `loop=${loop} iterations=${iterations} leaf=2m`,
+      ),
+    ),
+    ...["unpaged", "pse", "pae"].map((paging) =>
+      booting(`self-check-${paging}`, profile, "linear", () => file(`../guests/self-check-${paging}.elf`)),
+    ),
+    bare(
+      "timer wakes HLT",
+      profile,
+      [
+        ...ENABLE,
+        ...store(0x320, 0x20000 | VECTOR),
+        ...store(0x3e0, 0xb),
+        ...store(0x380, 20000),
+        STI,
+      ].concat(
+        [HLT, ...until(5), 0x72, 0xf6], // jb to HLT
+      ),
+      count,
+    ),
+    bare(
+      "periodic timer",
+      profile,
+      [
+        ...ENABLE,
+        ...store(0x320, 0x20000 | VECTOR),
+        ...store(0x3e0, 0xb),
+        ...store(0x380, 20000),
+        STI,
+      ].concat(
+        [...until(5), 0x72, 0xf7], // jb to the comparison
+      ),
+      count,
+    ),
+    bare(
+      "interrupts that wait",
+      profile,
+      [
+        ...ENABLE,
+        0xb9,
+        ...le(2000),
+        ...store(0x300, 0x40000 | VECTOR),
+        0x40,
+        STI,
+        0x40,
+        CLI,
+        0x49,
+        0x75,
+        0xf0,
+      ],
+      count,
+    ),
+  ]),
+  booting("hypercall-bench", epyc7763, "linear", hypercallBenchImage, "iterations=200 buffer=straddle", {
+    ibpbEntry: true,
+  }),
+  booting("hypercall-bench", sapphireRapids, "linear", hypercallBenchImage, "iterations=200 buffer=bad", {
+    ibpbEntry: true,
+    l1dFlush: true,
+  }),
+];
+
+/** Instructions after which a guest that has not ended is stopped. */
+const MAX_INSTRUCTIONS = 3_000_000;
+
+/** Runs a system to its end. @returns everything that a run reports, as JSON */
+export function finish(system: XenSystem): string {
+  const left = MAX_INSTRUCTIONS - system.counters().guestInstructions;
+  const outcome = system.run({ maxInstructions: left });
+  return JSON.stringify({
+    outcome,
+    console: system.console,
+    counters: system.counters(),
+    cycles: system.cycles,
+    ledger: system.ledger.rows(),
+    window: system.window,
+    exits: system.exitAccounts(),
+    hypercalls: system.hypercallAccounts(),
+    estimates: system.estimates(),
+    mmu: [...system.processor.mmu.counters],
+    mispredicts: system.processor.predictor.mispredicts,
+    runstate: system.vcpu.runstate.snapshot(),
+    state: [...system.processor.state.words.subarray(0, 40)],
+  });
+}
