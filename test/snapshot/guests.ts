@@ -152,10 +152,10 @@ export const SUITE: readonly SuiteGuest[] = [
         ...ENABLE,
         ...store(0x320, 0x20000 | VECTOR),
         ...store(0x3e0, 0xb),
-        ...store(0x380, 20000),
+        ...store(0x380, 12000),
         STI,
       ].concat(
-        [...until(5), 0x72, 0xf7], // jb to the comparison
+        [...until(3), 0x72, 0xf7], // jb to the comparison
       ),
       count,
     ),

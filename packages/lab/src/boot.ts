@@ -4,8 +4,11 @@ import {
   type BootProtocolName,
   ConsoleStream,
   createXenSystem,
+  decodeSnapshot,
   type ExitAccount,
+  encodeSnapshot,
   type FastForwardTarget,
+  type RunBudget,
   type RunOutcome,
   type XenSystem,
 } from "@hyperwalk/xen";
@@ -34,6 +37,12 @@ export interface BootRequest {
   readonly maxInstructions?: number;
   /** Run with timing off up to here first; default not. */
   readonly fastForward?: FastForwardTarget | undefined;
+  /** What {@link onSnapshot} was given by a boot of the same image with the same settings: go on from there. */
+  readonly restore?: Uint8Array;
+  /** Take a snapshot after so many instructions of the guest, at the end of the block that they end in. */
+  readonly snapshotAt?: number;
+  /** Given that snapshot, encoded; the run then goes on as if nothing had been. */
+  readonly onSnapshot?: (snapshot: Uint8Array) => void;
   /** Given the guest's text as it comes; the bytes are only valid during the call. */
   readonly onConsole?: (bytes: Uint8Array) => void;
   /** Given one line of JSON, with its line end, for each hypercall and VM exit. */
@@ -67,6 +76,7 @@ export interface BootDocument {
 /**
  * Boots one image under the modelled Xen and runs it to its end or its budget.
  * @throws ImageError when the image cannot be booted @throws XenConfigError for a setting that makes no sense
+ * @throws SnapshotError when `restore` is not a snapshot of such a boot
  */
 export function bootGuest(request: BootRequest): BootDocument {
   const { machine, abi = "linear", cmdline = "" } = request;
@@ -87,13 +97,20 @@ export function bootGuest(request: BootRequest): BootDocument {
   });
   const stream = printing(system, request.onConsole);
   if (request.onTrace !== undefined) traceLines(system, request.onTrace);
-  const { fastForward } = request;
-  const maxInstructions = request.maxInstructions ?? DEFAULT_BOOT_INSTRUCTIONS;
-  const maxCycles = Number.MAX_SAFE_INTEGER / 1024;
+  if (request.restore !== undefined) system.restore(decodeSnapshot(request.restore));
+  const { fastForward, snapshotAt } = request;
+  const most = request.maxInstructions ?? DEFAULT_BOOT_INSTRUCTIONS;
   const forwarded =
-    fastForward === undefined ? undefined : system.fastForward(fastForward, { maxInstructions, maxCycles });
-  const left = maxInstructions - (forwarded?.instructions ?? 0);
-  const exit = forwarded?.outcome ?? system.run({ maxInstructions: left, maxCycles });
+    fastForward === undefined ? undefined : system.fastForward(fastForward, budgetTo(system, most));
+  let exit = forwarded?.outcome ?? system.run(budgetTo(system, Math.min(most, snapshotAt ?? most)));
+  if (
+    snapshotAt !== undefined &&
+    exit.reason === "budget" &&
+    system.counters().guestInstructions >= snapshotAt
+  ) {
+    request.onSnapshot?.(encodeSnapshot(system.snapshot()));
+    exit = system.run(budgetTo(system, most));
+  }
   stream?.flush();
   return {
     tool: TOOL,
@@ -109,6 +126,14 @@ export function bootGuest(request: BootRequest): BootDocument {
       : { fastForward: fastForwardResult(fastForward, forwarded) }),
     hypercalls: system.hypercallAccounts(),
     exits: system.exitAccounts(),
+  };
+}
+
+/** What is left of a number of instructions since the guest's start. */
+function budgetTo(system: XenSystem, instructions: number): RunBudget {
+  return {
+    maxInstructions: instructions - system.counters().guestInstructions,
+    maxCycles: Number.MAX_SAFE_INTEGER / 1024,
   };
 }
 

@@ -180,6 +180,34 @@ describe("hyperwalk boot", { timeout: 60_000 }, () => {
     expect(JSON.parse(out)).toMatchObject({ instructions: 0, fastForward: { reached: false } });
   });
 
+  it("writes a snapshot, goes on, and starts from it with the same document at the end", async () => {
+    const whole = await hyperwalk("boot", path("hello.elf"), "--json");
+    const { instructions } = JSON.parse(whole.out) as BootDocument;
+    const at = String(instructions >> 1);
+    const file = path("hello.snapshot");
+    const first = await hyperwalk(
+      "boot",
+      path("hello.elf"),
+      "--json",
+      "--snapshot-at",
+      at,
+      "--snapshot",
+      file,
+    );
+    expect(first).toEqual(whole);
+    expect(await hyperwalk("boot", path("hello.elf"), "--json", "--restore", file)).toEqual(whole);
+    const text = await hyperwalk("boot", path("hello.elf"), "--restore", file);
+    expect(text).toMatchObject({ code: 0, err: "" });
+    const other = await hyperwalk("boot", path("hello.elf"), "--memory", "65M", "--restore", file);
+    expect(other).toMatchObject({ code: 2, out: "" });
+    expect(other.err).toContain("domain.memoryBytes was");
+    writeFileSync(path("cut.snapshot"), readFileSync(file).subarray(0, 1000));
+    const cut = await hyperwalk("boot", path("hello.elf"), "--restore", path("cut.snapshot"));
+    expect(cut).toMatchObject({ code: 2, out: "" });
+    expect(cut.err).toContain("--restore");
+    expect(cut.err).toContain("976 of");
+  });
+
   it.each([
     ["no image", [], ["image"]],
     ["a missing file", ["nowhere.elf"], ["ENOENT", "nowhere.elf"]],
@@ -203,9 +231,25 @@ describe("hyperwalk boot", { timeout: 60_000 }, () => {
       ["hello.elf", "--cmdline", "x".repeat(65536)],
       ["--cmdline", "65536"],
     ],
+    ["a snapshot at no time", ["hello.elf", "--snapshot", "x"], ["--snapshot", "--snapshot-at"]],
+    ["a snapshot to no file", ["hello.elf", "--snapshot-at", "10"], ["--snapshot-at", "--snapshot"]],
+    [
+      "a snapshot after the end",
+      ["hello.elf", "--snapshot-at", "1000000", "--snapshot", "gone"],
+      ["--snapshot-at", "the guest ran only"],
+    ],
+    [
+      "a snapshot that cannot be written",
+      ["hello.elf", "--snapshot-at", "10", "--snapshot", "gone/x"],
+      ["--snapshot", "ENOENT"],
+    ],
+    ["a missing snapshot", ["hello.elf", "--restore", "gone"], ["--restore", "ENOENT"]],
+    ["what is no snapshot", ["hello.elf", "--restore", "text"], ["--restore", "not a hyperwalk snapshot"]],
     ["a trace that cannot be written", ["hello.elf", "--trace", "gone/x"], ["--trace", "ENOENT"]],
   ])("refuses %s with 2", async (_what, [image, ...options], words) => {
-    const inDirectory = options.map((each) => (each === "gone" || each === "gone/x" ? path(each) : each));
+    const inDirectory = options.map((each) =>
+      ["gone", "gone/x", "text"].includes(each) ? path(each) : each,
+    );
     const { code, err } = await hyperwalk(
       "boot",
       ...(image === undefined ? [] : [path(image)]),

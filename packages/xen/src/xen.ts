@@ -115,6 +115,7 @@ export class XenSystem {
   private readonly msrs: MsrPolicy;
   private readonly profile: ProcessorProfile;
   private readonly hostMemory: HostMemory;
+  private hasRun = false;
   private readonly control: VcpuControl;
   private readonly hypervisorCounters = new HypervisorCounters();
   private readonly host: XenHost;
@@ -269,6 +270,7 @@ export class XenSystem {
   /** Runs the guest until it ends or a budget is used up. May be called again after `budget`. */
   run(budget: RunBudget = {}): RunOutcome {
     const { maxInstructions = Number.MAX_SAFE_INTEGER, maxCycles = DEFAULT_MAX_CYCLES } = budget;
+    this.hasRun = true;
     const outcome = this.host.run(maxInstructions, this.ledger.clock[0] + ticks(maxCycles));
     if (outcome.reason !== "budget" && this.events.listenerCount("shutdown") > 0)
       this.events.emit("shutdown", outcome);
@@ -347,14 +349,16 @@ export class XenSystem {
   }
 
   /**
-   * Puts the state of a system that was made with the same options in the place of this one's: {@link run} goes on where
-   * that one's would have. Listeners stay.
-   * @param snapshot of this or another system, or what `decodeSnapshot` made of it
-   * @throws SnapshotError for anything else
+   * Puts the state of a system that was made with the same options in the place of this one's, which has not run yet:
+   * {@link run} goes on where that one's would have. Listeners stay.
+   * @param snapshot of another system, or what `decodeSnapshot` made of it
+   * @throws SnapshotError for anything else, and in a system that has run
    */
   restore(snapshot: unknown): void {
     const { processor, hostMemory } = this;
     const { memory } = processor;
+    if (this.hasRun)
+      throw new SnapshotError("MISMATCH", "this system has run: a snapshot is restored in a fresh one");
     checkSnapshot(snapshot, this.snapshot(), memory);
     try {
       memory.restore(snapshot.memory);

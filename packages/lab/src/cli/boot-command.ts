@@ -1,12 +1,13 @@
-import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import {
   type BootModule,
   type BootProtocolName,
   type FastForwardTarget,
   ImageError,
+  SnapshotError,
   XenConfigError,
 } from "@hyperwalk/xen";
-import { bootGuest } from "../boot.js";
+import { type BootRequest, bootGuest } from "../boot.js";
 import type { AbiName } from "../result.js";
 import { machineById } from "./machine.js";
 import type { Output } from "./output.js";
@@ -26,6 +27,9 @@ export interface BootOptions {
   readonly maxInstructions: number;
   readonly fastForward?: FastForwardTarget;
   readonly trace?: string;
+  readonly snapshotAt?: number;
+  readonly snapshot?: string;
+  readonly restore?: string;
   readonly json?: boolean;
 }
 
@@ -37,6 +41,7 @@ export async function bootCommand(path: string, options: BootOptions, output: Ou
     cmdline: each,
   }));
   const machine = machineById("option --machine", options.machine);
+  const snapshot = snapshotRequest(options);
   const text = new TextDecoder();
   const trace = options.trace === undefined ? undefined : openTrace(options.trace);
   try {
@@ -51,9 +56,16 @@ export async function bootCommand(path: string, options: BootOptions, output: Ou
       hardwareDomain: options.hardwareDomain ?? false,
       maxInstructions: options.maxInstructions,
       fastForward: options.fastForward,
+      ...snapshot.request,
       ...(options.json ? {} : { onConsole: (bytes) => output.out(text.decode(bytes, { stream: true })) }),
       ...(trace === undefined ? {} : { onTrace: trace.write }),
     });
+    if (snapshot.missing)
+      throw new UsageError(
+        "option --snapshot-at",
+        `${options.snapshotAt}: the guest ran only ${document.instructions} instructions`,
+        "fewer instructions than the guest runs and --max-instructions allows",
+      );
     if (options.json) output.out(`${JSON.stringify(document, null, 2)}\n`);
     else {
       const { bootReport } = await import("../report/boot-report.js");
@@ -61,7 +73,7 @@ export async function bootCommand(path: string, options: BootOptions, output: Ou
     }
     return document.exitCode;
   } catch (error) {
-    throw explained(path, error);
+    throw explained(path, options, error);
   } finally {
     trace?.close();
   }
@@ -70,7 +82,44 @@ export async function bootCommand(path: string, options: BootOptions, output: Ou
 /** Fields of an ImageError that are about an option and not about the image. */
 const OPTION_OF_FIELD: Readonly<Record<string, string>> = { cmdline: "--cmdline", modules: "--module" };
 
-function explained(path: string, error: unknown): unknown {
+/** The part of a boot request that is about snapshots; `missing` until one that was asked for is written. */
+function snapshotRequest({ snapshotAt, snapshot, restore }: BootOptions): {
+  readonly request: Pick<BootRequest, "restore" | "snapshotAt" | "onSnapshot">;
+  readonly missing: boolean;
+} {
+  if ((snapshotAt === undefined) !== (snapshot === undefined))
+    throw new UsageError(
+      `option --${snapshot === undefined ? "snapshot-at" : "snapshot"}`,
+      `it says nothing without --${snapshot === undefined ? "snapshot" : "snapshot-at"}`,
+      "both or neither",
+    );
+  let missing = snapshotAt !== undefined;
+  return {
+    request: {
+      ...(restore === undefined ? {} : { restore: readFile("option --restore", restore) }),
+      ...(snapshotAt === undefined || snapshot === undefined
+        ? {}
+        : {
+            snapshotAt,
+            onSnapshot: (bytes) => {
+              writeFile("option --snapshot", snapshot, bytes);
+              missing = false;
+            },
+          }),
+    },
+    get missing() {
+      return missing;
+    },
+  };
+}
+
+function explained(path: string, options: BootOptions, error: unknown): unknown {
+  if (error instanceof SnapshotError)
+    return new UsageError(
+      "option --restore",
+      `"${options.restore}" cannot be restored (${error.message})`,
+      "a file that --snapshot wrote, with the same image, machine and options",
+    );
   if (error instanceof ImageError) {
     const option = OPTION_OF_FIELD[error.field];
     if (option !== undefined)
@@ -90,6 +139,14 @@ function readFile(argument: string, path: string): Uint8Array {
     return readFileSync(path);
   } catch (error) {
     throw new UsageError(argument, `"${path}" cannot be read (${errorCode(error)})`, "the path of a file");
+  }
+}
+
+function writeFile(argument: string, path: string, bytes: Uint8Array): void {
+  try {
+    writeFileSync(path, bytes);
+  } catch (error) {
+    throw new UsageError(argument, `"${path}" cannot be written (${errorCode(error)})`, "the path of a file");
   }
 }
 

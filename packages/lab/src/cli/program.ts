@@ -128,6 +128,14 @@ function bootOptions(command: Command): Command {
         .default(DEFAULT_BOOT_INSTRUCTIONS),
     )
     .addOption(fastForwardOption())
+    .addOption(
+      new Option(
+        "--snapshot-at <n>",
+        "after so many instructions write the whole system to the file of --snapshot, and go on",
+      ).argParser(wholeNumber("--snapshot-at", 1, 2 ** 50)),
+    )
+    .option("--snapshot <file>", "where --snapshot-at writes it")
+    .option("--restore <file>", "go on from such a file, with the same image, machine and options")
     .option("--trace <file>", "write a line of JSON for each hypercall and VM exit")
     .option("--json", "print one JSON document and nothing else")
     .addHelpText(
