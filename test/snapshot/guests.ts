@@ -59,6 +59,8 @@ const print = (text: string) => [...text].flatMap((c) => [0xb0, c.charCodeAt(0),
 const [CLI, STI, HLT, IRET] = [0xfa, 0xfb, 0xf4, 0xcf] as const;
 const ENABLE = store(0xf0, 0x1ff);
 const EOI = store(0xb0, 0);
+/** Takes its time: an NMI that comes meanwhile waits for its IRET. */
+const NMI = [0x51, 0xb9, ...le(20), 0x49, 0x75, 0xfd, ...store(0x300, 0x40030), 0x59, IRET];
 
 /** A guest in flat 32-bit protected mode with a GDT, an IDT and one handler. */
 function bare(
@@ -86,7 +88,7 @@ function bare(
     for (let vector = 0; vector < 256; vector++) {
       const at = HANDLERS + 64 * vector;
       write(IDT + 8 * vector, [...le(at, 2), 8, 0, 0, 0x8e, ...le(at >>> 16, 2)]);
-      write(at, vector === VECTOR ? handler : [...print("?\n"), CLI, HLT]);
+      write(at, vector === VECTOR ? handler : vector === 2 ? NMI : [...print("?\n"), CLI, HLT]);
     }
     const lgdt = [0x0f, 0x01, 0x15, ...le(GDT + 0x20)];
     const lidt = [0x0f, 0x01, 0x1d, ...le(GDT + 0x26)];
@@ -96,6 +98,36 @@ function bare(
   };
   return { name: `${name} (${profile.id})`, make };
 }
+
+/** Image that a multiboot loader puts to 1 MiB. */
+function multiboot(code: readonly number[]): Uint8Array {
+  const flags = 0x10000;
+  const words = [0x1badb002, flags, -(0x1badb002 + flags), CODE, CODE, 0, 0, CODE + 32];
+  return Uint8Array.from([...words.flatMap((word) => le(word)), ...code]);
+}
+
+/** mov dx, port; then mov al, value; out dx, al */
+const out = (port: number, value: number) => [0x66, 0xba, ...le(port, 2), 0xb0, value, 0xee];
+/** mov dx, port; in al, dx; and the same to the serial line */
+const echo = (port: number) => [0x66, 0xba, ...le(port, 2), 0xec, 0x66, 0xba, ...le(0x3f8, 2), 0xee];
+
+/** Sends itself bytes through the loop of the serial line, reads the firmware's items, keeps a byte in the test device. */
+const devices = [
+  ...[0x66, 0xba, ...le(0x510, 2), 0x66, 0xb8, 5, 0, 0x66, 0xef], // out 510h, ax
+  ...out(0xe1, 0x2b),
+  ...out(0x3fb, 0x80),
+  ...out(0x3f8, 1),
+  ...out(0x3fb, 3),
+  ...echo(0x511),
+  ...echo(0x511),
+  ...out(0x3fc, 0x10),
+  ...out(0x3f8, 0x21),
+  ...[0x66, 0xba, ...le(0x3f8, 2), 0xec, 0x88, 0xc3], // in al, 3f8h; mov bl, al
+  ...out(0x3fc, 0),
+  ...[0x66, 0xba, ...le(0x3f8, 2), 0x88, 0xd8, 0xee], // mov al, bl; out 3f8h, al
+  ...echo(0xe1),
+  ...out(0xf4, 3),
+];
 
 const count = [0xff, 0x05, ...le(0x5000), ...EOI, IRET]; // inc dword [5000h]
 const until = (ticks: number) => [0x83, 0x3d, ...le(0x5000), ticks]; // cmp dword [5000h], ticks
@@ -130,6 +162,14 @@ export const SUITE: readonly SuiteGuest[] = [
     ),
     ...["unpaged", "pse", "pae"].map((paging) =>
       booting(`self-check-${paging}`, profile, "linear", () => file(`../guests/self-check-${paging}.elf`)),
+    ),
+    booting("devices", profile, "linear", () => multiboot(devices)),
+    booting("wide", profile, "linear", () => file("../../bench/guests/wide.elf"), "iterations=2"),
+    bare(
+      "NMIs to itself",
+      profile,
+      [...ENABLE, 0xb9, ...le(300)].concat([...store(0x300, 0x40402), 0x49, 0x75, 0xf3]),
+      count,
     ),
     bare(
       "timer wakes HLT",

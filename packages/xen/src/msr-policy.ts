@@ -61,10 +61,11 @@ function isX2apic(msr: number): boolean {
   return msr >= Msr.X2apicFirst && msr <= Msr.X2apicLast;
 }
 
-/** What a vCPU's time stamp was moved by, in cycles, as plain data. */
+/** What a vCPU's time stamp was moved by, in cycles, and IA32_TSC_AUX, as plain data. */
 export interface MsrPolicySnapshot {
   readonly timestampOffset: number;
   readonly timestampAdjust: number;
+  readonly timestampAux: number;
 }
 
 /** A domain's MSRs (`hvm_msr_{read,write}_intercept`, `guest_{rd,wr}msr`): those whose accesses leave the guest. */
@@ -199,13 +200,15 @@ export class MsrPolicy {
   }
 
   snapshot(): MsrPolicySnapshot {
-    return { timestampOffset: this.timestampOffset, timestampAdjust: this.timestampAdjust };
+    const { timestampOffset, timestampAdjust, timestampAux } = this;
+    return { timestampOffset, timestampAdjust, timestampAux };
   }
 
   /** Puts it back; the control structure has the offset already. */
   restore(snapshot: MsrPolicySnapshot): void {
     this.timestampOffset = snapshot.timestampOffset;
     this.timestampAdjust = snapshot.timestampAdjust;
+    this.timestampAux = snapshot.timestampAux;
   }
 
   /** Whether an access is the virtual local APIC's business, for its price. */

@@ -48,6 +48,16 @@ export class FirmwareConfiguration implements PortDevice {
     this.item = this.items[value];
     this.at = 0;
   }
+
+  /** The selector (-1: an item that there is none of) and the byte that comes next. */
+  snapshot(): readonly number[] {
+    return [this.item === undefined ? -1 : this.items.indexOf(this.item), this.at];
+  }
+
+  restore([selector, at]: readonly number[]): void {
+    this.item = this.items[selector];
+    this.at = at;
+  }
 }
 
 function littleEndian(value: number, bytes: number): Uint8Array {

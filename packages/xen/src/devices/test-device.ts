@@ -35,4 +35,13 @@ export class TestDevice implements PortDevice {
     else if (bytes === 2) this.data.setUint16(at, value, true);
     else this.data.setUint32(at, value, true);
   }
+
+  /** The register. */
+  snapshot(): readonly number[] {
+    return [this.data.getUint32(0, true)];
+  }
+
+  restore([register]: readonly number[]): void {
+    this.data.setUint32(0, register, true);
+  }
 }

@@ -67,6 +67,8 @@ export interface XenHostSnapshot {
   readonly waitsFor: string;
   /** The guest is to leave once it can take an interrupt. */
   readonly windowWanted: boolean;
+  /** It is to leave again after one instruction. */
+  readonly stepsOverIret: boolean;
 }
 
 export interface XenHostOptions {
@@ -203,8 +205,8 @@ export class XenHost implements Hypervisor {
 
   /** Between two calls of {@link run}. */
   snapshot(): XenHostSnapshot {
-    const { ready, ended, waitsFor, interrupts } = this;
-    return { ready, ended, waitsFor, windowWanted: interrupts.windowWanted };
+    const { ready, ended, waitsFor, interrupts, stepsOverIret } = this;
+    return { ready, ended, waitsFor, windowWanted: interrupts.windowWanted, stepsOverIret };
   }
 
   restore(snapshot: XenHostSnapshot): void {
@@ -212,6 +214,7 @@ export class XenHost implements Hypervisor {
     this.ended = snapshot.ended;
     this.waitsFor = snapshot.waitsFor;
     this.interrupts.windowWanted = snapshot.windowWanted;
+    this.stepsOverIret = snapshot.stepsOverIret;
   }
 
   /** From the end of the exit's handling to just before VMRUN. */
