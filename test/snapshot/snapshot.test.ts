@@ -85,11 +85,11 @@ describe("a system that is interrupted again and again", () => {
     const snapshot = system.snapshot();
     const encoded = encodeSnapshot(snapshot);
     expect(finish(system)).toBe(json);
-    expect(encodeSnapshot(snapshot)).toEqual(encoded);
+    expect(Buffer.compare(encodeSnapshot(snapshot), encoded)).toBe(0);
     expect(() => system.restore(snapshot)).toThrow("has run");
     const other = guest.make();
     other.restore(snapshot);
-    expect(encodeSnapshot(other.snapshot())).toEqual(encoded);
+    expect(Buffer.compare(encodeSnapshot(other.snapshot()), encoded)).toBe(0);
     expect(finish(other)).toBe(json);
   });
 
