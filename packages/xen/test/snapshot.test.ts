@@ -1,12 +1,14 @@
 import { epyc9124, skylakeSp } from "@hyperwalk/cpu";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { decodeSnapshot, encodeSnapshot } from "../src/snapshot/encoding.ts";
 import type { PlainData } from "../src/snapshot/plain-data.ts";
 import { SnapshotError } from "../src/snapshot/snapshot-error.ts";
 import { createXenSystem, type XenSystem } from "../src/xen.ts";
 import type { DomainConfig } from "../src/xen-config.ts";
 import { elfImage } from "./elf-image.ts";
+
+vi.setConfig({ testTimeout: 60_000 }); // simulated work, however slow the host
 
 const CODE = 0x100000;
 
