@@ -54,6 +54,8 @@ export interface DomainSnapshot {
   readonly maxMappedGfn: number;
   /** Machine frames that the guest moved, with the guest frames where they are. */
   readonly homes: readonly (readonly [number, number])[];
+  /** Machine frames that the guest gave back. */
+  readonly given: readonly number[];
   readonly eventChannels: EventChannelsSnapshot;
   readonly grantTable: GrantTableSnapshot;
   readonly console: ConsoleSnapshot;
@@ -237,6 +239,7 @@ export class Domain {
       sharedInfoGfn: this.sharedInfo.gfn,
       maxMappedGfn: this.p2m.maxMappedGfn,
       homes: [...this.homes],
+      given: [...this.given],
       eventChannels: this.eventChannels.snapshot(),
       grantTable: this.grantTable.snapshot(),
       console: this.console.snapshot(),
@@ -253,6 +256,7 @@ export class Domain {
     this.exitCode = snapshot.exitCode;
     this.sharedInfo.gfn = snapshot.sharedInfoGfn;
     this.p2m.maxMappedGfn = snapshot.maxMappedGfn;
+    this.given.splice(0, this.given.length, ...snapshot.given);
     this.homes.clear();
     for (const [mfn, gfn] of snapshot.homes) this.homes.set(mfn, gfn);
     this.eventChannels.restore(snapshot.eventChannels);

@@ -64,6 +64,8 @@ export interface VmxSnapshot {
   readonly lines: readonly number[];
   /** PAUSE-loop exiting: ledger ticks of the loop's first PAUSE and of the latest one. */
   readonly pauses: readonly [number, number];
+  /** The next task switch does not exit. */
+  readonly passesTaskSwitch: boolean;
   readonly held: HeldGuest;
 }
 
@@ -265,6 +267,7 @@ export class Vmx implements HardwareVirtualization, GuestMode {
       context: snapshotContext(guest.context),
       lines: guest.lines.snapshot(),
       pauses: guest.intercepts.pauses(),
+      passesTaskSwitch: guest.intercepts.passesTaskSwitch,
       held: guest.held(),
     };
   }
@@ -288,6 +291,7 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     restoreContext(guest.context, snapshot.context);
     guest.lines.restore(snapshot.lines);
     guest.intercepts.restorePauses(snapshot.pauses);
+    guest.intercepts.passesTaskSwitch = snapshot.passesTaskSwitch;
     guest.restoreHeld(snapshot.held);
   }
 }

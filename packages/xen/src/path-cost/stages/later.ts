@@ -1,6 +1,7 @@
 import { EVTCHN_2L_SET_PENDING } from "../../event-2l.js";
 import { EVTCHN_NOTIFY_REMOTE } from "../../event-channel.js";
 import type { Stage } from "../stage.js";
+import { TASK_SWITCH } from "./dispatch.js";
 import {
   APIC_INJECTION,
   APIC_MSR_ACCESS,
@@ -19,5 +20,6 @@ export const LATER_STAGES: readonly Stage[] = [
   APIC_PAGE_ACCESS,
   IDLE_SWITCH,
   INTERRUPT_WINDOW,
+  TASK_SWITCH,
   TIMER_INTERRUPT,
 ];
