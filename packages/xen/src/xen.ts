@@ -345,6 +345,7 @@ export class XenSystem {
       host: this.host.snapshot(),
       accounting: this.accounting?.snapshot(),
       window: this.recorder?.snapshot(),
+      forwarded: { ...this.forwarded },
     };
   }
 
@@ -365,6 +366,8 @@ export class XenSystem {
       memory.grow();
       hostMemory.heap.restore(snapshot.heap);
       hostMemory.p2mPool.restore(snapshot.p2mPool);
+      // Phases have their numbers by the order in which they were first met, whoever met them.
+      for (const name of snapshot.processor.ledger.phases) this.ledger.registerPhase(name);
       this.cost.restore(snapshot.cost, LATER_STAGES);
       processor.restore(snapshot.processor);
       this.control.restore(snapshot.control);
@@ -377,6 +380,7 @@ export class XenSystem {
       this.host.restore(snapshot.host);
       if (snapshot.accounting !== undefined) this.accounting?.restore(snapshot.accounting);
       if (snapshot.window !== undefined) this.recorder?.restore(snapshot.window);
+      this.forwarded = { ...snapshot.forwarded };
       processor.state.words.set(snapshot.processor.words);
     } catch (error) {
       throw new SnapshotError("CORRUPT", `not a snapshot of a system: ${(error as Error).message}`);

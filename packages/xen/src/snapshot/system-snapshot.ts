@@ -42,6 +42,8 @@ export interface XenSystemSnapshot {
   /** Undefined where the system keeps none. */
   readonly accounting: ExitAccountingSnapshot | undefined;
   readonly window: WindowRecorderSnapshot | undefined;
+  /** What ran with timing off. */
+  readonly forwarded: { readonly instructions: number; readonly cycles: number };
 }
 
 /** Options that decide what a system's state means. */
