@@ -26,7 +26,7 @@ describe("the Mmu does what the manuals permit, on every access, fault and flag"
       }),
       { numRuns: 400 },
     );
-    for (const accesses of seen.untimed) expect(accesses).toBeGreaterThan(500);
+    for (const accesses of seen.untimed) expect(accesses).toBeGreaterThan(200);
   });
 
   test("and the sequences come upon every kind of outcome, stale translations and the log", () => {

@@ -39,7 +39,7 @@ export const sequences: fc.Arbitrary<{ seed: number; steps: Step[] }> = worlds(S
 /** The same with timing switched off and on in between, and more accesses to the same pages. */
 export const sequencesWithTiming: fc.Arbitrary<{ seed: number; steps: Step[] }> = worlds([
   ...STEPS,
-  step("access", 50, 3),
+  step("access", 80, 2),
   step("timing", 4),
 ]);
 
