@@ -22,6 +22,7 @@ export const Msr = {
   X2apicLast: 0x8ff,
   Xss: 0xda0,
   Efer: 0xc0000080,
+  Cstar: 0xc0000083,
   TscAux: 0xc0000103,
 } as const;
 
@@ -81,6 +82,8 @@ export class MsrPolicy {
   timestampOffset = 0;
   private timestampAdjust = 0;
   private timestampAux = 0;
+  private cstarLo = 0;
+  private cstarHi = 0;
 
   private readonly xsaves: boolean;
   private readonly performanceMonitoring: readonly (readonly [number, number])[];
@@ -143,6 +146,8 @@ export class MsrPolicy {
       case Msr.TscAux:
         this.lo = this.timestampAux;
         return true;
+      case Msr.Cstar:
+        return this.take(this.cstarLo, this.cstarHi);
       case Msr.Xss:
         return this.xsaves;
       default: {
@@ -177,6 +182,12 @@ export class MsrPolicy {
         return true;
       case Msr.TscDeadline:
         this.apic.deadline = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
+        return true;
+      case Msr.Cstar:
+        // Exits on VMX alone, where the register does nothing.
+        if ((hi << 16) >> 16 !== hi) return false;
+        this.cstarLo = lo;
+        this.cstarHi = hi;
         return true;
       case Msr.TscAux:
         if (hi !== 0) return false;

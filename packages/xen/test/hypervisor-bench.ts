@@ -23,6 +23,8 @@ export class PlainRegisters extends GuestRegisters {
   }
   injectException(): void {}
   injectDebugTrap(): void {}
+  readonly ripRefused = false;
+  correctRip(): void {}
   injectInterrupt(): void {}
   injectNmi(): void {}
   saveArithmeticFlags(): void {}

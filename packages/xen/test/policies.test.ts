@@ -67,11 +67,12 @@ describe("MSRs", () => {
   const policy = () => {
     const bench = new HypervisorBench();
     const efer: number[] = [];
+    const aux: number[] = [];
     const sink = {
       setEfer: (value: number) => efer.push(value),
       setSysenter: () => {},
       setTimestampOffset: () => {},
-      setTimestampAux: () => {},
+      setTimestampAux: (value: number) => aux.push(value),
     };
     const { apic } = new Vlapic({
       vcpuId: 0,
@@ -82,7 +83,7 @@ describe("MSRs", () => {
       timestampOffset: () => 0,
       onTaskPriority: () => {},
     });
-    return { bench, efer, msrs: new MsrPolicy(bench.registers, sink, () => 5_000_000_000, apic, "amd") };
+    return { bench, efer, aux, msrs: new MsrPolicy(bench.registers, sink, () => 5_000_000_000, apic, "amd") };
   };
 
   it("answers the time stamp counter, EFER without SVME, and nothing that it does not know", () => {
@@ -104,6 +105,24 @@ describe("MSRs", () => {
     expect(msrs.write(0x3b, 0, 0)).toBe(true);
     expect(msrs.read(0x10) && msrs.hi * 2 ** 32 + (msrs.lo >>> 0)).toBe(5_000_000_000);
     expect(msrs.timestampOffset).toBe(0);
+  });
+
+  it("keeps TSC_AUX and CSTAR, and has no performance monitoring", () => {
+    const { msrs, aux } = policy();
+    const tscAux = 0xc0000103 | 0;
+    expect([msrs.write(tscAux, 7, 0), msrs.write(tscAux, 7, 1), msrs.read(tscAux), msrs.lo, aux]).toEqual([
+      true,
+      false,
+      true,
+      7,
+      [7],
+    ]);
+    const cstar = 0xc0000083 | 0;
+    expect([msrs.write(cstar, 1, 0x8000), msrs.write(cstar, 1, 0xffff8000 | 0)]).toEqual([false, true]);
+    expect([msrs.read(cstar), msrs.lo, msrs.hi]).toEqual([true, 1, 0xffff8000 | 0]);
+    const eventSelect = 0xc0010200 | 0;
+    expect([msrs.write(eventSelect, 0x76, 0), msrs.read(eventSelect), msrs.lo]).toEqual([true, true, 0]);
+    expect(msrs.read(0x186)).toBe(false); // Intel's
   });
 
   it("reaches the virtual local APIC", () => {

@@ -65,6 +65,12 @@ export abstract class GuestRegisters {
   /** `__update_guest_eip`: RIP past the instruction, RF and the interrupt shadow cleared. */
   abstract skip(length: number): void;
 
+  /** {@link skip} has left the address space, and VM entry refuses such a RIP: VMX does. */
+  abstract readonly ripRefused: boolean;
+
+  /** Makes RIP one that VM entry takes. */
+  abstract correctRip(): void;
+
   /** Queues an exception for the next entry; `errorCode` -1 for vectors that have none. */
   abstract injectException(vector: number, errorCode: number): void;
 

@@ -49,6 +49,13 @@ export class SvmRegisters extends GuestRegisters {
     if ((shadow & SHADOW) !== 0) vmcb.store(VmcbOffset.InterruptShadow, shadow & ~SHADOW);
   }
 
+  /** VMRUN takes any, and the guest faults at it. */
+  readonly ripRefused = false;
+
+  correctRip(): void {
+    // Nothing to correct.
+  }
+
   injectException(vector: number, errorCode: number): void {
     const hasErrorCode = errorCode >= 0;
     const flags = EventInfo.Valid | (hasErrorCode ? EventInfo.ErrorCodeValid : 0);

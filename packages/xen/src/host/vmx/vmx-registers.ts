@@ -10,7 +10,7 @@ import {
   type Vmcs,
   VmcsField,
 } from "@hyperwalk/cpu";
-import { GuestRegisters } from "../guest-registers.js";
+import { GuestCodeMode, GuestRegisters } from "../guest-registers.js";
 
 const VECTOR_DB = 1;
 const VECTOR_NMI = 2;
@@ -48,6 +48,18 @@ export class VmxRegisters extends GuestRegisters {
     if ((rflags & Flag.Rf) !== 0) vmcs.write(VmcsField.GuestRflags, rflags & ~Flag.Rf);
     const blocking = vmcs.read(VmcsField.GuestInterruptibility);
     if ((blocking & BLOCKED) !== 0) vmcs.write(VmcsField.GuestInterruptibility, blocking & ~BLOCKED);
+  }
+
+  /** 48-bit addresses in 64-bit mode, 32-bit ones elsewhere. */
+  get ripRefused(): boolean {
+    const hi = this.ripHi;
+    if (hi === 0) return false;
+    return this.mode !== GuestCodeMode.Long || (hi << 16) >> 16 !== hi;
+  }
+
+  correctRip(): void {
+    const hi = this.mode === GuestCodeMode.Long ? (this.ripHi << 16) >> 16 : 0;
+    this.vmcs.write(VmcsField.GuestRip, this.ripLo, hi);
   }
 
   injectException(vector: number, errorCode: number): void {

@@ -124,6 +124,8 @@ export class XenHost implements Hypervisor {
   private ended: RunOutcome | undefined;
   /** The guest leaves again after one instruction, for an NMI that waits: what virtual NMIs do without. */
   private stepsOverIret = false;
+  /** RIP with which the domain crashes, or empty. */
+  private badRip = "";
   /** What the vCPU sleeps in; empty while it does not. */
   private waitsFor = "";
 
@@ -277,7 +279,9 @@ export class XenHost implements Hypervisor {
     cost.run(this.handlerStage);
     if (this.overwritesReturnStack) processor.predictor.overwriteReturnStack();
     control.acknowledgeExit();
-    return this.dispatch(exit);
+    const outcome = this.dispatch(exit);
+    if (this.badRip === "") return outcome;
+    return this.crash(`the guest goes on at ${this.badRip}, which VM entry refuses`);
   }
 
   private dispatch(exit: VmExit): RunOutcome | undefined {
@@ -354,6 +358,15 @@ export class XenHost implements Hypervisor {
     this.cost.run(this.eipStage);
     registers.skip(length);
     if ((registers.rflags & Flag.Tf) !== 0) registers.injectDebugTrap();
+    if (registers.ripRefused) this.refuseRip();
+  }
+
+  /** Xen on VMX: user code that ends at the edge of the address space is #GP, a kernel that does crashes its domain. */
+  private refuseRip(): void {
+    const { registers } = this;
+    if (registers.cpl !== 0) registers.injectException(GENERAL_PROTECTION, 0);
+    else this.badRip = registers.rip;
+    registers.correctRip();
   }
 
   private afterHypercall(): RunOutcome | undefined {
