@@ -1,5 +1,4 @@
 import { parseArgs } from "node:util";
-import { epyc9124, skylakeSp } from "../packages/cpu/src/profiles/index.js";
 import { DifferentialRun } from "../test/differential/cpu/differential-run.js";
 import { CaseGenerator } from "../test/differential/cpu/generator/case-generator.js";
 import { X87Generator } from "../test/differential/cpu/generator/x87-generator.js";
@@ -9,6 +8,7 @@ import {
   nativeVendor,
   whyNotNative,
 } from "../test/differential/cpu/native/native-harness.js";
+import { nativeProfile } from "../test/differential/cpu/native/native-profile.js";
 import { SimulatedMachine } from "../test/differential/cpu/simulated/simulated-machine.js";
 
 /*
@@ -58,7 +58,7 @@ if (modes.length === 0 || !(minutes > 0) || !(sequences > 0) || !Number.isIntege
 const vendor = nativeVendor();
 const features = nativeFeatures();
 const harness = new NativeHarness();
-const machine = new SimulatedMachine(vendor === "AuthenticAMD" ? epyc9124 : skylakeSp);
+const machine = new SimulatedMachine(nativeProfile());
 
 const runs: { readonly name: string; readonly run: DifferentialRun; shown: number }[] = [];
 /** Which of the runs the next batches are for, over and over. */

@@ -5,14 +5,16 @@ import { OperandKind } from "../src/decode/operand-codes.js";
 import { icedImmediateBits, icedOperand, ourImmediate, ourOperand } from "./iced-operands.js";
 import { randomInstruction, randomSource } from "./iced-random.js";
 
-const ROUNDS = 50_000;
+/** Instructions in each mode; longer runs set both from outside. */
+const ROUNDS = Number(process.env.ICED_ROUNDS ?? 50_000);
+const SEED = Number(process.env.ICED_SEED ?? 0);
 
 /** Forms whose operands iced-x86 lists otherwise: implicit ones spelled out, NOP without any. */
 const OTHER_OPERAND_COUNT = new Set("nop xlatb xchg maskmovq maskmovdqu fxch fucom fucomp".split(" "));
 /** A 16-bit operand that iced-x86 names by its full register, or the other way round. */
 const OTHER_WIDTH = new Set(
   (
-    "arpl movtoseg lsl lar lldt ltr verr verw lmsw movsxd " +
+    "arpl movtoseg lsl lar lldt ltr verr verw lmsw movsxd nop " +
     "movmskps movmskpd pmovmskb pinsrw pextrw pextrb extractps pinsrb"
   ).split(" "),
 );
@@ -70,7 +72,7 @@ function isBasic(theirs: IcedInstruction): boolean {
 
 describe.each([64, 32, 16])("decoder against iced-x86 in %i-bit mode", (mode) => {
   const ours = new Instruction();
-  const below = randomSource(mode);
+  const below = randomSource(SEED + mode);
   const ip = mode === 64 ? 0x7fff12345000n : mode === 32 ? 0x12345000n : 0x5000n;
   const differences: string[] = [];
   const forms = new Set<object>();
@@ -109,7 +111,7 @@ describe.each([64, 32, 16])("decoder against iced-x86 in %i-bit mode", (mode) =>
   });
 
   it(`compared ${compared} instructions of ${forms.size} forms`, () => {
-    expect(compared).toBeGreaterThan(30_000);
+    expect(compared).toBeGreaterThan(0.6 * ROUNDS);
     expect(forms.size).toBeGreaterThan(800);
   });
 });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { epyc9124, skylakeSp } from "../../../packages/cpu/src/profiles/index.js";
 import { DifferentialRun } from "./differential-run.js";
 import { NativeHarness, nativeFeatures, nativeVendor, whyNotNative } from "./native/native-harness.js";
+import { nativeProfile } from "./native/native-profile.js";
 import { SimulatedMachine } from "./simulated/simulated-machine.js";
 
 const reason = whyNotNative();
@@ -14,11 +14,10 @@ describe.skipIf(reason !== "")(
     let machine: SimulatedMachine;
     const vendor = reason === "" ? nativeVendor() : "";
     const features = reason === "" ? nativeFeatures() : new Set<string>();
-    const profile = vendor === "AuthenticAMD" ? epyc9124 : skylakeSp;
 
     beforeAll(() => {
       harness = new NativeHarness();
-      machine = new SimulatedMachine(profile);
+      machine = new SimulatedMachine(nativeProfile());
     });
     afterAll(() => harness?.close());
 

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { epyc9124, skylakeSp } from "../../../packages/cpu/src/profiles/index.js";
 import { farApart } from "./compare/x87-closeness.js";
 import { DifferentialRun } from "./differential-run.js";
 import { X87Generator } from "./generator/x87-generator.js";
 import { X87TranscendentalGenerator } from "./generator/x87-transcendental-generator.js";
 import { ResultField } from "./layout.js";
 import { NativeHarness, nativeFeatures, nativeVendor, whyNotNative } from "./native/native-harness.js";
+import { nativeProfile } from "./native/native-profile.js";
 import { SimulatedMachine } from "./simulated/simulated-machine.js";
 
 const reason = whyNotNative();
@@ -20,7 +20,7 @@ describe.skipIf(reason !== "")(`x87 against this machine${reason && ` (skipped: 
 
   beforeAll(() => {
     harness = new NativeHarness();
-    machine = new SimulatedMachine(vendor === "AuthenticAMD" ? epyc9124 : skylakeSp);
+    machine = new SimulatedMachine(nativeProfile());
   });
   afterAll(() => harness?.close());
 

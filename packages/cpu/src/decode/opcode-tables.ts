@@ -249,8 +249,8 @@ export const twoByteMap = (): string => `
 01:ef np wrpkru -
 01:f8 swapgs - o64
 01:f9 rdtscp -
-01:fa monitorx -
-01:fb mwaitx -
+01:fa np monitorx -
+01:fb np mwaitx -
 01:fc clzero -
 01:fe np invlpgb -
 01:fe f2 rmpupdate -
