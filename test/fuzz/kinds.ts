@@ -1,0 +1,33 @@
+import { bareCode, pageTables } from "./bare.js";
+import type { FuzzKind } from "./fuzz-kind.js";
+import { guestCode, hypercalls, images } from "./guests.js";
+import { controlStructures, nestedTables } from "./nested.js";
+import { Random } from "./random.js";
+import { snapshots } from "./snapshots.js";
+
+/** All kinds, in the order in which they take turns. */
+export const KINDS: readonly FuzzKind[] = [
+  bareCode,
+  pageTables,
+  controlStructures,
+  nestedTables,
+  guestCode,
+  hypercalls,
+  images,
+  snapshots,
+];
+
+/** Case `number` of a run with this seed: its kind is `number` modulo the kinds. @returns as {@link runKind} does */
+export function runCase(seed: number, number: number): unknown {
+  return runKind(KINDS[number % KINDS.length], seed, number);
+}
+
+/** @returns what is wrong; undefined: nothing */
+export function runKind(kind: FuzzKind, seed: number, number: number): unknown {
+  try {
+    kind.run(new Random(seed, number));
+    return undefined;
+  } catch (error) {
+    return kind.typed.some((type) => error instanceof type) ? undefined : error;
+  }
+}
