@@ -6,6 +6,7 @@ import type { InclusionPolicy } from "./inclusion-policy.js";
 import { InclusiveL3 } from "./inclusive-l3.js";
 import { NonInclusiveL3 } from "./non-inclusive-l3.js";
 import { OuterCache, type OuterCacheSnapshot } from "./outer-cache.js";
+import { VictimDataPath } from "./victim-data-path.js";
 import { VictimL3 } from "./victim-l3.js";
 
 /** Who served an access. */
@@ -40,18 +41,31 @@ export class CacheHierarchy {
   /** Way of L1D or L1I that holds the line of the latest access. */
   way = 0;
   private readonly inclusion: InclusionPolicy;
+  /** The whole of a data access in one function, where there is one for caches of this shape. */
+  private readonly path: VictimDataPath | undefined;
+  /** A line beyond 256 GiB, or the last one below, was brought in: levels are asked one by one from then on. */
+  private wide = false;
 
-  constructor(arena: Arena, clock: RecencyClock, profile: MemoryProfile, seed: number) {
+  constructor(arena: Arena, clock: RecencyClock, profile: MemoryProfile, seed: number, fused = true) {
     this.l1i = new FirstLevelCache(arena, clock, profile.l1i, seed + 1);
     this.l1d = new FirstLevelCache(arena, clock, profile.l1d, seed + 2);
     this.l2 = new OuterCache(arena, clock, profile.l2, seed + 3);
     this.l3 = new OuterCache(arena, clock, profile.l3, seed + 4);
     this.inclusion = INCLUSION[profile.l3.policy](this);
+    if (profile.l3.policy === "victim" && fused)
+      this.path = VictimDataPath.of(arena, this.l1i, this.l1d, this.l2, this.l3);
   }
 
   /** Load, store or page-walk reference. @param stamp from the recency clock, newer than all others */
   data(lo: number, hi: number, write: boolean, stamp: number): number {
-    const l1 = this.l1d;
+    const { path, l1d: l1 } = this;
+    if (path !== undefined && !this.wide && hi === 0 && lo !== -1) {
+      const level = path.access(lo, write, stamp);
+      this.way = path.way;
+      if (path.leftDirty) this.writeBack(path.left, 0, stamp);
+      return level;
+    }
+    this.wide ||= hi !== 0 || lo === -1;
     const way = l1.find(lo, hi);
     if (way >= 0) {
       l1.touch(way, stamp);
@@ -65,6 +79,7 @@ export class CacheHierarchy {
   /** Instruction fetch. */
   instruction(lo: number, hi: number, stamp: number): number {
     const l1 = this.l1i;
+    this.wide ||= hi !== 0 || lo === -1;
     const way = l1.find(lo, hi);
     if (way >= 0) {
       l1.touch(way, stamp);
@@ -112,6 +127,8 @@ export class CacheHierarchy {
     this.l1d.restore(snapshot.l1d);
     this.l2.restore(snapshot.l2);
     this.l3.restore(snapshot.l3);
+    // Whether a line of the very end below 256 GiB is there is not asked: the other way is always right.
+    this.wide = true;
   }
 
   private miss(l1: FirstLevelCache, lo: number, hi: number, write: boolean, stamp: number): number {

@@ -1,6 +1,6 @@
 import type { Arena } from "../arena.js";
 import type { Reliance } from "../line-sequences.js";
-import type { CacheGeometry } from "../memory-profile.js";
+import type { CacheGeometry, ReplacementName } from "../memory-profile.js";
 import type { RecencyClock } from "../recency-clock.js";
 import { REPLACEMENT_POLICIES } from "../replacement/policies.js";
 import type { ReplacementPolicy } from "../replacement/replacement-policy.js";
@@ -36,12 +36,14 @@ export class FirstLevelCache {
   /** After {@link fill}: number of the line that made room. */
   evictedLo = 0;
   evictedHi = 0;
-  private readonly lines: LineTags;
+  readonly replacement: ReplacementName;
+  /** Which lines it holds: for paths that do without this class. */
+  readonly lines: LineTags;
   private readonly policy: ReplacementPolicy;
   private reliance: Reliance | undefined;
   /** By way: who wants to know when it is given to another line. */
   private watchers = new Int32Array(0);
-  private marks!: Int32Array;
+  private i32!: Int32Array;
 
   constructor(arena: Arena, clock: RecencyClock, geometry: CacheGeometry, seed: number) {
     const { latency, replacement } = geometry;
@@ -50,11 +52,11 @@ export class FirstLevelCache {
     this.ways = ways;
     this.sets = sets;
     this.latency = latency;
+    this.replacement = replacement;
     this.policy = REPLACEMENT_POLICIES[replacement](seed);
-    const marksAt = arena.reserve(sets * ways * 8);
-    this.marksAt = marksAt >>> 2;
+    this.marksAt = arena.reserve(sets * ways * 8) >>> 2;
     arena.adopt(() => {
-      this.marks = arena.int32(marksAt, sets * ways * 2);
+      this.i32 = arena.i32;
     });
     clock.track(this.marksAt + 1, sets, ways, 2, this.policy);
   }
@@ -88,27 +90,28 @@ export class FirstLevelCache {
 
   /** Stamps a way as the newest of its set. */
   touch(way: number, stamp: number): void {
-    this.marks[(2 * way + 1) | 0] = stamp;
+    this.i32[(this.marksAt + 2 * way + 1) | 0] = stamp;
   }
 
   markDirty(way: number): void {
-    const { marks } = this;
-    if ((marks[2 * way] & DIRTY) !== 0) return;
+    const { i32 } = this;
+    const mark = (this.marksAt + 2 * way) | 0;
+    if ((i32[mark] & DIRTY) !== 0) return;
     this.lines.markDirty(way);
-    marks[2 * way] = (marks[2 * way] + STEP) | DIRTY;
+    i32[mark] = (i32[mark] + STEP) | DIRTY;
   }
 
   isDirty(way: number): boolean {
-    return (this.marks[2 * way] & DIRTY) !== 0;
+    return (this.i32[this.marksAt + 2 * way] & DIRTY) !== 0;
   }
 
   /** Stamp of a way, for tests and reports. */
   stampOf(way: number): number {
-    return this.marks[2 * way + 1];
+    return this.i32[this.marksAt + 2 * way + 1];
   }
 
   generationOf(way: number): number {
-    return this.marks[2 * way];
+    return this.i32[this.marksAt + 2 * way];
   }
 
   /**
@@ -116,23 +119,23 @@ export class FirstLevelCache {
    * @returns the way that was filled
    */
   fill(lo: number, hi: number, dirty: boolean, stamp: number): number {
-    const { lines, marks } = this;
+    const { lines, i32 } = this;
     const set = lines.setOf(lo, hi);
     const first = (set * this.ways) | 0;
     let inSet = lines.vacantWay(set);
     this.evicted = inSet < 0;
     if (inSet < 0) {
-      const { reliance } = this;
-      if (reliance !== undefined) reliance.settle(set);
-      inSet = this.policy.victim(marks, 2 * first + 1, this.ways, 2);
-      if (reliance !== undefined && this.watchers[first + inSet] !== 0) this.unwatch(first + inSet, reliance);
+      this.settle(set);
+      inSet = this.policy.victim(i32, (this.marksAt + 2 * first + 1) | 0, this.ways, 2);
+      this.giveUp(first + inSet);
       this.evictedLo = lines.lowOf(first + inSet);
       this.evictedHi = lines.highOf(first + inSet);
     }
     const way = (first + inSet) | 0;
     lines.place(set, inSet, lo, hi, dirty);
-    marks[2 * way] = (((marks[2 * way] + STEP) | 0) & ~DIRTY) | VALID | (dirty ? DIRTY : 0);
-    marks[(2 * way + 1) | 0] = stamp;
+    const mark = (this.marksAt + 2 * way) | 0;
+    i32[mark] = (((i32[mark] + STEP) | 0) & ~DIRTY) | VALID | (dirty ? DIRTY : 0);
+    i32[(mark + 1) | 0] = stamp;
     return way;
   }
 
@@ -154,25 +157,38 @@ export class FirstLevelCache {
   }
 
   snapshot(): FirstLevelCacheSnapshot {
-    return { lines: this.lines.snapshot(), marks: this.marks.slice(), policy: this.policy.snapshot() };
+    return {
+      lines: this.lines.snapshot(),
+      marks: this.i32.slice(this.marksAt, this.marksAt + 2 * this.sets * this.ways),
+      policy: this.policy.snapshot(),
+    };
   }
 
   restore(snapshot: FirstLevelCacheSnapshot): void {
     this.lines.restore(snapshot.lines);
-    this.marks.set(snapshot.marks);
+    this.i32.set(snapshot.marks, this.marksAt);
     this.policy.restore(snapshot.policy);
   }
 
-  private unwatch(way: number, reliance: Reliance): void {
+  /** The stamps of a set are about to be compared. */
+  settle(set: number): void {
+    if (this.reliance !== undefined) this.reliance.settle(set);
+  }
+
+  /** A way is about to hold another line or none: whoever watches it is told. */
+  giveUp(way: number): void {
+    const { reliance } = this;
+    if (reliance === undefined || this.watchers[way] === 0) return;
     const watchers = this.watchers[way];
     this.watchers[way] = 0;
     reliance.lost(watchers);
   }
 
   private clear(set: number, way: number): void {
-    const { marks } = this;
-    if (this.reliance !== undefined && this.watchers[way] !== 0) this.unwatch(way, this.reliance);
+    const { i32 } = this;
+    const mark = (this.marksAt + 2 * way) | 0;
+    this.giveUp(way);
     this.lines.clear(set, way);
-    marks[2 * way] = (marks[2 * way] + STEP) & ~(DIRTY | VALID);
+    i32[mark] = (i32[mark] + STEP) & ~(DIRTY | VALID);
   }
 }

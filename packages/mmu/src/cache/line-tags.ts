@@ -29,16 +29,17 @@ export class LineTags {
   leftDirty = false;
   /** Words of a set's state. */
   readonly stride: number;
-  /** Arena offset of the state of set 0; its last word is the owner's. */
+  /** Index of the state of set 0 in the arena's 32-bit view; a set's last word is the owner's. */
   readonly statesAt: number;
-  private readonly setMask: number;
+  /** Bits of a line's number that choose its set; -1 where the number of sets is no power of two. */
+  readonly setMask: number;
   private readonly maskWords: number;
+  /** Index of the complemented low part of the number of the line in way 0, 0 while it is vacant. */
+  readonly tagsAt: number;
   /** Whether a line beyond 256 GiB was ever brought in; until then the high tags are all zero and not looked at. */
-  private wide = false;
-  /** Complemented low parts of the lines held, by way. */
-  private tags!: Int32Array;
+  wide = false;
   private highTags!: Int16Array;
-  private states!: Int32Array;
+  private i32!: Int32Array;
 
   /** @throws RangeError for a shape that makes no whole sets */
   constructor(arena: Arena, { bytes, ways }: CacheGeometry) {
@@ -54,17 +55,17 @@ export class LineTags {
     this.maskWords = Math.ceil(ways / 16);
     this.stride = this.maskWords + 1;
     const lines = sets * ways;
-    const tagsAt = arena.reserve((lines + PADDING) * 4);
+    this.tagsAt = arena.reserve((lines + PADDING) * 4) >>> 2;
     const highTagsAt = arena.reserve(lines * 2);
-    this.statesAt = arena.reserve(sets * this.stride * 4);
+    this.statesAt = arena.reserve(sets * this.stride * 4) >>> 2;
+    // All of it through one view: V8 looks at every other array anew wherever code touches it.
     arena.adopt(() => {
-      this.tags = arena.int32(tagsAt, lines + PADDING);
+      this.i32 = arena.i32;
       this.highTags = new Int16Array(arena.memory.buffer, highTagsAt, lines);
-      this.states = arena.int32(this.statesAt, sets * this.stride);
     });
     for (let set = 0; set < sets; set++)
       for (let i = 0; i < this.maskWords; i++)
-        this.states[set * this.stride + i] = (1 << Math.min(16, ways - 16 * i)) - 1;
+        this.i32[this.statesAt + set * this.stride + i] = (1 << Math.min(16, ways - 16 * i)) - 1;
   }
 
   /** Lines held. */
@@ -84,33 +85,33 @@ export class LineTags {
   /** Way that holds a line, or -1. @param set {@link setOf} the line */
   find(set: number, lo: number, hi: number): number {
     const tag = ~lo;
-    const { tags, ways } = this;
-    const first = (set * ways) | 0;
+    const { i32, tagsAt, ways } = this;
+    const first = (tagsAt + set * ways) | 0;
     const end = (first + ways) | 0;
-    if (tag === EMPTY || this.wide || hi !== 0) return this.findWhole(first, end, tag, hi);
+    if (tag === EMPTY || this.wide || hi !== 0) return this.findWhole((first - tagsAt) | 0, ways, tag, hi);
     // Four at a time; the last group may look into the next set (or the padding).
     for (let at = first; at < end; at = (at + 4) | 0) {
-      const a = tags[at] ^ tag;
-      const b = tags[(at + 1) | 0] ^ tag;
-      const c = tags[(at + 2) | 0] ^ tag;
-      if (a !== 0 && b !== 0 && c !== 0 && tags[(at + 3) | 0] !== tag) continue;
+      const a = i32[at] ^ tag;
+      const b = i32[(at + 1) | 0] ^ tag;
+      const c = i32[(at + 2) | 0] ^ tag;
+      if (a !== 0 && b !== 0 && c !== 0 && i32[(at + 3) | 0] !== tag) continue;
       // Which of the four it is, without branches that the host would have to guess: count those before it.
       const notFirst = 1 ^ (Math.clz32(a) >> 5);
       const notSecond = notFirst & ~(Math.clz32(b) >> 5);
-      const way = (at + notFirst + notSecond + (notSecond & ~(Math.clz32(c) >> 5))) | 0;
-      return way < end ? way : -1;
+      const found = (at + notFirst + notSecond + (notSecond & ~(Math.clz32(c) >> 5))) | 0;
+      return found < end ? (found - tagsAt) | 0 : -1;
     }
     return -1;
   }
 
   /** Number in its set of the first vacant way, or -1. */
   vacantWay(set: number): number {
-    const { states } = this;
-    const at = (set * this.stride) | 0;
-    const vacant = states[at] & 0xffff;
+    const { i32 } = this;
+    const at = (this.statesAt + set * this.stride) | 0;
+    const vacant = i32[at] & 0xffff;
     if (vacant !== 0) return 31 - Math.clz32(vacant & -vacant);
     for (let i = 1; i < this.maskWords; i++) {
-      const others = states[at + i] & 0xffff;
+      const others = i32[at + i] & 0xffff;
       if (others !== 0) return 16 * i + 31 - Math.clz32(others & -others);
     }
     return -1;
@@ -118,7 +119,7 @@ export class LineTags {
 
   /** Low part of the number of the line in a way. */
   lowOf(way: number): number {
-    return ~this.tags[way];
+    return ~this.i32[(this.tagsAt + way) | 0];
   }
 
   highOf(way: number): number {
@@ -127,37 +128,37 @@ export class LineTags {
 
   /** Puts a line into a way, whatever was there; {@link leftDirty} tells whether that was dirty. @param inSet number of the way in its set */
   place(set: number, inSet: number, lo: number, hi: number, dirty: boolean): void {
-    const { states } = this;
+    const { i32 } = this;
     const way = (set * this.ways + inSet) | 0;
-    this.tags[way] = ~lo;
+    i32[(this.tagsAt + way) | 0] = ~lo;
     if (this.wide || hi !== 0) {
       this.wide = true;
       this.highTags[way] = hi;
     }
-    const mask = (set * this.stride + (inSet >> 4)) | 0;
+    const mask = (this.statesAt + set * this.stride + (inSet >> 4)) | 0;
     const dirtyBit = 0x10000 << (inSet & 15);
-    const before = states[mask];
+    const before = i32[mask];
     const others = before & ~(0x10001 << (inSet & 15));
     this.leftDirty = (before & dirtyBit) !== 0;
-    states[mask] = dirty ? others | dirtyBit : others;
+    i32[mask] = dirty ? others | dirtyBit : others;
   }
 
   /** Empties a valid way; {@link leftDirty} tells whether its line was dirty. */
   clear(set: number, way: number): void {
-    const { states } = this;
+    const { i32 } = this;
     const inSet = (way - set * this.ways) | 0;
-    const mask = (set * this.stride + (inSet >> 4)) | 0;
+    const mask = (this.statesAt + set * this.stride + (inSet >> 4)) | 0;
     const dirtyBit = 0x10000 << (inSet & 15);
-    const before = states[mask];
+    const before = i32[mask];
     this.leftDirty = (before & dirtyBit) !== 0;
-    states[mask] = (before & ~dirtyBit) | (1 << (inSet & 15));
-    this.tags[way] = EMPTY;
+    i32[mask] = (before & ~dirtyBit) | (1 << (inSet & 15));
+    i32[(this.tagsAt + way) | 0] = EMPTY;
   }
 
   markDirty(way: number): void {
     const set = (way / this.ways) | 0;
     const inSet = (way - set * this.ways) | 0;
-    this.states[set * this.stride + (inSet >> 4)] |= 0x10000 << (inSet & 15);
+    this.i32[(this.statesAt + set * this.stride + (inSet >> 4)) | 0] |= 0x10000 << (inSet & 15);
   }
 
   isDirty(way: number): boolean {
@@ -170,29 +171,29 @@ export class LineTags {
 
   snapshot(): LineTagsSnapshot {
     return {
-      tags: this.tags.slice(),
+      tags: this.i32.slice(this.tagsAt, this.tagsAt + this.sets * this.ways + PADDING),
       highTags: this.wide ? this.highTags.slice() : undefined,
-      states: this.states.slice(),
+      states: this.i32.slice(this.statesAt, this.statesAt + this.sets * this.stride),
     };
   }
 
   /** @throws RangeError for a snapshot of a cache of another shape */
   restore({ tags, highTags, states }: LineTagsSnapshot): void {
-    if (tags.length !== this.tags.length || states.length !== this.states.length)
+    if (tags.length !== this.sets * this.ways + PADDING || states.length !== this.sets * this.stride)
       throw new RangeError(
         `a snapshot of ${tags.length - PADDING} lines does not fit a cache of ${this.sets * this.ways}`,
       );
-    this.tags.set(tags);
-    this.states.set(states);
+    this.i32.set(tags, this.tagsAt);
+    this.i32.set(states, this.statesAt);
     this.wide = highTags !== undefined;
     if (highTags !== undefined) this.highTags.set(highTags);
     else this.highTags.fill(0);
   }
 
   /** The full comparison, where the 32-bit tag alone does not decide. */
-  private findWhole(first: number, end: number, tag: number, hi: number): number {
-    for (let way = first; way < end; way++)
-      if (this.tags[way] === tag && this.highTags[way] === hi && this.isValid(way)) return way;
+  private findWhole(first: number, ways: number, tag: number, hi: number): number {
+    for (let way = first; way < first + ways; way++)
+      if (this.i32[this.tagsAt + way] === tag && this.highTags[way] === hi && this.isValid(way)) return way;
     return -1;
   }
 
@@ -200,6 +201,6 @@ export class LineTags {
   private stateOf(way: number): number {
     const set = (way / this.ways) | 0;
     const inSet = (way - set * this.ways) | 0;
-    return this.states[set * this.stride + (inSet >> 4)] >> (inSet & 15);
+    return this.i32[(this.statesAt + set * this.stride + (inSet >> 4)) | 0] >> (inSet & 15);
   }
 }

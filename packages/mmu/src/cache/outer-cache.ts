@@ -24,7 +24,9 @@ export class OuterCache {
   /** After {@link fill}: number of the line that made room. */
   evictedLo = 0;
   evictedHi = 0;
-  private readonly lines: LineTags;
+  /** Which lines it holds, and the bits of their order where tree bits keep it: for paths that do without this class. */
+  readonly lines: LineTags;
+  readonly tree: TreeOrder | undefined;
   private readonly order: SetOrder;
 
   constructor(arena: Arena, clock: RecencyClock, geometry: CacheGeometry, seed: number) {
@@ -35,10 +37,10 @@ export class OuterCache {
     this.ways = ways;
     this.sets = sets;
     this.latency = latency;
+    if (replacement === "tree-plru" && ways <= TREE_ORDER_WAYS)
+      this.tree = new TreeOrder(arena, lines.statesAt, lines.stride, ways);
     this.order =
-      replacement === "tree-plru" && ways <= TREE_ORDER_WAYS
-        ? new TreeOrder(arena, lines.statesAt, sets, lines.stride, ways)
-        : new StampOrder(arena, clock, sets, ways, REPLACEMENT_POLICIES[replacement](seed));
+      this.tree ?? new StampOrder(arena, clock, sets, ways, REPLACEMENT_POLICIES[replacement](seed));
   }
 
   /** Lines held. */

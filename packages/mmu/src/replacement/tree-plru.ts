@@ -12,7 +12,7 @@ export class TreePlru implements ReplacementPolicy {
     let low = 0;
     let count = ways;
     while (count > 1) {
-      if (count === 8) return low + ofEight(marks, first + low * stride, stride);
+      if (count === 8) return low + treePlruOfEight(marks, first + low * stride, stride);
       const lower = (count + 1) >> 1;
       const middle = first + (low + lower) * stride;
       const end = first + (low + count) * stride;
@@ -42,7 +42,7 @@ export class TreePlru implements ReplacementPolicy {
  * The rest of the descent from a node over eight ways, without branches that the host would have to guess: stamps are
  * below 2^31 and not negative, so the sign of a difference tells which is newer.
  */
-function ofEight(marks: Int32Array, first: number, stride: number): number {
+export function treePlruOfEight(marks: Int32Array, first: number, stride: number): number {
   const ab = newer(marks[first], marks[(first + stride) | 0]);
   const cd = newer(marks[(first + 2 * stride) | 0], marks[(first + 3 * stride) | 0]);
   const ef = newer(marks[(first + 4 * stride) | 0], marks[(first + 5 * stride) | 0]);

@@ -11,7 +11,7 @@ test("tree bits choose the ways that tree-plru chooses from stamps, for even and
       (ways, stride, touches) => {
         const sets = 3;
         const arena = new Arena(1 << 16);
-        const order = new TreeOrder(arena, arena.reserve(sets * stride * 4), sets, stride, ways);
+        const order = new TreeOrder(arena, arena.reserve(sets * stride * 4) >>> 2, stride, ways);
         const policy = new TreePlru();
         const stamps = new Int32Array(sets * ways);
         let stamp = 0;
@@ -28,5 +28,5 @@ test("tree bits choose the ways that tree-plru chooses from stamps, for even and
 
 test("more ways than a word has bits for are refused", () => {
   const arena = new Arena(1 << 16);
-  expect(() => new TreeOrder(arena, arena.reserve(64), 1, 1, 33)).toThrow(RangeError);
+  expect(() => new TreeOrder(arena, arena.reserve(64) >>> 2, 1, 33)).toThrow(RangeError);
 });
