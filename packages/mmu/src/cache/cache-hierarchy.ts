@@ -6,7 +6,7 @@ import type { InclusionPolicy } from "./inclusion-policy.js";
 import { InclusiveL3 } from "./inclusive-l3.js";
 import { NonInclusiveL3 } from "./non-inclusive-l3.js";
 import { OuterCache, type OuterCacheSnapshot } from "./outer-cache.js";
-import { VictimDataPath } from "./victim-data-path.js";
+import { type DataPath, hasVictimDataPath, LEFT_DIRTY, victimDataPath } from "./victim-data-path.js";
 import { VictimL3 } from "./victim-l3.js";
 
 /** Who served an access. */
@@ -42,7 +42,10 @@ export class CacheHierarchy {
   way = 0;
   private readonly inclusion: InclusionPolicy;
   /** The whole of a data access in one function, where there is one for caches of this shape. */
-  private readonly path: VictimDataPath | undefined;
+  private path: DataPath | undefined;
+  /** Where {@link path} leaves its answer in the arena. */
+  private readonly answerAt: number;
+  private i32!: Int32Array;
   /** A line beyond 256 GiB, or the last one below, was brought in: levels are asked one by one from then on. */
   private wide = false;
 
@@ -52,18 +55,25 @@ export class CacheHierarchy {
     this.l2 = new OuterCache(arena, clock, profile.l2, seed + 3);
     this.l3 = new OuterCache(arena, clock, profile.l3, seed + 4);
     this.inclusion = INCLUSION[profile.l3.policy](this);
-    if (profile.l3.policy === "victim" && fused)
-      this.path = VictimDataPath.of(arena, this.l1i, this.l1d, this.l2, this.l3);
+    this.answerAt = arena.reserve(8) >>> 2;
+    const { l1i, l1d, l2, l3 } = this;
+    const written = fused && profile.l3.policy === "victim" && hasVictimDataPath(l1i, l1d, l2, l3);
+    arena.adopt(() => {
+      this.i32 = arena.i32;
+      if (written) this.path = victimDataPath(arena.i32, this.answerAt, l1i, l1d, l2, l3);
+    });
   }
 
   /** Load, store or page-walk reference. @param stamp from the recency clock, newer than all others */
   data(lo: number, hi: number, write: boolean, stamp: number): number {
     const { path, l1d: l1 } = this;
     if (path !== undefined && !this.wide && hi === 0 && lo !== -1) {
-      const level = path.access(lo, write, stamp);
-      this.way = path.way;
-      if (path.leftDirty) this.writeBack(path.left, 0, stamp);
-      return level;
+      const level = path(lo, write, stamp);
+      const { i32, answerAt } = this;
+      this.way = i32[answerAt];
+      if ((level & LEFT_DIRTY) === 0) return level;
+      this.writeBack(i32[answerAt + 1], 0, stamp);
+      return level & ~LEFT_DIRTY;
     }
     this.wide ||= hi !== 0 || lo === -1;
     const way = l1.find(lo, hi);
