@@ -50,6 +50,12 @@ export interface MmuSnapshot {
 const SCRATCH_BYTES = 128;
 
 /**
+ * A data access of 1 to 64 bytes. @param mode an `AccessMode` but fetches
+ * @returns arena byte offset, or -1
+ */
+export type DataAccess = (lo: number, hi: number, bytes: number, mode: number) => number;
+
+/**
  * Memory as one logical processor reaches it: translation, caches and their costs. Guest code, page walkers and the
  * modelled hypervisor all go through one `Mmu` and charge its ledger.
  *
@@ -77,6 +83,8 @@ export class Mmu {
   readonly fetchRows: number;
   /** Epoch of the active context at its privilege level, as filter rows note it. */
   epoch = 0;
+  /** A data access that the line filter did not answer. */
+  access!: DataAccess;
   private active: TranslationContext;
   private readonly clock: RecencyClock;
   private readonly sequences: LineSequences;
@@ -165,6 +173,7 @@ export class Mmu {
     arena.adopt(() => {
       this.i32 = arena.i32;
       this.u8 = arena.u8;
+      this.access = this.dataAccess(arena.i32);
     });
     memory.grow();
     this.active = this.createContext();
@@ -520,79 +529,90 @@ export class Mmu {
     this.clearFilters();
   }
 
-  /**
-   * A data access of 1 to 64 bytes that the line filter did not answer. @param mode an `AccessMode` but fetches
-   * @returns arena byte offset, or -1
-   */
-  access(lo: number, hi: number, bytes: number, mode: number): number {
-    if ((lo & 4095) + bytes > 4096) return this.crossPage(lo, hi, bytes, mode);
-    if (this.watcher !== null && mode < 2) this.watcher.note(lo, hi, bytes, mode === AccessMode.Write);
-    if (this.untimed !== null) return this.untimedData(this.untimed, lo, hi, mode);
-    const i32 = this.i32;
-    const pageLo = (lo >>> 12) | (hi << 20);
-    const row = this.dataPages.at + pageRow(pageLo);
-    let entry = i32[row + 3];
-    // Number of the page's first line.
-    let firstLo = 0;
-    let firstHi = 0;
-    let page = 0;
-    // Reads (mode 0) need bit 0 of the row's modes, writes (mode 1) bit 1; system accesses have no rows.
-    if (
-      i32[row] === pageLo &&
-      i32[row + 2] === this.epoch &&
-      i32[row + 1] === hi >>> 12 &&
-      i32[entry] === i32[row + 4] &&
-      mode < 2 &&
-      (i32[row + 6] & (mode + 1)) !== 0
-    ) {
-      firstLo = i32[row + 5];
-      firstHi = i32[row + 7];
-      page = i32[row + 6] & -4096;
-    } else {
-      entry = this.translate(this.translations.data, lo, hi, mode);
-      if (entry < 0) return -1;
-      const frame = this.frame;
-      page = this.memory.frameOffset(frame);
-      if (page < 0) return this.noRam(frame, lo, hi);
-      firstLo = lineLow(frame, 0);
-      firstHi = lineHigh(frame);
-      if (this.useFilter && mode < 2)
-        this.dataPages.remember(pageLo, hi >>> 12, this.epoch, entry, firstLo, firstHi, page, 2 * mode + 1);
-    }
-    if ((mode & 1) !== 0 && this.memory.codeSlots[page >>> 12] !== 0) this.memory.onCodeWrite?.(page);
-    this.touchLine(lo, hi, firstLo, firstHi, page, entry, mode);
-    if ((lo & 63) + bytes > 64) this.touchLine((lo | 63) + 1, hi, firstLo, firstHi, page, entry, mode);
-    return page | (lo & 4095);
-  }
+  /** Makes {@link access}: a closure, because V8 takes what the first one of a process captures for constants. */
+  private dataAccess(arena32: Int32Array): DataAccess {
+    const { clock, caches, counters, ledger, memory, dataRows, dataWays } = this;
+    const { load, store } = this.prices;
+    const { cells, clock: ticked } = ledger;
+    const pages = this.dataPages.at;
 
-  /** One line of a data access: cache, cost, recency and filter row. */
-  private touchLine(
-    lo: number,
-    hi: number,
-    firstLo: number,
-    firstHi: number,
-    page: number,
-    entry: number,
-    mode: number,
-  ): void {
-    const write = (mode & 1) !== 0;
-    const i32 = this.i32;
-    const stamp = this.clock.next();
-    i32[entry + 1] = stamp;
-    const level = this.caches.data(firstLo | ((lo >>> 6) & 63), firstHi, write, stamp);
-    if (level !== 1)
-      this.chargeMiss(MmuCounter.DataL2, level, write ? this.prices.store[level] : this.prices.load[level]);
-    if (!this.useFilter || mode > 1) return;
-    const way = this.dataWays + 2 * this.caches.way;
-    const row = this.dataRows + filterRow(lo);
-    i32[row] = lo & -64;
-    i32[row + 1] = hi;
-    i32[row + 2] = this.epoch;
-    i32[row + 3] = page | (lo & 0xfc0) | (write && this.memory.codeSlots[page >>> 12] === 0 ? WRITE_OK : 0);
-    i32[row + 4] = way;
-    i32[row + 5] = i32[way];
-    i32[row + 6] = entry;
-    i32[row + 7] = i32[entry];
+    /** One line: cache, cost, recency and filter row. */
+    const touch = (
+      lo: number,
+      hi: number,
+      firstLo: number,
+      firstHi: number,
+      page: number,
+      entry: number,
+      mode: number,
+    ): void => {
+      // Captured names are checked for being there at each use, locals are not.
+      const i32 = arena32;
+      const write = (mode & 1) !== 0;
+      const stamp = clock.next();
+      i32[(entry + 1) | 0] = stamp;
+      const level = caches.data(firstLo | ((lo >>> 6) & 63), firstHi, write, stamp);
+      if (level !== 1) {
+        const price = write ? store[level] : load[level];
+        counters[(MmuCounter.DataL2 - 2 + level) | 0]++;
+        // Causes L2, L3 and Dram follow each other like the levels.
+        cells[(ledger.base + Cause.L2 - 2 + level) | 0] += price;
+        ticked[0] += price;
+      }
+      if (!this.useFilter || mode > 1) return;
+      const way = (dataWays + 2 * caches.way) | 0;
+      const row = (dataRows + filterRow(lo)) | 0;
+      i32[row] = lo & -64;
+      i32[(row + 1) | 0] = hi;
+      i32[(row + 2) | 0] = this.epoch;
+      i32[(row + 3) | 0] =
+        page | (lo & 0xfc0) | (write && memory.codeSlots[page >>> 12] === 0 ? WRITE_OK : 0);
+      i32[(row + 4) | 0] = way;
+      i32[(row + 5) | 0] = i32[way];
+      i32[(row + 6) | 0] = entry;
+      i32[(row + 7) | 0] = i32[entry];
+    };
+
+    return (lo, hi, bytes, mode) => {
+      const i32 = arena32;
+      if ((lo & 4095) + bytes > 4096) return this.crossPage(lo, hi, bytes, mode);
+      if (this.watcher !== null && mode < 2) this.watcher.note(lo, hi, bytes, mode === AccessMode.Write);
+      if (this.untimed !== null) return this.untimedData(this.untimed, lo, hi, mode);
+      const pageLo = (lo >>> 12) | (hi << 20);
+      const row = (pages + pageRow(pageLo)) | 0;
+      let entry = i32[(row + 3) | 0];
+      // Number of the page's first line.
+      let firstLo = 0;
+      let firstHi = 0;
+      let page = 0;
+      // Reads (mode 0) need bit 0 of the row's modes, writes (mode 1) bit 1; system accesses have no rows.
+      if (
+        i32[row] === pageLo &&
+        i32[(row + 2) | 0] === this.epoch &&
+        i32[(row + 1) | 0] === hi >>> 12 &&
+        i32[entry] === i32[(row + 4) | 0] &&
+        mode < 2 &&
+        (i32[(row + 6) | 0] & (mode + 1)) !== 0
+      ) {
+        firstLo = i32[(row + 5) | 0];
+        firstHi = i32[(row + 7) | 0];
+        page = i32[(row + 6) | 0] & -4096;
+      } else {
+        entry = this.translate(this.translations.data, lo, hi, mode);
+        if (entry < 0) return -1;
+        const frame = this.frame;
+        page = memory.frameOffset(frame);
+        if (page < 0) return this.noRam(frame, lo, hi);
+        firstLo = lineLow(frame, 0);
+        firstHi = lineHigh(frame);
+        if (this.useFilter && mode < 2)
+          this.dataPages.remember(pageLo, hi >>> 12, this.epoch, entry, firstLo, firstHi, page, 2 * mode + 1);
+      }
+      if ((mode & 1) !== 0 && memory.codeSlots[page >>> 12] !== 0) memory.onCodeWrite?.(page);
+      touch(lo, hi, firstLo, firstHi, page, entry, mode);
+      if ((lo & 63) + bytes > 64) touch((lo | 63) + 1, hi, firstLo, firstHi, page, entry, mode);
+      return page | (lo & 4095);
+    };
   }
 
   /** An instruction fetch that the line filter did not answer. */

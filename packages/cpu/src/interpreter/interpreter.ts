@@ -39,8 +39,11 @@ import { ModeBits } from "./mode-bits.js";
 
 const MAX_BLOCKS = 1 << 16;
 const MAX_ENTRIES = 1 << 18;
-/** Instructions between two looks at the caller's budget: keeps the loop's counter a small integer. */
-const SLICE = 0x3fffffff;
+/**
+ * Most instructions of one call of the loop. V8 replaces a running function where it stands by code that knows less than
+ * what it makes for the next call, so the loop is called anew from time to time.
+ */
+const SLICE = 1 << 20;
 
 /** Issue ticks after which they are put into the ledger: what a block adds must not overflow an integer. */
 const MAX_OWED = 0x3fffffff;
@@ -84,6 +87,8 @@ export class Interpreter implements ExecutionEngine {
   private readonly disassembler: Disassembler = new Disassembler();
   private readonly waiting: InterruptWait;
   private readonly mmio: MmioAccess;
+  /** Runs blocks until something stops it. State words hold RIP and flags before and after, locals in between. */
+  private execute!: (limit: number, maxTicks: number) => number;
   /** What stopped the latest event delivery for good; {@link GO_ON} otherwise. */
   private pendingStop: number = GO_ON;
   /** What looks like a fetch that faulted is the place to stop at. */
@@ -104,6 +109,9 @@ export class Interpreter implements ExecutionEngine {
     this.waiting = new InterruptWait(processor);
     this.mmio = new MmioAccess(processor, this.core);
     this.core.code = this.store.code;
+    processor.arena.adopt(() => {
+      this.execute = this.loop();
+    });
     // Processors that share memory all hear of writes to code.
     const others = processor.memory.onCodeWrite;
     processor.memory.onCodeWrite = (frameOffset) => {
@@ -173,2589 +181,2603 @@ export class Interpreter implements ExecutionEngine {
     }
   }
 
-  /** Runs blocks until something stops it. State words hold RIP and flags before and after, locals in between. */
-  private execute(limit: number, maxTicks: number): number {
+  /** Makes {@link execute}: a closure, because V8 takes what the first one of a process captures for constants. */
+  private loop(): (limit: number, maxTicks: number) => number {
     const { core, processor, store, builder } = this;
-    const { mmu, ledger, words: w, view, u8, code } = core;
+    const { mmu, ledger, words, view, u8, code: entries } = core;
     const { predictor } = processor;
-    const { blocks, heads } = store;
-    const { cells, clock } = ledger;
-    const issue = ledger.base + Cause.Issue;
-    const handlers = HANDLERS;
-    const lines = processor.arena.i32;
+    const { blocks: records, heads: firsts } = store;
+    const { cells: accounts, clock: ticked } = ledger;
+    const { i32 } = processor.arena;
     const { dataRows, fetchRows, recencyAt, recencyLimit } = mmu;
-    const most = limit | 0;
-    clock[1] = maxTicks;
+    return (limit, maxTicks) => {
+      // Captured names are checked for being there at each use, locals are not.
+      const w = words;
+      const lines = i32;
+      const code = entries;
+      const blocks = records;
+      const heads = firsts;
+      const cells = accounts;
+      const clock = ticked;
+      const handlers = HANDLERS;
+      const issue = ledger.base + Cause.Issue;
+      const most = limit | 0;
+      clock[1] = maxTicks;
 
-    let executed = 0;
-    let ripLo = w[State.RipLo];
-    let ripHi = w[State.RipHi];
-    let zero = w[State.FlagsZero];
-    let sign = w[State.FlagsSign];
-    let parity = w[State.FlagsParity];
-    let carry = w[State.FlagsCarry];
-    // What the code segment means for the loop; taken anew after every handler that may change it.
-    let mode = 0;
-    let hiMask = 0;
-    let canonicalShift = 0;
-    let codeBase = 0;
-    let codeLimit = -1;
-    let stale = true;
-    let after = 0;
-    // A repeated string goes on: its instruction has begun already.
-    let again = false;
-    let stop = GO_ON;
-    // Issue ticks of blocks that are not in the ledger yet.
-    let owed = 0;
-    // The line fetched latest while nothing else was (bit 0 set: none), where it is, and what tells that it still is there.
-    let lineLo = 1;
-    let lineHi = 0;
-    let lineAt = 0;
-    let lineWay = 0;
-    let lineGeneration = 0;
-    let lineEntry = 0;
-    let entryGeneration = 0;
-    // The block that ran latest, and where it started.
-    let block = 0;
-    let startLo = 0;
-    let count = 0;
-    let cost = 0;
-    let first = 0;
+      let executed = 0;
+      let ripLo = w[State.RipLo];
+      let ripHi = w[State.RipHi];
+      let zero = w[State.FlagsZero];
+      let sign = w[State.FlagsSign];
+      let parity = w[State.FlagsParity];
+      let carry = w[State.FlagsCarry];
+      // What the code segment means for the loop; taken anew after every handler that may change it.
+      let mode = 0;
+      let hiMask = 0;
+      let canonicalShift = 0;
+      let codeBase = 0;
+      let codeLimit = -1;
+      let stale = true;
+      let after = 0;
+      // A repeated string goes on: its instruction has begun already.
+      let again = false;
+      let stop = GO_ON;
+      // Issue ticks of blocks that are not in the ledger yet.
+      let owed = 0;
+      // The line fetched latest while nothing else was (bit 0 set: none), where it is, and what tells that it still is there.
+      let lineLo = 1;
+      let lineHi = 0;
+      let lineAt = 0;
+      let lineWay = 0;
+      let lineGeneration = 0;
+      let lineEntry = 0;
+      let entryGeneration = 0;
+      // The block that ran latest, and where it started.
+      let block = 0;
+      let startLo = 0;
+      let count = 0;
+      let cost = 0;
+      let first = 0;
 
-    next: for (;;) {
-      if (after !== 0) {
-        // A block of one instruction has run: its interrupt shadow ends, its trap flag traps.
-        const why = after;
-        after = 0;
-        cells[issue] += owed;
-        clock[0] += owed;
-        owed = 0;
-        if ((w[State.InterruptShadow] & Shadow.Ending) !== 0) w[State.InterruptShadow] = Shadow.None;
-        stale = true;
-        if ((why & AFTER_MONITOR_TRAP) !== 0) this.monitorTrap();
-        if ((why & DEBUG_TRAPS) !== 0) {
+      next: for (;;) {
+        if (after !== 0) {
+          // A block of one instruction has run: its interrupt shadow ends, its trap flag traps.
+          const why = after;
+          after = 0;
+          cells[issue] += owed;
+          clock[0] += owed;
+          owed = 0;
+          if ((w[State.InterruptShadow] & Shadow.Ending) !== 0) w[State.InterruptShadow] = Shadow.None;
+          stale = true;
+          if ((why & AFTER_MONITOR_TRAP) !== 0) this.monitorTrap();
+          if ((why & DEBUG_TRAPS) !== 0) {
+            w[State.RipLo] = ripLo;
+            w[State.RipHi] = ripHi;
+            w[State.FlagsZero] = zero;
+            w[State.FlagsSign] = sign;
+            w[State.FlagsParity] = parity;
+            w[State.FlagsCarry] = carry;
+            stop = this.debugTrap(
+              (why & AFTER_TRAP_FLAG) !== 0 && !core.trapFlagCleared ? Dr6.SingleStep : 0,
+            );
+            core.trapFlagCleared = false;
+            if (stop !== GO_ON) break;
+            ripLo = w[State.RipLo];
+            ripHi = w[State.RipHi];
+          }
+        }
+        if (w[State.Attention] !== 0) {
+          cells[issue] += owed;
+          clock[0] += owed;
+          owed = 0;
           w[State.RipLo] = ripLo;
           w[State.RipHi] = ripHi;
           w[State.FlagsZero] = zero;
           w[State.FlagsSign] = sign;
           w[State.FlagsParity] = parity;
           w[State.FlagsCarry] = carry;
-          stop = this.debugTrap((why & AFTER_TRAP_FLAG) !== 0 && !core.trapFlagCleared ? Dr6.SingleStep : 0);
-          core.trapFlagCleared = false;
-          if (stop !== GO_ON) break;
+          stop = this.attend();
           ripLo = w[State.RipLo];
           ripHi = w[State.RipHi];
+          if (stop !== GO_ON) break;
+          stale = true;
+          if (core.breakpoints.armed) after = AFTER_BREAKPOINTS;
         }
-      }
-      if (w[State.Attention] !== 0) {
-        cells[issue] += owed;
-        clock[0] += owed;
-        owed = 0;
-        w[State.RipLo] = ripLo;
-        w[State.RipHi] = ripHi;
-        w[State.FlagsZero] = zero;
-        w[State.FlagsSign] = sign;
-        w[State.FlagsParity] = parity;
-        w[State.FlagsCarry] = carry;
-        stop = this.attend();
-        ripLo = w[State.RipLo];
-        ripHi = w[State.RipHi];
-        if (stop !== GO_ON) break;
-        stale = true;
-        if (core.breakpoints.armed) after = AFTER_BREAKPOINTS;
-      }
-      if (executed >= most || clock[0] + owed >= clock[1]) {
-        stop = StopReason.Budget;
-        break;
-      }
-      if (stale || owed > MAX_OWED) {
-        stale = false;
-        lineLo = 1;
-        cells[issue] += owed;
-        clock[0] += owed;
-        owed = 0;
-        mode = core.modeBits;
-        hiMask = core.mode === 64 ? -1 : 0;
-        ripHi &= hiMask;
-        canonicalShift = (w[State.Cr4] & 0x1000) !== 0 ? 24 : 15;
-        const cs = State.Segments + 8 * Segment.Cs;
-        codeBase = hiMask === 0 ? w[cs + SegmentWord.BaseLo] : 0;
-        codeLimit = hiMask === 0 ? w[cs + SegmentWord.Limit] : -1;
-        const shadow = w[State.InterruptShadow];
-        if (shadow !== 0) {
-          after |= AFTER_SHADOW;
-          w[State.InterruptShadow] = shadow | Shadow.Ending;
+        if (executed >= most || clock[0] + owed >= clock[1]) {
+          stop = StopReason.Budget;
+          break;
         }
-        if ((w[State.GuestMode] & GuestRun.MonitorTrap) !== 0) after |= AFTER_MONITOR_TRAP;
-        const flags = w[State.Flags];
-        if ((flags & (Flag.Tf | Flag.Rf)) !== 0) {
-          if ((flags & Flag.Tf) !== 0) after |= AFTER_TRAP_FLAG;
-          if ((flags & Flag.Rf) !== 0) {
-            after |= AFTER_RESUME_FLAG;
-            w[State.Flags] = flags & ~Flag.Rf;
-          }
-        }
-        if (after !== 0) {
-          mode |= ModeBits.Single;
-          if ((after & AFTER_BREAKPOINTS) !== 0) {
-            core.breakpoints.hits = 0;
-            // RF holds instruction breakpoints off, and on Intel MOV SS too (SDM vol. 3, 18.3.1.1; not on AMD).
-            const shadowed = !core.amd && (shadow & Shadow.MovSs) === Shadow.MovSs;
-            const held = again || (after & AFTER_RESUME_FLAG) !== 0 || shadowed;
-            const hits = held ? 0 : core.breakpoints.codeAt((ripLo + codeBase) | 0, ripHi);
-            if (hits !== 0) {
-              w[State.RipLo] = ripLo;
-              w[State.RipHi] = ripHi;
-              w[State.FlagsZero] = zero;
-              w[State.FlagsSign] = sign;
-              w[State.FlagsParity] = parity;
-              w[State.FlagsCarry] = carry;
-              after = 0;
-              stop = this.debugException(hits);
-              if (stop !== GO_ON) break;
-              ripLo = w[State.RipLo];
-              ripHi = w[State.RipHi];
-              stale = true;
-              continue;
-            }
-          }
-        }
-        again = false;
-      }
-
-      // The block at RIP.
-      w[State.RipLo] = ripLo;
-      w[State.RipHi] = ripHi;
-      const linearLo = (ripLo + codeBase) | 0;
-      // Fetching the newest line of its set and TLB once more would change nothing: the order of stamps stays.
-      const sameLine =
-        (linearLo & -64) === lineLo &&
-        ripHi === lineHi &&
-        lines[lineWay] === lineGeneration &&
-        lines[lineEntry] === entryGeneration;
-      if (!sameLine || linearLo !== startLo) {
-        const offset = sameLine ? lineAt | (linearLo & 63) : mmu.fetch(linearLo, ripHi);
-        if (!sameLine) {
+        if (stale || owed > MAX_OWED) {
+          stale = false;
           lineLo = 1;
-          const row = (fetchRows + ((((linearLo >>> 6) ^ (linearLo >>> 15)) & 511) << 3)) | 0;
-          if (lines[(row + 2) | 0] !== 0 && offset >= 0) {
-            lineLo = linearLo & -64;
-            lineHi = ripHi;
-            lineAt = offset & -64;
-            lineWay = lines[(row + 4) | 0];
-            lineGeneration = lines[(row + 5) | 0];
-            lineEntry = lines[(row + 6) | 0];
-            entryGeneration = lines[(row + 7) | 0];
-          }
-        }
-        block = 0;
-        if (offset >= 0) {
-          block = heads[(offset ^ (offset >>> 12) ^ (mode << 9)) & 0x7fff];
-          while (block !== 0 && (blocks[block] !== offset || blocks[(block + 1) | 0] !== mode))
-            block = blocks[(block + 7) | 0];
-          if (block === 0) block = builder.build(u8, offset, mode, linearLo, ripHi);
-          if (block > 0 && blocks[(block + 5) | 0] !== 0) {
-            lineLo = 1;
-            const further = blocks[block + 5] & 15;
-            for (let line = 1; line <= further; line++) mmu.fetch((linearLo & -64) + (line << 6), ripHi);
-            if (blocks[block + 6] !== 0) block = this.checkCrossing(block, offset, mode, linearLo, ripHi);
-          }
-        }
-        if (codeLimit !== -1 && block > 0)
-          block = this.withinLimit(block, offset, mode, linearLo, (codeLimit >>> 0) - (ripLo >>> 0) + 1);
-        const outside = codeLimit !== -1 && (ripLo >>> 0 > codeLimit >>> 0 || (offset >= 0 && block === 0));
-        if (block <= 0 || offset < 0 || outside) {
           cells[issue] += owed;
           clock[0] += owed;
           owed = 0;
-          w[State.FlagsZero] = zero;
-          w[State.FlagsSign] = sign;
-          w[State.FlagsParity] = parity;
-          w[State.FlagsCarry] = carry;
-          if (outside) core.protection();
-          else core.memoryFault(Segment.Cs);
-          if ((after & AFTER_RESUME_FLAG) !== 0) w[State.Flags] |= Flag.Rf;
-          after = 0;
-          stop = this.deliverFault();
-          if (stop !== GO_ON) break;
-          ripLo = w[State.RipLo];
-          ripHi = w[State.RipHi];
-          stale = true;
-          continue;
-        }
-        startLo = linearLo;
-        first = blocks[(block + 2) | 0];
-        count = blocks[(block + 3) | 0];
-        cost = blocks[(block + 4) | 0];
-      }
-      executed = (executed + count) | 0;
-      owed = (owed + cost) | 0;
-      let pc = first;
-      let status: number = Status.Next;
-      let at = 0;
-      let lo = 0;
-      let hi = 0;
-      let taken = 0;
-
-      // `| 0` and `| 1` in indices: V8 then leaves out its check for overflow. The words of a register are a pair.
-      run: for (;;) {
-        const word = code[pc];
-        const op = word & 0xff;
-        const a = (word >> 8) & 0x1ff;
-        const b = word >>> 17;
-        if (op >= 108) {
-          // Linear address of the memory operand.
-          const ea = code[(pc + 5) | 0];
-          const kind = ea & 3;
-          const base = (ea >>> 23) & 0x3e;
-          const index = (ea >> 1) & 0x3e;
-          const x = w[base];
-          const d = code[(pc + 6) | 0];
-          lo = (x + d) | 0;
-          if (kind === 2) {
-            lo = (lo + (w[index] << (ea >> 8))) | 0;
-            hi = 0;
-          } else {
-            hi = (w[base | 1] + (d >> 31) + (lo >>> 0 < x >>> 0 ? 1 : 0)) | 0;
-            if (kind !== 0) {
-              const y = w[index];
-              const yh = w[index | 1];
-              const first = lo;
-              lo = (first + (y << (ea >> 8))) | 0;
-              hi =
-                (hi +
-                  (yh << (ea >> 8)) +
-                  ((y >>> 1) >>> (31 - (ea >> 8))) +
-                  (lo >>> 0 < first >>> 0 ? 1 : 0)) |
-                0;
-              if (kind === 3 && op >= 110) {
-                const own = State.Segments + 8 * ((code[(pc + 11) | 0] >> 4) & 7) + SegmentWord.BaseLo;
-                const second = lo;
-                lo = (second + w[own]) | 0;
-                hi = (hi + w[own + 1] + (lo >>> 0 < second >>> 0 ? 1 : 0)) | 0;
-              }
+          mode = core.modeBits;
+          hiMask = core.mode === 64 ? -1 : 0;
+          ripHi &= hiMask;
+          canonicalShift = (w[State.Cr4] & 0x1000) !== 0 ? 24 : 15;
+          const cs = State.Segments + 8 * Segment.Cs;
+          codeBase = hiMask === 0 ? w[cs + SegmentWord.BaseLo] : 0;
+          codeLimit = hiMask === 0 ? w[cs + SegmentWord.Limit] : -1;
+          const shadow = w[State.InterruptShadow];
+          if (shadow !== 0) {
+            after |= AFTER_SHADOW;
+            w[State.InterruptShadow] = shadow | Shadow.Ending;
+          }
+          if ((w[State.GuestMode] & GuestRun.MonitorTrap) !== 0) after |= AFTER_MONITOR_TRAP;
+          const flags = w[State.Flags];
+          if ((flags & (Flag.Tf | Flag.Rf)) !== 0) {
+            if ((flags & Flag.Tf) !== 0) after |= AFTER_TRAP_FLAG;
+            if ((flags & Flag.Rf) !== 0) {
+              after |= AFTER_RESUME_FLAG;
+              w[State.Flags] = flags & ~Flag.Rf;
             }
           }
-          if (op >= 110) {
-            // What `Mmu.read` and `Mmu.write` do first, written out: a call costs as much as the work.
-            const bytes = (ea >> 16) & 0x7f;
-            const row = (dataRows + ((((lo >>> 6) ^ (lo >>> 15)) & 511) << 3)) | 0;
-            const way = lines[(row + 4) | 0];
-            const entry = lines[(row + 6) | 0];
-            const stamp = (lines[recencyAt] + 1) | 0;
-            if (
-              lines[row] === (lo & -64) &&
-              lines[(row + 2) | 0] === mmu.epoch &&
-              lines[(row + 1) | 0] === hi &&
-              (lo & 63) + bytes <= 64 &&
-              lines[way] === lines[(row + 5) | 0] &&
-              lines[entry] === lines[(row + 7) | 0] &&
-              stamp < recencyLimit &&
-              (op < 156 || (lines[(row + 3) | 0] & 1) !== 0)
-            ) {
-              lines[recencyAt] = stamp;
-              lines[(way + 1) | 0] = stamp;
-              lines[(entry + 1) | 0] = stamp;
-              at = (lines[(row + 3) | 0] & -64) | (lo & 63);
-            } else {
-              at = mmu.access(lo, hi, bytes, op >= 156 ? 1 : 0);
-              if (at < 0) {
-                core.operandFault((code[(pc + 11) | 0] >> 4) & 7, lo, bytes);
-                status = Status.Fault;
-                break;
-              }
-            }
-          }
-        }
-        // biome-ignore lint/suspicious/noConfusingLabels: the switch has two common tails
-        branch: {
-          // biome-ignore lint/suspicious/noConfusingLabels: see above
-          written: {
-            // Case numbers are those of `HotOp`.
-            switch (op) {
-              case 0: // Leave
-                status = Status.Again;
-                break run;
-              case 1: {
-                // Handler
-                cells[issue] += owed;
-                clock[0] += owed;
-                owed = 0;
+          if (after !== 0) {
+            mode |= ModeBits.Single;
+            if ((after & AFTER_BREAKPOINTS) !== 0) {
+              core.breakpoints.hits = 0;
+              // RF holds instruction breakpoints off, and on Intel MOV SS too (SDM vol. 3, 18.3.1.1; not on AMD).
+              const shadowed = !core.amd && (shadow & Shadow.MovSs) === Shadow.MovSs;
+              const held = again || (after & AFTER_RESUME_FLAG) !== 0 || shadowed;
+              const hits = held ? 0 : core.breakpoints.codeAt((ripLo + codeBase) | 0, ripHi);
+              if (hits !== 0) {
+                w[State.RipLo] = ripLo;
+                w[State.RipHi] = ripHi;
                 w[State.FlagsZero] = zero;
                 w[State.FlagsSign] = sign;
                 w[State.FlagsParity] = parity;
                 w[State.FlagsCarry] = carry;
-                // `status` is not assigned here: it stays a constant of the loop.
-                const answer = handlers[code[(pc + 11) | 0] >>> 24](core, pc);
-                zero = w[State.FlagsZero];
-                sign = w[State.FlagsSign];
-                parity = w[State.FlagsParity];
-                carry = w[State.FlagsCarry];
-                if (answer !== 0) {
-                  status = answer;
-                  break run;
-                }
-                pc = (pc + 12) | 0;
+                after = 0;
+                stop = this.debugException(hits);
+                if (stop !== GO_ON) break;
+                ripLo = w[State.RipLo];
+                ripHi = w[State.RipHi];
+                stale = true;
                 continue;
               }
-              case 2: {
-                // Nop
+            }
+          }
+          again = false;
+        }
 
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 3: {
-                // MovRR32
-                w[a] = w[b];
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 4: {
-                // MovRR64
-                w[a] = w[b];
-                w[a | 1] = w[b | 1];
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 5: {
-                // MovRI32
-                w[a] = code[(pc + 7) | 0];
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 6: {
-                // MovRI64
-                w[a] = code[(pc + 7) | 0];
-                w[a | 1] = code[(pc + 8) | 0];
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 7: {
-                // MovzxByteReg
-                w[a] = w[b] & 0xff;
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 8: {
-                // MovzxWordReg
-                w[a] = w[b] & 0xffff;
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 9: {
-                // MovsxByteReg32
-                w[a] = (w[b] << 24) >> 24;
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 10: {
-                // MovsxByteReg64
-                const x = (w[b] << 24) >> 24;
-                w[a] = x;
-                w[a | 1] = x >> 31;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 11: {
-                // MovsxWordReg32
-                w[a] = (w[b] << 16) >> 16;
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 12: {
-                // MovsxWordReg64
-                const x = (w[b] << 16) >> 16;
-                w[a] = x;
-                w[a | 1] = x >> 31;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 13: {
-                // MovsxdReg
-                const x = w[b];
-                w[a] = x;
-                w[a | 1] = x >> 31;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 14: {
-                // MovRR8
-                w[a] = (w[a] & ~0xff) | (w[b] & 0xff);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 15: {
-                // MovRI8
-                w[a] = (w[a] & ~0xff) | (code[(pc + 7) | 0] & 0xff);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 16: {
-                // Cdqe
-                w[1] = w[0] >> 31;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 17: {
-                // Cdq
-                w[4] = w[0] >> 31;
-                w[5] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 18: {
-                // Cqo
-                const s = w[1] >> 31;
-                w[4] = s;
-                w[5] = s;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 19: {
-                // AddRR32
-                const x = w[a];
-                const y = w[b];
-                const r = (x + y) | 0;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = (x & y) | ((x | y) & ~r);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 20: {
-                // OrRR32
-                const x = w[a];
-                const y = w[b];
-                const r = x | y;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 21: {
-                // AndRR32
-                const x = w[a];
-                const y = w[b];
-                const r = x & y;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 22: {
-                // SubRR32
-                const x = w[a];
-                const y = w[b];
-                const r = (x - y) | 0;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = (~x & y) | (~(x ^ y) & r);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 23: {
-                // XorRR32
-                const x = w[a];
-                const y = w[b];
-                const r = x ^ y;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 24: {
-                // CmpRR32
-                const x = w[a];
-                const y = w[b];
-                const r = (x - y) | 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = (~x & y) | (~(x ^ y) & r);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 25: {
-                // TestRR32
-                const x = w[a];
-                const y = w[b];
-                const r = x & y;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 26: {
-                // AddRR64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = w[b];
-                const yh = w[b | 1];
-                const r = (x + y) | 0;
-                const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 27: {
-                // OrRR64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = w[b];
-                const yh = w[b | 1];
-                const r = x | y;
-                const s = xh | yh;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 28: {
-                // AndRR64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = w[b];
-                const yh = w[b | 1];
-                const r = x & y;
-                const s = xh & yh;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 29: {
-                // SubRR64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = w[b];
-                const yh = w[b | 1];
-                const r = (x - y) | 0;
-                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 30: {
-                // XorRR64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = w[b];
-                const yh = w[b | 1];
-                const r = x ^ y;
-                const s = xh ^ yh;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 31: {
-                // CmpRR64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = w[b];
-                const yh = w[b | 1];
-                const r = (x - y) | 0;
-                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 32: {
-                // TestRR64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = w[b];
-                const yh = w[b | 1];
-                const r = x & y;
-                const s = xh & yh;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 33: {
-                // AddRI32
-                const x = w[a];
-                const y = code[(pc + 7) | 0];
-                const r = (x + y) | 0;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = (x & y) | ((x | y) & ~r);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 34: {
-                // OrRI32
-                const x = w[a];
-                const y = code[(pc + 7) | 0];
-                const r = x | y;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 35: {
-                // AndRI32
-                const x = w[a];
-                const y = code[(pc + 7) | 0];
-                const r = x & y;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 36: {
-                // SubRI32
-                const x = w[a];
-                const y = code[(pc + 7) | 0];
-                const r = (x - y) | 0;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = (~x & y) | (~(x ^ y) & r);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 37: {
-                // XorRI32
-                const x = w[a];
-                const y = code[(pc + 7) | 0];
-                const r = x ^ y;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 38: {
-                // CmpRI32
-                const x = w[a];
-                const y = code[(pc + 7) | 0];
-                const r = (x - y) | 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = (~x & y) | (~(x ^ y) & r);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 39: {
-                // TestRI32
-                const x = w[a];
-                const y = code[(pc + 7) | 0];
-                const r = x & y;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 40: {
-                // AddRI64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = code[(pc + 7) | 0];
-                const yh = y >> 31;
-                const r = (x + y) | 0;
-                const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 41: {
-                // OrRI64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = code[(pc + 7) | 0];
-                const yh = y >> 31;
-                const r = x | y;
-                const s = xh | yh;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 42: {
-                // AndRI64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = code[(pc + 7) | 0];
-                const yh = y >> 31;
-                const r = x & y;
-                const s = xh & yh;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 43: {
-                // SubRI64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = code[(pc + 7) | 0];
-                const yh = y >> 31;
-                const r = (x - y) | 0;
-                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 44: {
-                // XorRI64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = code[(pc + 7) | 0];
-                const yh = y >> 31;
-                const r = x ^ y;
-                const s = xh ^ yh;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 45: {
-                // CmpRI64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = code[(pc + 7) | 0];
-                const yh = y >> 31;
-                const r = (x - y) | 0;
-                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 46: {
-                // TestRI64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = code[(pc + 7) | 0];
-                const yh = y >> 31;
-                const r = x & y;
-                const s = xh & yh;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 47: {
-                // ClearReg
-                w[a] = 0;
-                w[a | 1] = 0;
-                zero = 0;
-                sign = 0;
-                parity = 0;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 48: {
-                // AdcRR64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = w[b];
-                const yh = w[b | 1];
-                const c = carry >>> 31;
-                const r = (x + y + c) | 0;
-                const s = (xh + yh + ((c === 0 ? r >>> 0 < x >>> 0 : r >>> 0 <= x >>> 0) ? 1 : 0)) | 0;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 49: {
-                // SbbRR64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = w[b];
-                const yh = w[b | 1];
-                const c = carry >>> 31;
-                const r = (x - y - c) | 0;
-                const s = (xh - yh - ((c === 0 ? x >>> 0 < y >>> 0 : x >>> 0 <= y >>> 0) ? 1 : 0)) | 0;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 50: {
-                // AdcRR32
-                const x = w[a];
-                const y = w[b];
-                const c = carry >>> 31;
-                const r = (x + y + c) | 0;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = (x & y) | ((x | y) & ~r);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 51: {
-                // SbbRR32
-                const x = w[a];
-                const y = w[b];
-                const c = carry >>> 31;
-                const r = (x - y - c) | 0;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = (~x & y) | (~(x ^ y) & r);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 52: {
-                // AdcRI32
-                const x = w[a];
-                const y = code[(pc + 7) | 0];
-                const c = carry >>> 31;
-                const r = (x + y + c) | 0;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = (x & y) | ((x | y) & ~r);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 53: {
-                // AdcRI64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = code[(pc + 7) | 0];
-                const yh = y >> 31;
-                const c = carry >>> 31;
-                const r = (x + y + c) | 0;
-                const s = (xh + yh + ((c === 0 ? r >>> 0 < x >>> 0 : r >>> 0 <= x >>> 0) ? 1 : 0)) | 0;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 54: {
-                // Neg32
-                const x = 0;
-                const y = w[a];
-                const r = (x - y) | 0;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = (~x & y) | (~(x ^ y) & r);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 55: {
-                // Neg64
-                const x = 0;
-                const xh = 0;
-                const y = w[a];
-                const yh = w[a | 1];
-                const r = (x - y) | 0;
-                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 56: {
-                // Not32
-                w[a] = ~w[a];
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 57: {
-                // Not64
-                w[a] = ~w[a];
-                w[a | 1] = ~w[a | 1];
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 58: {
-                // Inc32
-                const x = w[a];
-                const y = 1;
-                const old = carry >> 31;
-                const r = (x + y) | 0;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                const c = (x & y) | ((x | y) & ~r);
-                carry = (old << 31) | (((c >>> 31) ^ ((c >>> 30) & 1) ^ (old & 1)) << 30) | (c & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 59: {
-                // Inc64
-                const x = w[a];
-                const y = 1;
-                const xh = w[a | 1];
-                const yh = 0;
-                const old = carry >> 31;
-                const r = (x + y) | 0;
-                const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                const c = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
-                carry = (old << 31) | (((c >>> 31) ^ ((c >>> 30) & 1) ^ (old & 1)) << 30) | (c & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 60: {
-                // Dec32
-                const x = w[a];
-                const y = 1;
-                const old = carry >> 31;
-                const r = (x - y) | 0;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                const c = (~x & y) | (~(x ^ y) & r);
-                carry = (old << 31) | (((c >>> 31) ^ ((c >>> 30) & 1) ^ (old & 1)) << 30) | (c & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 61: {
-                // Dec64
-                const x = w[a];
-                const y = 1;
-                const xh = w[a | 1];
-                const yh = 0;
-                const old = carry >> 31;
-                const r = (x - y) | 0;
-                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                const c = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                carry = (old << 31) | (((c >>> 31) ^ ((c >>> 30) & 1) ^ (old & 1)) << 30) | (c & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 62: {
-                // ShlRI32
-                const n = code[(pc + 7) | 0];
-                const x = w[a];
-                const r = x << n;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                const c = (x >>> (32 - n)) & 1;
-                carry = (c << 31) | ((c ^ (c ^ (r >>> 31))) << 30);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 63: {
-                // ShlRI64
-                const n = code[(pc + 7) | 0];
-                const x = w[a];
-                const xh = w[a | 1];
-                let r = 0;
-                let s = x << (n - 32);
-                let c = x >>> (64 - n);
-                if (n < 32) {
-                  r = x << n;
-                  s = (xh << n) | (x >>> (32 - n));
-                  c = xh >>> (32 - n);
-                } else if (n === 32) c = xh;
-                c &= 1;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (c << 31) | ((c ^ (c ^ (s >>> 31))) << 30);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 64: {
-                // ShrRI32
-                const n = code[(pc + 7) | 0];
-                const x = w[a];
-                const r = x >>> n;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r | 0;
-                sign = r | 0;
-                parity = r | 0;
-                const c = (x >>> (n - 1)) & 1;
-                carry = (c << 31) | ((c ^ (x >>> 31)) << 30);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 65: {
-                // ShrRI64
-                const n = code[(pc + 7) | 0];
-                const x = w[a];
-                const xh = w[a | 1];
-                let r = (xh >>> (n - 32)) | 0;
-                let s = 0;
-                let c = xh >>> (n - 33);
-                if (n < 32) {
-                  r = (x >>> n) | (xh << (32 - n));
-                  s = (xh >>> n) | 0;
-                  c = x >>> (n - 1);
-                } else if (n === 32) c = x >>> 31;
-                c &= 1;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (c << 31) | ((c ^ (xh >>> 31)) << 30);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 66: {
-                // SarRI32
-                const n = code[(pc + 7) | 0];
-                const x = w[a];
-                const r = x >> n;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                const c = (x >> (n - 1)) & 1;
-                carry = (c << 31) | (c << 30);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 67: {
-                // SarRI64
-                const n = code[(pc + 7) | 0];
-                const x = w[a];
-                const xh = w[a | 1];
-                let r = xh >> (n - 32);
-                let s = xh >> 31;
-                let c = xh >> (n - 33);
-                if (n < 32) {
-                  r = (x >>> n) | (xh << (32 - n));
-                  s = xh >> n;
-                  c = x >>> (n - 1);
-                } else if (n === 32) c = x >>> 31;
-                c &= 1;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (c << 31) | (c << 30);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 68: {
-                // RolRI32
-                const n = code[(pc + 7) | 0];
-                const x = w[a];
-                const r = (x << n) | (x >>> (32 - n));
-                w[a] = r;
-                w[a | 1] = 0;
-                const c = r & 1;
-                carry = (c << 31) | ((r >>> 31) << 30) | (carry & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 69: {
-                // RolRI64
-                const n = code[(pc + 7) | 0];
-                let x = w[a];
-                let xh = w[a | 1];
-                if (n >= 32) {
-                  const t = x;
-                  x = xh;
-                  xh = t;
+        // The block at RIP.
+        w[State.RipLo] = ripLo;
+        w[State.RipHi] = ripHi;
+        const linearLo = (ripLo + codeBase) | 0;
+        // Fetching the newest line of its set and TLB once more would change nothing: the order of stamps stays.
+        const sameLine =
+          (linearLo & -64) === lineLo &&
+          ripHi === lineHi &&
+          lines[lineWay] === lineGeneration &&
+          lines[lineEntry] === entryGeneration;
+        if (!sameLine || linearLo !== startLo) {
+          const offset = sameLine ? lineAt | (linearLo & 63) : mmu.fetch(linearLo, ripHi);
+          if (!sameLine) {
+            lineLo = 1;
+            const row = (fetchRows + ((((linearLo >>> 6) ^ (linearLo >>> 15)) & 511) << 3)) | 0;
+            if (lines[(row + 2) | 0] !== 0 && offset >= 0) {
+              lineLo = linearLo & -64;
+              lineHi = ripHi;
+              lineAt = offset & -64;
+              lineWay = lines[(row + 4) | 0];
+              lineGeneration = lines[(row + 5) | 0];
+              lineEntry = lines[(row + 6) | 0];
+              entryGeneration = lines[(row + 7) | 0];
+            }
+          }
+          block = 0;
+          if (offset >= 0) {
+            block = heads[(offset ^ (offset >>> 12) ^ (mode << 9)) & 0x7fff];
+            while (block !== 0 && (blocks[block] !== offset || blocks[(block + 1) | 0] !== mode))
+              block = blocks[(block + 7) | 0];
+            if (block === 0) block = builder.build(u8, offset, mode, linearLo, ripHi);
+            if (block > 0 && blocks[(block + 5) | 0] !== 0) {
+              lineLo = 1;
+              const further = blocks[block + 5] & 15;
+              for (let line = 1; line <= further; line++) mmu.fetch((linearLo & -64) + (line << 6), ripHi);
+              if (blocks[block + 6] !== 0) block = this.checkCrossing(block, offset, mode, linearLo, ripHi);
+            }
+          }
+          if (codeLimit !== -1 && block > 0)
+            block = this.withinLimit(block, offset, mode, linearLo, (codeLimit >>> 0) - (ripLo >>> 0) + 1);
+          const outside = codeLimit !== -1 && (ripLo >>> 0 > codeLimit >>> 0 || (offset >= 0 && block === 0));
+          if (block <= 0 || offset < 0 || outside) {
+            cells[issue] += owed;
+            clock[0] += owed;
+            owed = 0;
+            w[State.FlagsZero] = zero;
+            w[State.FlagsSign] = sign;
+            w[State.FlagsParity] = parity;
+            w[State.FlagsCarry] = carry;
+            if (outside) core.protection();
+            else core.memoryFault(Segment.Cs);
+            if ((after & AFTER_RESUME_FLAG) !== 0) w[State.Flags] |= Flag.Rf;
+            after = 0;
+            stop = this.deliverFault();
+            if (stop !== GO_ON) break;
+            ripLo = w[State.RipLo];
+            ripHi = w[State.RipHi];
+            stale = true;
+            continue;
+          }
+          startLo = linearLo;
+          first = blocks[(block + 2) | 0];
+          count = blocks[(block + 3) | 0];
+          cost = blocks[(block + 4) | 0];
+        }
+        executed = (executed + count) | 0;
+        owed = (owed + cost) | 0;
+        let pc = first;
+        let status: number = Status.Next;
+        let at = 0;
+        let lo = 0;
+        let hi = 0;
+        let taken = 0;
+
+        // `| 0` and `| 1` in indices: V8 then leaves out its check for overflow. The words of a register are a pair.
+        run: for (;;) {
+          const word = code[pc];
+          const op = word & 0xff;
+          const a = (word >> 8) & 0x1ff;
+          const b = word >>> 17;
+          if (op >= 108) {
+            // Linear address of the memory operand.
+            const ea = code[(pc + 5) | 0];
+            const kind = ea & 3;
+            const base = (ea >>> 23) & 0x3e;
+            const index = (ea >> 1) & 0x3e;
+            const x = w[base];
+            const d = code[(pc + 6) | 0];
+            lo = (x + d) | 0;
+            if (kind === 2) {
+              lo = (lo + (w[index] << (ea >> 8))) | 0;
+              hi = 0;
+            } else {
+              hi = (w[base | 1] + (d >> 31) + (lo >>> 0 < x >>> 0 ? 1 : 0)) | 0;
+              if (kind !== 0) {
+                const y = w[index];
+                const yh = w[index | 1];
+                const first = lo;
+                lo = (first + (y << (ea >> 8))) | 0;
+                hi =
+                  (hi +
+                    (yh << (ea >> 8)) +
+                    ((y >>> 1) >>> (31 - (ea >> 8))) +
+                    (lo >>> 0 < first >>> 0 ? 1 : 0)) |
+                  0;
+                if (kind === 3 && op >= 110) {
+                  const own = State.Segments + 8 * ((code[(pc + 11) | 0] >> 4) & 7) + SegmentWord.BaseLo;
+                  const second = lo;
+                  lo = (second + w[own]) | 0;
+                  hi = (hi + w[own + 1] + (lo >>> 0 < second >>> 0 ? 1 : 0)) | 0;
                 }
-                const m = n & 31;
-                const r = m === 0 ? x : (x << m) | (xh >>> (32 - m));
-                const s = m === 0 ? xh : (xh << m) | (x >>> (32 - m));
-                w[a] = r;
-                w[a | 1] = s;
-                const c = r & 1;
-                carry = (c << 31) | ((s >>> 31) << 30) | (carry & 8);
-                pc = (pc + 12) | 0;
-                continue;
               }
-              case 70: {
-                // RorRI32
-                const n = code[(pc + 7) | 0];
-                const x = w[a];
-                const r = (x >>> n) | (x << (32 - n));
-                w[a] = r;
-                w[a | 1] = 0;
-                carry = (r & (1 << 31)) | (r & (1 << 30)) | (carry & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 71: {
-                // RorRI64
-                const n = 64 - code[(pc + 7) | 0];
-                let x = w[a];
-                let xh = w[a | 1];
-                if (n >= 32) {
-                  const t = x;
-                  x = xh;
-                  xh = t;
+            }
+            if (op >= 110) {
+              // What `Mmu.read` and `Mmu.write` do first, written out: a call costs as much as the work.
+              const bytes = (ea >> 16) & 0x7f;
+              const row = (dataRows + ((((lo >>> 6) ^ (lo >>> 15)) & 511) << 3)) | 0;
+              const way = lines[(row + 4) | 0];
+              const entry = lines[(row + 6) | 0];
+              const stamp = (lines[recencyAt] + 1) | 0;
+              if (
+                lines[row] === (lo & -64) &&
+                lines[(row + 2) | 0] === mmu.epoch &&
+                lines[(row + 1) | 0] === hi &&
+                (lo & 63) + bytes <= 64 &&
+                lines[way] === lines[(row + 5) | 0] &&
+                lines[entry] === lines[(row + 7) | 0] &&
+                stamp < recencyLimit &&
+                (op < 156 || (lines[(row + 3) | 0] & 1) !== 0)
+              ) {
+                lines[recencyAt] = stamp;
+                lines[(way + 1) | 0] = stamp;
+                lines[(entry + 1) | 0] = stamp;
+                at = (lines[(row + 3) | 0] & -64) | (lo & 63);
+              } else {
+                at = mmu.access(lo, hi, bytes, op >= 156 ? 1 : 0);
+                if (at < 0) {
+                  core.operandFault((code[(pc + 11) | 0] >> 4) & 7, lo, bytes);
+                  status = Status.Fault;
+                  break;
                 }
-                const m = n & 31;
-                const r = m === 0 ? x : (x << m) | (xh >>> (32 - m));
-                const s = m === 0 ? xh : (xh << m) | (x >>> (32 - m));
-                w[a] = r;
-                w[a | 1] = s;
-                carry = (s & (1 << 31)) | (s & (1 << 30)) | (carry & 8);
-                pc = (pc + 12) | 0;
-                continue;
               }
-              case 72: {
-                // ShiftCl32
-                const n = w[2] & 31;
-                const x = w[a];
-                w[a | 1] = 0;
-                if (n !== 0) {
-                  const kind = b;
-                  let r = x << n;
-                  let c = (x >>> (32 - n)) & 1;
-                  let o = c ^ (r >>> 31);
-                  if (kind !== 4) {
-                    r = kind === 5 ? (x >>> n) | 0 : x >> n;
-                    c = (x >>> (n - 1)) & 1;
-                    o = kind === 5 ? x >>> 31 : 0;
+            }
+          }
+          // biome-ignore lint/suspicious/noConfusingLabels: the switch has two common tails
+          branch: {
+            // biome-ignore lint/suspicious/noConfusingLabels: see above
+            written: {
+              // Case numbers are those of `HotOp`.
+              switch (op) {
+                case 0: // Leave
+                  status = Status.Again;
+                  break run;
+                case 1: {
+                  // Handler
+                  cells[issue] += owed;
+                  clock[0] += owed;
+                  owed = 0;
+                  w[State.FlagsZero] = zero;
+                  w[State.FlagsSign] = sign;
+                  w[State.FlagsParity] = parity;
+                  w[State.FlagsCarry] = carry;
+                  // `status` is not assigned here: it stays a constant of the loop.
+                  const answer = handlers[code[(pc + 11) | 0] >>> 24](core, pc);
+                  zero = w[State.FlagsZero];
+                  sign = w[State.FlagsSign];
+                  parity = w[State.FlagsParity];
+                  carry = w[State.FlagsCarry];
+                  if (answer !== 0) {
+                    status = answer;
+                    break run;
                   }
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 2: {
+                  // Nop
+
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 3: {
+                  // MovRR32
+                  w[a] = w[b];
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 4: {
+                  // MovRR64
+                  w[a] = w[b];
+                  w[a | 1] = w[b | 1];
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 5: {
+                  // MovRI32
+                  w[a] = code[(pc + 7) | 0];
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 6: {
+                  // MovRI64
+                  w[a] = code[(pc + 7) | 0];
+                  w[a | 1] = code[(pc + 8) | 0];
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 7: {
+                  // MovzxByteReg
+                  w[a] = w[b] & 0xff;
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 8: {
+                  // MovzxWordReg
+                  w[a] = w[b] & 0xffff;
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 9: {
+                  // MovsxByteReg32
+                  w[a] = (w[b] << 24) >> 24;
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 10: {
+                  // MovsxByteReg64
+                  const x = (w[b] << 24) >> 24;
+                  w[a] = x;
+                  w[a | 1] = x >> 31;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 11: {
+                  // MovsxWordReg32
+                  w[a] = (w[b] << 16) >> 16;
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 12: {
+                  // MovsxWordReg64
+                  const x = (w[b] << 16) >> 16;
+                  w[a] = x;
+                  w[a | 1] = x >> 31;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 13: {
+                  // MovsxdReg
+                  const x = w[b];
+                  w[a] = x;
+                  w[a | 1] = x >> 31;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 14: {
+                  // MovRR8
+                  w[a] = (w[a] & ~0xff) | (w[b] & 0xff);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 15: {
+                  // MovRI8
+                  w[a] = (w[a] & ~0xff) | (code[(pc + 7) | 0] & 0xff);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 16: {
+                  // Cdqe
+                  w[1] = w[0] >> 31;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 17: {
+                  // Cdq
+                  w[4] = w[0] >> 31;
+                  w[5] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 18: {
+                  // Cqo
+                  const s = w[1] >> 31;
+                  w[4] = s;
+                  w[5] = s;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 19: {
+                  // AddRR32
+                  const x = w[a];
+                  const y = w[b];
+                  const r = (x + y) | 0;
                   w[a] = r;
+                  w[a | 1] = 0;
                   zero = r;
                   sign = r;
                   parity = r;
-                  carry = (c << 31) | ((c ^ o) << 30);
+                  carry = (x & y) | ((x | y) & ~r);
+                  pc = (pc + 12) | 0;
+                  continue;
                 }
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 73: {
-                // ShiftCl64
-                const n = w[2] & 63;
-                if (n !== 0) {
-                  const kind = b;
+                case 20: {
+                  // OrRR32
+                  const x = w[a];
+                  const y = w[b];
+                  const r = x | y;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 21: {
+                  // AndRR32
+                  const x = w[a];
+                  const y = w[b];
+                  const r = x & y;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 22: {
+                  // SubRR32
+                  const x = w[a];
+                  const y = w[b];
+                  const r = (x - y) | 0;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = (~x & y) | (~(x ^ y) & r);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 23: {
+                  // XorRR32
+                  const x = w[a];
+                  const y = w[b];
+                  const r = x ^ y;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 24: {
+                  // CmpRR32
+                  const x = w[a];
+                  const y = w[b];
+                  const r = (x - y) | 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = (~x & y) | (~(x ^ y) & r);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 25: {
+                  // TestRR32
+                  const x = w[a];
+                  const y = w[b];
+                  const r = x & y;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 26: {
+                  // AddRR64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = w[b];
+                  const yh = w[b | 1];
+                  const r = (x + y) | 0;
+                  const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 27: {
+                  // OrRR64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = w[b];
+                  const yh = w[b | 1];
+                  const r = x | y;
+                  const s = xh | yh;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 28: {
+                  // AndRR64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = w[b];
+                  const yh = w[b | 1];
+                  const r = x & y;
+                  const s = xh & yh;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 29: {
+                  // SubRR64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = w[b];
+                  const yh = w[b | 1];
+                  const r = (x - y) | 0;
+                  const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 30: {
+                  // XorRR64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = w[b];
+                  const yh = w[b | 1];
+                  const r = x ^ y;
+                  const s = xh ^ yh;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 31: {
+                  // CmpRR64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = w[b];
+                  const yh = w[b | 1];
+                  const r = (x - y) | 0;
+                  const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 32: {
+                  // TestRR64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = w[b];
+                  const yh = w[b | 1];
+                  const r = x & y;
+                  const s = xh & yh;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 33: {
+                  // AddRI32
+                  const x = w[a];
+                  const y = code[(pc + 7) | 0];
+                  const r = (x + y) | 0;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = (x & y) | ((x | y) & ~r);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 34: {
+                  // OrRI32
+                  const x = w[a];
+                  const y = code[(pc + 7) | 0];
+                  const r = x | y;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 35: {
+                  // AndRI32
+                  const x = w[a];
+                  const y = code[(pc + 7) | 0];
+                  const r = x & y;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 36: {
+                  // SubRI32
+                  const x = w[a];
+                  const y = code[(pc + 7) | 0];
+                  const r = (x - y) | 0;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = (~x & y) | (~(x ^ y) & r);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 37: {
+                  // XorRI32
+                  const x = w[a];
+                  const y = code[(pc + 7) | 0];
+                  const r = x ^ y;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 38: {
+                  // CmpRI32
+                  const x = w[a];
+                  const y = code[(pc + 7) | 0];
+                  const r = (x - y) | 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = (~x & y) | (~(x ^ y) & r);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 39: {
+                  // TestRI32
+                  const x = w[a];
+                  const y = code[(pc + 7) | 0];
+                  const r = x & y;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 40: {
+                  // AddRI64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = code[(pc + 7) | 0];
+                  const yh = y >> 31;
+                  const r = (x + y) | 0;
+                  const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 41: {
+                  // OrRI64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = code[(pc + 7) | 0];
+                  const yh = y >> 31;
+                  const r = x | y;
+                  const s = xh | yh;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 42: {
+                  // AndRI64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = code[(pc + 7) | 0];
+                  const yh = y >> 31;
+                  const r = x & y;
+                  const s = xh & yh;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 43: {
+                  // SubRI64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = code[(pc + 7) | 0];
+                  const yh = y >> 31;
+                  const r = (x - y) | 0;
+                  const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 44: {
+                  // XorRI64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = code[(pc + 7) | 0];
+                  const yh = y >> 31;
+                  const r = x ^ y;
+                  const s = xh ^ yh;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 45: {
+                  // CmpRI64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = code[(pc + 7) | 0];
+                  const yh = y >> 31;
+                  const r = (x - y) | 0;
+                  const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 46: {
+                  // TestRI64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = code[(pc + 7) | 0];
+                  const yh = y >> 31;
+                  const r = x & y;
+                  const s = xh & yh;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 47: {
+                  // ClearReg
+                  w[a] = 0;
+                  w[a | 1] = 0;
+                  zero = 0;
+                  sign = 0;
+                  parity = 0;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 48: {
+                  // AdcRR64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = w[b];
+                  const yh = w[b | 1];
+                  const c = carry >>> 31;
+                  const r = (x + y + c) | 0;
+                  const s = (xh + yh + ((c === 0 ? r >>> 0 < x >>> 0 : r >>> 0 <= x >>> 0) ? 1 : 0)) | 0;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 49: {
+                  // SbbRR64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = w[b];
+                  const yh = w[b | 1];
+                  const c = carry >>> 31;
+                  const r = (x - y - c) | 0;
+                  const s = (xh - yh - ((c === 0 ? x >>> 0 < y >>> 0 : x >>> 0 <= y >>> 0) ? 1 : 0)) | 0;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 50: {
+                  // AdcRR32
+                  const x = w[a];
+                  const y = w[b];
+                  const c = carry >>> 31;
+                  const r = (x + y + c) | 0;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = (x & y) | ((x | y) & ~r);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 51: {
+                  // SbbRR32
+                  const x = w[a];
+                  const y = w[b];
+                  const c = carry >>> 31;
+                  const r = (x - y - c) | 0;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = (~x & y) | (~(x ^ y) & r);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 52: {
+                  // AdcRI32
+                  const x = w[a];
+                  const y = code[(pc + 7) | 0];
+                  const c = carry >>> 31;
+                  const r = (x + y + c) | 0;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = (x & y) | ((x | y) & ~r);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 53: {
+                  // AdcRI64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = code[(pc + 7) | 0];
+                  const yh = y >> 31;
+                  const c = carry >>> 31;
+                  const r = (x + y + c) | 0;
+                  const s = (xh + yh + ((c === 0 ? r >>> 0 < x >>> 0 : r >>> 0 <= x >>> 0) ? 1 : 0)) | 0;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 54: {
+                  // Neg32
+                  const x = 0;
+                  const y = w[a];
+                  const r = (x - y) | 0;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = (~x & y) | (~(x ^ y) & r);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 55: {
+                  // Neg64
+                  const x = 0;
+                  const xh = 0;
+                  const y = w[a];
+                  const yh = w[a | 1];
+                  const r = (x - y) | 0;
+                  const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 56: {
+                  // Not32
+                  w[a] = ~w[a];
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 57: {
+                  // Not64
+                  w[a] = ~w[a];
+                  w[a | 1] = ~w[a | 1];
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 58: {
+                  // Inc32
+                  const x = w[a];
+                  const y = 1;
+                  const old = carry >> 31;
+                  const r = (x + y) | 0;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  const c = (x & y) | ((x | y) & ~r);
+                  carry = (old << 31) | (((c >>> 31) ^ ((c >>> 30) & 1) ^ (old & 1)) << 30) | (c & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 59: {
+                  // Inc64
+                  const x = w[a];
+                  const y = 1;
+                  const xh = w[a | 1];
+                  const yh = 0;
+                  const old = carry >> 31;
+                  const r = (x + y) | 0;
+                  const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  const c = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                  carry = (old << 31) | (((c >>> 31) ^ ((c >>> 30) & 1) ^ (old & 1)) << 30) | (c & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 60: {
+                  // Dec32
+                  const x = w[a];
+                  const y = 1;
+                  const old = carry >> 31;
+                  const r = (x - y) | 0;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  const c = (~x & y) | (~(x ^ y) & r);
+                  carry = (old << 31) | (((c >>> 31) ^ ((c >>> 30) & 1) ^ (old & 1)) << 30) | (c & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 61: {
+                  // Dec64
+                  const x = w[a];
+                  const y = 1;
+                  const xh = w[a | 1];
+                  const yh = 0;
+                  const old = carry >> 31;
+                  const r = (x - y) | 0;
+                  const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  const c = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  carry = (old << 31) | (((c >>> 31) ^ ((c >>> 30) & 1) ^ (old & 1)) << 30) | (c & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 62: {
+                  // ShlRI32
+                  const n = code[(pc + 7) | 0];
+                  const x = w[a];
+                  const r = x << n;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  const c = (x >>> (32 - n)) & 1;
+                  carry = (c << 31) | ((c ^ (c ^ (r >>> 31))) << 30);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 63: {
+                  // ShlRI64
+                  const n = code[(pc + 7) | 0];
                   const x = w[a];
                   const xh = w[a | 1];
                   let r = 0;
-                  let s = 0;
-                  let c = 0;
-                  let o = 0;
-                  if (kind === 4) {
-                    if (n < 32) {
-                      r = x << n;
-                      s = (xh << n) | (x >>> (32 - n));
-                      c = xh >>> (32 - n);
-                    } else {
-                      s = x << (n - 32);
-                      c = n === 32 ? xh : x >>> (64 - n);
-                    }
-                    o = (c & 1) ^ (s >>> 31);
-                  } else {
-                    if (n < 32) {
-                      r = (x >>> n) | (xh << (32 - n));
-                      s = xh >> n;
-                      c = x >>> (n - 1);
-                    } else {
-                      r = xh >> (n - 32);
-                      s = xh >> 31;
-                      c = n === 32 ? x >>> 31 : xh >> (n - 33);
-                    }
-                    if (kind === 5) {
-                      if (n < 32) s = (xh >>> n) | 0;
-                      else {
-                        r = (xh >>> (n - 32)) | 0;
-                        s = 0;
-                      }
-                      o = xh >>> 31;
-                    }
-                  }
+                  let s = x << (n - 32);
+                  let c = x >>> (64 - n);
+                  if (n < 32) {
+                    r = x << n;
+                    s = (xh << n) | (x >>> (32 - n));
+                    c = xh >>> (32 - n);
+                  } else if (n === 32) c = xh;
                   c &= 1;
                   w[a] = r;
                   w[a | 1] = s;
                   zero = r | s;
                   sign = s;
                   parity = r;
-                  carry = (c << 31) | ((c ^ o) << 30);
+                  carry = (c << 31) | ((c ^ (c ^ (s >>> 31))) << 30);
+                  pc = (pc + 12) | 0;
+                  continue;
                 }
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 74: {
-                // ImulRR32
-                const x = w[a];
-                const y = w[b];
-                const r = Math.imul(x, y);
-                const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = h === r >> 31 ? 0 : 1 << 31;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 75: {
-                // ImulRR64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = w[b];
-                const yh = w[b | 1];
-                const c = multiplySigned64(x, xh, y, yh, product);
-                const r = product[0];
-                const s = product[1];
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = c << 31;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 76: {
-                // ImulRRI32
-                const x = w[b];
-                const y = code[(pc + 7) | 0];
-                const r = Math.imul(x, y);
-                const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = h === r >> 31 ? 0 : 1 << 31;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 77: {
-                // ImulRRI64
-                const x = w[b];
-                const xh = w[b | 1];
-                const y = code[(pc + 7) | 0];
-                const yh = y >> 31;
-                const c = multiplySigned64(x, xh, y, yh, product);
-                const r = product[0];
-                const s = product[1];
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = c << 31;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 78: {
-                // Setcc
-                w[a] = (w[a] & ~0xff) | (conditionHolds(b, zero, sign, parity, carry) ? 1 : 0);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 79: {
-                // CmovRR32
-                if (conditionHolds(code[(pc + 7) | 0], zero, sign, parity, carry)) w[a] = w[b];
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 80: {
-                // CmovRR64
-                if (conditionHolds(code[(pc + 7) | 0], zero, sign, parity, carry)) {
+                case 64: {
+                  // ShrRI32
+                  const n = code[(pc + 7) | 0];
+                  const x = w[a];
+                  const r = x >>> n;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r | 0;
+                  sign = r | 0;
+                  parity = r | 0;
+                  const c = (x >>> (n - 1)) & 1;
+                  carry = (c << 31) | ((c ^ (x >>> 31)) << 30);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 65: {
+                  // ShrRI64
+                  const n = code[(pc + 7) | 0];
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  let r = (xh >>> (n - 32)) | 0;
+                  let s = 0;
+                  let c = xh >>> (n - 33);
+                  if (n < 32) {
+                    r = (x >>> n) | (xh << (32 - n));
+                    s = (xh >>> n) | 0;
+                    c = x >>> (n - 1);
+                  } else if (n === 32) c = x >>> 31;
+                  c &= 1;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (c << 31) | ((c ^ (xh >>> 31)) << 30);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 66: {
+                  // SarRI32
+                  const n = code[(pc + 7) | 0];
+                  const x = w[a];
+                  const r = x >> n;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  const c = (x >> (n - 1)) & 1;
+                  carry = (c << 31) | (c << 30);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 67: {
+                  // SarRI64
+                  const n = code[(pc + 7) | 0];
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  let r = xh >> (n - 32);
+                  let s = xh >> 31;
+                  let c = xh >> (n - 33);
+                  if (n < 32) {
+                    r = (x >>> n) | (xh << (32 - n));
+                    s = xh >> n;
+                    c = x >>> (n - 1);
+                  } else if (n === 32) c = x >>> 31;
+                  c &= 1;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (c << 31) | (c << 30);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 68: {
+                  // RolRI32
+                  const n = code[(pc + 7) | 0];
+                  const x = w[a];
+                  const r = (x << n) | (x >>> (32 - n));
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  const c = r & 1;
+                  carry = (c << 31) | ((r >>> 31) << 30) | (carry & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 69: {
+                  // RolRI64
+                  const n = code[(pc + 7) | 0];
+                  let x = w[a];
+                  let xh = w[a | 1];
+                  if (n >= 32) {
+                    const t = x;
+                    x = xh;
+                    xh = t;
+                  }
+                  const m = n & 31;
+                  const r = m === 0 ? x : (x << m) | (xh >>> (32 - m));
+                  const s = m === 0 ? xh : (xh << m) | (x >>> (32 - m));
+                  w[a] = r;
+                  w[a | 1] = s;
+                  const c = r & 1;
+                  carry = (c << 31) | ((s >>> 31) << 30) | (carry & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 70: {
+                  // RorRI32
+                  const n = code[(pc + 7) | 0];
+                  const x = w[a];
+                  const r = (x >>> n) | (x << (32 - n));
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  carry = (r & (1 << 31)) | (r & (1 << 30)) | (carry & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 71: {
+                  // RorRI64
+                  const n = 64 - code[(pc + 7) | 0];
+                  let x = w[a];
+                  let xh = w[a | 1];
+                  if (n >= 32) {
+                    const t = x;
+                    x = xh;
+                    xh = t;
+                  }
+                  const m = n & 31;
+                  const r = m === 0 ? x : (x << m) | (xh >>> (32 - m));
+                  const s = m === 0 ? xh : (xh << m) | (x >>> (32 - m));
+                  w[a] = r;
+                  w[a | 1] = s;
+                  carry = (s & (1 << 31)) | (s & (1 << 30)) | (carry & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 72: {
+                  // ShiftCl32
+                  const n = w[2] & 31;
+                  const x = w[a];
+                  w[a | 1] = 0;
+                  if (n !== 0) {
+                    const kind = b;
+                    let r = x << n;
+                    let c = (x >>> (32 - n)) & 1;
+                    let o = c ^ (r >>> 31);
+                    if (kind !== 4) {
+                      r = kind === 5 ? (x >>> n) | 0 : x >> n;
+                      c = (x >>> (n - 1)) & 1;
+                      o = kind === 5 ? x >>> 31 : 0;
+                    }
+                    w[a] = r;
+                    zero = r;
+                    sign = r;
+                    parity = r;
+                    carry = (c << 31) | ((c ^ o) << 30);
+                  }
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 73: {
+                  // ShiftCl64
+                  const n = w[2] & 63;
+                  if (n !== 0) {
+                    const kind = b;
+                    const x = w[a];
+                    const xh = w[a | 1];
+                    let r = 0;
+                    let s = 0;
+                    let c = 0;
+                    let o = 0;
+                    if (kind === 4) {
+                      if (n < 32) {
+                        r = x << n;
+                        s = (xh << n) | (x >>> (32 - n));
+                        c = xh >>> (32 - n);
+                      } else {
+                        s = x << (n - 32);
+                        c = n === 32 ? xh : x >>> (64 - n);
+                      }
+                      o = (c & 1) ^ (s >>> 31);
+                    } else {
+                      if (n < 32) {
+                        r = (x >>> n) | (xh << (32 - n));
+                        s = xh >> n;
+                        c = x >>> (n - 1);
+                      } else {
+                        r = xh >> (n - 32);
+                        s = xh >> 31;
+                        c = n === 32 ? x >>> 31 : xh >> (n - 33);
+                      }
+                      if (kind === 5) {
+                        if (n < 32) s = (xh >>> n) | 0;
+                        else {
+                          r = (xh >>> (n - 32)) | 0;
+                          s = 0;
+                        }
+                        o = xh >>> 31;
+                      }
+                    }
+                    c &= 1;
+                    w[a] = r;
+                    w[a | 1] = s;
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = (c << 31) | ((c ^ o) << 30);
+                  }
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 74: {
+                  // ImulRR32
+                  const x = w[a];
+                  const y = w[b];
+                  const r = Math.imul(x, y);
+                  const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = h === r >> 31 ? 0 : 1 << 31;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 75: {
+                  // ImulRR64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = w[b];
+                  const yh = w[b | 1];
+                  const c = multiplySigned64(x, xh, y, yh, product);
+                  const r = product[0];
+                  const s = product[1];
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = c << 31;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 76: {
+                  // ImulRRI32
+                  const x = w[b];
+                  const y = code[(pc + 7) | 0];
+                  const r = Math.imul(x, y);
+                  const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = h === r >> 31 ? 0 : 1 << 31;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 77: {
+                  // ImulRRI64
+                  const x = w[b];
+                  const xh = w[b | 1];
+                  const y = code[(pc + 7) | 0];
+                  const yh = y >> 31;
+                  const c = multiplySigned64(x, xh, y, yh, product);
+                  const r = product[0];
+                  const s = product[1];
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = c << 31;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 78: {
+                  // Setcc
+                  w[a] = (w[a] & ~0xff) | (conditionHolds(b, zero, sign, parity, carry) ? 1 : 0);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 79: {
+                  // CmovRR32
+                  if (conditionHolds(code[(pc + 7) | 0], zero, sign, parity, carry)) w[a] = w[b];
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 80: {
+                  // CmovRR64
+                  if (conditionHolds(code[(pc + 7) | 0], zero, sign, parity, carry)) {
+                    w[a] = w[b];
+                    w[a | 1] = w[b | 1];
+                  }
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 81: {
+                  // CmpRI8
+                  const x = (w[a] << 24) >> 24;
+                  const y = code[(pc + 7) | 0];
+                  const d = (x - y) | 0;
+                  const r = (d << 24) >> 24;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  const c = (~x & y) | (~(x ^ y) & d);
+                  carry = ((c << 24) & ~8) | (c & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 82: {
+                  // TestRR8
+                  const x = (w[a] << 24) >> 24;
+                  const y = (w[b] << 24) >> 24;
+                  const r = x & y;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 83: {
+                  // TestRI8
+                  const x = (w[a] << 24) >> 24;
+                  const y = code[(pc + 7) | 0];
+                  const r = x & y;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 84: {
+                  // CmpRR8
+                  const x = (w[a] << 24) >> 24;
+                  const y = (w[b] << 24) >> 24;
+                  const d = (x - y) | 0;
+                  const r = (d << 24) >> 24;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  const c = (~x & y) | (~(x ^ y) & d);
+                  carry = ((c << 24) & ~8) | (c & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 85: {
+                  // Bswap32
+                  w[a] = swapBytes(w[a]);
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 86: {
+                  // Bswap64
+                  const r = swapBytes(w[a | 1]);
+                  w[a | 1] = swapBytes(w[a]);
+                  w[a] = r;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 87: {
+                  // XchgRR64
+                  const x = w[a];
+                  const xh = w[a | 1];
                   w[a] = w[b];
                   w[a | 1] = w[b | 1];
+                  w[b] = x;
+                  w[b | 1] = xh;
+                  pc = (pc + 12) | 0;
+                  continue;
                 }
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 81: {
-                // CmpRI8
-                const x = (w[a] << 24) >> 24;
-                const y = code[(pc + 7) | 0];
-                const d = (x - y) | 0;
-                const r = (d << 24) >> 24;
-                zero = r;
-                sign = r;
-                parity = r;
-                const c = (~x & y) | (~(x ^ y) & d);
-                carry = ((c << 24) & ~8) | (c & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 82: {
-                // TestRR8
-                const x = (w[a] << 24) >> 24;
-                const y = (w[b] << 24) >> 24;
-                const r = x & y;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 83: {
-                // TestRI8
-                const x = (w[a] << 24) >> 24;
-                const y = code[(pc + 7) | 0];
-                const r = x & y;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 84: {
-                // CmpRR8
-                const x = (w[a] << 24) >> 24;
-                const y = (w[b] << 24) >> 24;
-                const d = (x - y) | 0;
-                const r = (d << 24) >> 24;
-                zero = r;
-                sign = r;
-                parity = r;
-                const c = (~x & y) | (~(x ^ y) & d);
-                carry = ((c << 24) & ~8) | (c & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 85: {
-                // Bswap32
-                w[a] = swapBytes(w[a]);
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 86: {
-                // Bswap64
-                const r = swapBytes(w[a | 1]);
-                w[a | 1] = swapBytes(w[a]);
-                w[a] = r;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 87: {
-                // XchgRR64
-                const x = w[a];
-                const xh = w[a | 1];
-                w[a] = w[b];
-                w[a | 1] = w[b | 1];
-                w[b] = x;
-                w[b | 1] = xh;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 88: {
-                // Jmp
-                const step = code[(pc + 7) | 0];
-                const penalty = predictor.direct(
-                  (ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0,
-                  (ripLo + step) | 0,
-                );
-                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
-                const old = ripLo;
-                ripLo = (old + step) | 0;
-                ripHi = (ripHi + (step >> 31) + (ripLo >>> 0 < old >>> 0 ? 1 : 0)) & hiMask;
-                continue next;
-              }
-              case 89: {
-                // Jo
-                taken = (carry ^ (carry << 1)) < 0 ? 1 : 0;
-                break branch;
-              }
-              case 90: {
-                // Jno
-                taken = (carry ^ (carry << 1)) >= 0 ? 1 : 0;
-                break branch;
-              }
-              case 91: {
-                // Jb
-                taken = carry < 0 ? 1 : 0;
-                break branch;
-              }
-              case 92: {
-                // Jae
-                taken = carry >= 0 ? 1 : 0;
-                break branch;
-              }
-              case 93: {
-                // Je
-                taken = zero === 0 ? 1 : 0;
-                break branch;
-              }
-              case 94: {
-                // Jne
-                taken = zero !== 0 ? 1 : 0;
-                break branch;
-              }
-              case 95: {
-                // Jbe
-                taken = carry < 0 || zero === 0 ? 1 : 0;
-                break branch;
-              }
-              case 96: {
-                // Ja
-                taken = carry >= 0 && zero !== 0 ? 1 : 0;
-                break branch;
-              }
-              case 97: {
-                // Js
-                taken = sign < 0 ? 1 : 0;
-                break branch;
-              }
-              case 98: {
-                // Jns
-                taken = sign >= 0 ? 1 : 0;
-                break branch;
-              }
-              case 99: {
-                // Jp
-                taken = oddParity(parity) === 0 ? 1 : 0;
-                break branch;
-              }
-              case 100: {
-                // Jnp
-                taken = oddParity(parity) !== 0 ? 1 : 0;
-                break branch;
-              }
-              case 101: {
-                // Jl
-                taken = (sign ^ carry ^ (carry << 1)) < 0 ? 1 : 0;
-                break branch;
-              }
-              case 102: {
-                // Jge
-                taken = (sign ^ carry ^ (carry << 1)) >= 0 ? 1 : 0;
-                break branch;
-              }
-              case 103: {
-                // Jle
-                taken = zero === 0 || (sign ^ carry ^ (carry << 1)) < 0 ? 1 : 0;
-                break branch;
-              }
-              case 104: {
-                // Jg
-                taken = zero !== 0 && (sign ^ carry ^ (carry << 1)) >= 0 ? 1 : 0;
-                break branch;
-              }
-              case 105: {
-                // JmpReg
-                const x = w[a];
-                const xh = w[a | 1] & hiMask;
-                const top = xh >> canonicalShift;
-                if (top !== 0 && top !== -1) {
-                  status = core.protection();
+                case 88: {
+                  // Jmp
+                  const step = code[(pc + 7) | 0];
+                  const penalty = predictor.direct(
+                    (ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0,
+                    (ripLo + step) | 0,
+                  );
+                  if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                  const old = ripLo;
+                  ripLo = (old + step) | 0;
+                  ripHi = (ripHi + (step >> 31) + (ripLo >>> 0 < old >>> 0 ? 1 : 0)) & hiMask;
+                  continue next;
+                }
+                case 89: {
+                  // Jo
+                  taken = (carry ^ (carry << 1)) < 0 ? 1 : 0;
+                  break branch;
+                }
+                case 90: {
+                  // Jno
+                  taken = (carry ^ (carry << 1)) >= 0 ? 1 : 0;
+                  break branch;
+                }
+                case 91: {
+                  // Jb
+                  taken = carry < 0 ? 1 : 0;
+                  break branch;
+                }
+                case 92: {
+                  // Jae
+                  taken = carry >= 0 ? 1 : 0;
+                  break branch;
+                }
+                case 93: {
+                  // Je
+                  taken = zero === 0 ? 1 : 0;
+                  break branch;
+                }
+                case 94: {
+                  // Jne
+                  taken = zero !== 0 ? 1 : 0;
+                  break branch;
+                }
+                case 95: {
+                  // Jbe
+                  taken = carry < 0 || zero === 0 ? 1 : 0;
+                  break branch;
+                }
+                case 96: {
+                  // Ja
+                  taken = carry >= 0 && zero !== 0 ? 1 : 0;
+                  break branch;
+                }
+                case 97: {
+                  // Js
+                  taken = sign < 0 ? 1 : 0;
+                  break branch;
+                }
+                case 98: {
+                  // Jns
+                  taken = sign >= 0 ? 1 : 0;
+                  break branch;
+                }
+                case 99: {
+                  // Jp
+                  taken = oddParity(parity) === 0 ? 1 : 0;
+                  break branch;
+                }
+                case 100: {
+                  // Jnp
+                  taken = oddParity(parity) !== 0 ? 1 : 0;
+                  break branch;
+                }
+                case 101: {
+                  // Jl
+                  taken = (sign ^ carry ^ (carry << 1)) < 0 ? 1 : 0;
+                  break branch;
+                }
+                case 102: {
+                  // Jge
+                  taken = (sign ^ carry ^ (carry << 1)) >= 0 ? 1 : 0;
+                  break branch;
+                }
+                case 103: {
+                  // Jle
+                  taken = zero === 0 || (sign ^ carry ^ (carry << 1)) < 0 ? 1 : 0;
+                  break branch;
+                }
+                case 104: {
+                  // Jg
+                  taken = zero !== 0 && (sign ^ carry ^ (carry << 1)) >= 0 ? 1 : 0;
+                  break branch;
+                }
+                case 105: {
+                  // JmpReg
+                  const x = w[a];
+                  const xh = w[a | 1] & hiMask;
+                  const top = xh >> canonicalShift;
+                  if (top !== 0 && top !== -1) {
+                    status = core.protection();
+                    break run;
+                  }
+                  const penalty = predictor.indirect((ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0, x);
+                  if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                  ripLo = x;
+                  ripHi = xh;
+                  continue next;
+                }
+                case 106: {
+                  // Hypercall
+                  w[State.FlagsZero] = zero;
+                  w[State.FlagsSign] = sign;
+                  w[State.FlagsParity] = parity;
+                  w[State.FlagsCarry] = carry;
+                  status = hypercall(core, pc);
                   break run;
                 }
-                const penalty = predictor.indirect((ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0, x);
-                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
-                ripLo = x;
-                ripHi = xh;
-                continue next;
-              }
-              case 106: {
-                // Hypercall
-                w[State.FlagsZero] = zero;
-                w[State.FlagsSign] = sign;
-                w[State.FlagsParity] = parity;
-                w[State.FlagsCarry] = carry;
-                status = hypercall(core, pc);
-                break run;
-              }
-              case 108: {
-                // Lea32
-                w[a] = lo;
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 109: {
-                // Lea64
-                w[a] = lo;
-                w[a | 1] = hi;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 110: {
-                // MovRM32
-                w[a] = view.getInt32(at, true);
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 111: {
-                // MovRM64
-                w[a] = view.getInt32(at, true);
-                w[a | 1] = view.getInt32(at + 4, true);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 112: {
-                // MovzxByteMem
-                w[a] = view.getUint8(at);
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 113: {
-                // MovzxWordMem
-                w[a] = view.getUint16(at, true);
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 114: {
-                // MovsxByteMem32
-                w[a] = view.getInt8(at);
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 115: {
-                // MovsxByteMem64
-                const x = view.getInt8(at);
-                w[a] = x;
-                w[a | 1] = x >> 31;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 116: {
-                // MovsxWordMem32
-                w[a] = view.getInt16(at, true);
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 117: {
-                // MovsxWordMem64
-                const x = view.getInt16(at, true);
-                w[a] = x;
-                w[a | 1] = x >> 31;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 118: {
-                // MovsxdMem
-                const x = view.getInt32(at, true);
-                w[a] = x;
-                w[a | 1] = x >> 31;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 119: {
-                // MovRM8
-                w[a] = (w[a] & ~0xff) | view.getUint8(at);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 120: {
-                // AddRM32
-                const x = w[a];
-                const y = view.getInt32(at, true);
-                const r = (x + y) | 0;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = (x & y) | ((x | y) & ~r);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 121: {
-                // OrRM32
-                const x = w[a];
-                const y = view.getInt32(at, true);
-                const r = x | y;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 122: {
-                // AndRM32
-                const x = w[a];
-                const y = view.getInt32(at, true);
-                const r = x & y;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 123: {
-                // SubRM32
-                const x = w[a];
-                const y = view.getInt32(at, true);
-                const r = (x - y) | 0;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = (~x & y) | (~(x ^ y) & r);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 124: {
-                // XorRM32
-                const x = w[a];
-                const y = view.getInt32(at, true);
-                const r = x ^ y;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 125: {
-                // CmpRM32
-                const x = w[a];
-                const y = view.getInt32(at, true);
-                const r = (x - y) | 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = (~x & y) | (~(x ^ y) & r);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 126: {
-                // TestMR32
-                const x = w[a];
-                const y = view.getInt32(at, true);
-                const r = x & y;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 127: {
-                // AddRM64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = view.getInt32(at, true);
-                const yh = view.getInt32(at + 4, true);
-                const r = (x + y) | 0;
-                const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 128: {
-                // OrRM64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = view.getInt32(at, true);
-                const yh = view.getInt32(at + 4, true);
-                const r = x | y;
-                const s = xh | yh;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 129: {
-                // AndRM64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = view.getInt32(at, true);
-                const yh = view.getInt32(at + 4, true);
-                const r = x & y;
-                const s = xh & yh;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 130: {
-                // SubRM64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = view.getInt32(at, true);
-                const yh = view.getInt32(at + 4, true);
-                const r = (x - y) | 0;
-                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 131: {
-                // XorRM64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = view.getInt32(at, true);
-                const yh = view.getInt32(at + 4, true);
-                const r = x ^ y;
-                const s = xh ^ yh;
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 132: {
-                // CmpRM64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = view.getInt32(at, true);
-                const yh = view.getInt32(at + 4, true);
-                const r = (x - y) | 0;
-                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 133: {
-                // TestMR64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = view.getInt32(at, true);
-                const yh = view.getInt32(at + 4, true);
-                const r = x & y;
-                const s = xh & yh;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 134: {
-                // CmpMR32
-                const x = view.getInt32(at, true);
-                const y = w[b];
-                const r = (x - y) | 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = (~x & y) | (~(x ^ y) & r);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 135: {
-                // CmpMR64
-                const x = view.getInt32(at, true);
-                const xh = view.getInt32(at + 4, true);
-                const y = w[b];
-                const yh = w[b | 1];
-                const r = (x - y) | 0;
-                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 136: {
-                // CmpMI32
-                const x = view.getInt32(at, true);
-                const y = code[(pc + 7) | 0];
-                const r = (x - y) | 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = (~x & y) | (~(x ^ y) & r);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 137: {
-                // CmpMI64
-                const x = view.getInt32(at, true);
-                const xh = view.getInt32(at + 4, true);
-                const y = code[(pc + 7) | 0];
-                const yh = y >> 31;
-                const r = (x - y) | 0;
-                const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 138: {
-                // CmpMI8
-                const x = view.getInt8(at);
-                const y = code[(pc + 7) | 0];
-                const d = (x - y) | 0;
-                const r = (d << 24) >> 24;
-                zero = r;
-                sign = r;
-                parity = r;
-                const c = (~x & y) | (~(x ^ y) & d);
-                carry = ((c << 24) & ~8) | (c & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 139: {
-                // TestMI32
-                const r = view.getInt32(at, true) & code[(pc + 7) | 0];
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 140: {
-                // TestMI64
-                const x = view.getInt32(at, true);
-                const xh = view.getInt32(at + 4, true);
-                const y = code[(pc + 7) | 0];
-                const yh = y >> 31;
-                const r = x & y;
-                const s = xh & yh;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 141: {
-                // TestMI8
-                const x = view.getInt8(at);
-                const y = code[(pc + 7) | 0];
-                const r = x & y;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 142: {
-                // CmpRM8
-                const x = (w[a] << 24) >> 24;
-                const y = view.getInt8(at);
-                const d = (x - y) | 0;
-                const r = (d << 24) >> 24;
-                zero = r;
-                sign = r;
-                parity = r;
-                const c = (~x & y) | (~(x ^ y) & d);
-                carry = ((c << 24) & ~8) | (c & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 143: {
-                // CmpMR8
-                const x = view.getInt8(at);
-                const y = (w[b] << 24) >> 24;
-                const d = (x - y) | 0;
-                const r = (d << 24) >> 24;
-                zero = r;
-                sign = r;
-                parity = r;
-                const c = (~x & y) | (~(x ^ y) & d);
-                carry = ((c << 24) & ~8) | (c & 8);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 144: {
-                // ImulRM32
-                const x = w[a];
-                const y = view.getInt32(at, true);
-                const r = Math.imul(x, y);
-                const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
-                w[a] = r;
-                w[a | 1] = 0;
-                zero = r;
-                sign = r;
-                parity = r;
-                carry = h === r >> 31 ? 0 : 1 << 31;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 145: {
-                // ImulRM64
-                const x = w[a];
-                const xh = w[a | 1];
-                const y = view.getInt32(at, true);
-                const yh = view.getInt32(at + 4, true);
-                const c = multiplySigned64(x, xh, y, yh, product);
-                const r = product[0];
-                const s = product[1];
-                w[a] = r;
-                w[a | 1] = s;
-                zero = r | s;
-                sign = s;
-                parity = r;
-                carry = c << 31;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 146: {
-                // Pop64
-                const x = view.getInt32(at, true);
-                const xh = view.getInt32(at + 4, true);
-                const next = (lo + 8) | 0;
-                w[8] = next;
-                w[9] = (hi + (next >>> 0 < 8 ? 1 : 0)) | 0;
-                w[a] = x;
-                w[a | 1] = xh;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 147: {
-                // Pop32
-                const x = view.getInt32(at, true);
-                w[8] = (lo + 4) | 0;
-                w[a] = x;
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 148: {
-                // Ret64
-                const x = view.getInt32(at, true);
-                const xh = view.getInt32(at + 4, true);
-                const top = xh >> canonicalShift;
-                if (top !== 0 && top !== -1) {
-                  status = core.protection();
-                  break run;
+                case 108: {
+                  // Lea32
+                  w[a] = lo;
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
                 }
-                const next = (lo + 8 + code[(pc + 7) | 0]) | 0;
-                w[8] = next;
-                w[9] = (hi + (next >>> 0 < lo >>> 0 ? 1 : 0)) | 0;
-                const penalty = predictor.return(x);
-                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
-                ripLo = x;
-                ripHi = xh;
-                continue next;
-              }
-              case 149: {
-                // Ret32
-                const x = view.getInt32(at, true);
-                w[8] = (lo + 4 + code[(pc + 7) | 0]) | 0;
-                const penalty = predictor.return(x);
-                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
-                ripLo = x;
-                continue next;
-              }
-              case 150: {
-                // Leave64
-                const x = view.getInt32(at, true);
-                const xh = view.getInt32(at + 4, true);
-                const next = (lo + 8) | 0;
-                w[8] = next;
-                w[9] = (hi + (next >>> 0 < 8 ? 1 : 0)) | 0;
-                w[10] = x;
-                w[11] = xh;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 151: {
-                // Leave32
-                w[8] = (lo + 4) | 0;
-                w[10] = view.getInt32(at, true);
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 152: {
-                // JmpMem
-                const x = view.getInt32(at, true);
-                const xh = hiMask === 0 ? 0 : view.getInt32(at + 4, true);
-                const top = xh >> canonicalShift;
-                if (top !== 0 && top !== -1) {
-                  status = core.protection();
-                  break run;
+                case 109: {
+                  // Lea64
+                  w[a] = lo;
+                  w[a | 1] = hi;
+                  pc = (pc + 12) | 0;
+                  continue;
                 }
-                const penalty = predictor.indirect((ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0, x);
-                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
-                ripLo = x;
-                ripHi = xh;
-                continue next;
-              }
-              case 153: {
-                // CmovRM32
-                if (conditionHolds(code[(pc + 7) | 0], zero, sign, parity, carry))
+                case 110: {
+                  // MovRM32
                   w[a] = view.getInt32(at, true);
-                w[a | 1] = 0;
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 154: {
-                // CmovRM64
-                if (conditionHolds(code[(pc + 7) | 0], zero, sign, parity, carry)) {
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 111: {
+                  // MovRM64
                   w[a] = view.getInt32(at, true);
                   w[a | 1] = view.getInt32(at + 4, true);
+                  pc = (pc + 12) | 0;
+                  continue;
                 }
-                pc = (pc + 12) | 0;
-                continue;
-              }
-              case 156: {
-                // MovMR8
-                view.setInt8(at, w[b]);
-                break written;
-              }
-              case 157: {
-                // MovMR16
-                view.setInt16(at, w[b], true);
-                break written;
-              }
-              case 158: {
-                // MovMR32
-                view.setInt32(at, w[b], true);
-                break written;
-              }
-              case 159: {
-                // MovMR64
-                view.setInt32(at, w[b], true);
-                view.setInt32(at + 4, w[b | 1], true);
-                break written;
-              }
-              case 160: {
-                // MovMI8
-                view.setInt8(at, code[(pc + 7) | 0]);
-                break written;
-              }
-              case 161: {
-                // MovMI16
-                view.setInt16(at, code[(pc + 7) | 0], true);
-                break written;
-              }
-              case 162: {
-                // MovMI32
-                view.setInt32(at, code[(pc + 7) | 0], true);
-                break written;
-              }
-              case 163: {
-                // MovMI64
-                const x = code[(pc + 7) | 0];
-                view.setInt32(at, x, true);
-                view.setInt32(at + 4, x >> 31, true);
-                break written;
-              }
-              case 164: {
-                // Push64
-                view.setInt32(at, w[a], true);
-                view.setInt32(at + 4, w[a | 1], true);
-                w[8] = lo;
-                w[9] = hi;
-                break written;
-              }
-              case 165: {
-                // Push32
-                view.setInt32(at, w[a], true);
-                w[8] = lo;
-                break written;
-              }
-              case 166: {
-                // PushImm64
-                const x = code[(pc + 7) | 0];
-                view.setInt32(at, x, true);
-                view.setInt32(at + 4, x >> 31, true);
-                w[8] = lo;
-                w[9] = hi;
-                break written;
-              }
-              case 167: {
-                // PushImm32
-                view.setInt32(at, code[(pc + 7) | 0], true);
-                w[8] = lo;
-                break written;
-              }
-              case 168: {
-                // CallRel64
-                const back = (ripLo + code[(pc + 8) | 0]) | 0;
-                const backHi = (ripHi + (back >>> 0 < ripLo >>> 0 ? 1 : 0)) | 0;
-                view.setInt32(at, back, true);
-                view.setInt32(at + 4, backHi, true);
-                if (mmu.writePending !== 0) mmu.commitWrite();
-                w[8] = lo;
-                w[9] = hi;
-                const step = code[(pc + 7) | 0];
-                const penalty = predictor.direct(
-                  (ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0,
-                  (ripLo + step) | 0,
-                );
-                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
-                predictor.call(back);
-                const old = ripLo;
-                ripLo = (old + step) | 0;
-                ripHi = (ripHi + (step >> 31) + (ripLo >>> 0 < old >>> 0 ? 1 : 0)) & hiMask;
-                continue next;
-              }
-              case 169: {
-                // CallRel32
-                const back = (ripLo + code[(pc + 8) | 0]) | 0;
-                view.setInt32(at, back, true);
-                if (mmu.writePending !== 0) mmu.commitWrite();
-                w[8] = lo;
-                const step = code[(pc + 7) | 0];
-                const penalty = predictor.direct(
-                  (ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0,
-                  (ripLo + step) | 0,
-                );
-                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
-                predictor.call(back);
-                const old = ripLo;
-                ripLo = (old + step) | 0;
-                ripHi = (ripHi + (step >> 31) + (ripLo >>> 0 < old >>> 0 ? 1 : 0)) & hiMask;
-                continue next;
-              }
-              case 170: {
-                // CallReg64
-                const x = w[a];
-                const xh = w[a | 1];
-                const back = (ripLo + code[(pc + 8) | 0]) | 0;
-                const backHi = (ripHi + (back >>> 0 < ripLo >>> 0 ? 1 : 0)) | 0;
-                const top = xh >> canonicalShift;
-                const bad = top !== 0 && top !== -1;
-                // The return address is in memory already when a bad target faults, except on AMD.
-                if (bad && core.amd) mmu.writePending = 0;
-                else {
+                case 112: {
+                  // MovzxByteMem
+                  w[a] = view.getUint8(at);
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 113: {
+                  // MovzxWordMem
+                  w[a] = view.getUint16(at, true);
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 114: {
+                  // MovsxByteMem32
+                  w[a] = view.getInt8(at);
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 115: {
+                  // MovsxByteMem64
+                  const x = view.getInt8(at);
+                  w[a] = x;
+                  w[a | 1] = x >> 31;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 116: {
+                  // MovsxWordMem32
+                  w[a] = view.getInt16(at, true);
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 117: {
+                  // MovsxWordMem64
+                  const x = view.getInt16(at, true);
+                  w[a] = x;
+                  w[a | 1] = x >> 31;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 118: {
+                  // MovsxdMem
+                  const x = view.getInt32(at, true);
+                  w[a] = x;
+                  w[a | 1] = x >> 31;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 119: {
+                  // MovRM8
+                  w[a] = (w[a] & ~0xff) | view.getUint8(at);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 120: {
+                  // AddRM32
+                  const x = w[a];
+                  const y = view.getInt32(at, true);
+                  const r = (x + y) | 0;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = (x & y) | ((x | y) & ~r);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 121: {
+                  // OrRM32
+                  const x = w[a];
+                  const y = view.getInt32(at, true);
+                  const r = x | y;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 122: {
+                  // AndRM32
+                  const x = w[a];
+                  const y = view.getInt32(at, true);
+                  const r = x & y;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 123: {
+                  // SubRM32
+                  const x = w[a];
+                  const y = view.getInt32(at, true);
+                  const r = (x - y) | 0;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = (~x & y) | (~(x ^ y) & r);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 124: {
+                  // XorRM32
+                  const x = w[a];
+                  const y = view.getInt32(at, true);
+                  const r = x ^ y;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 125: {
+                  // CmpRM32
+                  const x = w[a];
+                  const y = view.getInt32(at, true);
+                  const r = (x - y) | 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = (~x & y) | (~(x ^ y) & r);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 126: {
+                  // TestMR32
+                  const x = w[a];
+                  const y = view.getInt32(at, true);
+                  const r = x & y;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 127: {
+                  // AddRM64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = view.getInt32(at, true);
+                  const yh = view.getInt32(at + 4, true);
+                  const r = (x + y) | 0;
+                  const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 128: {
+                  // OrRM64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = view.getInt32(at, true);
+                  const yh = view.getInt32(at + 4, true);
+                  const r = x | y;
+                  const s = xh | yh;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 129: {
+                  // AndRM64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = view.getInt32(at, true);
+                  const yh = view.getInt32(at + 4, true);
+                  const r = x & y;
+                  const s = xh & yh;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 130: {
+                  // SubRM64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = view.getInt32(at, true);
+                  const yh = view.getInt32(at + 4, true);
+                  const r = (x - y) | 0;
+                  const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 131: {
+                  // XorRM64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = view.getInt32(at, true);
+                  const yh = view.getInt32(at + 4, true);
+                  const r = x ^ y;
+                  const s = xh ^ yh;
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 132: {
+                  // CmpRM64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = view.getInt32(at, true);
+                  const yh = view.getInt32(at + 4, true);
+                  const r = (x - y) | 0;
+                  const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 133: {
+                  // TestMR64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = view.getInt32(at, true);
+                  const yh = view.getInt32(at + 4, true);
+                  const r = x & y;
+                  const s = xh & yh;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 134: {
+                  // CmpMR32
+                  const x = view.getInt32(at, true);
+                  const y = w[b];
+                  const r = (x - y) | 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = (~x & y) | (~(x ^ y) & r);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 135: {
+                  // CmpMR64
+                  const x = view.getInt32(at, true);
+                  const xh = view.getInt32(at + 4, true);
+                  const y = w[b];
+                  const yh = w[b | 1];
+                  const r = (x - y) | 0;
+                  const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 136: {
+                  // CmpMI32
+                  const x = view.getInt32(at, true);
+                  const y = code[(pc + 7) | 0];
+                  const r = (x - y) | 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = (~x & y) | (~(x ^ y) & r);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 137: {
+                  // CmpMI64
+                  const x = view.getInt32(at, true);
+                  const xh = view.getInt32(at + 4, true);
+                  const y = code[(pc + 7) | 0];
+                  const yh = y >> 31;
+                  const r = (x - y) | 0;
+                  const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 138: {
+                  // CmpMI8
+                  const x = view.getInt8(at);
+                  const y = code[(pc + 7) | 0];
+                  const d = (x - y) | 0;
+                  const r = (d << 24) >> 24;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  const c = (~x & y) | (~(x ^ y) & d);
+                  carry = ((c << 24) & ~8) | (c & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 139: {
+                  // TestMI32
+                  const r = view.getInt32(at, true) & code[(pc + 7) | 0];
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 140: {
+                  // TestMI64
+                  const x = view.getInt32(at, true);
+                  const xh = view.getInt32(at + 4, true);
+                  const y = code[(pc + 7) | 0];
+                  const yh = y >> 31;
+                  const r = x & y;
+                  const s = xh & yh;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 141: {
+                  // TestMI8
+                  const x = view.getInt8(at);
+                  const y = code[(pc + 7) | 0];
+                  const r = x & y;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 142: {
+                  // CmpRM8
+                  const x = (w[a] << 24) >> 24;
+                  const y = view.getInt8(at);
+                  const d = (x - y) | 0;
+                  const r = (d << 24) >> 24;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  const c = (~x & y) | (~(x ^ y) & d);
+                  carry = ((c << 24) & ~8) | (c & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 143: {
+                  // CmpMR8
+                  const x = view.getInt8(at);
+                  const y = (w[b] << 24) >> 24;
+                  const d = (x - y) | 0;
+                  const r = (d << 24) >> 24;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  const c = (~x & y) | (~(x ^ y) & d);
+                  carry = ((c << 24) & ~8) | (c & 8);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 144: {
+                  // ImulRM32
+                  const x = w[a];
+                  const y = view.getInt32(at, true);
+                  const r = Math.imul(x, y);
+                  const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
+                  w[a] = r;
+                  w[a | 1] = 0;
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  carry = h === r >> 31 ? 0 : 1 << 31;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 145: {
+                  // ImulRM64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const y = view.getInt32(at, true);
+                  const yh = view.getInt32(at + 4, true);
+                  const c = multiplySigned64(x, xh, y, yh, product);
+                  const r = product[0];
+                  const s = product[1];
+                  w[a] = r;
+                  w[a | 1] = s;
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  carry = c << 31;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 146: {
+                  // Pop64
+                  const x = view.getInt32(at, true);
+                  const xh = view.getInt32(at + 4, true);
+                  const next = (lo + 8) | 0;
+                  w[8] = next;
+                  w[9] = (hi + (next >>> 0 < 8 ? 1 : 0)) | 0;
+                  w[a] = x;
+                  w[a | 1] = xh;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 147: {
+                  // Pop32
+                  const x = view.getInt32(at, true);
+                  w[8] = (lo + 4) | 0;
+                  w[a] = x;
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 148: {
+                  // Ret64
+                  const x = view.getInt32(at, true);
+                  const xh = view.getInt32(at + 4, true);
+                  const top = xh >> canonicalShift;
+                  if (top !== 0 && top !== -1) {
+                    status = core.protection();
+                    break run;
+                  }
+                  const next = (lo + 8 + code[(pc + 7) | 0]) | 0;
+                  w[8] = next;
+                  w[9] = (hi + (next >>> 0 < lo >>> 0 ? 1 : 0)) | 0;
+                  const penalty = predictor.return(x);
+                  if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                  ripLo = x;
+                  ripHi = xh;
+                  continue next;
+                }
+                case 149: {
+                  // Ret32
+                  const x = view.getInt32(at, true);
+                  w[8] = (lo + 4 + code[(pc + 7) | 0]) | 0;
+                  const penalty = predictor.return(x);
+                  if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                  ripLo = x;
+                  continue next;
+                }
+                case 150: {
+                  // Leave64
+                  const x = view.getInt32(at, true);
+                  const xh = view.getInt32(at + 4, true);
+                  const next = (lo + 8) | 0;
+                  w[8] = next;
+                  w[9] = (hi + (next >>> 0 < 8 ? 1 : 0)) | 0;
+                  w[10] = x;
+                  w[11] = xh;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 151: {
+                  // Leave32
+                  w[8] = (lo + 4) | 0;
+                  w[10] = view.getInt32(at, true);
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 152: {
+                  // JmpMem
+                  const x = view.getInt32(at, true);
+                  const xh = hiMask === 0 ? 0 : view.getInt32(at + 4, true);
+                  const top = xh >> canonicalShift;
+                  if (top !== 0 && top !== -1) {
+                    status = core.protection();
+                    break run;
+                  }
+                  const penalty = predictor.indirect((ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0, x);
+                  if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                  ripLo = x;
+                  ripHi = xh;
+                  continue next;
+                }
+                case 153: {
+                  // CmovRM32
+                  if (conditionHolds(code[(pc + 7) | 0], zero, sign, parity, carry))
+                    w[a] = view.getInt32(at, true);
+                  w[a | 1] = 0;
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 154: {
+                  // CmovRM64
+                  if (conditionHolds(code[(pc + 7) | 0], zero, sign, parity, carry)) {
+                    w[a] = view.getInt32(at, true);
+                    w[a | 1] = view.getInt32(at + 4, true);
+                  }
+                  pc = (pc + 12) | 0;
+                  continue;
+                }
+                case 156: {
+                  // MovMR8
+                  view.setInt8(at, w[b]);
+                  break written;
+                }
+                case 157: {
+                  // MovMR16
+                  view.setInt16(at, w[b], true);
+                  break written;
+                }
+                case 158: {
+                  // MovMR32
+                  view.setInt32(at, w[b], true);
+                  break written;
+                }
+                case 159: {
+                  // MovMR64
+                  view.setInt32(at, w[b], true);
+                  view.setInt32(at + 4, w[b | 1], true);
+                  break written;
+                }
+                case 160: {
+                  // MovMI8
+                  view.setInt8(at, code[(pc + 7) | 0]);
+                  break written;
+                }
+                case 161: {
+                  // MovMI16
+                  view.setInt16(at, code[(pc + 7) | 0], true);
+                  break written;
+                }
+                case 162: {
+                  // MovMI32
+                  view.setInt32(at, code[(pc + 7) | 0], true);
+                  break written;
+                }
+                case 163: {
+                  // MovMI64
+                  const x = code[(pc + 7) | 0];
+                  view.setInt32(at, x, true);
+                  view.setInt32(at + 4, x >> 31, true);
+                  break written;
+                }
+                case 164: {
+                  // Push64
+                  view.setInt32(at, w[a], true);
+                  view.setInt32(at + 4, w[a | 1], true);
+                  w[8] = lo;
+                  w[9] = hi;
+                  break written;
+                }
+                case 165: {
+                  // Push32
+                  view.setInt32(at, w[a], true);
+                  w[8] = lo;
+                  break written;
+                }
+                case 166: {
+                  // PushImm64
+                  const x = code[(pc + 7) | 0];
+                  view.setInt32(at, x, true);
+                  view.setInt32(at + 4, x >> 31, true);
+                  w[8] = lo;
+                  w[9] = hi;
+                  break written;
+                }
+                case 167: {
+                  // PushImm32
+                  view.setInt32(at, code[(pc + 7) | 0], true);
+                  w[8] = lo;
+                  break written;
+                }
+                case 168: {
+                  // CallRel64
+                  const back = (ripLo + code[(pc + 8) | 0]) | 0;
+                  const backHi = (ripHi + (back >>> 0 < ripLo >>> 0 ? 1 : 0)) | 0;
                   view.setInt32(at, back, true);
                   view.setInt32(at + 4, backHi, true);
                   if (mmu.writePending !== 0) mmu.commitWrite();
+                  w[8] = lo;
+                  w[9] = hi;
+                  const step = code[(pc + 7) | 0];
+                  const penalty = predictor.direct(
+                    (ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0,
+                    (ripLo + step) | 0,
+                  );
+                  if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                  predictor.call(back);
+                  const old = ripLo;
+                  ripLo = (old + step) | 0;
+                  ripHi = (ripHi + (step >> 31) + (ripLo >>> 0 < old >>> 0 ? 1 : 0)) & hiMask;
+                  continue next;
                 }
-                if (bad) {
-                  status = core.protection();
+                case 169: {
+                  // CallRel32
+                  const back = (ripLo + code[(pc + 8) | 0]) | 0;
+                  view.setInt32(at, back, true);
+                  if (mmu.writePending !== 0) mmu.commitWrite();
+                  w[8] = lo;
+                  const step = code[(pc + 7) | 0];
+                  const penalty = predictor.direct(
+                    (ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0,
+                    (ripLo + step) | 0,
+                  );
+                  if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                  predictor.call(back);
+                  const old = ripLo;
+                  ripLo = (old + step) | 0;
+                  ripHi = (ripHi + (step >> 31) + (ripLo >>> 0 < old >>> 0 ? 1 : 0)) & hiMask;
+                  continue next;
+                }
+                case 170: {
+                  // CallReg64
+                  const x = w[a];
+                  const xh = w[a | 1];
+                  const back = (ripLo + code[(pc + 8) | 0]) | 0;
+                  const backHi = (ripHi + (back >>> 0 < ripLo >>> 0 ? 1 : 0)) | 0;
+                  const top = xh >> canonicalShift;
+                  const bad = top !== 0 && top !== -1;
+                  // The return address is in memory already when a bad target faults, except on AMD.
+                  if (bad && core.amd) mmu.writePending = 0;
+                  else {
+                    view.setInt32(at, back, true);
+                    view.setInt32(at + 4, backHi, true);
+                    if (mmu.writePending !== 0) mmu.commitWrite();
+                  }
+                  if (bad) {
+                    status = core.protection();
+                    break run;
+                  }
+                  w[8] = lo;
+                  w[9] = hi;
+                  const penalty = predictor.indirect((ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0, x);
+                  if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                  predictor.call(back);
+                  ripLo = x;
+                  ripHi = xh;
+                  continue next;
+                }
+                case 171: {
+                  // CallReg32
+                  const x = w[a];
+                  const back = (ripLo + code[(pc + 8) | 0]) | 0;
+                  view.setInt32(at, back, true);
+                  if (mmu.writePending !== 0) mmu.commitWrite();
+                  w[8] = lo;
+                  const penalty = predictor.indirect((ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0, x);
+                  if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+                  predictor.call(back);
+                  ripLo = x;
+                  continue next;
+                }
+                case 172: {
+                  // AluMR32
+                  const x = view.getInt32(at, true);
+                  const y = w[a];
+                  let r = 0;
+                  carry = 0;
+                  switch (b) {
+                    case 0:
+                      r = (x + y) | 0;
+                      carry = (x & y) | ((x | y) & ~r);
+                      break;
+                    case 1:
+                      r = x | y;
+                      break;
+                    case 4:
+                      r = x & y;
+                      break;
+                    case 5:
+                      r = (x - y) | 0;
+                      carry = (~x & y) | (~(x ^ y) & r);
+                      break;
+                    default:
+                      r = x ^ y;
+                  }
+                  view.setInt32(at, r, true);
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  break written;
+                }
+                case 173: {
+                  // AluMR64
+                  const x = view.getInt32(at, true);
+                  const xh = view.getInt32(at + 4, true);
+                  const y = w[a];
+                  const yh = w[a | 1];
+                  let r = 0;
+                  let s = 0;
+                  carry = 0;
+                  switch (b) {
+                    case 0:
+                      r = (x + y) | 0;
+                      s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
+                      carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                      break;
+                    case 1:
+                      r = x | y;
+                      s = xh | yh;
+                      break;
+                    case 4:
+                      r = x & y;
+                      s = xh & yh;
+                      break;
+                    case 5:
+                      r = (x - y) | 0;
+                      s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                      carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                      break;
+                    default:
+                      r = x ^ y;
+                      s = xh ^ yh;
+                  }
+                  view.setInt32(at, r, true);
+                  view.setInt32(at + 4, s, true);
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  break written;
+                }
+                case 174: {
+                  // AluMI32
+                  const x = view.getInt32(at, true);
+                  const y = code[(pc + 7) | 0];
+                  let r = 0;
+                  carry = 0;
+                  switch (b) {
+                    case 0:
+                      r = (x + y) | 0;
+                      carry = (x & y) | ((x | y) & ~r);
+                      break;
+                    case 1:
+                      r = x | y;
+                      break;
+                    case 4:
+                      r = x & y;
+                      break;
+                    case 5:
+                      r = (x - y) | 0;
+                      carry = (~x & y) | (~(x ^ y) & r);
+                      break;
+                    default:
+                      r = x ^ y;
+                  }
+                  view.setInt32(at, r, true);
+                  zero = r;
+                  sign = r;
+                  parity = r;
+                  break written;
+                }
+                case 175: {
+                  // AluMI64
+                  const x = view.getInt32(at, true);
+                  const xh = view.getInt32(at + 4, true);
+                  const y = code[(pc + 7) | 0];
+                  const yh = y >> 31;
+                  let r = 0;
+                  let s = 0;
+                  carry = 0;
+                  switch (b) {
+                    case 0:
+                      r = (x + y) | 0;
+                      s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
+                      carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                      break;
+                    case 1:
+                      r = x | y;
+                      s = xh | yh;
+                      break;
+                    case 4:
+                      r = x & y;
+                      s = xh & yh;
+                      break;
+                    case 5:
+                      r = (x - y) | 0;
+                      s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
+                      carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                      break;
+                    default:
+                      r = x ^ y;
+                      s = xh ^ yh;
+                  }
+                  view.setInt32(at, r, true);
+                  view.setInt32(at + 4, s, true);
+                  zero = r | s;
+                  sign = s;
+                  parity = r;
+                  break written;
+                }
+                default:
+                  status = Status.Unsupported;
                   break run;
-                }
-                w[8] = lo;
-                w[9] = hi;
-                const penalty = predictor.indirect((ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0, x);
-                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
-                predictor.call(back);
-                ripLo = x;
-                ripHi = xh;
-                continue next;
               }
-              case 171: {
-                // CallReg32
-                const x = w[a];
-                const back = (ripLo + code[(pc + 8) | 0]) | 0;
-                view.setInt32(at, back, true);
-                if (mmu.writePending !== 0) mmu.commitWrite();
-                w[8] = lo;
-                const penalty = predictor.indirect((ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0, x);
-                if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
-                predictor.call(back);
-                ripLo = x;
-                continue next;
-              }
-              case 172: {
-                // AluMR32
-                const x = view.getInt32(at, true);
-                const y = w[a];
-                let r = 0;
-                carry = 0;
-                switch (b) {
-                  case 0:
-                    r = (x + y) | 0;
-                    carry = (x & y) | ((x | y) & ~r);
-                    break;
-                  case 1:
-                    r = x | y;
-                    break;
-                  case 4:
-                    r = x & y;
-                    break;
-                  case 5:
-                    r = (x - y) | 0;
-                    carry = (~x & y) | (~(x ^ y) & r);
-                    break;
-                  default:
-                    r = x ^ y;
-                }
-                view.setInt32(at, r, true);
-                zero = r;
-                sign = r;
-                parity = r;
-                break written;
-              }
-              case 173: {
-                // AluMR64
-                const x = view.getInt32(at, true);
-                const xh = view.getInt32(at + 4, true);
-                const y = w[a];
-                const yh = w[a | 1];
-                let r = 0;
-                let s = 0;
-                carry = 0;
-                switch (b) {
-                  case 0:
-                    r = (x + y) | 0;
-                    s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
-                    carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
-                    break;
-                  case 1:
-                    r = x | y;
-                    s = xh | yh;
-                    break;
-                  case 4:
-                    r = x & y;
-                    s = xh & yh;
-                    break;
-                  case 5:
-                    r = (x - y) | 0;
-                    s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
-                    carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                    break;
-                  default:
-                    r = x ^ y;
-                    s = xh ^ yh;
-                }
-                view.setInt32(at, r, true);
-                view.setInt32(at + 4, s, true);
-                zero = r | s;
-                sign = s;
-                parity = r;
-                break written;
-              }
-              case 174: {
-                // AluMI32
-                const x = view.getInt32(at, true);
-                const y = code[(pc + 7) | 0];
-                let r = 0;
-                carry = 0;
-                switch (b) {
-                  case 0:
-                    r = (x + y) | 0;
-                    carry = (x & y) | ((x | y) & ~r);
-                    break;
-                  case 1:
-                    r = x | y;
-                    break;
-                  case 4:
-                    r = x & y;
-                    break;
-                  case 5:
-                    r = (x - y) | 0;
-                    carry = (~x & y) | (~(x ^ y) & r);
-                    break;
-                  default:
-                    r = x ^ y;
-                }
-                view.setInt32(at, r, true);
-                zero = r;
-                sign = r;
-                parity = r;
-                break written;
-              }
-              case 175: {
-                // AluMI64
-                const x = view.getInt32(at, true);
-                const xh = view.getInt32(at + 4, true);
-                const y = code[(pc + 7) | 0];
-                const yh = y >> 31;
-                let r = 0;
-                let s = 0;
-                carry = 0;
-                switch (b) {
-                  case 0:
-                    r = (x + y) | 0;
-                    s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
-                    carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
-                    break;
-                  case 1:
-                    r = x | y;
-                    s = xh | yh;
-                    break;
-                  case 4:
-                    r = x & y;
-                    s = xh & yh;
-                    break;
-                  case 5:
-                    r = (x - y) | 0;
-                    s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
-                    carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
-                    break;
-                  default:
-                    r = x ^ y;
-                    s = xh ^ yh;
-                }
-                view.setInt32(at, r, true);
-                view.setInt32(at + 4, s, true);
-                zero = r | s;
-                sign = s;
-                parity = r;
-                break written;
-              }
-              default:
-                status = Status.Unsupported;
-                break run;
             }
+            // A store: its bytes are in place unless it crossed a page.
+            if (mmu.writePending !== 0) mmu.commitWrite();
+            pc = (pc + 12) | 0;
+            continue;
           }
-          // A store: its bytes are in place unless it crossed a page.
-          if (mmu.writePending !== 0) mmu.commitWrite();
-          pc = (pc + 12) | 0;
+          // A conditional jump.
+          const penalty = predictor.conditional(
+            (ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0,
+            taken,
+            (ripLo + code[(pc + 7) | 0]) | 0,
+          );
+          if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
+          const step = taken !== 0 ? code[(pc + 7) | 0] : code[(pc + 8) | 0];
+          const old = ripLo;
+          ripLo = (old + step) | 0;
+          ripHi = (ripHi + (step >> 31) + (ripLo >>> 0 < old >>> 0 ? 1 : 0)) & hiMask;
+          continue next;
+        }
+
+        // The block ended before its last instruction, or with one that needs a closer look.
+        const retires =
+          status === Status.Jump || status === Status.EndBlock || status >= Status.RetireAndStop;
+        const end = retires ? pc + Entry.Stride : pc;
+        owed = (owed - cost + code[end + Entry.Cost]) | 0;
+        cells[issue] += owed;
+        clock[0] += owed;
+        owed = 0;
+        executed -= count - (end - first) / Entry.Stride;
+        if (status === Status.Jump) {
+          ripLo = w[State.RipLo];
+          ripHi = w[State.RipHi];
+          stale = true;
           continue;
         }
-        // A conditional jump.
-        const penalty = predictor.conditional(
-          (ripLo + (code[(pc + 9) | 0] & 0xffff)) | 0,
-          taken,
-          (ripLo + code[(pc + 7) | 0]) | 0,
-        );
-        if (penalty !== 0) ledger.charge(Cause.Branch, penalty);
-        const step = taken !== 0 ? code[(pc + 7) | 0] : code[(pc + 8) | 0];
-        const old = ripLo;
-        ripLo = (old + step) | 0;
-        ripHi = (ripHi + (step >> 31) + (ripLo >>> 0 < old >>> 0 ? 1 : 0)) & hiMask;
-        continue next;
-      }
-
-      // The block ended before its last instruction, or with one that needs a closer look.
-      const retires = status === Status.Jump || status === Status.EndBlock || status >= Status.RetireAndStop;
-      const end = retires ? pc + Entry.Stride : pc;
-      owed = (owed - cost + code[end + Entry.Cost]) | 0;
-      cells[issue] += owed;
-      clock[0] += owed;
-      owed = 0;
-      executed -= count - (end - first) / Entry.Stride;
-      if (status === Status.Jump) {
+        const where = code[pc + Entry.Where];
+        const wasTrapped = after;
+        if ((after & AFTER_RESUME_FLAG) !== 0 && NOT_RETIRED[status] !== 0) w[State.Flags] |= Flag.Rf;
+        const step =
+          (where & 0xffff) +
+          (status === Status.EndBlock || status === Status.RetireAndStop ? where >>> 16 : 0);
+        ripLo = (w[State.RipLo] + step) | 0;
+        ripHi = (w[State.RipHi] + (ripLo >>> 0 < w[State.RipLo] >>> 0 ? 1 : 0)) & hiMask;
+        w[State.RipLo] = ripLo;
+        w[State.RipHi] = ripHi;
+        w[State.FlagsZero] = zero;
+        w[State.FlagsSign] = sign;
+        w[State.FlagsParity] = parity;
+        w[State.FlagsCarry] = carry;
+        switch (status) {
+          case Status.Again:
+            lineLo = 1;
+            // Nothing retired at this address (or the block was dropped under way): the shadow goes on.
+            if (end === first) {
+              after = wasTrapped & DEBUG_TRAPS;
+              again = true;
+              stale = wasTrapped !== 0 || stale;
+              // A repeated string traps after each iteration, and goes on when the handler returns. Zen 3 pushes no RF then.
+              if (!core.amd && (after !== 0 || w[State.Attention] !== 0)) {
+                w[State.Flags] |= Flag.Rf;
+                stale = true;
+              }
+            }
+            continue;
+          case Status.EndBlock:
+            stale = true;
+            continue;
+          case Status.Fault:
+            after = 0;
+            stop = this.deliverFault();
+            break;
+          case Status.SoftwareEvent:
+            after = 0;
+            stop = this.deliverSoftware(where >>> 16);
+            if (stop >= 0) executed--;
+            break;
+          case Status.RetireAndStop:
+            after = 0;
+            if ((w[State.InterruptShadow] & Shadow.Ending) !== 0) w[State.InterruptShadow] = Shadow.None;
+            // A trap wakes what HLT has just stopped.
+            stop = (wasTrapped & AFTER_TRAP_FLAG) !== 0 ? this.debugTrap(Dr6.SingleStep) : core.stopReason;
+            break;
+          case Status.Stop:
+            stop = core.stopReason;
+            break;
+          default:
+            stop = this.unsupported("");
+        }
+        // An instruction that was carried out elsewhere may have changed RIP and flags whatever comes next.
         ripLo = w[State.RipLo];
         ripHi = w[State.RipHi];
+        zero = w[State.FlagsZero];
+        sign = w[State.FlagsSign];
+        parity = w[State.FlagsParity];
+        carry = w[State.FlagsCarry];
+        if (stop !== GO_ON) break;
         stale = true;
-        continue;
       }
-      const where = code[pc + Entry.Where];
-      const wasTrapped = after;
-      if ((after & AFTER_RESUME_FLAG) !== 0 && NOT_RETIRED[status] !== 0) w[State.Flags] |= Flag.Rf;
-      const step =
-        (where & 0xffff) + (status === Status.EndBlock || status === Status.RetireAndStop ? where >>> 16 : 0);
-      ripLo = (w[State.RipLo] + step) | 0;
-      ripHi = (w[State.RipHi] + (ripLo >>> 0 < w[State.RipLo] >>> 0 ? 1 : 0)) & hiMask;
+
       w[State.RipLo] = ripLo;
       w[State.RipHi] = ripHi;
       w[State.FlagsZero] = zero;
       w[State.FlagsSign] = sign;
       w[State.FlagsParity] = parity;
       w[State.FlagsCarry] = carry;
-      switch (status) {
-        case Status.Again:
-          lineLo = 1;
-          // Nothing retired at this address (or the block was dropped under way): the shadow goes on.
-          if (end === first) {
-            after = wasTrapped & DEBUG_TRAPS;
-            again = true;
-            stale = wasTrapped !== 0 || stale;
-            // A repeated string traps after each iteration, and goes on when the handler returns. Zen 3 pushes no RF then.
-            if (!core.amd && (after !== 0 || w[State.Attention] !== 0)) {
-              w[State.Flags] |= Flag.Rf;
-              stale = true;
-            }
-          }
-          continue;
-        case Status.EndBlock:
-          stale = true;
-          continue;
-        case Status.Fault:
-          after = 0;
-          stop = this.deliverFault();
-          break;
-        case Status.SoftwareEvent:
-          after = 0;
-          stop = this.deliverSoftware(where >>> 16);
-          if (stop >= 0) executed--;
-          break;
-        case Status.RetireAndStop:
-          after = 0;
-          if ((w[State.InterruptShadow] & Shadow.Ending) !== 0) w[State.InterruptShadow] = Shadow.None;
-          // A trap wakes what HLT has just stopped.
-          stop = (wasTrapped & AFTER_TRAP_FLAG) !== 0 ? this.debugTrap(Dr6.SingleStep) : core.stopReason;
-          break;
-        case Status.Stop:
-          stop = core.stopReason;
-          break;
-        default:
-          stop = this.unsupported("");
-      }
-      // An instruction that was carried out elsewhere may have changed RIP and flags whatever comes next.
-      ripLo = w[State.RipLo];
-      ripHi = w[State.RipHi];
-      zero = w[State.FlagsZero];
-      sign = w[State.FlagsSign];
-      parity = w[State.FlagsParity];
-      carry = w[State.FlagsCarry];
-      if (stop !== GO_ON) break;
-      stale = true;
-    }
-
-    w[State.RipLo] = ripLo;
-    w[State.RipHi] = ripHi;
-    w[State.FlagsZero] = zero;
-    w[State.FlagsSign] = sign;
-    w[State.FlagsParity] = parity;
-    w[State.FlagsCarry] = carry;
-    w[State.InterruptShadow] &= ~Shadow.Ending;
-    cells[issue] += owed;
-    clock[0] += owed;
-    this.instructions += executed;
-    return stop;
+      w[State.InterruptShadow] &= ~Shadow.Ending;
+      cells[issue] += owed;
+      clock[0] += owed;
+      this.instructions += executed;
+      return stop;
+    };
   }
 
   /**

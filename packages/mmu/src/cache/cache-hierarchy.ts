@@ -49,7 +49,8 @@ export class CacheHierarchy {
   /** A line beyond 256 GiB, or the last one below, was brought in: levels are asked one by one from then on. */
   private wide = false;
 
-  constructor(arena: Arena, clock: RecencyClock, profile: MemoryProfile, seed: number, fused = true) {
+  /** @param oneFunction false: levels are asked one by one even where {@link hasDataPath} could be. For tests. */
+  constructor(arena: Arena, clock: RecencyClock, profile: MemoryProfile, seed: number, oneFunction = true) {
     this.l1i = new FirstLevelCache(arena, clock, profile.l1i, seed + 1);
     this.l1d = new FirstLevelCache(arena, clock, profile.l1d, seed + 2);
     this.l2 = new OuterCache(arena, clock, profile.l2, seed + 3);
@@ -57,11 +58,16 @@ export class CacheHierarchy {
     this.inclusion = INCLUSION[profile.l3.policy](this);
     this.answerAt = arena.reserve(8) >>> 2;
     const { l1i, l1d, l2, l3 } = this;
-    const written = fused && profile.l3.policy === "victim" && hasVictimDataPath(l1i, l1d, l2, l3);
+    const known = oneFunction && profile.l3.policy === "victim" && hasVictimDataPath(l1i, l1d, l2, l3);
     arena.adopt(() => {
       this.i32 = arena.i32;
-      if (written) this.path = victimDataPath(arena.i32, this.answerAt, l1i, l1d, l2, l3);
+      if (known) this.path = victimDataPath(arena.i32, this.answerAt, l1i, l1d, l2, l3);
     });
+  }
+
+  /** Whether data accesses go through one function written for caches of this shape. */
+  get hasDataPath(): boolean {
+    return this.path !== undefined;
   }
 
   /** Load, store or page-walk reference. @param stamp from the recency clock, newer than all others */
@@ -137,8 +143,7 @@ export class CacheHierarchy {
     this.l1d.restore(snapshot.l1d);
     this.l2.restore(snapshot.l2);
     this.l3.restore(snapshot.l3);
-    // Whether a line of the very end below 256 GiB is there is not asked: the other way is always right.
-    this.wide = true;
+    this.wide = [this.l1i, this.l1d, this.l2, this.l3].some(({ lines }) => lines.needsWholeTags);
   }
 
   private miss(l1: FirstLevelCache, lo: number, hi: number, write: boolean, stamp: number): number {

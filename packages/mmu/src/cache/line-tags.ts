@@ -75,6 +75,14 @@ export class LineTags {
     return held;
   }
 
+  /** Whether some line held is not known by a 32-bit tag other than 0 alone. */
+  get needsWholeTags(): boolean {
+    if (this.wide) return true;
+    for (let way = this.sets * this.ways - 1; way >= 0; way--)
+      if (this.i32[this.tagsAt + way] === EMPTY && this.isValid(way)) return true;
+    return false;
+  }
+
   /** Set that a line belongs to. */
   setOf(lo: number, hi: number): number {
     if (this.setMask >= 0) return lo & this.setMask;

@@ -1,5 +1,5 @@
 import type { TreeOrder } from "../replacement/tree-order.js";
-import { treePlruOfEight } from "../replacement/tree-plru.js";
+import { newer, oldestPair } from "../replacement/tree-plru.js";
 import type { FirstLevelCache } from "./first-level-cache.js";
 import type { OuterCache } from "./outer-cache.js";
 
@@ -38,10 +38,10 @@ export function hasVictimDataPath(
  * stays the rule that this must agree with; written out it takes a third of the host instructions, because what
  * costs there is not the search but the calls, and looking up again where each level's words are. In a closure, because
  * V8 takes what the first one of a process captures for constants.
- * @param i32 the arena's 32-bit view, of which two words from `result` on are for the answer
+ * @param arena32 the arena's 32-bit view, of which two words from `result` on are for the answer
  */
 export function victimDataPath(
-  i32: Int32Array,
+  arena32: Int32Array,
   result: number,
   l1i: FirstLevelCache,
   l1d: FirstLevelCache,
@@ -56,11 +56,29 @@ export function victimDataPath(
   const { pathsAt: paths2, halvesAt: halves2 } = l2.tree as TreeOrder;
   const { pathsAt: paths3, halvesAt: halves3 } = l3.tree as TreeOrder;
 
+  /** Index of a tag among eight from `at` on, or -1. */
+  const amongEight = (at: number, tag: number): number => {
+    const i32 = arena32;
+    for (let from = at, end = (at + 8) | 0; from < end; from = (from + 4) | 0) {
+      const a = i32[from] ^ tag;
+      const b = i32[(from + 1) | 0] ^ tag;
+      const c = i32[(from + 2) | 0] ^ tag;
+      if (a !== 0 && b !== 0 && c !== 0 && i32[(from + 3) | 0] !== tag) continue;
+      // Which of the four it is, without branches that the host would have to guess: count those before it.
+      const notFirst = 1 ^ (Math.clz32(a) >> 5);
+      const notSecond = notFirst & ~(Math.clz32(b) >> 5);
+      return (from + notFirst + notSecond + (notSecond & ~(Math.clz32(c) >> 5))) | 0;
+    }
+    return -1;
+  };
+
   return (lo, write, stamp) => {
+    // Captured names are checked for being there at each use, locals are not.
+    const i32 = arena32;
     const tag = ~lo;
     const set1 = lo & mask1;
     const first1 = (tags1 + (set1 << WAYS)) | 0;
-    const held = amongEight(i32, first1, tag);
+    const held = amongEight(first1, tag);
     if (held >= 0) {
       const way = (held - tags1) | 0;
       i32[(marks1 + 2 * way + 1) | 0] = stamp;
@@ -74,7 +92,7 @@ export function victimDataPath(
     const first2 = (tags2 + (set2 << WAYS)) | 0;
     const state2 = (states2 + (set2 << 1)) | 0;
     const order2 = (state2 + 1) | 0;
-    const at2 = amongEight(i32, first2, tag);
+    const at2 = amongEight(first2, tag);
     let in2 = (at2 - first2) | 0;
     if (at2 < 0) {
       // What L3 holds moves up.
@@ -82,8 +100,8 @@ export function victimDataPath(
       let dirty = 0;
       const set3 = lo & mask3;
       const first3 = (tags3 + (set3 << L3_WAYS)) | 0;
-      let at3 = amongEight(i32, first3, tag);
-      if (at3 < 0) at3 = amongEight(i32, (first3 + 8) | 0, tag);
+      let at3 = amongEight(first3, tag);
+      if (at3 < 0) at3 = amongEight((first3 + 8) | 0, tag);
       if (at3 >= 0) {
         level = 3;
         const in3 = (at3 - first3) | 0;
@@ -105,7 +123,7 @@ export function victimDataPath(
         const tagLeft = i32[(first2 + in2) | 0];
         const left = ~tagLeft;
         let leftDirty = (word >>> (16 + in2)) & 1;
-        if (amongEight(i32, (tags1 + ((left & mask1) << WAYS)) | 0, tagLeft) >= 0) {
+        if (amongEight((tags1 + ((left & mask1) << WAYS)) | 0, tagLeft) >= 0) {
           l1d.remove(left, 0);
           if (l1d.evictedDirty) leftDirty = 1;
         }
@@ -142,7 +160,15 @@ export function victimDataPath(
     let left = 0;
     if (in1 < 0) {
       l1d.settle(set1);
-      in1 = treePlruOfEight(i32, (marks1 + (set1 << (WAYS + 1)) + 1) | 0, 2);
+      const stamps = (marks1 + (set1 << (WAYS + 1)) + 1) | 0;
+      const pair = oldestPair(
+        newer(i32[stamps], i32[(stamps + 2) | 0]),
+        newer(i32[(stamps + 4) | 0], i32[(stamps + 6) | 0]),
+        newer(i32[(stamps + 8) | 0], i32[(stamps + 10) | 0]),
+        newer(i32[(stamps + 12) | 0], i32[(stamps + 14) | 0]),
+      );
+      const first = (stamps + 2 * pair) | 0;
+      in1 = pair | ((((i32[(first + 2) | 0] - i32[first]) | 0) >> 31) & 1);
       l1d.giveUp(((set1 << WAYS) + in1) | 0);
       if (((word1 >>> (16 + in1)) & 1) !== 0) {
         left = LEFT_DIRTY;
@@ -159,19 +185,4 @@ export function victimDataPath(
     i32[result] = way;
     return level | left;
   };
-}
-
-/** Index of a tag among eight from `at` on, or -1. */
-function amongEight(i32: Int32Array, at: number, tag: number): number {
-  for (let from = at, end = (at + 8) | 0; from < end; from = (from + 4) | 0) {
-    const a = i32[from] ^ tag;
-    const b = i32[(from + 1) | 0] ^ tag;
-    const c = i32[(from + 2) | 0] ^ tag;
-    if (a !== 0 && b !== 0 && c !== 0 && i32[(from + 3) | 0] !== tag) continue;
-    // Which of the four it is, without branches that the host would have to guess: count those before it.
-    const notFirst = 1 ^ (Math.clz32(a) >> 5);
-    const notSecond = notFirst & ~(Math.clz32(b) >> 5);
-    return (from + notFirst + notSecond + (notSecond & ~(Math.clz32(c) >> 5))) | 0;
-  }
-  return -1;
 }
