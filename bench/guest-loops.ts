@@ -14,8 +14,8 @@ export interface SpeedGuest {
   readonly cmdline: string;
   /** Guest instructions before the clock starts: of booting, and of code that runs for the first time. */
   readonly before: number;
-  /** Million guest instructions a second with full timing. */
-  readonly bar: number;
+  /** Million guest instructions a second with full timing: what has to be reached first, and after that. */
+  readonly bars: readonly number[];
   /** The same in a functional fast-forward. */
   readonly functionalBar: number;
 }
@@ -37,8 +37,10 @@ export const LOOPS: readonly (readonly [string, number])[] = [
 /** System calls of the wide guest that make some twenty million guest instructions. */
 export const WIDE_STEPS = 45_000;
 
-const HOT_BAR = 35;
-const WIDE_BAR = 15;
+const HOT_BARS = [20, 35];
+const WIDE_BARS = [15];
+/** Processes whose first system is measured. */
+const PROCESSES = 5;
 const HOT_FUNCTIONAL_BAR = 70;
 const WIDE_FUNCTIONAL_BAR = 35;
 /** Guest instructions before the clock starts: boot, and most blocks decoded. */
@@ -50,7 +52,7 @@ const GUESTS: readonly SpeedGuest[] = [
     image: "loops.elf",
     cmdline: `loop=${loop} iterations=${iterations}`,
     before: SKIPPED,
-    bar: HOT_BAR,
+    bars: HOT_BARS,
     functionalBar: HOT_FUNCTIONAL_BAR,
   })),
   {
@@ -58,7 +60,7 @@ const GUESTS: readonly SpeedGuest[] = [
     image: "wide.elf",
     cmdline: `steps=${WIDE_STEPS}`,
     before: SKIPPED,
-    bar: WIDE_BAR,
+    bars: WIDE_BARS,
     functionalBar: WIDE_FUNCTIONAL_BAR,
   },
   {
@@ -66,7 +68,7 @@ const GUESTS: readonly SpeedGuest[] = [
     image: "wide.elf",
     cmdline: "steps=2000",
     before: 0,
-    bar: WIDE_BAR,
+    bars: WIDE_BARS,
     functionalBar: WIDE_FUNCTIONAL_BAR,
   },
 ];
@@ -76,7 +78,19 @@ export function imageOf(image: string): string {
   return fileURLToPath(new URL(`./guests/${image}`, import.meta.url));
 }
 
-/** Speed of one guest, in a process of its own. @param timing `functional`: with timing off, a fast-forward */
+/** Speed of one guest as the only system of a process, in several. */
+async function measureFirst(children: Children, guest: SpeedGuest): Promise<MeasuredSpeed> {
+  const runs: MeasuredSpeed[] = [];
+  const settings = [imageOf(guest.image), guest.cmdline, "0", "full", "first"];
+  for (let i = 0; i < PROCESSES; i++) runs.push(await children.run<MeasuredSpeed>("guest-loop", settings));
+  return {
+    ...runs[0],
+    mips: runs.flatMap((run) => run.mips),
+    host: runs.flatMap((run) => run.host),
+  };
+}
+
+/** Speed of one guest in systems that others of the process went before. @param timing `functional`: with timing off, a fast-forward */
 export function measureSpeed(
   children: Children,
   guest: Pick<SpeedGuest, "image" | "cmdline" | "before">,
@@ -87,6 +101,7 @@ export function measureSpeed(
     guest.cmdline,
     String(guest.before),
     timing,
+    "later",
   ]);
 }
 
@@ -102,10 +117,19 @@ export async function guestLoops(children: Children): Promise<void> {
       absent(guest.name, `bench/guests/${guest.image} is absent`);
       continue;
     }
+    // A boot is over before a first system is compiled.
+    const alone = guest.before === 0 ? undefined : await measureFirst(children, guest);
     const measured = await measureSpeed(children, guest);
-    const speed = median(measured.mips);
-    line(guest.name, `${spread(measured.mips, 1)} MIPS`, `>= ${guest.bar} MIPS`, speed >= guest.bar);
-    line("  calibration loop beside it", `${spread(measured.host, 0)} M steps/s`, "none", undefined);
+    const speed = median((alone ?? measured).mips);
+    for (const bar of guest.bars)
+      line(guest.name, `${spread((alone ?? measured).mips, 1)} MIPS`, `>= ${bar} MIPS`, speed >= bar);
+    line(
+      "  calibration loop beside it",
+      `${spread((alone ?? measured).host, 0)} M steps/s`,
+      "none",
+      undefined,
+    );
+    if (alone) line("  later systems of a process", `${spread(measured.mips, 1)} MIPS`, "none", undefined);
     const functional = await measureSpeed(children, guest, "functional");
     if (functional.checksum !== measured.checksum)
       throw new Error(`${guest.name}: with timing off the guest computed ${functional.checksum}`);
