@@ -77,7 +77,7 @@ export class TablePort {
     this.i32[(page + offset) >>> 2] = lo;
     this.i32[(page + offset + 4) >>> 2] = hi;
     if (!this.timed) return;
-    const level = this.caches.data(frame, offset >>> 6, true, this.clock.next());
+    const level = this.caches.data(lineLow(frame, offset >>> 6), lineHigh(frame), true, this.clock.next());
     this.ledger.charge(Cause.Walk, this.price[level]);
   }
 
