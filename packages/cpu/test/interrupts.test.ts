@@ -191,6 +191,13 @@ describe("HLT", () => {
 });
 
 describe("the local APIC from code", () => {
+  it("is reached by instructions that a budget counts", () => {
+    const stores = Array.from({ length: 100 }, () => store(R.TaskPriority, 0)).flat();
+    const machine = enabled([...stores, 0xe9, ...le(-stores.length - 5, 4)]);
+    expect(machine.run(200)).toBe(StopReason.Budget);
+    expect(machine.processor.engine.instructions).toBeLessThan(200 + 32);
+  });
+
   it("is reached through its page by plain, widening and combining instructions", () => {
     const machine = long([
       ...store(R.SpuriousVector, 0x1ff),

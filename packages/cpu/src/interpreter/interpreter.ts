@@ -2734,10 +2734,15 @@ export class Interpreter implements ExecutionEngine {
           case Status.EndBlock:
             stale = true;
             continue;
-          case Status.Fault:
+          case Status.Fault: {
             after = 0;
+            const before = this.instructions;
             stop = this.deliverFault();
+            // One that was carried out on device memory counts for the budget too.
+            executed = (executed + this.instructions - before) | 0;
+            this.instructions = before;
             break;
+          }
           case Status.SoftwareEvent:
             after = 0;
             stop = this.deliverSoftware(where >>> 16);
