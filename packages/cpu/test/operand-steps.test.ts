@@ -144,6 +144,16 @@ describe("FXSAVE and FXRSTOR on AMD", () => {
     expect(machine.words[State.Cr2Lo]).toBe(0x1ef);
   });
 
+  it.each([SAVE, RESTORE])("%s wraps its last byte at 4 GiB with 32-bit addresses in 64-bit code", (text) => {
+    const machine = start(epyc9124, 64, `67 ${text}`, 2 ** 32 - 16);
+    expect(vectorOf(machine)).toBe(PF);
+    // The last byte, at 1EFh, is there; the first is not.
+    expect([machine.words[State.Cr2Hi], machine.words[State.Cr2Lo]]).toEqual([0, -16]);
+    const whole = start(epyc9124, 64, text, 2 ** 32 - 16);
+    expect(vectorOf(whole)).toBe(PF);
+    expect([whole.words[State.Cr2Hi], whole.words[State.Cr2Lo]]).toEqual([1, 0x1ef]);
+  });
+
   it.each([SAVE, RESTORE])("%s has the limit of its first dword before its alignment", (text) => {
     expect(vectorOf(start(epyc9124, 32, `36 ${text}`, 2 ** 32 - 1))).toBe(SS);
     expect(vectorOf(start(epyc9124, 32, `36 ${text}`, 2 ** 32 - 5))).toBe(GP);

@@ -6,6 +6,7 @@ import { Entry, Form } from "./entry.js";
 import { vectorAddress } from "./vector-operands.js";
 
 const PAGE = 4096;
+const FOUR_GIB = 2 ** 32;
 /** Address bits that FXSAVE's area has clear. */
 export const LEGACY_ALIGNMENT = 15;
 
@@ -54,12 +55,14 @@ export class StateArea {
     return this.touch(core, last, write) && this.touchFirst(core, StateOffset.Header, write);
   }
 
-  /** Distance to the last byte, whose offset wraps with 16-bit addresses. */
+  /** Distance to the last byte, negative where its offset wraps at the end of 16- or, in 64-bit code, 32-bit addresses. */
   private lastByte(core: ExecutionCore, pc: number, bytes: number): number {
     core.offsetOf(pc);
-    const short = ((core.code[pc + Entry.Form] >> Form.AddressShift) & 3) === 1;
-    const last = core.lo + bytes - 1;
-    return (short ? last & 0xffff : last) - core.lo;
+    const size = (core.code[pc + Entry.Form] >> Form.AddressShift) & 3;
+    const last = (core.lo >>> 0) + bytes - 1;
+    if (size === 1) return (last & 0xffff) - core.lo;
+    const wraps = size === 2 && core.mode === 64 && last >= FOUR_GIB;
+    return wraps ? bytes - 1 - FOUR_GIB : bytes - 1;
   }
 
   private touchFirst(core: ExecutionCore, bytes: number, write: boolean): boolean {
@@ -102,6 +105,7 @@ export class StateArea {
 
   private place(core: ExecutionCore, offset: number): void {
     core.eaLo = (this.lo + offset) | 0;
-    core.eaHi = core.mode === 64 && core.eaLo >>> 0 < offset ? (this.hi + 1) | 0 : this.hi;
+    const sum = (this.lo >>> 0) + offset;
+    core.eaHi = core.mode === 64 ? (this.hi + Math.floor(sum / FOUR_GIB)) | 0 : this.hi;
   }
 }
