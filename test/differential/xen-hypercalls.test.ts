@@ -34,6 +34,7 @@ const HANDLES: Readonly<Record<string, readonly number[]>> = {
   gnttab_setup_table: [16],
   sched_poll: [0],
   xen_memory_map: [8],
+  xen_memory_reservation: [0],
 };
 
 function cases(): [OperationDescriptor, Abi][] {

@@ -37,7 +37,7 @@ export type {
   ReplacementName,
   TlbGeometry,
 } from "./memory-profile.js";
-export { Mmu, type MmuOptions, type MmuSnapshot } from "./mmu.js";
+export { type DataAccess, Mmu, type MmuOptions, type MmuSnapshot } from "./mmu.js";
 export { MMU_COUNTERS, MmuCounter } from "./mmu-counter.js";
 export { EptTables } from "./paging/ept-tables.js";
 export { LegacyTables } from "./paging/legacy-tables.js";

@@ -9,7 +9,7 @@ export interface ExitAccount {
 }
 
 /** One account as plain data: what it is of, how many, and their ledger ticks. */
-type AccountRow<K> = readonly [K, number, number];
+export type AccountRow<K> = readonly [K, number, number];
 
 /** All accounts as plain data. */
 export interface ExitAccountingSnapshot {

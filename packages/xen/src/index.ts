@@ -10,6 +10,7 @@ export { LinearAbi } from "./abi/linear.js";
 export { PhysaddrAbi } from "./abi/physaddr.js";
 export { PointerAbi } from "./abi/pointer-abi.js";
 export * from "./boot/index.js";
+export type { CappedTextSnapshot, ConsoleSnapshot } from "./console.js";
 export {
   CappedText,
   CONSOLE_GFN,
@@ -21,15 +22,25 @@ export {
 export { ConsoleStream } from "./console-stream.js";
 export { CpuidPolicy, type CpuidPolicyOptions, HYPERCALL_PAGE_MSR, XEN_CPUID_BASE } from "./cpuid-policy.js";
 export type { PortDevice } from "./devices/port-device.js";
-export { Domain, type DomainOptions } from "./domain.js";
+export { Domain, type DomainOptions, type DomainSnapshot } from "./domain.js";
 export { Errno } from "./errno.js";
-export type { TwoLevelEventsOptions } from "./event-2l.js";
+export type { TwoLevelEventsOptions, TwoLevelEventsSnapshot } from "./event-2l.js";
 export { TwoLevelEvents } from "./event-2l.js";
-export { DOMID_SELF, EventChannels, type EventChannelsOptions } from "./event-channel.js";
-export { type ExitAccount, ExitAccounting } from "./exit-accounting.js";
+export {
+  DOMID_SELF,
+  EventChannels,
+  type EventChannelsOptions,
+  type EventChannelsSnapshot,
+} from "./event-channel.js";
+export {
+  type AccountRow,
+  type ExitAccount,
+  ExitAccounting,
+  type ExitAccountingSnapshot,
+} from "./exit-accounting.js";
 export type { FastForward, FastForwardTarget } from "./fast-forward.js";
-export { FrameAllocator, OutOfFramesError } from "./frame-allocator.js";
-export { GrantTable, type GrantTableOptions } from "./grant-table.js";
+export { FrameAllocator, type FrameAllocatorSnapshot, OutOfFramesError } from "./frame-allocator.js";
+export { GrantTable, type GrantTableOptions, type GrantTableSnapshot } from "./grant-table.js";
 export type { GuestAccess } from "./guest-access/guest-access.js";
 export { GuestWalker } from "./guest-access/guest-walk.js";
 export { HvmCopy, type HvmCopyOptions } from "./guest-access/hvm-copy.js";
@@ -42,11 +53,13 @@ export { GuestCodeMode, GuestRegisters } from "./host/guest-registers.js";
 export { HostMemory } from "./host/host-memory.js";
 export type { Hypervisor } from "./host/hypervisor.js";
 export { type RunOutcome, SHUTDOWN_REASONS, type ShutdownName } from "./host/run-outcome.js";
+export type { VcpuControlSnapshot } from "./host/vcpu-control.js";
 export type { HypercallEvent } from "./host/xen/hypercall-handler.js";
-export type { VmExitEvent } from "./host/xen/xen-host.js";
+export type { VmExitEvent, XenHostSnapshot } from "./host/xen/xen-host.js";
 export { hypercallPage } from "./hypercall-page.js";
-export { HypervisorCounters } from "./hypervisor-counters.js";
-export type { MeasuredWindow, SystemCounters } from "./measured-window.js";
+export { HypervisorCounters, type HypervisorCountersSnapshot } from "./hypervisor-counters.js";
+export type { Instant, MeasuredWindow, SystemCounters, WindowRecorderSnapshot } from "./measured-window.js";
+export type { MsrPolicySnapshot } from "./msr-policy.js";
 export * from "./operations/descriptors.gen.js";
 export { OPERATIONS, operationTable } from "./operations/index.js";
 export type {
@@ -67,6 +80,7 @@ export {
   type StageEstimate,
   StagePathCost,
   type StagePathCostOptions,
+  type StagePathCostSnapshot,
 } from "./path-cost/stage-path-cost.js";
 export type { TextPlace } from "./path-cost/xen-text.js";
 export { XenText } from "./path-cost/xen-text.js";
@@ -76,7 +90,7 @@ export { decodeSnapshot, encodeSnapshot, SNAPSHOT_VERSION } from "./snapshot/enc
 export type { PlainData } from "./snapshot/plain-data.js";
 export { SnapshotError, type SnapshotProblem } from "./snapshot/snapshot-error.js";
 export type { SystemIdentity, XenSystemSnapshot } from "./snapshot/system-snapshot.js";
-export { Vcpu } from "./vcpu.js";
+export { Vcpu, type VcpuSnapshot } from "./vcpu.js";
 export { VIRQ_TIMER } from "./virq.js";
 export { Vlapic, type VlapicOptions, type VlapicSnapshot } from "./vlapic.js";
 export {
@@ -98,3 +112,5 @@ export {
   type XenConfig,
   XenConfigError,
 } from "./xen-config.js";
+export type { StoreRingSnapshot } from "./xenstore/store-ring.js";
+export type { StoreServerSnapshot } from "./xenstore/store-server.js";

@@ -26,7 +26,7 @@ export interface MeasuredWindow {
 }
 
 /** What is known at one RDTSC. */
-interface Instant {
+export interface Instant {
   ledger: LedgerSnapshot;
   cycles: number;
   timestamp: number;
