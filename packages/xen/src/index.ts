@@ -113,4 +113,4 @@ export {
   XenConfigError,
 } from "./xen-config.js";
 export type { StoreRingSnapshot } from "./xenstore/store-ring.js";
-export type { StoreServerSnapshot } from "./xenstore/store-server.js";
+export type { StoreNodes, StoreServerSnapshot } from "./xenstore/store-server.js";

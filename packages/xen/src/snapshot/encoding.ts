@@ -44,8 +44,8 @@ type Elements = Uint8Array | Int32Array | Float64Array;
 /**
  * Plain data as bytes, the same bytes for the same data. All numbers are little-endian.
  *
- * A header of 24 bytes: 14 of {@link MAGIC}, u16 version, u32 length and u32 CRC-32 of what follows; then one value. A
- * value is a {@link Tag} and what its comment says.
+ * A header of 24 bytes: 14 of `MAGIC`, u16 version, u32 length and u32 CRC-32 of what follows; then one value. A
+ * value is a `Tag` and what its comment says.
  */
 export function encodeSnapshot(data: XenSystemSnapshot | PlainData): Uint8Array {
   const writer = new Writer();
