@@ -377,7 +377,7 @@ export class Interpreter implements ExecutionEngine {
               lineLo = 1;
               const further = blocks[block + 5] & 15;
               for (let line = 1; line <= further; line++) mmu.fetch((linearLo & -64) + (line << 6), ripHi);
-              if (blocks[block + 6] !== 0) block = this.checkCrossing(block, offset, mode, linearLo, ripHi);
+              if (blocks[block + 6] !== 0) block = this.checkFetch(block, offset, mode, linearLo, ripHi);
             }
           }
           if (codeLimit !== -1 && block > 0)
@@ -2789,7 +2789,7 @@ export class Interpreter implements ExecutionEngine {
    * The second page of an instruction that crosses one, fetched each time; and the place where the engine is to stop.
    * @returns the block, a new one, or -1
    */
-  private checkCrossing(block: number, offset: number, mode: number, lo: number, hi: number): number {
+  private checkFetch(block: number, offset: number, mode: number, lo: number, hi: number): number {
     const { blocks } = this.store;
     const { stopPoint } = this.processor;
     if (stopPoint.isAt(lo, hi)) {

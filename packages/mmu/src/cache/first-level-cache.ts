@@ -7,9 +7,12 @@ import type { ReplacementPolicy } from "../replacement/replacement-policy.js";
 import { LineTags, type LineTagsSnapshot } from "./line-tags.js";
 
 // Bits of a generation word below the counter.
-const DIRTY = 1;
-const VALID = 2;
-const STEP = 4;
+/** The line was written since it came. */
+export const DIRTY = 1;
+/** The way holds a line. */
+export const VALID = 2;
+/** A generation further. */
+export const STEP = 4;
 
 /** Contents of one first-level cache as plain data. */
 export interface FirstLevelCacheSnapshot {

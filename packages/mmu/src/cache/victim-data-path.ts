@@ -1,6 +1,6 @@
 import type { TreeOrder } from "../replacement/tree-order.js";
 import { newer, oldestPair } from "../replacement/tree-plru.js";
-import type { FirstLevelCache } from "./first-level-cache.js";
+import { DIRTY, type FirstLevelCache, STEP, VALID } from "./first-level-cache.js";
 import type { OuterCache } from "./outer-cache.js";
 
 // Of the caches this path knows: ways of the first two levels and of L3, as shifts. A set's state is two words.
@@ -175,12 +175,12 @@ export function victimDataPath(
         i32[(result + 1) | 0] = ~i32[(first1 + in1) | 0];
       }
     }
-    const made = write ? 1 : 0;
+    const made = write ? DIRTY : 0;
     i32[state1] = (word1 & ~(0x10001 << in1)) | ((made << 16) << in1);
     i32[(first1 + in1) | 0] = tag;
     const way = ((set1 << WAYS) + in1) | 0;
     const mark = (marks1 + 2 * way) | 0;
-    i32[mark] = ((i32[mark] + 4) & ~1) | 2 | made;
+    i32[mark] = ((i32[mark] + STEP) & ~DIRTY) | VALID | made;
     i32[(mark + 1) | 0] = stamp;
     i32[result] = way;
     return level | left;
