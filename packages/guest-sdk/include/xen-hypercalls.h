@@ -833,7 +833,9 @@ static inline int64_t hw_event_channel_set_priority(enum hw_abi abi, struct evtc
 #define GNTST_BAD_DOMAIN (-2)
 #define GNTST_BAD_GNTREF (-3)
 #define GNTST_BAD_HANDLE (-4)
+#define GNTST_BAD_VIRT_ADDR (-5)
 #define GNTST_PERMISSION_DENIED (-8)
+#define GNTST_ADDRESS_TOO_BIG (-11)
 
 struct gnttab_map_grant_ref {
     uint64_t host_addr;

@@ -347,7 +347,9 @@ export const GNTST_GENERAL_ERROR = -1;
 export const GNTST_BAD_DOMAIN = -2;
 export const GNTST_BAD_GNTREF = -3;
 export const GNTST_BAD_HANDLE = -4;
+export const GNTST_BAD_VIRT_ADDR = -5;
 export const GNTST_PERMISSION_DENIED = -8;
+export const GNTST_ADDRESS_TOO_BIG = -11;
 
 /** Maps a granted frame at a guest-physical address; the result is a per-entry status. */
 export const GRANT_TABLE_MAP_GRANT_REF: OperationDescriptor = {

@@ -2,7 +2,9 @@ import { Errno } from "../errno.js";
 import { DOMID_SELF } from "../event-channel.js";
 import type { Stage } from "../path-cost/stage.js";
 import {
+  GNTST_ADDRESS_TOO_BIG,
   GNTST_BAD_DOMAIN,
+  GNTST_BAD_VIRT_ADDR,
   GNTST_GENERAL_ERROR,
   GNTST_OKAY,
   GNTST_PERMISSION_DENIED,
@@ -99,38 +101,42 @@ export const querySize: Operation = {
 
 /**
  * GNTTABOP_setup_table: grows the table and lists the guest frames at which the guest has mapped its frames so far, all
- * ones for one that it has not. The table stays grown when the list is out of reach, which is -EFAULT and ends the call;
- * Xen goes on with the list and says GNTST_bad_virt_addr in the status.
+ * ones for one that it has not. What is wrong with the list is a status, too, ends it, and leaves the table grown: a
+ * place that cannot be written, or for 32-bit guests a frame that is nowhere (`gnttab_setup_table` in
+ * common/grant_table.c, `compat_grant_table_op` in common/compat/grant_table.c).
  */
 export const setupTable: Operation = {
   descriptor: GRANT_TABLE_SETUP_TABLE,
   stage: GNTTABOP_SETUP_TABLE,
   handle: (call) => {
-    const { inputs, outputs, domain, access } = call;
-    const { dom, nrFrames, frameList } = GRANT_TABLE_SETUP_TABLE_IN;
+    const { inputs, outputs, domain } = call;
+    const { dom, nrFrames } = GRANT_TABLE_SETUP_TABLE_IN;
     const { status } = GRANT_TABLE_SETUP_TABLE_OUT;
     outputs[status] = domainStatus(call, inputs[dom]);
     if (outputs[status] !== GNTST_OKAY) return 0;
     const count = inputs[nrFrames] >>> 0;
-    const { grantTable } = domain;
-    if (!grantTable.grow(count)) {
-      outputs[status] = GNTST_GENERAL_ERROR;
-      return 0;
-    }
-    const listLo = inputs[frameList];
-    const listHi = inputs[frameList + 1];
-    const bytes = call.compat ? 4 : 8;
-    for (let i = 0; i < count; i++) {
-      const gfn = domain.frameHome(grantTable.sharedFrame(i));
-      access.buffer.setInt32(0, gfn, true);
-      access.buffer.setInt32(4, gfn >> 31, true);
-      const lo = (listLo + i * bytes) | 0;
-      const carry = lo >>> 0 < listLo >>> 0 ? 1 : 0;
-      if (access.copyToGuest(lo, (listHi + carry) | 0, bytes) !== 0) return -Errno.EFAULT;
-    }
+    outputs[status] = domain.grantTable.grow(count) ? listFrames(call, count) : GNTST_GENERAL_ERROR;
     return 0;
   },
 };
+
+/** Writes where the first frames are. @returns a GNTST code */
+function listFrames({ inputs, domain, access, compat }: OperationCall, count: number): number {
+  const { frameList } = GRANT_TABLE_SETUP_TABLE_IN;
+  const listLo = inputs[frameList];
+  const listHi = inputs[frameList + 1];
+  const bytes = compat ? 4 : 8;
+  for (let i = 0; i < count; i++) {
+    const gfn = domain.frameHome(domain.grantTable.sharedFrame(i));
+    if (compat && gfn < 0) return GNTST_ADDRESS_TOO_BIG; // all ones of 64 bits
+    access.buffer.setInt32(0, gfn, true);
+    access.buffer.setInt32(4, gfn >> 31, true);
+    const lo = (listLo + i * bytes) | 0;
+    const carry = lo >>> 0 < listLo >>> 0 ? 1 : 0;
+    if (access.copyToGuest(lo, (listHi + carry) | 0, bytes) !== 0) return GNTST_BAD_VIRT_ADDR;
+  }
+  return GNTST_OKAY;
+}
 
 function isSelf(call: OperationCall, dom: number): boolean {
   return dom === DOMID_SELF || dom === call.domain.id;
