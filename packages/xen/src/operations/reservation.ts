@@ -1,4 +1,3 @@
-import { Errno } from "../errno.js";
 import { DOMID_SELF } from "../event-channel.js";
 import type { Stage } from "../path-cost/stage.js";
 import {
@@ -40,15 +39,19 @@ export const populatePhysmap: Operation = {
   handle: (call) => forEachExtent(call, (gfn) => call.domain.populateFrame(gfn)),
 };
 
-/** @returns the number of whole extents done, or a negative errno: what Xen answers for both operations */
+/** Longer lists have no room in a continuation: UINT_MAX >> MEMOP_EXTENT_SHIFT. */
+const MAX_EXTENTS = 2 ** 26 - 1;
+
+/** @returns the number of whole extents done, which is all that Xen answers, whatever is wrong (`do_memory_op`) */
 function forEachExtent(call: OperationCall, each: (gfn: number) => boolean): number {
   const { inputs, domain, access, compat } = call;
   const { extentStart, nrExtents, extentOrder, domid } = MEMORY_DECREASE_RESERVATION_IN;
   const dom = inputs[domid] & 0xffff;
-  if (dom !== DOMID_SELF && dom !== domain.id) return dom === 0 ? -Errno.EPERM : 0;
+  if (dom !== DOMID_SELF && dom !== domain.id) return 0;
   const order = inputs[extentOrder] >>> 0;
   if (order > MAX_ORDER) return 0;
   const count = (inputs[nrExtents + 1] >>> 0) * 2 ** 32 + (inputs[nrExtents] >>> 0);
+  if (count > MAX_EXTENTS) return 0;
   const listLo = inputs[extentStart];
   const listHi = inputs[extentStart + 1];
   const bytes = compat ? 4 : 8;
