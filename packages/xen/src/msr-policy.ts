@@ -62,11 +62,12 @@ function isX2apic(msr: number): boolean {
   return msr >= Msr.X2apicFirst && msr <= Msr.X2apicLast;
 }
 
-/** What a vCPU's time stamp was moved by, in cycles, and IA32_TSC_AUX, as plain data. */
+/** What a vCPU's time stamp was moved by, in cycles, IA32_TSC_AUX and CSTAR (low word first), as plain data. */
 export interface MsrPolicySnapshot {
   readonly timestampOffset: number;
   readonly timestampAdjust: number;
   readonly timestampAux: number;
+  readonly cstar: readonly [number, number];
 }
 
 /** A domain's MSRs (`hvm_msr_{read,write}_intercept`, `guest_{rd,wr}msr`): those whose accesses leave the guest. */
@@ -82,9 +83,7 @@ export class MsrPolicy {
   timestampOffset = 0;
   private timestampAdjust = 0;
   private timestampAux = 0;
-  private cstarLo = 0;
-  private cstarHi = 0;
-
+  private cstar: readonly [number, number] = [0, 0];
   private readonly xsaves: boolean;
   private readonly performanceMonitoring: readonly (readonly [number, number])[];
 
@@ -147,7 +146,7 @@ export class MsrPolicy {
         this.lo = this.timestampAux;
         return true;
       case Msr.Cstar:
-        return this.take(this.cstarLo, this.cstarHi);
+        return this.take(...this.cstar);
       case Msr.Xss:
         return this.xsaves;
       default: {
@@ -186,8 +185,7 @@ export class MsrPolicy {
       case Msr.Cstar:
         // Exits on VMX alone, where the register does nothing.
         if ((hi << 16) >> 16 !== hi) return false;
-        this.cstarLo = lo;
-        this.cstarHi = hi;
+        this.cstar = [lo, hi];
         return true;
       case Msr.TscAux:
         if (hi !== 0) return false;
@@ -211,8 +209,8 @@ export class MsrPolicy {
   }
 
   snapshot(): MsrPolicySnapshot {
-    const { timestampOffset, timestampAdjust, timestampAux } = this;
-    return { timestampOffset, timestampAdjust, timestampAux };
+    const { timestampOffset, timestampAdjust, timestampAux, cstar } = this;
+    return { timestampOffset, timestampAdjust, timestampAux, cstar: [...cstar] };
   }
 
   /** Puts it back; the control structure has the offset already. */
@@ -220,6 +218,7 @@ export class MsrPolicy {
     this.timestampOffset = snapshot.timestampOffset;
     this.timestampAdjust = snapshot.timestampAdjust;
     this.timestampAux = snapshot.timestampAux;
+    this.cstar = [...snapshot.cstar];
   }
 
   /** Whether an access is the virtual local APIC's business, for its price. */

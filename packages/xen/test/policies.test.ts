@@ -125,6 +125,20 @@ describe("MSRs", () => {
     expect(msrs.read(0x186)).toBe(false); // Intel's
   });
 
+  it("keeps them over a snapshot", () => {
+    const { msrs } = policy();
+    const kept: readonly (readonly [number, number, number])[] = [
+      [0x10, 1000, 0],
+      [0xc0000103 | 0, 7, 0],
+      [0xc0000083 | 0, 1, 0xffff8000 | 0],
+    ];
+    for (const [msr, lo, hi] of kept) expect(msrs.write(msr, lo, hi)).toBe(true);
+    const other = policy().msrs;
+    other.restore(msrs.snapshot());
+    for (const [msr, lo, hi] of kept) expect([other.read(msr), other.lo, other.hi]).toEqual([true, lo, hi]);
+    expect(other.read(0x3b) && other.hi * 2 ** 32 + (other.lo >>> 0)).toBe(1000 - 5_000_000_000);
+  });
+
   it("reaches the virtual local APIC", () => {
     const { msrs } = policy();
     expect(msrs.read(0x1b) && msrs.lo >>> 0).toBe(0xfee00900);
