@@ -9,6 +9,7 @@ const OPERANDS = 0x610000;
 const UNMAPPED = 0x40000000;
 const AM = 0x40000;
 const OSFXSR = 0x200;
+const OSXSAVE = 0x40000;
 const MISALIGNED = 0x20000;
 const [SS, GP, PF, AC] = [12, 13, 14, 17];
 const NOTHING = -1;
@@ -33,6 +34,21 @@ function start(profile: ProcessorProfile, mode: 32 | 64, text: string, address: 
   machine.write(CODE, code(text, "cc"));
   machine.setGpr(3, BigInt(address));
   machine.setGpr(4, BigInt(STACK));
+  return machine;
+}
+
+/** As {@link start} in 32-bit code on AMD, with 16-bit addresses, the operand so many bytes before their end. */
+function startShort(text: string, distance: number): Machine {
+  // [bx] is encoded as 7 where [ebx] is 3.
+  return start(epyc9124, 32, `67 ${text.slice(0, -1)}${text.endsWith("b") ? "f" : "7"}`, 0x10000 - distance);
+}
+
+/** The same in 64-bit code with 32-bit addresses; nothing is mapped at 4 GiB. */
+function startBelow4GiB(text: string, distance: number): Machine {
+  const machine = start(epyc9124, 64, `67 ${text}`, 2 ** 32 - distance);
+  // The last GiB below 4 shows what the first one does.
+  machine.processor.memory.writeU64(0x2018, 0x3007n);
+  machine.processor.memory.addRam((UNMAPPED - 0x1000) >> 12, 1);
   return machine;
 }
 
@@ -152,6 +168,24 @@ describe("FXSAVE and FXRSTOR on AMD", () => {
     const whole = start(epyc9124, 64, text, 2 ** 32 - 16);
     expect(vectorOf(whole)).toBe(PF);
     expect([whole.words[State.Cr2Hi], whole.words[State.Cr2Lo]]).toEqual([1, 0x1ef]);
+  });
+
+  it.each([
+    ["FXSAVE", SAVE, 16],
+    ["XSAVE", "0f ae 23", 64],
+  ])("%s writes the rest of its area where 16- and 32-bit addresses start again", (_name, text, distance) => {
+    for (const machine of [startShort(text, distance), startBelow4GiB(text, distance)]) {
+      const { memory } = machine.processor;
+      machine.words[State.Cr4] |= OSXSAVE;
+      machine.words[State.XcrLo] = 3;
+      machine.words[State.Gpr] = 3;
+      machine.words[State.Vector] = 0x12345678;
+      // XMM0 is 160 bytes after the start.
+      memory.writeU32(0x10000 + 160 - distance, 0x55555555);
+      expect(vectorOf(machine)).toBe(NOTHING);
+      expect(memory.readU32(160 - distance)).toBe(0x12345678);
+      expect(memory.readU32(0x10000 + 160 - distance)).toBe(0x55555555);
+    }
   });
 
   it.each([SAVE, RESTORE])("%s has the limit of its first dword before its alignment", (text) => {

@@ -390,11 +390,16 @@ export class ExecutionCore {
     return this.linearize(segment, this.lo, this.hi, bytes, write);
   }
 
-  /** As {@link address}, of what lies `step` bytes on, with a segment check of its own. */
+  /**
+   * As {@link address}, of what lies `step` bytes on: an access of its own with its own segment check, whose offset wraps
+   * at the address size, as Zen 3 does with 16- and 32-bit addresses in all modes.
+   */
   addressAfter(pc: number, step: number, bytes: number, write = false): boolean {
     this.offsetOf(pc);
-    const lo = (this.lo + step) | 0;
-    const hi = this.mode === 64 && lo >>> 0 < step ? (this.hi + 1) | 0 : this.hi;
+    const sum = (this.lo + step) | 0;
+    const size = (this.code[pc + Entry.Form] >> Form.AddressShift) & 3;
+    const lo = size === 1 ? sum & 0xffff : sum;
+    const hi = size === 3 && sum >>> 0 < step ? (this.hi + 1) | 0 : this.hi;
     return this.linearize(this.segmentOf(pc), lo, hi, bytes, write);
   }
 

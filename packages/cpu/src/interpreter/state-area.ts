@@ -6,18 +6,21 @@ import { Entry, Form } from "./entry.js";
 import { vectorAddress } from "./vector-operands.js";
 
 const PAGE = 4096;
-const FOUR_GIB = 2 ** 32;
+const SHORT_ADDRESSES = 0x10000;
 /** Address bits that FXSAVE's area has clear. */
 export const LEGACY_ALIGNMENT = 15;
 
 /**
- * The area of the FXSAVE, XSAVE or restoring instruction at work: moves bytes of it, once they have been found to be
- * accessible, between memory and {@link image}.
+ * The area of the FXSAVE, XSAVE or restoring instruction at work: moves bytes of it between memory and {@link image}.
+ * Where 16- or 32-bit addresses end, the rest of the area is at the start of the segment, as on Zen 3.
  */
 export class StateArea {
   readonly image: Int32Array = new Int32Array(StateOffset.End / 4);
   private lo = 0;
   private hi = 0;
+  /** Distance at which the offset wraps, or the end of every area. */
+  private room = 0;
+  private shortAddresses = false;
   private segment = 0;
 
   /**
@@ -32,9 +35,8 @@ export class StateArea {
       if (stack && !core.canonical(core.eaLo, core.eaHi)) core.raise(Vector.Ss, 0);
       return false;
     }
-    this.lo = core.eaLo;
-    this.hi = core.eaHi;
-    return this.touch(core, this.lastByte(core, pc, bytes), write) && this.touchFirst(core, bytes, write);
+    this.begin(core, pc);
+    return this.touch(core, bytes - 1, write) && this.touchFirst(core, bytes, write);
   }
 
   /**
@@ -44,25 +46,26 @@ export class StateArea {
   private openInSteps(core: ExecutionCore, pc: number, write: boolean): boolean {
     if (!core.address(pc, 4, false) || !core.canonicalOperand(4, this.segment) || !core.aligned(4))
       return false;
-    this.lo = core.eaLo;
-    this.hi = core.eaHi;
+    this.begin(core, pc);
     if ((this.lo & LEGACY_ALIGNMENT) !== 0) {
       core.protection();
       return false;
     }
-    const last = this.lastByte(core, pc, StateOffset.Header);
+    const last = StateOffset.Header - 1;
     if (!core.addressAfter(pc, last, 1, write)) return false;
     return this.touch(core, last, write) && this.touchFirst(core, StateOffset.Header, write);
   }
 
-  /** Distance to the last byte, negative where its offset wraps at the end of 16- or, in 64-bit code, 32-bit addresses. */
-  private lastByte(core: ExecutionCore, pc: number, bytes: number): number {
+  /** Takes the linear address of the first byte, and where offsets wrap: at the end of 16- or 32-bit addresses. */
+  private begin(core: ExecutionCore, pc: number): void {
+    this.lo = core.eaLo;
+    this.hi = core.eaHi;
     core.offsetOf(pc);
     const size = (core.code[pc + Entry.Form] >> Form.AddressShift) & 3;
-    const last = (core.lo >>> 0) + bytes - 1;
-    if (size === 1) return (last & 0xffff) - core.lo;
-    const wraps = size === 2 && core.mode === 64 && last >= FOUR_GIB;
-    return wraps ? bytes - 1 - FOUR_GIB : bytes - 1;
+    this.shortAddresses = size === 1;
+    const left = this.shortAddresses ? SHORT_ADDRESSES - core.lo : -core.lo >>> 0;
+    const wraps = size !== 3 && left > 0 && left < StateOffset.End;
+    this.room = wraps ? left : StateOffset.End;
   }
 
   private touchFirst(core: ExecutionCore, bytes: number, write: boolean): boolean {
@@ -103,9 +106,12 @@ export class StateArea {
     return true;
   }
 
+  /** Linear address of what lies `offset` bytes on to the core's. */
   private place(core: ExecutionCore, offset: number): void {
-    core.eaLo = (this.lo + offset) | 0;
-    const sum = (this.lo >>> 0) + offset;
-    core.eaHi = core.mode === 64 ? (this.hi + Math.floor(sum / FOUR_GIB)) | 0 : this.hi;
+    const wrapped = offset >= this.room;
+    const lo = (this.lo + offset) | 0;
+    core.eaLo = wrapped && this.shortAddresses ? (lo - SHORT_ADDRESSES) | 0 : lo;
+    core.eaHi = this.hi;
+    if (core.mode === 64) core.eaHi = (this.hi + (lo >>> 0 < offset ? 1 : 0) - (wrapped ? 1 : 0)) | 0;
   }
 }

@@ -146,18 +146,18 @@ function xsave(core: ExecutionCore, pc: number): number {
   const saved = kind === Save.Plain ? wanted : wanted & used;
   if ((saved & Component.X87) !== 0) {
     storeX87(words, image, core.sizeOf(pc) === 3, hasPointers(core));
-    area.write(core, StateOffset.Environment, StateOffset.Mxcsr);
-    area.write(core, StateOffset.Stack, StateOffset.Xmm);
+    if (!area.write(core, StateOffset.Environment, StateOffset.Mxcsr)) return Status.Fault;
+    if (!area.write(core, StateOffset.Stack, StateOffset.Xmm)) return Status.Fault;
   }
   if (((compacted ? saved : wanted) & Component.Sse) !== 0) {
     image[StateOffset.Mxcsr >> 2] = words[State.Mxcsr];
     image[StateOffset.MxcsrMask >> 2] = core.mxcsrDefined;
-    area.write(core, StateOffset.Mxcsr, StateOffset.Stack);
+    if (!area.write(core, StateOffset.Mxcsr, StateOffset.Stack)) return Status.Fault;
   }
   if ((saved & Component.Sse) !== 0) {
     const count = registersIn(core);
     storeXmm(words, image, count);
-    area.write(core, StateOffset.Xmm, StateOffset.Xmm + 16 * count);
+    if (!area.write(core, StateOffset.Xmm, StateOffset.Xmm + 16 * count)) return Status.Fault;
   }
   if (compacted) {
     image[HEADER] = wanted & used;
@@ -165,8 +165,8 @@ function xsave(core: ExecutionCore, pc: number): number {
     image[HEADER + 2] = wanted;
     image[HEADER + 3] = COMPACTED;
   } else image[HEADER] = (image[HEADER] & ~wanted) | (wanted & used);
-  area.write(core, StateOffset.Header, StateOffset.Header + (compacted ? 16 : 8));
-  return Status.Next;
+  const end = StateOffset.Header + (compacted ? 16 : 8);
+  return area.write(core, StateOffset.Header, end) ? Status.Next : Status.Fault;
 }
 
 /** Whether the header that was read may be restored from (SDM vol. 1, 13.8.1 and 13.8.2). */
