@@ -43,6 +43,8 @@ export interface BootRequest {
   readonly snapshotAt?: number;
   /** Given that snapshot, encoded; the run then goes on as if nothing had been. */
   readonly onSnapshot?: (snapshot: Uint8Array) => void;
+  /** Called once, when image, settings and snapshot have been accepted and the guest is about to run. */
+  readonly onStart?: () => void;
   /** Given the guest's text as it comes; the bytes are only valid during the call. */
   readonly onConsole?: (bytes: Uint8Array) => void;
   /** Given one line of JSON, with its line end, for each hypercall and VM exit. */
@@ -98,6 +100,7 @@ export function bootGuest(request: BootRequest): BootDocument {
   const stream = printing(system, request.onConsole);
   if (request.onTrace !== undefined) traceLines(system, request.onTrace);
   if (request.restore !== undefined) system.restore(decodeSnapshot(request.restore));
+  request.onStart?.();
   const { fastForward, snapshotAt } = request;
   const most = request.maxInstructions ?? DEFAULT_BOOT_INSTRUCTIONS;
   const forwarded =

@@ -144,6 +144,24 @@ describe("hyperwalk boot", { timeout: 60_000 }, () => {
     expect(cycles).toEqual([...cycles].sort((a, b) => a - b));
   });
 
+  it("leaves the trace's file alone when there is nothing to run", async () => {
+    const file = path("kept.jsonl");
+    writeFileSync(file, "of another boot\n");
+    const refused = [[path("text")], [path("hello.elf"), "--restore", path("text")]];
+    for (const args of refused) expect((await hyperwalk("boot", ...args, "--trace", file)).code).toBe(2);
+    expect(readFileSync(file, "utf8")).toBe("of another boot\n");
+    await hyperwalk("boot", path("hang.bin"), "--max-instructions", "10", "--trace", file);
+    expect(readFileSync(file, "utf8")).toBe(""); // no exit in so few
+  });
+
+  it("counts what was fast-forwarded when it says that a snapshot comes too late", async () => {
+    const whole = JSON.parse((await hyperwalk("boot", path("marked.elf"), "--json")).out) as BootDocument;
+    const late = ["--snapshot-at", "1000000", "--snapshot", path("gone")];
+    const { code, err } = await hyperwalk("boot", path("marked.elf"), "--fast-forward", "marker", ...late);
+    expect(code).toBe(2);
+    expect(err).toContain(`the guest ran only ${whole.instructions} instructions`);
+  });
+
   it("goes on to the marker with timing off, and reports what comes after it alone", async () => {
     const args = ["boot", path("marked.elf"), "--json", "--trace", path("ff.jsonl")];
     const { code, out } = await hyperwalk(...args, "--fast-forward", "marker");

@@ -43,7 +43,7 @@ export async function bootCommand(path: string, options: BootOptions, output: Ou
   const machine = machineById("option --machine", options.machine);
   const snapshot = snapshotRequest(options);
   const text = new TextDecoder();
-  const trace = options.trace === undefined ? undefined : openTrace(options.trace);
+  const trace = options.trace === undefined ? undefined : traceRequest(options.trace);
   try {
     const document = bootGuest({
       image,
@@ -58,12 +58,12 @@ export async function bootCommand(path: string, options: BootOptions, output: Ou
       fastForward: options.fastForward,
       ...snapshot.request,
       ...(options.json ? {} : { onConsole: (bytes) => output.out(text.decode(bytes, { stream: true })) }),
-      ...(trace === undefined ? {} : { onTrace: trace.write }),
+      ...trace?.request,
     });
     if (snapshot.missing)
       throw new UsageError(
         "option --snapshot-at",
-        `${options.snapshotAt}: the guest ran only ${document.instructions} instructions`,
+        `${options.snapshotAt}: the guest ran only ${document.instructions + (document.fastForward?.instructions ?? 0)} instructions`,
         "fewer instructions than the guest runs and --max-instructions allows",
       );
     if (options.json) output.out(`${JSON.stringify(document, null, 2)}\n`);
@@ -146,39 +146,50 @@ function writeFile(argument: string, path: string, bytes: Uint8Array): void {
   try {
     writeFileSync(path, bytes);
   } catch (error) {
-    throw new UsageError(argument, `"${path}" cannot be written (${errorCode(error)})`, "the path of a file");
+    throw unwritable(argument, path, error);
   }
-}
-
-/** A trace file, written in pieces of some size. */
-function openTrace(path: string): { write: (line: string) => void; close: () => void } {
-  let file: number;
-  try {
-    file = openSync(path, "w");
-  } catch (error) {
-    throw new UsageError(
-      "option --trace",
-      `"${path}" cannot be written (${errorCode(error)})`,
-      "the path of a file",
-    );
-  }
-  const waiting: string[] = [];
-  const flush = () => {
-    if (waiting.length > 0) writeSync(file, waiting.splice(0).join(""));
-  };
-  return {
-    write: (line) => {
-      if (waiting.push(line) >= TRACE_LINES) flush();
-    },
-    close: () => {
-      flush();
-      closeSync(file);
-    },
-  };
 }
 
 /** Lines of a trace that are written at a time. */
 const TRACE_LINES = 1024;
+
+/** The part of a boot request that writes a trace. A boot that is refused leaves the file as it was. */
+function traceRequest(path: string): {
+  readonly request: Required<Pick<BootRequest, "onStart" | "onTrace">>;
+  close(): void;
+} {
+  let file: number | undefined;
+  const waiting: string[] = [];
+  const flush = () => {
+    if (file !== undefined && waiting.length > 0) writeSync(file, waiting.splice(0).join(""));
+  };
+  return {
+    request: {
+      onStart: () => {
+        file = openEmpty("option --trace", path);
+      },
+      onTrace: (line) => {
+        if (waiting.push(line) >= TRACE_LINES) flush();
+      },
+    },
+    close: () => {
+      flush();
+      if (file !== undefined) closeSync(file);
+    },
+  };
+}
+
+function openEmpty(argument: string, path: string): number {
+  try {
+    return openSync(path, "w");
+  } catch (error) {
+    throw unwritable(argument, path, error);
+  }
+}
+
+function unwritable(argument: string, path: string, error: unknown): UsageError {
+  return new UsageError(argument, `"${path}" cannot be written (${errorCode(error)})`, "the path of a file");
+}
 
 function errorCode(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? String(error);
