@@ -54,7 +54,6 @@ export {
   type ProcessorSnapshot,
 } from "./processor.js";
 export {
-  type GroupMessage,
   type GroupStop,
   ProcessorGroup,
   type ProcessorGroupOptions,
@@ -84,5 +83,6 @@ export {
 export { StopPoint } from "./stop-point.js";
 export * from "./svm/index.js";
 export { BranchPredictor, type BranchPredictorSnapshot } from "./timing/branch-predictor.js";
+export { ALL_DONE, NOBODY, TurnOrder, type TurnTaker } from "./turn-order.js";
 export { EventKind, VirtualizationError, type VirtualizedProcessor } from "./virtualized-processor.js";
 export * from "./vmx/index.js";

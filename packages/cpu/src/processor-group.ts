@@ -1,8 +1,15 @@
 import { Cause, ticks } from "@hyperwalk/mmu";
-import { type ApicBus, type LocalApic, routeCommand } from "./apic/index.js";
+import {
+  type ApicBus,
+  type InterruptMessage,
+  InterruptMessages,
+  type LocalApic,
+  routeCommand,
+} from "./apic/index.js";
 import { Activity, Attention, Flag, State } from "./cpu-state.js";
 import { StopReason } from "./execution-engine.js";
 import { Processor, type ProcessorOptions } from "./processor.js";
+import { ALL_DONE, NOBODY, TurnOrder } from "./turn-order.js";
 
 /** What a {@link ProcessorGroup} is made with. */
 export interface ProcessorGroupOptions extends Omit<ProcessorOptions, "apicId" | "bootstrap"> {
@@ -20,24 +27,13 @@ export interface GroupStop {
   readonly processor: number;
 }
 
-/** An interrupt message under way: it arrives when its target's clock reaches `at`. */
-export interface GroupMessage {
-  readonly at: number;
-  readonly target: number;
-  readonly mode: number;
-  readonly vector: number;
-  readonly level: boolean;
-}
-
 /** A group's own state as plain data; processors, memory and APICs are snapshots of their own. */
 export interface ProcessorGroupSnapshot {
-  readonly messages: readonly GroupMessage[];
+  readonly messages: readonly InterruptMessage[];
 }
 
 const DEFAULT_SLICE = 1000;
 const MAX_PROCESSORS = 254;
-const NOBODY = -1;
-const ALL_DONE = -2;
 /** The engine's reasons after which another processor, or the same one, goes on. */
 const GOES_ON: ReadonlySet<number> = new Set([
   StopReason.Budget,
@@ -57,8 +53,8 @@ const GOES_ON: ReadonlySet<number> = new Set([
  */
 export class ProcessorGroup implements ApicBus {
   readonly processors: readonly Processor[];
-  private readonly sliceTicks: number;
-  private readonly messages: GroupMessage[] = [];
+  private readonly turns: TurnOrder;
+  private readonly messages = new InterruptMessages();
   private running = 0;
   private readonly deliver = (target: LocalApic, mode: number, vector: number, level: boolean): void => {
     this.post(target, mode, vector, level);
@@ -70,13 +66,16 @@ export class ProcessorGroup implements ApicBus {
     if (!Number.isInteger(count) || count < 1 || count > MAX_PROCESSORS)
       throw new RangeError(`${count} processors: allowed are 1 to ${MAX_PROCESSORS}`);
     if (!(slice >= 1)) throw new RangeError(`slice of ${slice} cycles: allowed is 1 or more`);
-    this.sliceTicks = ticks(slice);
     const first = new Processor({ ...shared, apicId: 0 });
     const others = Array.from(
       { length: count - 1 },
       (_, i) => new Processor({ ...shared, memory: first.memory, apicId: i + 1 }),
     );
     this.processors = [first, ...others];
+    this.turns = new TurnOrder(
+      this.processors.map((_, number) => ({ readyAt: () => this.readyAt(number) })),
+      ticks(slice),
+    );
     for (const { apic, state } of this.processors) {
       apic.bus = this;
       if (apic.id !== 0) state.words[State.Activity] = Activity.WaitForSipi;
@@ -100,7 +99,7 @@ export class ProcessorGroup implements ApicBus {
   run(maxInstructions: number, maxTicks: number): GroupStop {
     let left = maxInstructions;
     for (;;) {
-      const number = this.next(maxTicks);
+      const number = this.turns.next(maxTicks);
       if (number === NOBODY) return { reason: StopReason.Halted, processor: -1 };
       if (number === ALL_DONE || left <= 0) return { reason: StopReason.Budget, processor: -1 };
       const processor = this.processors[number];
@@ -114,25 +113,11 @@ export class ProcessorGroup implements ApicBus {
   }
 
   snapshot(): ProcessorGroupSnapshot {
-    return { messages: this.messages.map((message) => ({ ...message })) };
+    return { messages: this.messages.snapshot() };
   }
 
   restore(snapshot: ProcessorGroupSnapshot): void {
-    this.messages.splice(0, this.messages.length, ...snapshot.messages);
-  }
-
-  /** The processor that goes on: the one that can do something soonest. */
-  private next(maxTicks: number): number {
-    let best = NOBODY;
-    let soonest = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < this.processors.length; i++) {
-      const time = this.readyAt(i);
-      if (time < soonest) {
-        soonest = time;
-        best = i;
-      }
-    }
-    return best !== NOBODY && soonest >= maxTicks ? ALL_DONE : best;
+    this.messages.restore(snapshot.messages);
   }
 
   /** Ledger clock at which a processor has something to do; infinity when it waits for others. */
@@ -142,7 +127,7 @@ export class ProcessorGroup implements ApicBus {
     const now = ledger.clock[0];
     if (words[State.Activity] === Activity.Running) return now;
     if (words[State.PendingSignals] !== 0) return now;
-    let time = this.firstMessage(number);
+    let time = this.messages.first(number);
     if (words[State.Activity] === Activity.Halted) {
       if (words[State.NmiPending] !== 0 && words[State.NmiBlocked] === 0) return now;
       if ((words[State.Flags] & Flag.If) !== 0) {
@@ -153,34 +138,20 @@ export class ProcessorGroup implements ApicBus {
     return Math.max(time, now);
   }
 
-  private firstMessage(number: number): number {
-    let time = Number.POSITIVE_INFINITY;
-    for (const { at, target } of this.messages) if (target === number && at < time) time = at;
-    return time;
-  }
-
   /** Lets a sleeper's time pass up to what wakes it, and hands over the messages that have arrived. */
   private receive(number: number): void {
     const { ledger, state, apic } = this.processors[number];
     const ready = this.readyAt(number);
     if (state.words[State.Activity] !== Activity.Running && ready > ledger.clock[0])
       ledger.charge(Cause.Idle, ready - ledger.clock[0]);
-    for (let i = 0; i < this.messages.length; ) {
-      const { at, target, mode, vector, level } = this.messages[i];
-      if (target !== number || at > ledger.clock[0]) i++;
-      else {
-        this.messages.splice(i, 1);
-        apic.accept(mode, vector, level);
-      }
-    }
+    this.messages.receive(number, ledger.clock[0], ({ mode, vector, level }) =>
+      apic.accept(mode, vector, level),
+    );
   }
 
   /** How far it may run: to the next message of its own, and a slice beyond the next of the others. */
   private until(number: number, maxTicks: number): number {
-    let limit = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < this.processors.length; i++)
-      if (i !== number) limit = Math.min(limit, this.readyAt(i));
-    return Math.min(maxTicks, limit + this.sliceTicks, this.firstMessage(number));
+    return Math.min(maxTicks, this.turns.until(number), this.messages.first(number));
   }
 
   /** A command reaches its target: the sender itself at once, others through their message queue. */
@@ -191,7 +162,7 @@ export class ProcessorGroup implements ApicBus {
       return;
     }
     const number = this.processors.findIndex(({ apic }) => apic === target);
-    this.messages.push({ at: sender.ledger.clock[0], target: number, mode, vector, level });
+    this.messages.post({ at: sender.ledger.clock[0], target: number, mode, vector, level });
     // Whoever was asleep may have something to do before the sender's slice is over.
     sender.state.words[State.Attention] |= Attention.Stop;
   }

@@ -229,6 +229,20 @@ describe("a group of processors", () => {
     expect(made.processors[0].memory.readU32(COUNTER)).toBe(1);
   });
 
+  it("executes what another processor wrote over code that was decoded already", () => {
+    const made = group(2);
+    const SEEN = COUNTER + 8;
+    const put = (at: number, value: number) => [0xc7, 0x04, 0x25, ...le(at, 4), ...le(value, 4)];
+    // Writes 1 into the other's instruction, waits until that was seen, and writes 2.
+    const wait = [0x83, 0x3c, 0x25, ...le(SEEN, 4), 1, 0x75, 0xf6];
+    write(made, CODE, [...put(OTHER + 1, 1), ...wait, ...put(OTHER + 1, 2), HLT]);
+    // mov eax, 0; mov [SEEN], eax; cmp eax, 2; jne back; hlt
+    write(made, OTHER, [0xb8, 0, 0, 0, 0, 0x89, 0x04, 0x25, ...le(SEEN, 4), 0x83, 0xf8, 2, 0x75, 0xef, HLT]);
+    start(made.processors[1], OTHER);
+    expect(made.run(1e6, Number.POSITIVE_INFINITY)).toEqual({ reason: StopReason.Halted, processor: -1 });
+    expect(made.processors[0].memory.readU32(SEEN)).toBe(2);
+  });
+
   it("says which processor stopped", () => {
     const made = group(2);
     start(made.processors[1], OTHER);

@@ -175,6 +175,13 @@ export class Mmu {
       this.u8 = arena.u8;
       this.access = this.dataAccess(arena.i32);
     });
+    // Of processors that share memory, all give up what they remember of a frame that one of them decoded.
+    const others = memory.onCodeTaken;
+    memory.onCodeTaken = (frameOffset) => {
+      others?.(frameOffset);
+      this.dataFilter.protectFrame(frameOffset);
+      this.sequences.forgetAll();
+    };
     memory.grow();
     this.active = this.createContext();
     this.rights = this.active.rights[0];
@@ -411,8 +418,7 @@ export class Mmu {
     const slot = frameOffset >>> 12;
     if (this.memory.codeSlots[slot] !== 0) return;
     this.memory.codeSlots[slot] = 1;
-    this.dataFilter.protectFrame(slot << 12);
-    this.sequences.forgetAll();
+    this.memory.onCodeTaken?.(slot << 12);
   }
 
   /**

@@ -47,6 +47,11 @@ export class PhysicalMemory {
   codeSlots: Uint8Array = new Uint8Array(0);
   /** Told the arena offset of a frame that holds decoded code just before it is written. */
   onCodeWrite: ((frameOffset: number) => void) | undefined;
+  /**
+   * Told the arena offset of a frame just after decoded code was first taken from it: whoever remembers that it may be
+   * written forgets that.
+   */
+  onCodeTaken: ((frameOffset: number) => void) | undefined;
   /** Called when fewer than {@link headroom} frames are free; an engine then leaves its loop and calls {@link grow}. */
   onLowHeadroom: (() => void) | undefined;
   /** Frames that must be free when an engine enters its run loop: more than a slice between two checks can touch. */

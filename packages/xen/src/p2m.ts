@@ -67,8 +67,8 @@ export class P2m {
   private readonly tables: NptTables | EptTables;
   private readonly memory: PhysicalMemory;
   private readonly frameTable: FrameTable;
-  private readonly cost: StagePathCost;
-  private readonly counters: HypervisorCounters;
+  private cost: StagePathCost;
+  private counters: HypervisorCounters;
   private readonly presentMask: number;
   private readonly typeShift: number;
   private readonly leafAttributes: number;
@@ -112,6 +112,12 @@ export class P2m {
     this.foundStages = P2M_FOUND.map((stage) => cost.compile(stage));
     this.missedStages = P2M_MISSED.map((stage) => cost.compile(stage));
     this.setEntryStage = cost.compile(P2M_SET_ENTRY);
+  }
+
+  /** From now on another processor makes the look-ups, and pays for them. Its stages and phases have the same numbers. */
+  runOn(cost: StagePathCost, counters: HypervisorCounters): void {
+    this.cost = cost;
+    this.counters = counters;
   }
 
   /**

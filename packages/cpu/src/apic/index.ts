@@ -9,6 +9,7 @@ export {
   TimerMode,
 } from "./apic-register.js";
 export { ApicTimer, type ApicTimerSnapshot, type TimerClock } from "./apic-timer.js";
+export { type InterruptMessage, InterruptMessages } from "./interrupt-messages.js";
 export {
   type ApicBus,
   LocalApic,

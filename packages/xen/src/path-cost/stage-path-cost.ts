@@ -110,8 +110,9 @@ export class StagePathCost implements PathCost {
   private readonly ledger: CycleLedger;
   private readonly options: StagePathCostOptions;
   private readonly predictor: { readonly epoch: number };
-  private readonly ids = new Map<Stage, StageId>();
-  private readonly stages: Stage[] = [];
+  /** Of all processors, by number; those below {@link compiled} have rows here. */
+  private readonly stages: readonly Stage[];
+  private compiled = 0;
   private readonly leaves: (readonly number[])[] = []; // by stage: its distinct parts
   private readonly rows = new Int32Array(MAX_STAGES * ROW);
   private readonly counts = new Float64Array(MAX_STAGES); // instructions
@@ -145,18 +146,18 @@ export class StagePathCost implements PathCost {
     this.mmu = options.mmu;
     this.ledger = options.mmu.ledger;
     this.predictor = options.predictor;
+    this.stages = options.text.stages;
+    this.fillRows();
     this.ledger.beforeReading(() => this.settle());
   }
 
-  /** Prepares a stage; the same stage object gives the same number. @throws RangeError beyond 512 stages */
+  /**
+   * Prepares a stage; the same stage object gives the same number, on every processor that shares {@link XenText}.
+   * @throws RangeError beyond 512 stages
+   */
   compile(stage: Stage): StageId {
-    const known = this.ids.get(stage);
-    if (known !== undefined) return known;
-    const id = this.stages.length;
-    if (id === MAX_STAGES) throw new RangeError(`more than ${MAX_STAGES} path-cost stages`);
-    this.stages.push(stage);
-    this.ids.set(stage, id);
-    this.fillRow(id, stage);
+    const id = this.options.text.idOf(stage);
+    if (id >= this.compiled) this.fillRows();
     return id;
   }
 
@@ -280,7 +281,8 @@ export class StagePathCost implements PathCost {
 
   /** Between two runs of the guest: outside every phase. */
   snapshot(): StagePathCostSnapshot {
-    const { stages, ran } = this;
+    const { ran } = this;
+    const stages = this.stages.slice(0, this.compiled);
     return {
       instructions: this.instructions,
       stages: stages.map((stage) => stage.name),
@@ -300,12 +302,12 @@ export class StagePathCost implements PathCost {
   restore(snapshot: StagePathCostSnapshot, later: readonly Stage[]): void {
     this.settle();
     const { stages } = snapshot;
-    for (let id = this.stages.length; id < stages.length; id++) {
+    for (let id = this.compiled; id < stages.length; id++) {
       const stage = later.find((each) => each.name === stages[id]);
       if (stage === undefined) throw new RangeError(`no path-cost stage is called "${stages[id]}"`);
       this.compile(stage);
     }
-    const differs = this.stages.findIndex((stage, id) => stage.name !== stages[id]);
+    const differs = this.stages.slice(0, this.compiled).findIndex((stage, id) => stage.name !== stages[id]);
     if (differs >= 0 || snapshot.textSeen.length !== stages.length)
       throw new RangeError(`path-cost stage ${differs} is "${stages[differs]}"`);
     const isPart = (leaf: number) => this.leafStages[leaf] !== undefined;
@@ -410,6 +412,13 @@ export class StagePathCost implements PathCost {
     this.textSeen[stage] = this.textNow;
   }
 
+  /** Rows for all stages that have numbers by now. */
+  private fillRows(): void {
+    const { stages } = this;
+    if (stages.length > MAX_STAGES) throw new RangeError(`more than ${MAX_STAGES} path-cost stages`);
+    for (; this.compiled < stages.length; this.compiled++) this.fillRow(this.compiled, stages[this.compiled]);
+  }
+
   private fillRow(id: StageId, stage: Stage): void {
     const row = id * ROW;
     const { rows, ledger } = this;
@@ -435,7 +444,7 @@ export class StagePathCost implements PathCost {
     const { vendor, text } = this.options;
     const { leafRows } = this;
     const row = id * LEAF_ROW;
-    const place = text.place(amountFor(stage.instructions, vendor));
+    const place = text.placeOf(stage, amountFor(stage.instructions, vendor));
     leafRows[row] = this.ledger.registerPhase(stage.phase);
     leafRows[row + 1] = place.lo;
     leafRows[row + 2] = place.hi;

@@ -1,4 +1,6 @@
 import { DIRECTMAP_HI } from "@hyperwalk/cpu";
+import type { StageId } from "./path-cost.js";
+import type { Stage } from "./stage.js";
 
 /** Xen's own image is linked here (XEN_VIRT_START 0xffff82d040000000 plus 2 MiB), low and high word. */
 export const XEN_TEXT_LO: number = 0x40200000;
@@ -23,8 +25,15 @@ export interface TextPlace {
   readonly lines: number;
 }
 
-/** Lays the text of stages out one after the other in Xen's image. */
+/**
+ * Xen's image, the same for all processors: numbers stages as they are first compiled, and lays their text out one after
+ * the other.
+ */
 export class XenText {
+  /** By number. */
+  readonly stages: Stage[] = [];
+  private readonly ids = new Map<Stage, StageId>();
+  private readonly places = new Map<Stage, TextPlace>();
   private next = 0;
   private readonly bytes: number;
 
@@ -33,8 +42,26 @@ export class XenText {
     this.bytes = bytes;
   }
 
-  /** Lines for a stage of so many instructions. */
-  place(instructions: number): TextPlace {
+  /** Number of a stage: the same object always has the same. */
+  idOf(stage: Stage): StageId {
+    const known = this.ids.get(stage);
+    if (known !== undefined) return known;
+    const id = this.stages.push(stage) - 1;
+    this.ids.set(stage, id);
+    return id;
+  }
+
+  /** Where a stage without parts lies, of so many instructions: the first to ask decides. */
+  placeOf(stage: Stage, instructions: number): TextPlace {
+    let place = this.places.get(stage);
+    if (place === undefined) {
+      place = this.place(instructions);
+      this.places.set(stage, place);
+    }
+    return place;
+  }
+
+  private place(instructions: number): TextPlace {
     const lines = Math.ceil((instructions * BYTES_PER_INSTRUCTION) / 64);
     if (this.next + lines * 64 > this.bytes) this.next = 0;
     const lo = (XEN_TEXT_LO + this.next) | 0;
