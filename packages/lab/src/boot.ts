@@ -39,7 +39,10 @@ export interface BootRequest {
   readonly fastForward?: FastForwardTarget | undefined;
   /** What {@link onSnapshot} was given by a boot of the same image with the same settings: go on from there. */
   readonly restore?: Uint8Array;
-  /** Take a snapshot after so many instructions of the guest, at the end of the block that they end in. */
+  /**
+   * Take a snapshot after so many instructions since the guest's start, at the end of the block that they end in; at once
+   * when {@link restore} or {@link fastForward} went past them.
+   */
   readonly snapshotAt?: number;
   /** Given that snapshot, encoded; the run then goes on as if nothing had been. */
   readonly onSnapshot?: (snapshot: Uint8Array) => void;

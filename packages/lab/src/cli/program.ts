@@ -131,7 +131,7 @@ function bootOptions(command: Command): Command {
     .addOption(
       new Option(
         "--snapshot-at <n>",
-        "after so many instructions write the whole system to the file of --snapshot, and go on",
+        "after so many instructions since the guest's start, or at once if --restore or --fast-forward went past them, write the whole system to the file of --snapshot, and go on",
       ).argParser(wholeNumber("--snapshot-at", 1, 2 ** 50)),
     )
     .option("--snapshot <file>", "where --snapshot-at writes it")
