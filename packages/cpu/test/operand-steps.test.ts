@@ -1,6 +1,6 @@
 import { epyc9124, Flag, type ProcessorProfile, Segment, State, StopReason, skylakeSp } from "@hyperwalk/cpu";
 import { describe, expect, it } from "vitest";
-import { code, installTables, Machine, Table } from "./machine.js";
+import { code, installTables, Machine, Selector, Table } from "./machine.js";
 
 const CODE = 0x500000;
 const STACK = 0x200000;
@@ -136,6 +136,71 @@ describe.each(Object.entries(PROFILES))("an %s processor", (vendor, profile) => 
       machine.processor.memory.addRam((UNMAPPED - 0x1000) >> 12, 1);
       if (amd) machine.words[State.Mxcsr] |= MISALIGNED;
       expect(vectorOf(machine)).toBe(amd ? PF : GP);
+    }
+  });
+});
+
+describe("operands of several accesses on AMD, where 16- and 32-bit addresses start again", () => {
+  const run = (text: string, distance: number, inUse: number, bytes: readonly number[] = []): Machine[] =>
+    [startShort(text, distance), startBelow4GiB(text, distance)].map((machine) => {
+      const { memory } = machine.processor;
+      const top = machine.words[State.EferLo] === 0 ? 0x10000 : UNMAPPED;
+      for (const [i, byte] of bytes.entries())
+        memory.writeU8(i < distance ? top - distance + i : i - distance, byte);
+      machine.words[State.FpuInUse] = inUse;
+      for (let i = 0; i < 8; i++)
+        machine.words.set([0x11111111 * i, 0x80000000 | i, 0x3fff + i], State.Fpr + 4 * i);
+      expect(vectorOf(machine)).toBe(NOTHING);
+      return machine;
+    });
+
+  it("FNSAVE and FRSTOR", () => {
+    // From 8 bytes before the end: control and status word there, tags at 0, ST(7) at 20 + 70.
+    for (const { processor } of run("dd 33", 8, 0xff)) {
+      expect(processor.memory.readU32(0)).toBe(0xffff0000);
+      expect(processor.memory.readU32(90)).toBe(0x77777777);
+      expect(processor.memory.readU32(94)).toBe(0x80000007);
+      // What comes after the end of 16-bit addresses is not touched.
+      expect(processor.memory.readU32(0x10000)).toBe(0);
+    }
+    const image = Array.from({ length: 108 }, (_, i) => (i < 28 ? 0 : i));
+    for (const { words } of run("dd 23", 8, 0, image)) {
+      expect(words[State.FpuInUse]).toBe(0xff);
+      expect(words[State.Fpr + 28]).toBe(0x65646362);
+      expect(words[State.Fpr + 30]).toBe(0x6b6a);
+    }
+  });
+
+  it("FNSTENV and FLDENV", () => {
+    for (const { processor } of run("d9 33", 8, 0xff)) {
+      expect(processor.memory.readU32(0)).toBe(0xffff0000);
+      expect(processor.memory.readU32(0x10000)).toBe(0);
+    }
+    const image = [0x7f, 3, 0, 0, 0, 0, 0, 0, 0xff, 0x0f];
+    for (const { words } of run("d9 23", 8, 0, image)) expect(words[State.FpuInUse]).toBe(0xc0);
+  });
+
+  it("FLD and FSTP of 80 bits", () => {
+    for (const { words } of run("db 2b", 8, 0, [1, 2, 3, 4, 5, 6, 7, 0x88, 0x34, 0x12]))
+      expect([...words.slice(State.Fpr + 28, State.Fpr + 31)]).toEqual([0x04030201, 0x88070605 | 0, 0x1234]);
+    for (const machine of run("db 3b", 8, 0xff)) {
+      expect(machine.word16(0)).toBe(0x3fff);
+      expect(machine.word16(0x10000)).toBe(0);
+    }
+  });
+
+  it("BOUND and far pointers", () => {
+    const bounds = startShort("62 03", 4);
+    bounds.processor.memory.writeU32(0, 7);
+    bounds.setGpr(0, 7n);
+    expect(vectorOf(bounds)).toBe(NOTHING);
+    for (const text of ["0f b5 03", "0f b4 03"]) {
+      for (const machine of [startShort(text, 4), startBelow4GiB(text, 4)]) {
+        machine.processor.memory.writeU32(0, Selector.Data3);
+        expect(vectorOf(machine)).toBe(NOTHING);
+        const segment = text === "0f b5 03" ? Segment.Gs : Segment.Fs;
+        expect(machine.words[State.Segments + 8 * segment]).toBe(Selector.Data3);
+      }
     }
   });
 });

@@ -19,6 +19,7 @@ import { Entry, Form, HIGH_BYTE, Status } from "./entry.js";
 import { codeBits, ModeBits, modeBitsOf } from "./mode-bits.js";
 import { noteOperands } from "./operand-information.js";
 import { StateArea } from "./state-area.js";
+import { X87Image } from "./x87-image.js";
 
 const DEFAULT_BIG = 0x4000;
 const UNUSABLE = 0x10000;
@@ -50,6 +51,7 @@ export class ExecutionCore {
   /** Operands, results and exceptions of the SSE floating-point instruction at work. */
   readonly sse: SseUnit = new SseUnit();
   readonly stateArea: StateArea = new StateArea();
+  readonly x87Image: X87Image = new X87Image();
   /** EAX, EBX, ECX and EDX of the CPUID leaf that was asked for. */
   readonly leaf: Int32Array = new Int32Array(4);
   /** Product of 128 bits, low word first; also dividend, then quotient and remainder, of the long division. */

@@ -22,7 +22,6 @@ const INITIAL_CONTROL = 0x37f;
 const CONTROL_WRITABLE = 0x1f3f;
 const CONTROL_ALWAYS = 0x40;
 const ALL_MASKED = 0x3f;
-const REGISTER_BYTES = 10;
 
 /** FNINIT: registers keep their contents. */
 function initialise(words: Int32Array): void {
@@ -108,93 +107,59 @@ function isProtected(core: ExecutionCore): boolean {
   return (words[State.Cr0] & Cr0.Pe) !== 0 && (words[State.Flags] & Flag.Vm) === 0;
 }
 
-/** Moves the linear address of the operand on. */
-function advance(core: ExecutionCore, step: number): void {
-  const lo = (core.eaLo + step) | 0;
-  if (core.mode === 64 && lo >>> 0 < step) core.eaHi = (core.eaHi + 1) | 0;
-  core.eaLo = lo;
-}
-
-/** Opens bytes at the working address. @returns their place in the arena, or -1 after a fault */
-function open(core: ExecutionCore, pc: number, bytes: number, write: boolean): number {
-  const { mmu, eaLo, eaHi } = core;
-  const at = write ? mmu.write(eaLo, eaHi, bytes) : mmu.read(eaLo, eaHi, bytes);
-  if (at < 0) core.memoryFault(core.segmentOf(pc));
-  return at;
-}
-
-function commit(core: ExecutionCore): void {
-  if (core.mmu.writePending !== 0) core.mmu.commitWrite();
-}
-
 /** Address from the start of the segment in real mode: 20 bits and more, the selector counted in. */
 function realAddress(selector: number, offset: number): number {
   return ((selector << 4) + offset) | 0;
 }
 
-/** Writes the environment at the working address. */
-function writeEnvironment(core: ExecutionCore, pc: number): boolean {
-  const { words, view } = core;
-  const wide = isWide(core, pc);
-  const tags = tagWord(core);
-  const at = open(core, pc, wide ? 28 : 14, true);
-  if (at < 0) return false;
-  const step = wide ? 4 : 2;
-  const put = (index: number, value: number) => {
-    if (wide) view.setInt32(at + step * index, value, true);
-    else view.setInt16(at + step * index, value, true);
-  };
+/** Puts the environment into the image. */
+function putEnvironment(core: ExecutionCore): void {
+  const { words, x87Image: image } = core;
   const upper = 0xffff0000 | 0;
-  put(0, words[State.FpuControl] | upper);
-  put(1, words[State.FpuStatus] | upper);
-  put(2, tags | upper);
+  image.put(0, words[State.FpuControl] | upper);
+  image.put(1, words[State.FpuStatus] | upper);
+  image.put(2, tagWord(core) | upper);
   const opcode = words[State.FpuOpcode] & 0x7ff;
   const codeSelector = words[State.FpuInstructionSelector];
   const dataSelector = words[State.FpuDataSelector];
   if (isProtected(core)) {
-    put(3, words[State.FpuInstructionLo]);
-    put(4, codeSelector | (opcode << 16));
-    put(5, words[State.FpuDataLo]);
-    put(6, dataSelector | upper);
+    image.put(3, words[State.FpuInstructionLo]);
+    image.put(4, codeSelector | (opcode << 16));
+    image.put(5, words[State.FpuDataLo]);
+    image.put(6, dataSelector | upper);
   } else {
     const code = realAddress(codeSelector, words[State.FpuInstructionLo]);
     const data = realAddress(dataSelector, words[State.FpuDataLo]);
-    put(3, (code & 0xffff) | upper);
-    put(4, ((code >>> 16) << 12) | opcode);
-    put(5, (data & 0xffff) | upper);
-    put(6, (data >>> 16) << 12);
+    image.put(3, (code & 0xffff) | upper);
+    image.put(4, ((code >>> 16) << 12) | opcode);
+    image.put(5, (data & 0xffff) | upper);
+    image.put(6, (data >>> 16) << 12);
   }
-  commit(core);
-  return true;
 }
 
-/** Reads the environment at the working address. */
-function readEnvironment(core: ExecutionCore, pc: number): boolean {
-  const { words, view } = core;
-  const wide = isWide(core, pc);
-  const at = open(core, pc, wide ? 28 : 14, false);
-  if (at < 0) return false;
-  const step = wide ? 4 : 2;
-  const get = (index: number) =>
-    wide ? view.getInt32(at + step * index, true) : view.getUint16(at + step * index, true);
-  setControl(words, get(0));
-  words[State.FpuStatus] = get(1) & 0xffff;
-  const tags = get(2);
+/** Takes the environment from the image. */
+function takeEnvironment(core: ExecutionCore): void {
+  const { words, x87Image: image } = core;
+  setControl(words, image.field(0));
+  words[State.FpuStatus] = image.field(1) & 0xffff;
+  const tags = image.field(2);
   let inUse = 0;
   for (let register = 0; register < 8; register++)
     if (((tags >> (2 * register)) & 3) !== 3) inUse |= 1 << register;
   words[State.FpuInUse] = inUse;
-  let code = get(3);
-  let data = get(5);
+  const selector = image.field(4);
+  let code = image.field(3);
+  let data = image.field(5);
   if (isProtected(core)) {
-    words[State.FpuInstructionSelector] = get(4) & 0xffff;
-    words[State.FpuOpcode] = wide ? (get(4) >> 16) & 0x7ff : 0;
-    words[State.FpuDataSelector] = get(6) & 0xffff;
+    words[State.FpuInstructionSelector] = selector & 0xffff;
+    // Zero in the narrow format.
+    words[State.FpuOpcode] = (selector >> 16) & 0x7ff;
+    words[State.FpuDataSelector] = image.field(6) & 0xffff;
   } else {
-    code = (code & 0xffff) | ((get(4) >>> 12) << 16);
-    data = (data & 0xffff) | ((get(6) >>> 12) << 16);
+    code = (code & 0xffff) | ((selector >>> 12) << 16);
+    data = (data & 0xffff) | ((image.field(6) >>> 12) << 16);
     words[State.FpuInstructionSelector] = 0;
-    words[State.FpuOpcode] = get(4) & 0x7ff;
+    words[State.FpuOpcode] = selector & 0x7ff;
     words[State.FpuDataSelector] = 0;
   }
   words[State.FpuInstructionLo] = code;
@@ -202,35 +167,14 @@ function readEnvironment(core: ExecutionCore, pc: number): boolean {
   words[State.FpuDataLo] = data;
   words[State.FpuDataHi] = 0;
   summarise(words);
-  return true;
-}
-
-function environmentBytes(core: ExecutionCore, pc: number): number {
-  return isWide(core, pc) ? 28 : 14;
-}
-
-/**
- * Address of an image to the working address. The first word and the last byte are tried before anything is touched, as
- * Zen 3 does; what spans two pages at most is then all there. On AMD the two have their own limit checks, in this order.
- */
-function openImage(core: ExecutionCore, pc: number, bytes: number, write: boolean): boolean {
-  const word = isWide(core, pc) ? 4 : 2;
-  if (!core.address(pc, core.amd ? word : bytes, write) || !core.aligned(word)) return false;
-  const { eaLo, eaHi, mmu } = core;
-  let reachable = open(core, pc, word, write) >= 0;
-  if (reachable) {
-    mmu.writePending = 0;
-    reachable = core.addressAfter(pc, bytes - 1, 1, write) && open(core, pc, 1, write) >= 0;
-  }
-  core.eaLo = eaLo;
-  core.eaHi = eaHi;
-  return reachable;
 }
 
 function storeEnvironment(core: ExecutionCore, pc: number): number {
   if (!mayUseFpu(core, false)) return Status.Fault;
-  if (!openImage(core, pc, environmentBytes(core, pc), true) || !writeEnvironment(core, pc))
-    return Status.Fault;
+  const { x87Image: image } = core;
+  if (!image.open(core, pc, isWide(core, pc), false, true)) return Status.Fault;
+  putEnvironment(core);
+  if (!image.write(core, pc)) return Status.Fault;
   core.words[State.FpuControl] |= ALL_MASKED;
   summarise(core.words);
   return Status.Next;
@@ -238,8 +182,10 @@ function storeEnvironment(core: ExecutionCore, pc: number): number {
 
 function loadEnvironment(core: ExecutionCore, pc: number): number {
   if (!mayUseFpu(core, true)) return Status.Fault;
-  if (!openImage(core, pc, environmentBytes(core, pc), false)) return Status.Fault;
-  return readEnvironment(core, pc) ? Status.Next : Status.Fault;
+  const { x87Image: image } = core;
+  if (!image.open(core, pc, isWide(core, pc), false, false) || !image.read(core, pc)) return Status.Fault;
+  takeEnvironment(core);
+  return Status.Next;
 }
 
 /** Physical number of ST(i) under the current TOP. */
@@ -250,24 +196,11 @@ function registerWord(words: Int32Array, i: number): number {
 /** FNSAVE: environment and registers, then as FNINIT. */
 function save(core: ExecutionCore, pc: number): number {
   if (!mayUseFpu(core, false)) return Status.Fault;
-  const bytes = environmentBytes(core, pc);
-  const all = bytes + 8 * REGISTER_BYTES;
-  if (!openImage(core, pc, all, true)) return Status.Fault;
-  const { words, view } = core;
-  if (!writeEnvironment(core, pc)) return Status.Fault;
-  advance(core, bytes);
-  for (let half = 0; half < 2; half++) {
-    const at = open(core, pc, 4 * REGISTER_BYTES, true);
-    if (at < 0) return Status.Fault;
-    for (let i = 0; i < 4; i++) {
-      const register = registerWord(words, 4 * half + i);
-      view.setInt32(at + REGISTER_BYTES * i, words[register], true);
-      view.setInt32(at + REGISTER_BYTES * i + 4, words[register + 1], true);
-      view.setInt16(at + REGISTER_BYTES * i + 8, words[register + 2], true);
-    }
-    commit(core);
-    advance(core, 4 * REGISTER_BYTES);
-  }
+  const { words, x87Image: image } = core;
+  if (!image.open(core, pc, isWide(core, pc), true, true)) return Status.Fault;
+  putEnvironment(core);
+  for (let i = 0; i < 8; i++) image.putRegister(i, words, registerWord(words, i));
+  if (!image.write(core, pc)) return Status.Fault;
   initialise(words);
   return Status.Next;
 }
@@ -275,23 +208,10 @@ function save(core: ExecutionCore, pc: number): number {
 /** FRSTOR. */
 function restore(core: ExecutionCore, pc: number): number {
   if (!mayUseFpu(core, true)) return Status.Fault;
-  const bytes = environmentBytes(core, pc);
-  const all = bytes + 8 * REGISTER_BYTES;
-  if (!openImage(core, pc, all, false)) return Status.Fault;
-  if (!readEnvironment(core, pc)) return Status.Fault;
-  const { words, view } = core;
-  advance(core, bytes);
-  for (let half = 0; half < 2; half++) {
-    const at = open(core, pc, 4 * REGISTER_BYTES, false);
-    if (at < 0) return Status.Fault;
-    for (let i = 0; i < 4; i++) {
-      const register = registerWord(words, 4 * half + i);
-      words[register] = view.getInt32(at + REGISTER_BYTES * i, true);
-      words[register + 1] = view.getInt32(at + REGISTER_BYTES * i + 4, true);
-      words[register + 2] = view.getUint16(at + REGISTER_BYTES * i + 8, true);
-    }
-    advance(core, 4 * REGISTER_BYTES);
-  }
+  const { words, x87Image: image } = core;
+  if (!image.open(core, pc, isWide(core, pc), true, false) || !image.read(core, pc)) return Status.Fault;
+  takeEnvironment(core);
+  for (let i = 0; i < 8; i++) image.takeRegister(i, words, registerWord(words, i));
   return Status.Next;
 }
 

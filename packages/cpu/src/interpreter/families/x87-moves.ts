@@ -30,35 +30,65 @@ import {
   take,
 } from "../x87-unit.js";
 
-const TEN_BYTES = 10;
+/** log2 bytes of a significand in memory, and of a sign with its exponent. */
+const SIGNIFICAND = 3;
+const SIGN_EXPONENT = 1;
 
 /** Opens bytes of the memory operand: their place in the arena, or -1 when the access faults. */
 function openBytes(core: ExecutionCore, pc: number, bytes: number, write: boolean): number {
   if (!core.address(pc, bytes, write) || !core.aligned(8)) return -1;
+  return access(core, pc, bytes, write);
+}
+
+function access(core: ExecutionCore, pc: number, bytes: number, write: boolean): number {
   const { mmu, eaLo, eaHi } = core;
   const at = write ? mmu.write(eaLo, eaHi, bytes) : mmu.read(eaLo, eaHi, bytes);
   if (at < 0) core.memoryFault(core.segmentOf(pc));
   return at;
 }
 
-/** Opens ten bytes. AMD's processors take them as eight and two: any fault of the eight comes first, as on Zen 3. */
-function openTen(core: ExecutionCore, pc: number, write: boolean): number {
-  const at = openBytes(core, pc, TEN_BYTES, write);
-  if (at >= 0 || !core.amd) return at;
-  const first = openBytes(core, pc, 8, write);
-  core.mmu.writePending = 0;
-  return first < 0 ? first : openBytes(core, pc, TEN_BYTES, write);
+/*
+ * Ten bytes: AMD's processors take them as eight and two, each an access of its own, as seen on Zen 3: faults of the eight
+ * come first, and the offset of the two wraps. Nothing is stored unless both can be.
+ */
+
+/** Reads ten bytes: eight to the core's lo and hi. @returns the other two, or -1 after a fault */
+function loadTen(core: ExecutionCore, pc: number): number {
+  if (!core.amd) {
+    const at = openBytes(core, pc, 10, false);
+    if (at < 0) return -1;
+    core.lo = core.view.getInt32(at, true);
+    core.hi = core.view.getInt32(at + 4, true);
+    return core.view.getUint16(at + 8, true);
+  }
+  const segment = core.segmentOf(pc);
+  if (!core.address(pc, 8, false) || !core.load(SIGNIFICAND, segment)) return -1;
+  const { lo, hi } = core;
+  if (!core.addressAfter(pc, 8, 2) || !core.load(SIGN_EXPONENT, segment)) return -1;
+  const top = core.lo & 0xffff;
+  core.lo = lo;
+  core.hi = hi;
+  return top;
 }
 
 /** As {@link storeValue}, of ten bytes. */
 function storeTen(core: ExecutionCore, pc: number, lo: number, hi: number, top: number): boolean {
-  const at = openTen(core, pc, true);
+  const { view, mmu } = core;
+  let at = openBytes(core, pc, core.amd ? 8 : 10, true);
+  if (at >= 0 && core.amd) {
+    mmu.writePending = 0;
+    at = core.addressAfter(pc, 8, 2, true) ? access(core, pc, 2, true) : -1;
+  }
   if (at < 0) return false;
   if (isSuppressed(core, true)) {
-    core.mmu.writePending = 0;
+    mmu.writePending = 0;
     return true;
   }
-  const { view, mmu } = core;
+  if (core.amd) {
+    view.setInt16(at, top, true);
+    if (mmu.writePending !== 0) mmu.commitWrite();
+    return core.address(pc, 8, true) && core.store(SIGNIFICAND, lo, hi, core.segmentOf(pc));
+  }
   view.setInt32(at, lo, true);
   view.setInt32(at + 4, hi, true);
   view.setInt16(at + 8, top, true);
@@ -92,10 +122,9 @@ function load(core: ExecutionCore, pc: number): number {
   }
   const group = opcode >> 8;
   if (group === 3) {
-    const at = openTen(core, pc, false);
-    if (at < 0) return Status.Fault;
-    const { view } = core;
-    float.unpack(Slot.R, view.getInt32(at, true), view.getInt32(at + 4, true), view.getUint16(at + 8, true));
+    const top = loadTen(core, pc);
+    if (top < 0) return Status.Fault;
+    float.unpack(Slot.R, core.lo, core.hi, top);
   } else {
     const size = group === 1 ? 2 : 3;
     if (!core.address(pc, 1 << size, false) || !core.load(size, core.segmentOf(pc))) return Status.Fault;
@@ -133,18 +162,10 @@ function integerSize(opcode: number): number {
 /** FBLD. */
 function loadDecimal(core: ExecutionCore, pc: number): number {
   if (!begin(core)) return Status.Fault;
-  const at = openTen(core, pc, false);
-  if (at < 0) return Status.Fault;
-  const { view, float } = core;
+  const top = loadTen(core, pc);
+  if (top < 0) return Status.Fault;
   if (!isEmpty(core.words, 7)) stackFault(core, true);
-  else
-    unpackDecimal(
-      float,
-      Slot.R,
-      view.getInt32(at, true),
-      view.getInt32(at + 4, true),
-      view.getUint16(at + 8, true),
-    );
+  else unpackDecimal(core.float, Slot.R, core.lo, core.hi, top);
   return concludePush(core, pc);
 }
 
