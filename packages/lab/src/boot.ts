@@ -14,8 +14,9 @@ import {
 } from "@hyperwalk/xen";
 import { exitCodeOf } from "./boot-exit-code.js";
 import { DEFAULT_BOOT_INSTRUCTIONS, DEFAULT_BOOT_MEMORY } from "./defaults.js";
+import { estimatesUsed, mergeEstimates } from "./estimates.js";
 import { type FastForwardResult, fastForwardResult } from "./fast-forward.js";
-import type { AbiName } from "./result.js";
+import type { AbiName, EstimateUsed } from "./result.js";
 import { TOOL } from "./tool.js";
 import { traceLines } from "./trace.js";
 
@@ -76,6 +77,8 @@ export interface BootDocument {
   /** Hypercalls by name, and all VM exits by reason, of the timed part; the former are among the latter. */
   readonly hypercalls: readonly ExitAccount[];
   readonly exits: readonly ExitAccount[];
+  /** What the cycles rest on that nobody measured, by key. */
+  readonly estimates: readonly EstimateUsed[];
 }
 
 /**
@@ -132,6 +135,7 @@ export function bootGuest(request: BootRequest): BootDocument {
       : { fastForward: fastForwardResult(fastForward, forwarded) }),
     hypercalls: system.hypercallAccounts(),
     exits: system.exitAccounts(),
+    estimates: mergeEstimates([estimatesUsed(system)]),
   };
 }
 

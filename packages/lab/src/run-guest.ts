@@ -1,5 +1,6 @@
 import { type LedgerRow, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
 import type { FastForwardTarget } from "@hyperwalk/xen";
+import { estimatesUsed } from "./estimates.js";
 import { fastForwardResult } from "./fast-forward.js";
 import { guestFigure } from "./guest-figure.js";
 import { comparePhases } from "./phase-order.js";
@@ -62,14 +63,7 @@ export function runGuest(system: SimulatedSystem, options: RunOptions): GuestRun
       ? {}
       : { fastForward: fastForwardResult(fastForward, forwarded) }),
   };
-  const estimates = system.estimates().map(({ key, value, unit, range, source }) => ({
-    key,
-    value,
-    unit,
-    range: range ?? null,
-    source,
-  }));
-  return { result, estimates };
+  return { result, estimates: estimatesUsed(system) };
 }
 
 /** What was counted after `before`; everything when that is undefined. */

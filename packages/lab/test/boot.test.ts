@@ -99,6 +99,17 @@ describe("hyperwalk boot", { timeout: 60_000 }, () => {
     expect(document.exits.reduce((sum, each) => sum + each.cycles, 0)).toBeLessThan(document.cycles);
   });
 
+  it("says how many of the numbers behind its cycles are estimates, and which", async () => {
+    const hello = JSON.parse((await hyperwalk("boot", path("hello.elf"), "--json")).out) as BootDocument;
+    const silent = JSON.parse((await hyperwalk("boot", path("halt.bin"), "--json")).out) as BootDocument;
+    const keys = (document: BootDocument) => document.estimates.map(({ key }) => key);
+    expect(keys(hello)).toEqual([...new Set(keys(hello))].sort());
+    expect(keys(hello)).toContain("stage.do_sched_op (shutdown)");
+    expect(keys(silent)).not.toContain("stage.do_sched_op (shutdown)"); // it never ran
+    const { out } = await hyperwalk("boot", path("hello.elf"));
+    expect(out).toContain(`Estimates that these figures rest on: ${hello.estimates.length}`);
+  });
+
   it.each([
     ["serial.bin", 5, "serial\n\nended: the guest wrote 5 to the exit port"],
     ["magic.bin", 2, "ended: the guest wrote 732803074 to the exit port"],

@@ -20,7 +20,8 @@ export function bootReport(document: BootDocument, paint: Paint): string {
   const parts = [
     `${document.exitCode === 0 ? paint.faint(ending) : paint.warn(ending)}\n` +
       (document.fastForward === undefined ? "" : `${fastForwardNote(document.fastForward)}\n`) +
-      `${figure(instructions)} guest instructions, ${figure(cycles)} cycles on ${document.machine.name}`,
+      `${figure(instructions)} guest instructions, ${figure(cycles)} cycles on ${document.machine.name}\n` +
+      `Estimates that these figures rest on: ${document.estimates.length}, listed by --json`,
     accountTable("hypercall", hypercalls, cycles, paint),
     accountTable("VM exit", exits, cycles, paint),
   ];
