@@ -261,3 +261,48 @@ describe("FXSAVE and FXRSTOR on AMD", () => {
     expect(vectorOf(small)).toBe(SS);
   });
 });
+
+describe("XSAVE and XRSTOR", () => {
+  const SAVE = "0f ae 23";
+  const RESTORE = "0f ae 2b";
+  const run = (profile: ProcessorProfile, text: string, address: number | bigint): Machine => {
+    const machine = start(profile, 64, text, address);
+    machine.words[State.Cr4] |= OSXSAVE;
+    machine.words[State.XcrLo] = 3;
+    return machine;
+  };
+
+  it.each([
+    [SAVE, "0f ae 65 00"],
+    [RESTORE, "0f ae 6d 00"],
+  ])("%s off its alignment: on AMD before the form of a stack address", (text, onStack) => {
+    for (const [profile, off] of [
+      [epyc9124, GP],
+      [skylakeSp, SS],
+    ] as const) {
+      const outside = 0x0123_0000_0000_0000n;
+      for (const [address, vector] of [
+        [outside, SS],
+        [outside + 16n, off],
+      ] as const) {
+        const machine = run(profile, onStack, 0);
+        machine.setGpr(5, address);
+        expect(vectorOf(machine)).toBe(vector);
+      }
+      expect(vectorOf(run(profile, text, outside))).toBe(GP);
+    }
+  });
+
+  it.each([
+    [SAVE, 575],
+    [RESTORE, 512],
+  ])("%s faults at its first byte, then %i bytes on", (text, second) => {
+    const neither = run(epyc9124, text, UNMAPPED + 0x1000 - 64);
+    expect(vectorOf(neither)).toBe(PF);
+    expect(neither.words[State.Cr2Lo]).toBe(UNMAPPED + 0x1000 - 64);
+    const first = run(epyc9124, text, UNMAPPED - 64);
+    first.processor.memory.addRam((UNMAPPED - 0x1000) >> 12, 1);
+    expect(vectorOf(first)).toBe(PF);
+    expect(first.words[State.Cr2Lo]).toBe(UNMAPPED - 64 + second);
+  });
+});

@@ -5,10 +5,10 @@ import type { ExecutionCore } from "./core.js";
 import { Entry, Form } from "./entry.js";
 import { vectorAddress } from "./vector-operands.js";
 
-const PAGE = 4096;
 const SHORT_ADDRESSES = 0x10000;
-/** Address bits that FXSAVE's area has clear. */
-export const LEGACY_ALIGNMENT = 15;
+/** Address bits that areas of FXSAVE and XSAVE have clear. */
+const LEGACY_ALIGNMENT = 15;
+const EXTENDED_ALIGNMENT = 63;
 
 /**
  * The area of the FXSAVE, XSAVE or restoring instruction at work: moves bytes of it between memory and {@link image}.
@@ -24,36 +24,47 @@ export class StateArea {
   private segment = 0;
 
   /**
-   * Takes the entry's operand: limit, form of the address, alignment (a mask) and access rights checked, in the order
-   * of Zen 3, which begins with the last byte.
+   * The 512 bytes of FXSAVE or FXRSTOR: limit, form of the address, alignment and access rights checked. On Zen 3 those
+   * are limit, canonical form and alignment by fours of the first dword, which is read, then the alignment of the area,
+   * then access rights and limit of the last byte.
    */
-  open(core: ExecutionCore, pc: number, bytes: number, alignment: number, write: boolean): boolean {
+  openLegacy(core: ExecutionCore, pc: number, write: boolean): boolean {
+    const last = StateOffset.Header - 1;
     this.segment = core.segmentOf(pc);
-    if (core.amd && alignment === LEGACY_ALIGNMENT) return this.openInSteps(core, pc, write);
-    if (!vectorAddress(core, pc, bytes, alignment, write)) {
-      const stack = core.mode === 64 && this.segment === Segment.Ss;
-      if (stack && !core.canonical(core.eaLo, core.eaHi)) core.raise(Vector.Ss, 0);
-      return false;
-    }
-    this.begin(core, pc);
-    return this.touch(core, bytes - 1, write) && this.touchFirst(core, bytes, write);
+    if (core.amd) {
+      if (!core.address(pc, 4, false) || !core.canonicalOperand(4, this.segment) || !core.aligned(4))
+        return false;
+      this.begin(core, pc);
+      if ((this.lo & LEGACY_ALIGNMENT) !== 0) {
+        core.protection();
+        return false;
+      }
+      if (!core.addressAfter(pc, last, 1, write)) return false;
+    } else if (!this.take(core, pc, StateOffset.Header, LEGACY_ALIGNMENT, write)) return false;
+    return this.touch(core, last, write) && this.touch(core, 0, write);
   }
 
   /**
-   * FXSAVE and FXRSTOR on Zen 3: limit, canonical form and alignment by fours of the first dword, which is read, then
-   * the alignment of the area, then access rights and limit of the last byte, whose offset wraps.
+   * Legacy area and header of the XSAVE family: limit, alignment, form of the address and access rights checked. The first
+   * byte comes first, then the last one to write or the header to read, as on Zen 3.
    */
-  private openInSteps(core: ExecutionCore, pc: number, write: boolean): boolean {
-    if (!core.address(pc, 4, false) || !core.canonicalOperand(4, this.segment) || !core.aligned(4))
-      return false;
-    this.begin(core, pc);
-    if ((this.lo & LEGACY_ALIGNMENT) !== 0) {
-      core.protection();
-      return false;
+  openExtended(core: ExecutionCore, pc: number, write: boolean): boolean {
+    this.segment = core.segmentOf(pc);
+    if (!this.take(core, pc, StateOffset.End, EXTENDED_ALIGNMENT, write)) return false;
+    return (
+      this.touch(core, 0, write) && this.touch(core, write ? StateOffset.End - 1 : StateOffset.Header, write)
+    );
+  }
+
+  /** Takes an area whose limit is checked at once. Alignment comes before the canonical form of a stack address on Zen 3. */
+  private take(core: ExecutionCore, pc: number, bytes: number, alignment: number, write: boolean): boolean {
+    if (vectorAddress(core, pc, bytes, alignment, write)) {
+      this.begin(core, pc);
+      return true;
     }
-    const last = StateOffset.Header - 1;
-    if (!core.addressAfter(pc, last, 1, write)) return false;
-    return this.touch(core, last, write) && this.touchFirst(core, StateOffset.Header, write);
+    const stack = !core.amd && core.mode === 64 && this.segment === Segment.Ss;
+    if (stack && !core.canonical(core.eaLo, core.eaHi)) core.raise(Vector.Ss, 0);
+    return false;
   }
 
   /** Takes the linear address of the first byte, and where offsets wrap: at the end of 16- or 32-bit addresses. */
@@ -66,11 +77,6 @@ export class StateArea {
     const left = this.shortAddresses ? SHORT_ADDRESSES - core.lo : -core.lo >>> 0;
     const wraps = size !== 3 && left > 0 && left < StateOffset.End;
     this.room = wraps ? left : StateOffset.End;
-  }
-
-  private touchFirst(core: ExecutionCore, bytes: number, write: boolean): boolean {
-    const crosses = (this.lo & (PAGE - 1)) + bytes > PAGE;
-    return !crosses || this.touch(core, 0, write);
   }
 
   private touch(core: ExecutionCore, offset: number, write: boolean): boolean {

@@ -20,7 +20,6 @@ import {
 import type { ExecutionCore } from "../core.js";
 import { Status } from "../entry.js";
 import type { Family } from "../handler.js";
-import { LEGACY_ALIGNMENT } from "../state-area.js";
 import { loadVector, storeVector, xmmUsable } from "../vector-operands.js";
 
 const HEADER = StateOffset.Header / 4;
@@ -73,7 +72,7 @@ function fxsave(core: ExecutionCore, pc: number): number {
   const { stateArea: area } = core;
   const { image } = area;
   if (!legacyUsable(core)) return Status.Fault;
-  if (!area.open(core, pc, StateOffset.Header, LEGACY_ALIGNMENT, true)) return Status.Fault;
+  if (!area.openLegacy(core, pc, true)) return Status.Fault;
   const { words } = core;
   const count = registersIn(core);
   storeX87(words, image, core.sizeOf(pc) === 3, hasPointers(core));
@@ -88,7 +87,7 @@ function fxrstor(core: ExecutionCore, pc: number): number {
   const { stateArea: area } = core;
   const { image } = area;
   if (!legacyUsable(core)) return Status.Fault;
-  if (!area.open(core, pc, StateOffset.Header, LEGACY_ALIGNMENT, false)) return Status.Fault;
+  if (!area.openLegacy(core, pc, false)) return Status.Fault;
   if (!area.read(core, 0, StateOffset.Header)) return Status.Fault;
   const { words } = core;
   const mxcsr = image[StateOffset.Mxcsr >> 2];
@@ -138,7 +137,7 @@ function xsave(core: ExecutionCore, pc: number): number {
   const { words } = core;
   const kind = core.variantOf(pc);
   if (kind === Save.Supervisor && !supervisorUsable(core)) return Status.Fault;
-  if (!area.open(core, pc, StateOffset.End, 63, true)) return Status.Fault;
+  if (!area.openExtended(core, pc, true)) return Status.Fault;
   const wanted = words[State.XcrLo] & words[State.Gpr] & SUPPORTED;
   if (!area.read(core, StateOffset.Header, StateOffset.Header + 8)) return Status.Fault;
   const compacted = kind >= Save.Compacted;
@@ -192,7 +191,7 @@ function xrstor(core: ExecutionCore, pc: number): number {
   const { words } = core;
   const supervisor = core.variantOf(pc) === 1;
   if (supervisor && !supervisorUsable(core)) return Status.Fault;
-  if (!area.open(core, pc, StateOffset.End, 63, false)) return Status.Fault;
+  if (!area.openExtended(core, pc, false)) return Status.Fault;
   if (!area.read(core, StateOffset.Header, StateOffset.End)) return Status.Fault;
   if (!headerIsValid(core, supervisor)) return core.protection();
   const compacted = image[HEADER + 3] < 0;
