@@ -1,20 +1,18 @@
-import { parseArgs } from "node:util";
+import { wholeNumber } from "../packages/lab/src/cli/option-values.js";
 import { whyNotNative } from "../test/differential/cpu/native/native-harness.js";
 import { hunt } from "../test/differential/cpu/planted/hunt.js";
 import { PLANTED_BUGS } from "../test/differential/cpu/planted/planted-bugs.js";
 import { ScratchCopy } from "../test/differential/cpu/planted/scratch-copy.js";
+import { scriptArguments } from "./command-line.js";
 
 /*
- * Whether the differential test finds bugs: each of the list is planted in a copy of the processor, which then has to
- * differ from this machine's; without a bug the same sequences must not. npm run differential:planted -- [--seed S]
+ * npm run differential:planted: whether the differential test finds bugs. Each of the list is planted in a copy of the
+ * processor, which then has to differ from this machine's; without a bug the same sequences must not.
  */
 
-const { values } = parseArgs({ options: { seed: { type: "string", default: "1" } } });
-const seed = Number(values.seed);
-if (!Number.isInteger(seed)) {
-  console.error("usage: npm run differential:planted -- [--seed S]");
-  process.exit(1);
-}
+const { seed } = scriptArguments("differential:planted", {
+  seed: { value: "S", parse: wholeNumber("--seed", 0, 2 ** 32 - 1), otherwise: 1 },
+}).values;
 const reason = whyNotNative();
 if (reason !== "") {
   console.error(`The differential test cannot run here: it ${reason}.`);

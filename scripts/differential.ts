@@ -1,4 +1,4 @@
-import { parseArgs } from "node:util";
+import { oneOf, wholeNumber } from "../packages/lab/src/cli/option-values.js";
 import { DifferentialRun } from "../test/differential/cpu/differential-run.js";
 import { CaseGenerator } from "../test/differential/cpu/generator/case-generator.js";
 import { X87Generator } from "../test/differential/cpu/generator/x87-generator.js";
@@ -10,33 +10,32 @@ import {
 } from "../test/differential/cpu/native/native-harness.js";
 import { nativeProfile } from "../test/differential/cpu/native/native-profile.js";
 import { SimulatedMachine } from "../test/differential/cpu/simulated/simulated-machine.js";
+import { positiveNumber, scriptArguments, usageFailure } from "./command-line.js";
 
 /*
- * Random instruction sequences on this machine's processor and on the simulated one:
- * npm run differential -- [--minutes N] [--seed S] [--mode 64|32] [--show N] [--sequences N] [--set all|general|x87]
- * [--only form,form] [--first]
+ * npm run differential: random instruction sequences on this machine's processor and on the simulated one.
  * A line a minute says how far it is; mismatches are explained as they come. --only makes the general sequences of some
  * form keys alone, --first ends at the first batch with a mismatch.
  */
 
-const USAGE =
-  "usage: npm run differential -- [--minutes N] [--seed S] [--mode 64|32] [--show N] [--sequences N] [--set all|general|x87]";
 /** Batches of general sequences for each one of x87 instructions only, in the set `all`. */
 const GENERAL_BATCHES = 3;
 const BATCH = 5000;
 const REPORT_MS = 60_000;
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: "string", default: "1" },
-    sequences: { type: "string", default: "Infinity" },
-    seed: { type: "string", default: "1" },
-    mode: { type: "string", default: "both" },
-    show: { type: "string", default: "5" },
-    set: { type: "string", default: "all" },
-    only: { type: "string" },
-    first: { type: "boolean", default: false },
+const { values } = scriptArguments("differential", {
+  minutes: { value: "N", parse: positiveNumber("--minutes"), otherwise: 1 },
+  sequences: {
+    value: "N",
+    parse: wholeNumber("--sequences", 1, 2 ** 50),
+    otherwise: Number.POSITIVE_INFINITY,
   },
+  seed: { value: "S", parse: wholeNumber("--seed", 0, 2 ** 32 - 1), otherwise: 1 },
+  mode: { value: "both|64|32", parse: oneOf("--mode", ["both", "64", "32"]), otherwise: "both" },
+  show: { value: "N", parse: wholeNumber("--show", 0, 2 ** 20), otherwise: 5 },
+  set: { value: "all|general|x87", parse: oneOf("--set", ["all", "general", "x87"]), otherwise: "all" },
+  only: { value: "form,form", parse: (text: string) => text, otherwise: undefined },
+  first: { parse: () => true, otherwise: false },
 });
 
 const reason = whyNotNative();
@@ -45,28 +44,30 @@ if (reason !== "") {
   process.exit(1);
 }
 
+const { minutes, sequences, seed } = values;
 const modes = ([64, 32] as const).filter((mode) => values.mode === "both" || Number(values.mode) === mode);
-const minutes = Number(values.minutes);
-const sequences = Number(values.sequences);
-const seed = Number(values.seed);
-const known = ["all", "general", "x87"].includes(values.set);
-if (modes.length === 0 || !(minutes > 0) || !(sequences > 0) || !Number.isInteger(seed) || !known) {
-  console.error(USAGE);
-  process.exit(1);
-}
-
+const only = values.only === undefined ? undefined : new Set(values.only.split(","));
 const vendor = nativeVendor();
 const features = nativeFeatures();
+const kinds = modes.map((mode) => {
+  const options = { seed, mode, vendor, features, only };
+  return { mode, options, general: new CaseGenerator(options) };
+});
+const keys = new Set(kinds.flatMap(({ general }) => general.forms.map(({ form }) => form.key)));
+const unknown = [...(only ?? [])].filter((key) => !keys.has(key));
+if (unknown.length > 0)
+  usageFailure(
+    `option --only: no form that runs here has the key ${unknown.join(", ")}; ` +
+      "allowed: keys of packages/cpu/src/decode/opcode-tables.ts, separated by commas",
+  );
+
 const harness = new NativeHarness();
 const machine = new SimulatedMachine(nativeProfile());
 
 const runs: { readonly name: string; readonly run: DifferentialRun; shown: number }[] = [];
 /** Which of the runs the next batches are for, over and over. */
 const turns: number[] = [];
-for (const mode of modes) {
-  const only = values.only === undefined ? undefined : new Set(values.only.split(","));
-  const options = { seed, mode, vendor, features, only };
-  const general = new CaseGenerator(options);
+for (const { mode, options, general } of kinds) {
   if (values.set !== "x87" && general.forms.length > 0) {
     const run = new DifferentialRun(options, harness, machine, general);
     const turn = runs.push({ name: `${mode}-bit mode`, run, shown: 0 }) - 1;
@@ -82,10 +83,6 @@ function total(of: "sequences" | "mismatches" | "unrepeated"): number {
   return runs.reduce((sum, { run }) => sum + run.totals[of], 0);
 }
 
-if (runs.length === 0) {
-  console.error("no form has such a key");
-  process.exit(1);
-}
 const started = Date.now();
 let reported = started;
 
@@ -104,7 +101,7 @@ try {
     if (Date.now() - started >= minutes * 60_000 || (values.first && total("mismatches") > 0)) break;
     const entry = runs[turns[i % turns.length]];
     const { run } = entry;
-    run.batch(BATCH, Number(values.show));
+    run.batch(BATCH, values.show);
     for (; entry.shown < run.totals.kept.length; entry.shown++)
       console.log(`\n${run.explain(run.totals.kept[entry.shown])}\n`);
     if (Date.now() - reported >= REPORT_MS) report();

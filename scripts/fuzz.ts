@@ -1,12 +1,12 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { wholeNumber } from "../packages/lab/src/cli/option-values.js";
 import { KINDS } from "../test/fuzz/kinds.js";
 import type { FuzzReport, FuzzWork, HostMemory } from "../test/fuzz/worker.js";
+import { positiveNumber, scriptArguments } from "./command-line.js";
 
 /*
- * Hostile guests, tables, control structures, images and snapshots:
- * npm run fuzz -- [--minutes N] [--seed S] [--case N]
+ * npm run fuzz: hostile guests, tables, control structures, images and snapshots.
  * The same seed gives the same cases; --case runs one of them again.
  */
 
@@ -14,26 +14,20 @@ import type { FuzzReport, FuzzWork, HostMemory } from "../test/fuzz/worker.js";
 const HANG_SECONDS = 120;
 /** Bytes that may be held at the end beyond what was held after warm-up. */
 const MAX_GROWTH = 32 * 2 ** 20;
+/** More than a run gets through. */
+const MOST_CASES = 2 ** 30;
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: "string", default: "1" },
-    seed: { type: "string", default: "1" },
-    case: { type: "string" },
-  },
+const { values } = scriptArguments("fuzz", {
+  minutes: { value: "N", parse: positiveNumber("--minutes"), otherwise: 1 },
+  seed: { value: "S", parse: wholeNumber("--seed", 0, 2 ** 32 - 1), otherwise: 1 },
+  case: { value: "N", parse: wholeNumber("--case", 0, MOST_CASES - 1), otherwise: undefined },
 });
-const minutes = Number(values.minutes);
-const seed = Number(values.seed);
-const single = values.case === undefined ? -1 : Number(values.case);
-if (!(minutes > 0) || !Number.isInteger(seed) || !Number.isInteger(single)) {
-  console.error("usage: npm run fuzz -- [--minutes N] [--seed S] [--case N]; S and N are whole numbers");
-  process.exit(2);
-}
+const { minutes, seed, case: single } = values;
 
 const work: FuzzWork = {
   seed,
-  first: Math.max(0, single),
-  end: single < 0 ? 2 ** 30 : single + 1,
+  first: single ?? 0,
+  end: single === undefined ? MOST_CASES : single + 1,
   milliseconds: minutes * 60_000,
 };
 const worker = fork(
@@ -72,7 +66,7 @@ worker.on("message", (message: number | FuzzReport) => {
   KINDS.forEach(({ name }, i) => {
     console.log(`  ${String(report.cases[i]).padStart(7)} ${name}`);
   });
-  console.log(`host memory ${memory(report.start)} after warm-up, ${memory(report.end)} at the end`);
+  console.log(`host memory ${memory(report.start)} after warm-up; ${memory(report.end)} at the end`);
   for (const { number, error } of report.failures) console.error(`\n${named(number)}\n${error}`);
   if (grown > MAX_GROWTH) console.error(`\nhost memory grew by ${mebibytes(grown)}`);
   process.exitCode = report.failures.length > 0 || grown > MAX_GROWTH ? 1 : 0;

@@ -1,23 +1,18 @@
-import { parseArgs } from "node:util";
 import fc from "fast-check";
+import { wholeNumber } from "../packages/lab/src/cli/option-values.js";
 import { Bench } from "../packages/mmu/test/reference/bench.js";
 import { type Seen, Sequence } from "../packages/mmu/test/reference/sequence.js";
 import { PROFILES, sequences } from "../packages/mmu/test/reference/sequences.js";
+import { scriptArguments } from "./command-line.js";
 
 /*
- * Random table trees, edits, invalidations and accesses through the Mmu and through the reference model:
- * npm run nightly:mmu -- [--sequences N] [--seed S]
+ * npm run nightly:mmu: random table trees, edits, invalidations and accesses through the Mmu and through the reference model.
  */
 
-const { values } = parseArgs({
-  options: { sequences: { type: "string", default: "100000" }, seed: { type: "string", default: "1" } },
-});
-const wanted = Number(values.sequences);
-const firstSeed = Number(values.seed);
-if (!Number.isInteger(wanted) || wanted < 1 || !Number.isInteger(firstSeed)) {
-  console.error("--sequences takes a whole number of at least 1, --seed a whole number.");
-  process.exit(1);
-}
+const { sequences: wanted, seed: firstSeed } = scriptArguments("nightly:mmu", {
+  sequences: { value: "N", parse: wholeNumber("--sequences", 1, 2 ** 50), otherwise: 100_000 },
+  seed: { value: "S", parse: wholeNumber("--seed", 0, 2 ** 31 - 1), otherwise: 1 },
+}).values;
 
 const CHUNK = 1000;
 const seen: Seen = { outcomes: new Set(), stale: 0, accesses: 0, logged: 0, untimed: [0, 0] };

@@ -1,26 +1,22 @@
-import { parseArgs } from "node:util";
 import { PROFILES } from "../packages/cpu/src/profiles/index.js";
+import { oneOf, wholeNumber } from "../packages/lab/src/cli/option-values.js";
 import { type ChaseOptions, PointerChase } from "../test/pointer-chase/chase.js";
 import { PUBLISHED } from "../test/pointer-chase/published.js";
+import { scriptArguments } from "./command-line.js";
 
 /*
- * Cycles per dependent load, one line in each of N pages, beside published tables:
- * npm run pointer-chase -- [--machine id] [--most pages]
+ * npm run pointer-chase: cycles per dependent load, one line in each of N pages, beside published tables.
  */
 
-const { values } = parseArgs({
-  options: { machine: { type: "string" }, most: { type: "string", default: "262144" } },
-});
-const most = Number(values.most);
-const profiles = PROFILES.filter(({ id }) => values.machine === undefined || id === values.machine);
-if (profiles.length === 0 || !Number.isInteger(most) || most < 8 || most > 262144) {
-  console.error(
-    `--machine takes one of ${PROFILES.map(({ id }) => id).join(", ")}; --most 8 to 262144 pages.`,
-  );
-  process.exit(1);
-}
-
 const SIZES = [8, 32, 96, 128, 512, 1024, 2048, 3072, 6144, 16384, 65536, 131072, 262144];
+
+const IDS = PROFILES.map((profile) => profile.id);
+const { machine: id, most } = scriptArguments("pointer-chase", {
+  machine: { value: "id", parse: oneOf("--machine", IDS), otherwise: undefined },
+  most: { value: "pages", parse: wholeNumber("--most", 8, 262144), otherwise: 262144 },
+}).values;
+const profiles = PROFILES.filter((profile) => id === undefined || profile.id === id);
+
 const CURVES: readonly (readonly [heading: string, Omit<ChaseOptions, "pages">])[] = [
   ["same line", { placement: "same line", leaf: "4k", nested: undefined }],
   ["random line", { placement: "random line", leaf: "4k", nested: undefined }],

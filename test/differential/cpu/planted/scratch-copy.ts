@@ -9,6 +9,9 @@ const ROOT = fileURLToPath(new URL("../../../../", import.meta.url));
 const PARTS = [
   "package.json",
   "scripts/differential.ts",
+  "scripts/command-line.ts",
+  "packages/lab/src/cli/option-values.ts",
+  "packages/lab/src/cli/usage-error.ts",
   "test/differential/cpu",
   "packages/cpu/package.json",
   "packages/cpu/src",
