@@ -2,7 +2,20 @@ import { readFileSync } from "node:fs";
 import { epyc7763, epyc9124, type ProcessorProfile, sapphireRapids, skylakeSp } from "@hyperwalk/cpu";
 import { defineGuest, hypercallBenchImage, runstateLoop } from "@hyperwalk/guest-sdk";
 import { createXenSystem, type XenConfig, type XenSystem } from "@hyperwalk/xen";
-import { elfImage } from "../../packages/xen/test/elf-image.js";
+import {
+  CLI,
+  CODE,
+  ENABLE,
+  END,
+  EOI,
+  flatGuest,
+  HLT,
+  IRET,
+  le,
+  STI,
+  store,
+  VECTOR,
+} from "../../packages/xen/test/flat-guest.js";
 import { ABIS, type AbiName } from "../guests/boot.js";
 
 /** A guest of the suite: every call of `make` gives the same system. */
@@ -43,60 +56,20 @@ const talkative = defineGuest("talkative", (g) => {
   g.print("\n");
 });
 
-const CODE = 0x100000;
-const BODY = CODE + 0x100;
-const HANDLERS = 0x9000;
-const GDT = 0x6000;
-const IDT = 0x7000;
-const APIC = 0xfee00000;
-const VECTOR = 0x30;
-const le = (value: number, bytes = 4) =>
-  Array.from({ length: bytes }, (_, i) => Math.floor((value >>> 0) / 256 ** i) % 256);
-/** mov dword [APIC + offset], value */
-const store = (offset: number, value: number) => [0xc7, 0x05, ...le(APIC + offset), ...le(value)];
-/** mov al, c; out e9h, al */
-const print = (text: string) => [...text].flatMap((c) => [0xb0, c.charCodeAt(0), 0xe6, 0xe9]);
-const [CLI, STI, HLT, IRET] = [0xfa, 0xfb, 0xf4, 0xcf] as const;
-const ENABLE = store(0xf0, 0x1ff);
-const EOI = store(0xb0, 0);
 /** Takes its time: an NMI that comes meanwhile waits for its IRET. */
 const NMI = [0x51, 0xb9, ...le(20), 0x49, 0x75, 0xfd, ...store(0x300, 0x40030), 0x59, IRET];
 
-/** A guest in flat 32-bit protected mode with a GDT, an IDT and one handler. */
+/** A guest in flat 32-bit protected mode with a handler for its interrupts. */
 function bare(
   name: string,
   profile: ProcessorProfile,
   body: readonly number[],
   handler: readonly number[],
 ): SuiteGuest {
-  const make = () => {
-    const system = createXenSystem({
-      profile,
-      domain: {
-        image: elfImage({ bits: 64, segments: [{ address: CODE, bytes: 4096 }] }),
-        memoryBytes: 16 * 2 ** 20,
-        abi: "linear",
-      },
-      accounting: true,
-    });
-    const { guestMemory } = system.domain;
-    const write = (at: number, bytes: readonly number[]) =>
-      guestMemory.writeBytes(at, Uint8Array.from(bytes));
-    const flat = (type: number) => [0xff, 0xff, 0, 0, 0, type, 0xcf, 0];
-    write(GDT, [...le(0, 8), ...flat(0x9b), ...flat(0x93)]);
-    write(GDT + 0x20, [...le(23, 2), ...le(GDT), ...le(256 * 8 - 1, 2), ...le(IDT)]);
-    for (let vector = 0; vector < 256; vector++) {
-      const at = HANDLERS + 64 * vector;
-      write(IDT + 8 * vector, [...le(at, 2), 8, 0, 0, 0x8e, ...le(at >>> 16, 2)]);
-      write(at, vector === VECTOR ? handler : vector === 2 ? NMI : [...print("?\n"), CLI, HLT]);
-    }
-    const lgdt = [0x0f, 0x01, 0x15, ...le(GDT + 0x20)];
-    const lidt = [0x0f, 0x01, 0x1d, ...le(GDT + 0x26)];
-    write(CODE, [...lgdt, ...lidt, 0xbc, ...le(0x80000), 0xea, ...le(BODY), 8, 0]);
-    write(BODY, [...body, ...print("\n"), CLI, HLT]);
-    return system;
+  return {
+    name: `${name} (${profile.id})`,
+    make: () => flatGuest(profile, [...body, ...END], { 2: NMI, [VECTOR]: handler }, { accounting: true }),
   };
-  return { name: `${name} (${profile.id})`, make };
 }
 
 /** Image that a multiboot loader puts to 1 MiB. */

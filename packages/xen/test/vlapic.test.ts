@@ -1,27 +1,23 @@
-import { epyc9124, type ProcessorProfile, skylakeSp } from "@hyperwalk/cpu";
+import { epyc9124, skylakeSp } from "@hyperwalk/cpu";
 import { describe, expect, it } from "vitest";
-import { createXenSystem, type XenSystem } from "../src/xen.ts";
-import { elfImage } from "./elf-image.ts";
+import type { XenSystem } from "../src/xen.ts";
+import {
+  APIC,
+  CLI,
+  ENABLE,
+  END,
+  EOI,
+  flatGuest as guest,
+  HLT,
+  IRET,
+  le,
+  NOP,
+  print,
+  STI,
+  store,
+  VECTOR,
+} from "./flat-guest.ts";
 
-const CODE = 0x100000;
-const BODY = CODE + 0x100;
-const HANDLERS = 0x9000;
-const GDT = 0x6000;
-const IDT = 0x7000;
-const APIC = 0xfee00000;
-const VECTOR = 0x30;
-const HLT = 0xf4;
-const STI = 0xfb;
-const CLI = 0xfa;
-const NOP = 0x90;
-const IRET = 0xcf;
-
-const le = (value: number, bytes = 4) =>
-  Array.from({ length: bytes }, (_, i) => Math.floor((value >>> 0) / 256 ** i) % 256);
-/** mov dword [APIC + offset], value */
-const store = (offset: number, value: number) => [0xc7, 0x05, ...le(APIC + offset), ...le(value)];
-/** mov al, c; out e9h, al */
-const print = (text: string) => [...text].flatMap((c) => [0xb0, c.charCodeAt(0), 0xe6, 0xe9]);
 const wrmsr = (msr: number, lo: number, hi = 0) => [
   0xb9,
   ...le(msr),
@@ -32,53 +28,6 @@ const wrmsr = (msr: number, lo: number, hi = 0) => [
   0x0f,
   0x30,
 ];
-const ENABLE = store(0xf0, 0x1ff);
-const END = [...print("\n"), CLI, HLT];
-const EOI = store(0xb0, 0);
-
-/** A PVH guest in 32-bit protected mode with a GDT, an IDT and handlers that it starts with. */
-function guest(
-  profile: ProcessorProfile,
-  body: readonly number[],
-  handlers: Readonly<Record<number, readonly number[]>> = {},
-): XenSystem {
-  const system = createXenSystem({
-    profile,
-    domain: {
-      image: elfImage({ bits: 64, segments: [{ address: CODE, bytes: 4096 }] }),
-      memoryBytes: 16 * 2 ** 20,
-      abi: "linear",
-    },
-  });
-  const { guestMemory } = system.domain;
-  const write = (at: number, bytes: readonly number[]) => guestMemory.writeBytes(at, Uint8Array.from(bytes));
-  write(GDT, [...le(0, 8), 0xff, 0xff, 0, 0, 0, 0x9b, 0xcf, 0, 0xff, 0xff, 0, 0, 0, 0x93, 0xcf, 0]);
-  write(GDT + 0x20, [...le(23, 2), ...le(GDT), ...le(256 * 8 - 1, 2), ...le(IDT)]);
-  for (let vector = 0; vector < 256; vector++) {
-    const handler = HANDLERS + 32 * vector;
-    write(IDT + 8 * vector, [...le(handler, 2), 8, 0, 0, 0x8e, ...le(handler >>> 16, 2)]);
-    write(handler, handlers[vector] ?? [...print("?\n"), CLI, HLT]);
-  }
-  write(CODE, [
-    0x0f,
-    0x01,
-    0x15,
-    ...le(GDT + 0x20), // lgdt
-    0x0f,
-    0x01,
-    0x1d,
-    ...le(GDT + 0x26), // lidt
-    0xbc,
-    ...le(0x80000), // mov esp
-    0xea,
-    ...le(BODY),
-    8,
-    0, // jmp 8:BODY
-  ]);
-  write(BODY, body);
-  return system;
-}
-
 const ran = (system: XenSystem) => ({ outcome: system.run({ maxInstructions: 2e7 }), text: system.console });
 const idle = (system: XenSystem) =>
   system.ledger
