@@ -50,8 +50,7 @@ export function externalEvent(guest: VmxGuest): boolean {
     return leave(guest, VmxExitReason.MonitorTrap);
   const shadow = words[State.InterruptShadow];
   if ((shadow & Shadow.MovSs) !== Shadow.MovSs) {
-    if ((primary & PrimaryControl.NmiWindowExiting) !== 0 && words[State.NmiBlocked] === 0)
-      return leave(guest, VmxExitReason.NmiWindow);
+    if (nmiWindowOpen(guest)) return leave(guest, VmxExitReason.NmiWindow);
     if (words[State.NmiPending] !== 0 && takeNmi(guest)) return guest.recorded;
   }
   const window = (primary & PrimaryControl.InterruptWindowExiting) !== 0;
@@ -60,6 +59,11 @@ export function externalEvent(guest: VmxGuest): boolean {
   // Without a vector, attention that nothing else accounts for counts as an interrupt.
   if (guest.physicalVector < 0 && watching(guest)) return false;
   return takeInterrupt(guest, open);
+}
+
+/** Blocking by MOV SS left aside. */
+function nmiWindowOpen({ intercepts, words }: VmxGuest): boolean {
+  return (intercepts.primary & PrimaryControl.NmiWindowExiting) !== 0 && words[State.NmiBlocked] === 0;
 }
 
 /** @returns false when the NMI has to wait */
@@ -128,8 +132,8 @@ function calm(guest: VmxGuest): void {
 }
 
 /**
- * A guest that is halted, shut down or waits for a SIPI: what it can be woken by (SDM vol. 3, 25.4.2 and 26.2). Without
- * that it stays so.
+ * A guest that is halted, shut down or waits for a SIPI: what it can be woken by (SDM vol. 3, 25.4.2, 26.2 and 27.7.6).
+ * Without that it stays so.
  * @returns true when it runs again
  */
 export function wakes(guest: VmxGuest, activity: number): boolean {
@@ -140,7 +144,9 @@ export function wakes(guest: VmxGuest, activity: number): boolean {
     guest.sipiVector = -1;
     return false;
   }
-  if (activity === ActivityState.Shutdown && words[State.NmiPending] === 0 && !guest.physicalInit)
+  // Not by an interrupt or its window.
+  const window = nmiWindowOpen(guest);
+  if (activity === ActivityState.Shutdown && words[State.NmiPending] === 0 && !guest.physicalInit && !window)
     return false;
   if ((words[State.Attention] & Attention.Interrupt) !== 0) externalEvent(guest);
   return !guest.recorded && i32[at + ACTIVITY] === ActivityState.Active;
