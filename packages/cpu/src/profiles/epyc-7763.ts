@@ -2,7 +2,7 @@ import type { ProcessorProfile } from "../profile.js";
 import { ANY_PART } from "./any-part.js";
 import { Implemented, only } from "./implemented-features.js";
 import { derived, estimate, measured, vendor } from "./quantity.js";
-import { ZEN, ZEN_NESTED_TLB, ZEN_NESTED_UPPER_LEVELS, ZEN_UPPER_LEVELS } from "./zen.js";
+import { ZEN, ZEN_NESTED_TLB, ZEN_NESTED_UPPER_LEVELS, ZEN_TIMING, ZEN_UPPER_LEVELS } from "./zen.js";
 
 const DUMP = "InstLatx64 register dump AuthenticAMD0A00F11_K19_Milan_02 (EPYC 7763)";
 const INSTRUCTIONS = "InstLatx64 AuthenticAMD0A20F10_K19_Vermeer2_InstLatX64 (Ryzen 9 5900X, same core)";
@@ -43,27 +43,7 @@ export const epyc7763: ProcessorProfile = {
     cpuid: measured(128, "cycles", `${INSTRUCTIONS}: CPUID leaf 0; a 5800X measures 129`),
     rdtsc: measured(36, "cycles", `${INSTRUCTIONS}: RDTSC throughput`),
     pause: measured(65.1, "cycles", `${INSTRUCTIONS}: PAUSE`),
-    wrmsr: ANY_PART.wrmsr,
-    rdmsr: ANY_PART.rdmsr,
-    wrmsrSpecCtrl: ZEN.wrmsrSpecCtrl,
-    ibpb: ZEN.ibpb,
-    verw: ZEN.verw,
-    cliSti: ANY_PART.cliSti,
-    clgiStgi: ZEN.clgiStgi,
-    vmread: ZEN.vmread,
-    vmwrite: ZEN.vmwrite,
-    vmentry: estimate(
-      487,
-      "cycles",
-      [350, 690],
-      "half of VMRUN + #VMEXIT = 974, for which no Zen 3 figure is published: geometric mean of a raw hypercall on Zen 1 (697: Nelson et al., SOSP 2017, hypercall column) and the VMRUN window of an SEV-ES guest on an EPYC of 2020 (1,344-1,376: M. Roth, lkml 2020-12, with more state switched than for a plain guest). The split in halves is an estimate too.",
-    ),
-    vmexit: estimate(487, "cycles", [350, 690], "the other half of VMRUN + #VMEXIT, see vmentry"),
-    movCr3: ZEN.movCr3,
-    invlpg: ZEN.invlpg,
-    farTransfer: ANY_PART.farTransfer,
-    interruptDelivery: ANY_PART.interruptDelivery,
-    stringStart: ZEN.stringStart,
+    ...ZEN_TIMING,
     stringPerLine: derived(
       1.08,
       "cycles",

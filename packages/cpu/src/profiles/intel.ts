@@ -37,7 +37,7 @@ export const INTEL: Readonly<
     5,
     "cycles",
     [3, 5],
-    "taken as the data side's; a hit is part of instruction issue and costs nothing more",
+    "5: the data side's of Golden Cove, and of Skylake-SP with complex addressing (4 without); a hit is part of instruction issue, a miss pays the outer level's latency less this",
   ),
 };
 

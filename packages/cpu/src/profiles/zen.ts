@@ -1,36 +1,34 @@
 import type { ProcessorProfile, Quantity } from "../profile.js";
+import { ANY_PART } from "./any-part.js";
 import { estimate, published, vendor } from "./quantity.js";
 
+type Timing = ProcessorProfile["timing"];
 type Memory = ProcessorProfile["memory"];
 
 const NOT_ON_SVM = "no such instruction outside VMX; never charged on this part";
 
-/** Numbers that are not known apart for Zen 3 and Zen 4. */
-export const ZEN: Readonly<
-  Record<
-    | "branchResteer"
-    | "wrmsrSpecCtrl"
-    | "ibpb"
-    | "verw"
-    | "clgiStgi"
-    | "vmread"
-    | "vmwrite"
-    | "movCr3"
-    | "invlpg"
-    | "stringStart"
-    | "l1dFlush"
-    | "returnStack"
-    | "fetchLatency"
-    | "storeOverlap",
-    Quantity
-  >
+/** Prices of instructions and events that are not known apart for Zen 3 and Zen 4. */
+export const ZEN_TIMING: Pick<
+  Timing,
+  | "wrmsr"
+  | "rdmsr"
+  | "wrmsrSpecCtrl"
+  | "ibpb"
+  | "verw"
+  | "cliSti"
+  | "clgiStgi"
+  | "vmread"
+  | "vmwrite"
+  | "vmentry"
+  | "vmexit"
+  | "movCr3"
+  | "invlpg"
+  | "farTransfer"
+  | "interruptDelivery"
+  | "stringStart"
 > = {
-  branchResteer: estimate(
-    8,
-    "cycles",
-    [4, 13],
-    "a target found at decode, before execution: less than the mispredict penalty of 13, more than the fetch and decode stages alone",
-  ),
+  wrmsr: ANY_PART.wrmsr,
+  rdmsr: ANY_PART.rdmsr,
   wrmsrSpecCtrl: estimate(
     140,
     "cycles",
@@ -49,6 +47,7 @@ export const ZEN: Readonly<
     [10, 60],
     "clears no buffers on this part: a microcoded segment check that reads the GDT",
   ),
+  cliSti: ANY_PART.cliSti,
   clgiStgi: estimate(
     40,
     "cycles",
@@ -57,6 +56,13 @@ export const ZEN: Readonly<
   ),
   vmread: vendor(0, "cycles", NOT_ON_SVM),
   vmwrite: vendor(0, "cycles", NOT_ON_SVM),
+  vmentry: estimate(
+    487,
+    "cycles",
+    [350, 690],
+    "half of VMRUN + #VMEXIT = 974, for which neither a Zen 3 nor a Zen 4 figure is published: geometric mean of a raw hypercall on Zen 1 (697: Nelson et al., SOSP 2017, hypercall column) and the VMRUN window of an SEV-ES guest on an EPYC of 2020 (1,344-1,376: M. Roth, lkml 2020-12, with more state switched than for a plain guest). The split in halves is an estimate too.",
+  ),
+  vmexit: estimate(487, "cycles", [350, 690], "the other half of VMRUN + #VMEXIT, see vmentry"),
   movCr3: estimate(
     200,
     "cycles",
@@ -69,11 +75,25 @@ export const ZEN: Readonly<
     [80, 300],
     "no published figure for this part; Skylake is reported at about 200",
   ),
+  farTransfer: ANY_PART.farTransfer,
+  interruptDelivery: ANY_PART.interruptDelivery,
   stringStart: estimate(
     25,
     "cycles",
     [10, 50],
     "microcode entry of a REP string operation; no published figure",
+  ),
+};
+
+/** More numbers that are not known apart for Zen 3 and Zen 4. */
+export const ZEN: Readonly<
+  Record<"branchResteer" | "l1dFlush" | "returnStack" | "fetchLatency" | "storeOverlap", Quantity>
+> = {
+  branchResteer: estimate(
+    8,
+    "cycles",
+    [4, 13],
+    "a target found at decode, before execution: less than the mispredict penalty of 13, more than the fetch and decode stages alone",
   ),
   l1dFlush: estimate(
     1000,
@@ -86,7 +106,7 @@ export const ZEN: Readonly<
     4,
     "cycles",
     [3, 5],
-    "taken as the data side's; a hit is part of instruction issue and costs nothing more",
+    "taken as the data side's; a hit is part of instruction issue, a miss pays the outer level's latency less this",
   ),
   storeOverlap: estimate(
     0.9,
