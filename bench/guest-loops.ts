@@ -1,31 +1,23 @@
 import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import type { Children } from "./child.js";
+import { imageOf, measureFirst, measureLater } from "./guest-speed.js";
 import { absent, line } from "./line.js";
 import { median, spread } from "./median.js";
 import { NativeLoops } from "./native-loops.js";
 
 /** One guest whose speed is measured. */
-export interface SpeedGuest {
+interface SpeedGuest {
   /** What stands before its figure. */
   readonly name: string;
-  /** Its image, below `bench/guests`. */
+  /** Path of its image. */
   readonly image: string;
   readonly cmdline: string;
-  /** Guest instructions before the clock starts: of booting, and of code that runs for the first time. */
-  readonly before: number;
+  /** Is it the boot that is measured, from the first instruction? */
+  readonly boot: boolean;
   /** Million guest instructions a second with full timing: what has to be reached first, and after that. */
   readonly bars: readonly number[];
   /** The same in a functional fast-forward. */
   readonly functionalBar: number;
-}
-
-/** What `children/guest-loop` says. */
-export interface MeasuredSpeed {
-  readonly mips: number[];
-  readonly host: number[];
-  readonly instructions: number;
-  readonly checksum: string;
 }
 
 /** Loops of `bench/guests/loops.c` with iterations that make some fifty million guest instructions each. */
@@ -39,71 +31,35 @@ export const WIDE_STEPS = 45_000;
 
 const HOT_BARS = [20, 35];
 const WIDE_BARS = [15];
-/** Processes whose first system is measured. */
-const PROCESSES = 5;
 const HOT_FUNCTIONAL_BAR = 70;
 const WIDE_FUNCTIONAL_BAR = 35;
-/** Guest instructions before the clock starts: boot, and most blocks decoded. */
-export const SKIPPED = 2_000_000;
 
 const GUESTS: readonly SpeedGuest[] = [
   ...LOOPS.map(([loop, iterations]) => ({
     name: `${loop} loop`,
-    image: "loops.elf",
+    image: imageOf("loops.elf"),
     cmdline: `loop=${loop} iterations=${iterations}`,
-    before: SKIPPED,
+    boot: false,
     bars: HOT_BARS,
     functionalBar: HOT_FUNCTIONAL_BAR,
   })),
   {
     name: "wide code",
-    image: "wide.elf",
+    image: imageOf("wide.elf"),
     cmdline: `steps=${WIDE_STEPS}`,
-    before: SKIPPED,
+    boot: false,
     bars: WIDE_BARS,
     functionalBar: WIDE_FUNCTIONAL_BAR,
   },
   {
     name: "boot of the largest guest (wide.elf), decoding included",
-    image: "wide.elf",
+    image: imageOf("wide.elf"),
     cmdline: "steps=2000",
-    before: 0,
+    boot: true,
     bars: WIDE_BARS,
     functionalBar: WIDE_FUNCTIONAL_BAR,
   },
 ];
-
-/** Where an image of `bench/guests` is. */
-export function imageOf(image: string): string {
-  return fileURLToPath(new URL(`./guests/${image}`, import.meta.url));
-}
-
-/** Speed of one guest as the only system of a process, in several. */
-async function measureFirst(children: Children, guest: SpeedGuest): Promise<MeasuredSpeed> {
-  const runs: MeasuredSpeed[] = [];
-  const settings = [imageOf(guest.image), guest.cmdline, "0", "full", "first"];
-  for (let i = 0; i < PROCESSES; i++) runs.push(await children.run<MeasuredSpeed>("guest-loop", settings));
-  return {
-    ...runs[0],
-    mips: runs.flatMap((run) => run.mips),
-    host: runs.flatMap((run) => run.host),
-  };
-}
-
-/** Speed of one guest in systems that others of the process went before. @param timing `functional`: with timing off, a fast-forward */
-export function measureSpeed(
-  children: Children,
-  guest: Pick<SpeedGuest, "image" | "cmdline" | "before">,
-  timing: "full" | "functional" = "full",
-): Promise<MeasuredSpeed> {
-  return children.run<MeasuredSpeed>("guest-loop", [
-    imageOf(guest.image),
-    guest.cmdline,
-    String(guest.before),
-    timing,
-    "later",
-  ]);
-}
 
 /**
  * Compiled C under the simulated Xen, with the whole timing model on: million guest instructions per host second, and
@@ -113,13 +69,14 @@ export async function guestLoops(children: Children): Promise<void> {
   const native = await NativeLoops.compile();
   if (typeof native === "string") absent("native speed of the same C", native);
   for (const guest of GUESTS) {
-    if (!existsSync(imageOf(guest.image))) {
-      absent(guest.name, `bench/guests/${guest.image} is absent`);
+    if (!existsSync(guest.image)) {
+      absent(guest.name, `${guest.image} is absent`);
       continue;
     }
     // A boot is over before a first system is compiled.
-    const alone = guest.before === 0 ? undefined : await measureFirst(children, guest);
-    const measured = await measureSpeed(children, guest);
+    const alone = guest.boot ? undefined : await measureFirst(children, guest);
+    const which = guest.boot ? "boot" : "later";
+    const measured = await measureLater(children, guest, which, "full");
     const speed = median((alone ?? measured).mips);
     for (const bar of guest.bars)
       line(guest.name, `${spread((alone ?? measured).mips, 1)} MIPS`, `>= ${bar} MIPS`, speed >= bar);
@@ -130,7 +87,7 @@ export async function guestLoops(children: Children): Promise<void> {
       undefined,
     );
     if (alone) line("  later systems of a process", `${spread(measured.mips, 1)} MIPS`, "none", undefined);
-    const functional = await measureSpeed(children, guest, "functional");
+    const functional = await measureLater(children, guest, which, "functional");
     if (functional.checksum !== measured.checksum)
       throw new Error(`${guest.name}: with timing off the guest computed ${functional.checksum}`);
     line(

@@ -3,8 +3,6 @@ import { line } from "./line.js";
 import { median, spread } from "./median.js";
 
 const BARS = { linear: 200_000, physaddr: 350_000, fastabi: 600_000 } as const;
-/** Processes whose first system is measured. */
-const PROCESSES = 5;
 
 interface Rates {
   readonly perSecond: number[];
@@ -14,9 +12,8 @@ interface Rates {
 export async function hypercallRate(children: Children): Promise<void> {
   for (const abi of ["linear", "physaddr", "fastabi"] as const) {
     const bar = BARS[abi];
-    const perSecond: number[] = [];
-    for (let i = 0; i < PROCESSES; i++)
-      perSecond.push(...(await children.run<Rates>("hypercall-rate", [abi, "first"])).perSecond);
+    const first = await children.runEach<Rates>("hypercall-rate", [abi, "first"]);
+    const perSecond = first.flatMap((run) => run.perSecond);
     line(
       `hypercalls/s end to end, ${abi}`,
       `${spread(perSecond, 0)} /s`,

@@ -1,7 +1,7 @@
 /** Prints one figure beside its bar. Nothing fails when a bar is missed: hosts differ. */
 export function line(what: string, figure: string, bar: string, met: boolean | undefined): void {
   const verdict = met === undefined ? "" : met ? "within" : "MISSED";
-  console.log(`${what.padEnd(56)} ${figure.padEnd(38)} bar: ${bar.padEnd(22)} ${verdict}`.trimEnd());
+  console.log(`${what.padEnd(56)} ${figure.padEnd(44)} bar: ${bar.padEnd(22)} ${verdict}`.trimEnd());
 }
 
 /** Prints why a figure is not there. */

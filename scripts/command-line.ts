@@ -80,5 +80,6 @@ function usageOf(script: string, options: Options, positionals: string | undefin
   const words = Object.entries(options).map(([name, { value }]) =>
     value === undefined ? `[--${name}]` : `[--${name} ${value}]`,
   );
-  return `usage: npm run ${script} -- ${[...words, ...(positionals === undefined ? [] : [positionals])].join(" ")}`;
+  if (positionals !== undefined) words.push(positionals);
+  return `usage: npm run ${[script, ...(words.length > 0 ? ["--"] : []), ...words].join(" ")}`;
 }

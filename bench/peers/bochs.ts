@@ -1,11 +1,12 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { loadPvhImage } from "@hyperwalk/xen";
 import { execute } from "../child.js";
 import type { Emulator, Found } from "./emulator.js";
 import { timeGuest } from "./guest-process.js";
 import { onPath } from "./on-path.js";
-import { readPvhImage, startInfo } from "./pvh-image.js";
 import { ROM_ADDRESS, resetRom } from "./reset-rom.js";
+import { startInfo } from "./start-info.js";
 
 const START_INFO = 0x1000;
 /** Ways to have no window, best first; packages have some of them. `rfb` would listen on a port. */
@@ -43,8 +44,8 @@ function describe(command: string, name: string, display: string, directory: str
     factor: 1,
     counts: "instructions",
     invocation(image, cmdline) {
-      const { entry, loads } = readPvhImage(image);
-      const files = [...loads, startInfo(START_INFO, cmdline)].map(({ address, bytes }, i) => {
+      const { entry, segments } = loadPvhImage(readFileSync(image));
+      const files = [...segments, startInfo(START_INFO, cmdline)].map(({ address, bytes }, i) => {
         const file = join(directory, `memory-${i}`);
         writeFileSync(file, bytes);
         return `optramimage${i + 1}: file=${file}, address=0x${address.toString(16)}`;

@@ -1,5 +1,5 @@
 import type { Children } from "../child.js";
-import { type MeasuredSpeed, SKIPPED } from "../guest-loops.js";
+import { measureFirst } from "../guest-speed.js";
 import { cmdlineOf, type PeerGuest } from "./guest.js";
 
 /** What hyperwalk says of a guest. */
@@ -11,14 +11,10 @@ export interface OwnSpeed {
   readonly checksum: string;
 }
 
-/** Measures hyperwalk on a guest as `npm run bench` does, and counts the instructions that the others are timed by. */
+/** Measures hyperwalk on a guest as the headline figures of `npm run bench` are, and counts the instructions that the others are timed by. */
 export async function ownSpeed(children: Children, guest: PeerGuest): Promise<OwnSpeed> {
-  const whole = cmdlineOf(guest, guest.iterations);
-  const { mips, instructions, checksum } = await children.run<MeasuredSpeed>("guest-loop", [
-    guest.image,
-    whole,
-    String(SKIPPED),
-  ]);
+  const cmdline = cmdlineOf(guest, guest.iterations);
+  const { mips, instructions, checksum } = await measureFirst(children, { image: guest.image, cmdline });
   const empty = await children.run<{ instructions: number }>("guest-instructions", [
     guest.image,
     cmdlineOf(guest, 0),

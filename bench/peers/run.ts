@@ -4,8 +4,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
+import { UsageError } from "../../packages/lab/src/cli/usage-error.js";
+import { scriptArguments } from "../../scripts/command-line.js";
 import { Children } from "../child.js";
-import { imageOf, LOOPS, WIDE_STEPS } from "../guest-loops.js";
+import { LOOPS, WIDE_STEPS } from "../guest-loops.js";
+import { imageOf } from "../guest-speed.js";
 import { median, spread } from "../median.js";
 import { findBochs } from "./bochs.js";
 import type { Emulator } from "./emulator.js";
@@ -14,7 +17,6 @@ import { ownSpeed } from "./own-speed.js";
 import { peerSpeed } from "./peer-speed.js";
 import { findQemu } from "./qemu.js";
 
-const wanted = process.argv.slice(2);
 const GUESTS: readonly PeerGuest[] = [
   ...LOOPS.map(([loop, iterations]) => ({
     name: `${loop} loop`,
@@ -24,6 +26,22 @@ const GUESTS: readonly PeerGuest[] = [
   })),
   { name: "wide code", image: imageOf("wide.elf"), option: "steps", iterations: WIDE_STEPS },
 ];
+const { positionals: wanted } = scriptArguments(
+  "bench:peers",
+  {},
+  {
+    usage: "[guest…]",
+    check: (texts) => {
+      const unknown = texts.find((text) => !GUESTS.some(({ name }) => name.startsWith(text)));
+      if (unknown !== undefined)
+        throw new UsageError(
+          "argument <guest>",
+          `no guest's name starts with "${unknown}"`,
+          GUESTS.map(({ name }) => name).join(", "),
+        );
+    },
+  },
+);
 const chosen = GUESTS.filter(
   ({ name }) => wanted.length === 0 || wanted.some((start) => name.startsWith(start)),
 );
