@@ -14,7 +14,7 @@ import { ActivityState, InterruptionInfo, VmxExitReason } from "./exit-reason.js
 import type { ExtendedPageTableTags } from "./extended-page-tables.js";
 import { describeOperands } from "./instruction-information.js";
 import type { MsrLoad, MsrStore } from "./msr-lists.js";
-import { preemptionTimerExpired } from "./preemption-timer.js";
+import { precedesPreemptionTimer, preemptionTimerExpired } from "./preemption-timer.js";
 import { storeVirtualTpr } from "./virtual-tpr.js";
 import type { Vmcs } from "./vmcs.js";
 import { VmcsField } from "./vmcs-fields.js";
@@ -129,7 +129,8 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     else if (vmentry(guest, this)) guest.exit.enteredAt = guest.processor.ledger.clock[0];
     else return guest.exit;
     let stop: number = StopReason.VmExit;
-    if (!guest.recorded && !preemptionTimerExpired(guest)) stop = this.run(maxInstructions, maxTicks);
+    if (!guest.recorded && (precedesPreemptionTimer(guest) || !preemptionTimerExpired(guest)))
+      stop = this.run(maxInstructions, maxTicks);
     guest.exit.leftAt = guest.processor.ledger.clock[0];
     if (guest.recorded) vmexit(guest);
     else guest.suspend(stop);
@@ -159,7 +160,10 @@ export class Vmx implements HardwareVirtualization, GuestMode {
   private wait(maxTicks: number): number {
     const { guest } = this;
     const { ledger } = guest.processor;
-    if (guest.deadline > maxTicks || guest.deadline === Number.POSITIVE_INFINITY) return StopReason.Halted;
+    const never =
+      guest.deadline === Number.POSITIVE_INFINITY ||
+      guest.i32[guest.at + ACTIVITY] === ActivityState.WaitForSipi;
+    if (never || guest.deadline > maxTicks) return StopReason.Halted;
     ledger.charge(Cause.Idle, Math.max(0, guest.deadline - ledger.clock[0]));
     preemptionTimerExpired(guest);
     return StopReason.VmExit;

@@ -172,6 +172,39 @@ describe("the preemption timer", () => {
     expect(rip(machine)).toBe(CODE);
   });
 
+  it("lets debug traps that VM entry makes pending come first (SDM vol. 3, 26.5.1 and 27.7.4)", () => {
+    const machine = timed(0, [NOP, ...HLT]);
+    machine.vmx.vmcs.write(VmcsField.GuestPendingDebugExceptions, 0x4000);
+    machine.vmx.vmcs.write(VmcsField.ExceptionBitmap, 2);
+    expect(machine.enter().code).toBe(VmxExitReason.ExceptionOrNmi);
+    expect(machine.enter().code).toBe(VmxExitReason.PreemptionTimer);
+    expect(rip(machine)).toBe(CODE);
+  });
+
+  it("lets a monitor trap that VM entry injects come first (27.7.8)", () => {
+    const machine = timed(0, [NOP, ...HLT]);
+    machine.vmx.vmcs.write(VmcsField.EntryInterruptionInfo, VALID | (7 << 8));
+    expect(machine.enter().code).toBe(VmxExitReason.MonitorTrap);
+    expect(machine.enter().code).toBe(VmxExitReason.PreemptionTimer);
+  });
+
+  it("comes before a debug trap that MOV SS holds back", () => {
+    const machine = timed(0, [NOP, ...HLT]);
+    machine.vmx.vmcs.write(VmcsField.GuestRflags, 0x102);
+    machine.vmx.vmcs.write(VmcsField.GuestInterruptibility, Interruptibility.ByMovSs);
+    machine.vmx.vmcs.write(VmcsField.GuestPendingDebugExceptions, 0x4000);
+    expect(machine.enter().code).toBe(VmxExitReason.PreemptionTimer);
+    expect(machine.vmx.vmcs.read(VmcsField.GuestPendingDebugExceptions)).toBe(0x4000);
+  });
+
+  it("does not wake a guest that waits for a SIPI (SDM vol. 3, 26.5.1)", () => {
+    const machine = timed(0, HLT);
+    machine.vmx.vmcs.write(VmcsField.GuestActivityState, ActivityState.WaitForSipi);
+    expect(machine.enter().stop).toBe(StopReason.Halted);
+    machine.vmx.raiseSipi(7);
+    expect(machine.enter().code).toBe(VmxExitReason.Sipi);
+  });
+
   it("wakes a halted guest, which stays halted in the VMCS", () => {
     const machine = timed(50, HLT);
     machine.vmx.vmcs.write(VmcsField.GuestActivityState, ActivityState.Hlt);
