@@ -1,7 +1,14 @@
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { epyc7763, epyc9124, type ProcessorProfile, sapphireRapids, skylakeSp } from "@hyperwalk/cpu";
 import { defineGuest, hypercallBenchImage, runstateLoop } from "@hyperwalk/guest-sdk";
-import { createXenSystem, type XenConfig, type XenSystem } from "@hyperwalk/xen";
+import {
+  createXenSystem,
+  encodeSnapshot,
+  type PlainData,
+  type XenConfig,
+  type XenSystem,
+} from "@hyperwalk/xen";
 import {
   CLI,
   CODE,
@@ -203,7 +210,7 @@ export const SUITE: readonly SuiteGuest[] = [
 /** Instructions after which a guest that has not ended is stopped. */
 const MAX_INSTRUCTIONS = 3_000_000;
 
-/** Runs a system to its end. @returns everything that a run reports, as JSON */
+/** Runs a system to its end. @returns everything that a run reports, and its whole state as a digest, as JSON */
 export function finish(system: XenSystem): string {
   const left = MAX_INSTRUCTIONS - system.counters().guestInstructions;
   const outcome = system.run({ maxInstructions: left });
@@ -220,6 +227,17 @@ export function finish(system: XenSystem): string {
     mmu: [...system.processor.mmu.counters],
     mispredicts: system.processor.predictor.mispredicts,
     runstate: system.vcpu.runstate.snapshot(),
-    state: [...system.processor.state.words.subarray(0, 40)],
+    state: digest(system),
   });
+}
+
+/**
+ * The whole state but for two parts, which the report above has what they come to of. Lines and translations are numbered
+ * by accesses, of which a stop adds one. What an RDTSC saw of the guest's instructions depends on the latest stop, too.
+ */
+function digest(system: XenSystem): string {
+  const { window: _window, processor, ...rest } = system.snapshot();
+  const { mmu: _mmu, ...others } = processor;
+  const state = { ...rest, processor: others } as unknown as PlainData;
+  return createHash("sha256").update(encodeSnapshot(state)).digest("hex");
 }
