@@ -99,12 +99,12 @@ function report(): void {
 try {
   for (let i = 0; total("sequences") < sequences; i++) {
     if (Date.now() - started >= minutes * 60_000 || (values.first && total("mismatches") > 0)) break;
+    if (Date.now() - reported >= REPORT_MS) report();
     const entry = runs[turns[i % turns.length]];
     const { run } = entry;
     run.batch(BATCH, values.show);
     for (; entry.shown < run.totals.kept.length; entry.shown++)
       console.log(`\n${run.explain(run.totals.kept[entry.shown])}\n`);
-    if (Date.now() - reported >= REPORT_MS) report();
   }
 } finally {
   harness.close();
