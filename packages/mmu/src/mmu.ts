@@ -13,6 +13,7 @@ import { MmuCounter } from "./mmu-counter.js";
 import { PageFilter, pageRow } from "./page-filter.js";
 import type { PhysicalMemory } from "./physical-memory.js";
 import { RecencyClock } from "./recency-clock.js";
+import { hasRefillPath, REFILLED, refillPath } from "./tlb/refill-path.js";
 import { KEY_SHIFT, Rights } from "./tlb/rights.js";
 import type { TlbHierarchy } from "./tlb/tlb-hierarchy.js";
 import { TranslationCaches, type TranslationCachesSnapshot } from "./tlb/translation-caches.js";
@@ -173,7 +174,7 @@ export class Mmu {
     arena.adopt(() => {
       this.i32 = arena.i32;
       this.u8 = arena.u8;
-      this.access = this.dataAccess(arena.i32);
+      this.access = this.dataAccess(arena.i32, arena.f64);
     });
     // Of processors that share memory, all give up what they remember of a frame that one of them decoded.
     const others = memory.onCodeTaken;
@@ -536,8 +537,12 @@ export class Mmu {
   }
 
   /** Makes {@link access}: a closure, because V8 takes what the first one of a process captures for constants. */
-  private dataAccess(arena32: Int32Array): DataAccess {
-    const { clock, caches, counters, ledger, memory, dataRows, dataWays } = this;
+  private dataAccess(arena32: Int32Array, arena64: Float64Array): DataAccess {
+    const { clock, caches, counters, ledger, memory, dataRows, dataWays, secondLevelPrice } = this;
+    const { data } = this.translations;
+    const { array: firstLevel } = data.first;
+    const lookUp =
+      this.filterWanted && hasRefillPath(data) ? refillPath(arena32, arena64, data, clock) : undefined;
     const { load, store } = this.prices;
     const { cells, clock: ticked } = ledger;
     const pages = this.dataPages.at;
@@ -604,15 +609,35 @@ export class Mmu {
         firstHi = i32[(row + 7) | 0];
         page = i32[(row + 6) | 0] & -4096;
       } else {
-        entry = this.translate(this.translations.data, lo, hi, mode);
-        if (entry < 0) return -1;
-        const frame = this.frame;
+        entry = lookUp === undefined ? -1 : lookUp(pageLo, hi >>> 12, this.space, this.tag);
+        if (entry >= REFILLED) {
+          entry ^= REFILLED;
+          counters[MmuCounter.DtlbMisses]++;
+          counters[MmuCounter.DtlbMisses + 1]++;
+          cells[(ledger.base + Cause.Tlb) | 0] += secondLevelPrice;
+          ticked[0] += secondLevelPrice;
+        }
+        let frame = 0;
+        if (entry >= 0 && this.permits(entry, mode)) frame = firstLevel.frameFor(entry, pageLo);
+        else {
+          entry = this.translate(data, lo, hi, mode);
+          if (entry < 0) return -1;
+          frame = this.frame;
+        }
         page = memory.frameOffset(frame);
         if (page < 0) return this.noRam(frame, lo, hi);
         firstLo = lineLow(frame, 0);
         firstHi = lineHigh(frame);
-        if (this.useFilter && mode < 2)
-          this.dataPages.remember(pageLo, hi >>> 12, this.epoch, entry, firstLo, firstHi, page, 2 * mode + 1);
+        if (this.useFilter && mode < 2) {
+          i32[row] = pageLo;
+          i32[(row + 1) | 0] = hi >>> 12;
+          i32[(row + 2) | 0] = this.epoch;
+          i32[(row + 3) | 0] = entry;
+          i32[(row + 4) | 0] = i32[entry];
+          i32[(row + 5) | 0] = firstLo;
+          i32[(row + 6) | 0] = page | (2 * mode + 1);
+          i32[(row + 7) | 0] = firstHi;
+        }
       }
       if ((mode & 1) !== 0 && memory.codeSlots[page >>> 12] !== 0) memory.onCodeWrite?.(page);
       touch(lo, hi, firstLo, firstHi, page, entry, mode);

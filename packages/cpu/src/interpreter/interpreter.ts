@@ -2684,6 +2684,24 @@ export class Interpreter implements ExecutionEngine {
           const old = ripLo;
           ripLo = (old + step) | 0;
           ripHi = (ripHi + (step >> 31) + (ripLo >>> 0 < old >>> 0 ? 1 : 0)) & hiMask;
+          // A block that jumps to its own start, and nothing for the loop's head to do: the words of RIP are right, too.
+          if (
+            ((ripLo + codeBase) | 0) === startLo &&
+            (startLo & -64) === lineLo &&
+            ripHi === lineHi &&
+            lines[lineWay] === lineGeneration &&
+            lines[lineEntry] === entryGeneration &&
+            w[State.Attention] === 0 &&
+            after === 0 &&
+            owed <= MAX_OWED &&
+            executed < most &&
+            clock[0] + owed < clock[1]
+          ) {
+            executed = (executed + count) | 0;
+            owed = (owed + cost) | 0;
+            pc = first;
+            continue;
+          }
           continue next;
         }
 

@@ -35,6 +35,12 @@ export class BranchPredictor {
   mispredicts = 0;
   /** While false every branch is right and nothing is learnt; barriers go on emptying the tables. */
   timed = true;
+  /**
+   * A conditional branch.
+   * @param address low word of its address @param taken 1 or 0 @param target low word of where it goes when taken
+   * @returns penalty in ticks
+   */
+  conditional!: (address: number, taken: number, target: number) => number;
   private readonly mispredict: number;
   private readonly resteer: number;
   private readonly patternMask: number;
@@ -76,32 +82,8 @@ export class BranchPredictor {
       this.targets = arena.int32(targetsAt, targetCount * TARGET_WORDS);
       this.tables = arena.int32(patternsAt, this.targetsFrom + targetCount * TARGET_WORDS);
       this.returns = arena.int32(returnsAt, returnCount * RETURN_WORDS);
+      this.conditional = this.conditionalBranch(arena.i32, patternsAt >>> 2);
     });
-  }
-
-  /**
-   * A conditional branch.
-   * @param address low word of its address @param taken 1 or 0 @param target low word of where it goes when taken
-   * @returns penalty in ticks
-   */
-  conditional(address: number, taken: number, target: number): number {
-    if (!this.timed) return 0;
-    const at = (address ^ (address >>> 13) ^ (this.history << 2)) & this.patternMask;
-    const { tables, generation } = this;
-    const pattern = tables[at];
-    const counter = pattern >> 2 === generation ? pattern & 3 : 1;
-    this.history = ((this.history << 1) | taken) & ((1 << HISTORY_BITS) - 1);
-    if (taken !== 0) {
-      if (counter < 3) tables[at] = (generation << 2) | (counter + 1);
-      if (counter >= 2) return this.knows(address, target) ? 0 : this.resteer;
-      this.knows(address, target);
-      this.mispredicts++;
-      return this.mispredict;
-    }
-    if (counter > 0) tables[at] = (generation << 2) | (counter - 1);
-    if (counter < 2) return 0;
-    this.mispredicts++;
-    return this.mispredict;
   }
 
   /** A direct jump or call, or a conditional branch rightly predicted taken: only its target may be unknown. */
@@ -179,6 +161,40 @@ export class BranchPredictor {
     this.top = snapshot.top;
     this.epoch = snapshot.epoch;
     this.mispredicts = snapshot.mispredicts;
+  }
+
+  /** Makes {@link conditional}: a closure, because V8 takes what the first one of a process captures for constants. */
+  private conditionalBranch(arena32: Int32Array, patternsAt: number): BranchPredictor["conditional"] {
+    const { mispredict, resteer, patternMask, targetMask } = this;
+    const targetsAt = patternsAt + this.targetsFrom;
+    return (address, taken, target) => {
+      if (!this.timed) return 0;
+      // Captured names are checked for being there at each use, locals are not.
+      const i32 = arena32;
+      const { generation, history } = this;
+      const at = (patternsAt + ((address ^ (address >>> 13) ^ (history << 2)) & patternMask)) | 0;
+      const pattern = i32[at];
+      const counter = pattern >> 2 === generation ? pattern & 3 : 1;
+      this.history = ((history << 1) | taken) & ((1 << HISTORY_BITS) - 1);
+      if (taken === 0) {
+        if (counter > 0) i32[at] = (generation << 2) | (counter - 1);
+        if (counter < 2) return 0;
+        this.mispredicts++;
+        return mispredict;
+      }
+      if (counter < 3) i32[at] = (generation << 2) | (counter + 1);
+      const row = (targetsAt + (((address ^ (address >>> 12)) & targetMask) << TARGET_SHIFT)) | 0;
+      const known =
+        i32[row] === address && i32[(row + 1) | 0] === target && i32[(row + 2) | 0] === generation;
+      if (!known) {
+        i32[row] = address;
+        i32[(row + 1) | 0] = target;
+        i32[(row + 2) | 0] = generation;
+      }
+      if (counter >= 2) return known ? 0 : resteer;
+      this.mispredicts++;
+      return mispredict;
+    };
   }
 
   /** Is that the target on record? It is from now on. */

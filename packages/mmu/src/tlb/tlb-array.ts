@@ -40,6 +40,11 @@ const KIND_PAGE_BITS: readonly number[] = [0, 9, 18, 27, 36, 10];
 const INSIDE = Int32Array.from(KIND_PAGE_BITS, (bits) => (bits >= 32 ? -1 : (1 << bits) - 1));
 const INSIDE_HI = Int32Array.from(KIND_PAGE_BITS, (bits) => (bits > 32 ? (1 << (bits - 32)) - 1 : 0));
 
+/** Bits 51:32 of the page-number part that lies inside a page of `kind`. */
+export function insideMaskHigh(kind: number): number {
+  return INSIDE_HI[kind];
+}
+
 /** Low 32 bits of the page-number part that lies inside a page of `kind`. */
 export function insideMask(kind: number): number {
   return INSIDE[kind];
@@ -72,24 +77,29 @@ export class TlbArray {
   readonly ways: number;
   private readonly sets: number;
   private readonly setMask: number;
-  private readonly kinds: Int32Array;
-  private readonly policy: ReplacementPolicy;
-  private readonly first: number;
+  /** Kinds held, in the order in which they are looked up. */
+  readonly kinds: Int32Array;
+  readonly policy: ReplacementPolicy;
+  /** Index of the first entry in the arena's 32-bit view. */
+  readonly first: number;
   private readonly end: number;
-  private readonly framesAt: number;
-  private readonly headsAt: number;
+  /** Index in the arena's 64-bit floating-point view of the first entry's frames, two numbers an entry. */
+  readonly framesAt: number;
+  /** Indices in the 32-bit view: of the hash buckets, and of the number of valid entries of each kind. */
+  readonly headsAt: number;
+  readonly liveOfKindAt: number;
+  /** From a {@link hash} to its bucket. */
+  readonly hashShift: number;
   private readonly buckets: number;
-  private readonly hashShift: number;
   /** Valid entries in no particular order, and where each stands in that list: flushes visit only these. */
   private readonly liveEntries: Int32Array;
   private readonly livePosition: Int32Array;
   private live = 0;
-  private readonly liveOfKind = new Int32Array(KINDS);
   /** Live entries that are smaller than the guest page they came from. */
   private fractured = 0;
   private reliance: Reliance | undefined;
   /** By entry: who wants to know when it goes. */
-  private watchers = new Int32Array(0);
+  watchers: Int32Array = new Int32Array(0);
   private i32!: Int32Array;
   private f64!: Float64Array;
 
@@ -111,6 +121,7 @@ export class TlbArray {
     this.buckets = 1 << bucketBits;
     this.hashShift = 32 - bucketBits;
     this.headsAt = arena.reserve(this.buckets * 4) >>> 2;
+    this.liveOfKindAt = arena.reserve(KINDS * 4) >>> 2;
     arena.adopt(() => {
       this.i32 = arena.i32;
       this.f64 = arena.f64;
@@ -137,6 +148,11 @@ export class TlbArray {
     return this.live;
   }
 
+  /** Has stamps that somebody put off stored: they are about to be compared. */
+  settle(): void {
+    if (this.reliance !== undefined) this.reliance.settle(EVERY_SET);
+  }
+
   /** Whether this array was built to hold entries of a kind. */
   holds(kind: number): boolean {
     return this.entries > 0 && this.kinds.includes(kind);
@@ -147,7 +163,7 @@ export class TlbArray {
     const kinds = this.kinds;
     for (let i = 0; i < kinds.length; i++) {
       const kind = kinds[i];
-      if (this.liveOfKind[kind] === 0) continue;
+      if (this.i32[(this.liveOfKindAt + kind) | 0] === 0) continue;
       const entry = this.findKind(kind, pageLo, pageHi, space, tag);
       if (entry >= 0) return entry;
     }
@@ -215,10 +231,27 @@ export class TlbArray {
     guestFrame: number,
     stamp: number,
   ): number {
+    const entry = this.room(kind, pageLo & ~INSIDE[kind], pageHi);
+    this.place(entry, kind, pageLo, pageHi, space, tag, rights, frame, guestFrame, stamp);
+    return entry;
+  }
+
+  /** Gives an entry to a translation, whatever it holds. */
+  place(
+    entry: number,
+    kind: number,
+    pageLo: number,
+    pageHi: number,
+    space: number,
+    tag: number,
+    rights: number,
+    frame: number,
+    guestFrame: number,
+    stamp: number,
+  ): void {
     const i32 = this.i32;
     const keyLo = pageLo & ~INSIDE[kind];
     const keyHi = (pageHi & ~INSIDE_HI[kind]) | (kind << KIND_SHIFT);
-    const entry = this.room(kind, keyLo, pageHi);
     if (i32[entry + 3] === INVALID) {
       this.livePosition[(entry - this.first) >> 3] = this.live;
       this.liveEntries[this.live++] = entry;
@@ -236,9 +269,8 @@ export class TlbArray {
     const payload = this.framesAt + ((entry - this.first) >> 2);
     this.f64[payload] = frame;
     this.f64[payload + 1] = guestFrame;
-    this.liveOfKind[kind]++;
+    i32[(this.liveOfKindAt + kind) | 0]++;
     if (((rights >>> GUEST_PAGE_SHIFT) & 3) > kind) this.fractured++;
-    return entry;
   }
 
   /**
@@ -326,7 +358,7 @@ export class TlbArray {
   ): void {
     for (let i = 0; i < this.kinds.length; i++) {
       const kind = this.kinds[i];
-      if (this.liveOfKind[kind] === 0) continue;
+      if (this.i32[(this.liveOfKindAt + kind) | 0] === 0) continue;
       const keyLo = pageLo & ~INSIDE[kind];
       const keyHi = (pageHi & ~INSIDE_HI[kind]) | (kind << KIND_SHIFT);
       let entry = this.i32[this.headsAt + (hash(keyLo, keyHi, asid << 12) >>> this.hashShift)];
@@ -394,14 +426,14 @@ export class TlbArray {
       if (i32[this.headsAt + at] !== 0) i32[this.headsAt + at] += this.first - 1;
     this.live = 0;
     this.fractured = 0;
-    this.liveOfKind.fill(0);
+    i32.fill(0, this.liveOfKindAt, this.liveOfKindAt + KINDS);
     for (let entry = this.first; entry < this.end; entry += WORDS) {
       if (i32[entry + Entry.Next] !== 0) i32[entry + Entry.Next] += this.first - 1;
       if (i32[entry + Entry.KeyHi] === INVALID) continue;
       const kind = i32[entry + Entry.KeyHi] >>> KIND_SHIFT;
       this.livePosition[(entry - this.first) >> 3] = this.live;
       this.liveEntries[this.live++] = entry;
-      this.liveOfKind[kind]++;
+      i32[this.liveOfKindAt + kind]++;
       if (((i32[entry + Entry.Rights] >>> GUEST_PAGE_SHIFT) & 3) > kind) this.fractured++;
     }
   }
@@ -442,7 +474,7 @@ export class TlbArray {
     while (i32[link] !== entry) link = i32[link] + 7;
     i32[link] = i32[entry + 7];
     const kind = keyHi >>> 20;
-    this.liveOfKind[kind]--;
+    i32[(this.liveOfKindAt + kind) | 0]--;
     if (((i32[entry + 6] >>> GUEST_PAGE_SHIFT) & 3) > kind) this.fractured--;
   }
 
@@ -461,13 +493,13 @@ export class TlbArray {
       for (let entry = first; entry < end; entry += WORDS)
         if (i32[entry + Entry.KeyHi] === INVALID) return entry;
     }
-    if (this.reliance !== undefined) this.reliance.settle(EVERY_SET);
+    this.settle();
     return first + this.policy.victim(i32, first + Entry.Stamp, this.ways, WORDS) * WORDS;
   }
 }
 
 /** Spreads a key over 32 bits; the PCID takes no part, so that global entries are found from every PCID. */
-function hash(keyLo: number, keyHi: number, space: number): number {
+export function hash(keyLo: number, keyHi: number, space: number): number {
   const high = Math.imul(keyHi ^ ((space >>> 12) << 4), 0x85ebca6b);
   return Math.imul(keyLo ^ high ^ (high >>> 15), 0x9e3779b1);
 }

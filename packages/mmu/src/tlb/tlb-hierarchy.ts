@@ -121,7 +121,8 @@ export class TlbHierarchy {
     if (this.ownsSecond) this.second.restore(snapshot.second);
   }
 
-  private fillFirst(
+  /** Adds to the first level what the second holds or a walk found. */
+  fillFirst(
     kind: number,
     pageLo: number,
     pageHi: number,
