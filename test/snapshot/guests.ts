@@ -236,8 +236,8 @@ export function finish(system: XenSystem): string {
  * by accesses, of which a stop adds one. What an RDTSC saw of the guest's instructions depends on the latest stop, too.
  */
 function digest(system: XenSystem): string {
-  const { window: _window, processor, ...rest } = system.snapshot();
-  const { mmu: _mmu, ...others } = processor;
-  const state = { ...rest, processor: others } as unknown as PlainData;
+  const { window: _window, vcpus, ...rest } = system.snapshot();
+  const others = vcpus.map(({ processor: { mmu: _mmu, ...processor }, ...vcpu }) => ({ ...vcpu, processor }));
+  const state = { ...rest, vcpus: others } as unknown as PlainData;
   return createHash("sha256").update(encodeSnapshot(state)).digest("hex");
 }

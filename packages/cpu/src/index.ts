@@ -71,6 +71,7 @@ export type {
 } from "./profile.js";
 export type { ImplementedRegister } from "./profiles/implemented-features.js";
 export * from "./profiles/index.js";
+export { definedCr4 } from "./registers/defined-cr4.js";
 export { validXcr0 } from "./registers/extended-state.js";
 export { arithmeticFlags } from "./registers/flags.js";
 export {

@@ -1,4 +1,4 @@
-import type { CpuidLeaf, ResolvedProfile } from "@hyperwalk/cpu";
+import { type CpuidLeaf, definedCr4, type ResolvedProfile } from "@hyperwalk/cpu";
 import { XEN_MAJOR, XEN_MINOR } from "./operations/version.js";
 import type { HypercallAbiName } from "./xen-config.js";
 
@@ -69,6 +69,11 @@ export class CpuidPolicy {
   /** Whether the guest has XSAVES and XRSTORS. */
   get xsaves(): boolean {
     return this.leaves.some(([leaf, sub, eax]) => leaf === 0xd && sub === 1 && (eax & FEATURE_XSAVES) !== 0);
+  }
+
+  /** Bits that a guest may have in CR4 (`hvm_cr4_guest_valid_bits`). */
+  get validCr4(): number {
+    return definedCr4(this.leaves);
   }
 
   /** Is this one of Xen's leaves (or past their end, but in their range)? */

@@ -7,7 +7,6 @@ import { TEST_MEMORY_FRAMES, TEST_MEMORY_GFN } from "./devices/test-device.js";
 import { Errno } from "./errno.js";
 import { EventChannels, type EventChannelsSnapshot } from "./event-channel.js";
 import { GrantTable, type GrantTableSnapshot } from "./grant-table.js";
-import type { GuestAccess } from "./guest-access/guest-access.js";
 import { GuestMemory } from "./guest-memory.js";
 import {
   HVM_NR_PARAMS,
@@ -17,7 +16,6 @@ import {
   HVM_PARAM_STORE_PFN,
 } from "./operations/descriptors.gen.js";
 import type { P2m } from "./p2m.js";
-import type { StagePathCost } from "./path-cost/stage-path-cost.js";
 import { SharedInfo } from "./shared-info.js";
 import type { Vcpu } from "./vcpu.js";
 import type { ResolvedDomainConfig } from "./xen-config.js";
@@ -37,9 +35,6 @@ export interface DomainOptions {
   readonly sharedInfoFrame: number;
   /** A zeroed frame of Xen's heap. */
   readonly allocateFrame: () => number;
-  readonly cost: StagePathCost;
-  /** How the domain's hypercalls reach guest memory by pointer. */
-  readonly access: GuestAccess;
 }
 
 /** A domain as plain data, memory and vCPUs excepted. */
@@ -97,8 +92,6 @@ export class Domain {
   readonly ports: readonly PortDevice[];
   /** What SCHEDOP_shutdown_code recorded for a later shutdown, or -1. */
   shutdownCode = -1;
-  readonly cost: StagePathCost;
-  readonly access: GuestAccess;
   /** Where the guest mapped frames that are not where the toolstack put them, by machine frame. */
   private readonly homes = new Map<number, number>();
   /** Machine frames that the guest gave back, which it may have again. */
@@ -113,8 +106,6 @@ export class Domain {
     this.boot = options.boot;
     this.memory = memory;
     this.p2m = p2m;
-    this.cost = options.cost;
-    this.access = options.access;
     this.guestMemory = new GuestMemory(memory, p2m);
     this.sharedInfo = new SharedInfo(options.sharedInfoFrame);
     for (let i = 0; i < SPECIAL_FRAMES; i++) p2m.setEntry(SPECIAL_GFN + i, allocateFrame());
@@ -123,7 +114,7 @@ export class Domain {
     this.eventChannels = new EventChannels({
       memory,
       domainId: id,
-      vcpus: 1,
+      vcpus: config.vcpus,
       sharedInfoFrame: this.sharedInfo.frame,
       allocateFrame,
       hardwareDomain: config.hardwareDomain,
@@ -133,7 +124,7 @@ export class Domain {
     this.ports = bootDevices(
       options.boot,
       this.console,
-      { memoryBytes: config.memoryBytes, vcpus: 1 },
+      { memoryBytes: config.memoryBytes, vcpus: config.vcpus },
       (value) => {
         this.exitCode = value;
       },
@@ -223,6 +214,11 @@ export class Domain {
     this.memory.writeBytes(mfn * FRAME_BYTES, new Uint8Array(FRAME_BYTES));
     p2m.setEntry(gfn, mfn, true);
     return true;
+  }
+
+  /** The first bytes of a machine frame. Costs nothing: the access is priced apart. */
+  readFrame(mfn: number, bytes: number): Uint8Array {
+    return this.memory.readBytes(mfn * FRAME_BYTES, bytes);
   }
 
   /** Guest frame at which the guest mapped a frame, or -1. */

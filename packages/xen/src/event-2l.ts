@@ -48,8 +48,10 @@ export interface TwoLevelEventsOptions {
  * flags in each `vcpu_info` (Xen: `common/event_2l.c`). With a {@link PathCost} each touch goes through the caches.
  */
 export class TwoLevelEvents {
-  /** Told a vCPU's number when its `evtchn_upcall_pending` goes from 0 to 1. */
-  onUpcall: ((vcpu: number) => void) | undefined;
+  /** Told a vCPU's number when its `evtchn_upcall_pending` goes from 0 to 1, and who pays for telling it. */
+  onUpcall: ((vcpu: number, cost: PathCost | undefined) => void) | undefined;
+  /** Told a port that has become pending, masked or not (`evtchn_check_pollers`). */
+  onPending: ((port: number, cost: PathCost | undefined) => void) | undefined;
   private readonly memory: PhysicalMemory;
   private readonly sharedInfoFrame: number;
   private readonly infoFrame: Int32Array; // vcpu_info by vCPU; -1: nowhere (a dummy in Xen)
@@ -91,6 +93,7 @@ export class TwoLevelEvents {
     if (this.changeBit(PENDING, port, true, cost)) return;
     cost?.run(cost.compile(EVTCHN_2L_SET_PENDING));
     if (!this.testBit(this.maskBase, port, cost)) this.select(port, vcpu, cost);
+    this.onPending?.(port, cost);
   }
 
   clearPending(port: number, cost?: PathCost): void {
@@ -160,7 +163,7 @@ export class TwoLevelEvents {
     const at = this.vcpuInfo(vcpu, 1, true, cost) + UPCALL_PENDING;
     if (this.u8[at] !== 0) return;
     this.u8[at] = 1;
-    this.onUpcall?.(vcpu);
+    this.onUpcall?.(vcpu, cost);
   }
 
   // Fetched at every use: touching a frame may grow the arena, which detaches older views.

@@ -89,6 +89,20 @@ export class ExitAccounting {
   }
 }
 
+/** Accounts of the same name become one: those of several vCPUs. */
+export function together(accounts: readonly ExitAccount[]): readonly ExitAccount[] {
+  const sums = new Map<string, ExitAccount>();
+  for (const { name, count, cycles } of accounts) {
+    const sum = sums.get(name) ?? { name, count: 0, cycles: 0 };
+    sums.set(name, { name, count: sum.count + count, cycles: sum.cycles + cycles });
+  }
+  return inOrder([...sums.values()]);
+}
+
+function inOrder(accounts: readonly ExitAccount[]): readonly ExitAccount[] {
+  return [...accounts].sort((a, b) => b.cycles - a.cycles || (a.name < b.name ? -1 : 1));
+}
+
 function rows<K>(accounts: Map<K, Account>): readonly AccountRow<K>[] {
   return [...accounts].map(([key, { count, ticks }]) => [key, count, ticks]);
 }
@@ -109,7 +123,7 @@ function open<K>(accounts: Map<K, Account>, key: K): Account {
 }
 
 function accounts(entries: readonly (readonly [string, Account])[]): readonly ExitAccount[] {
-  return entries
-    .map(([name, { count, ticks }]) => ({ name, count, cycles: ticks / TICKS_PER_CYCLE }))
-    .sort((a, b) => b.cycles - a.cycles || (a.name < b.name ? -1 : 1));
+  return inOrder(
+    entries.map(([name, { count, ticks }]) => ({ name, count, cycles: ticks / TICKS_PER_CYCLE })),
+  );
 }

@@ -50,12 +50,17 @@ export { GuestAddressError, GuestMemory } from "./guest-memory.js";
 export { exitName } from "./host/exit-name.js";
 export { FrameTable } from "./host/frame-table.js";
 export { GuestCodeMode, GuestRegisters } from "./host/guest-registers.js";
-export { HostMemory } from "./host/host-memory.js";
+export { HostMemory, type HostView } from "./host/host-memory.js";
+export type { Homes } from "./host/host-objects.js";
 export type { Hypervisor } from "./host/hypervisor.js";
+export type { Pcpu } from "./host/pcpu.js";
 export { type RunOutcome, SHUTDOWN_REASONS, type ShutdownName } from "./host/run-outcome.js";
-export type { VcpuControlSnapshot } from "./host/vcpu-control.js";
+export type { VcpuContext, VcpuSegment } from "./host/vcpu-context.js";
+export type { VcpuControl, VcpuControlSnapshot } from "./host/vcpu-control.js";
+export type { HvmVcpu } from "./host/xen/hvm-vcpu.js";
 export type { HypercallEvent } from "./host/xen/hypercall-handler.js";
-export type { VmExitEvent, XenHostSnapshot } from "./host/xen/xen-host.js";
+export type { NullScheduler, NullSchedulerSnapshot } from "./host/xen/null-scheduler.js";
+export type { VmExitEvent, XenHost, XenHostSnapshot } from "./host/xen/xen-host.js";
 export { hypercallPage } from "./hypercall-page.js";
 export { HypervisorCounters, type HypervisorCountersSnapshot } from "./hypervisor-counters.js";
 export type { Instant, MeasuredWindow, SystemCounters, WindowRecorderSnapshot } from "./measured-window.js";
@@ -89,8 +94,8 @@ export { SharedInfo } from "./shared-info.js";
 export { decodeSnapshot, encodeSnapshot, SNAPSHOT_VERSION } from "./snapshot/encoding.js";
 export type { PlainData } from "./snapshot/plain-data.js";
 export { SnapshotError, type SnapshotProblem } from "./snapshot/snapshot-error.js";
-export type { SystemIdentity, XenSystemSnapshot } from "./snapshot/system-snapshot.js";
-export { Vcpu, type VcpuSnapshot } from "./vcpu.js";
+export type { PcpuSnapshot, SystemIdentity, XenSystemSnapshot } from "./snapshot/system-snapshot.js";
+export { Vcpu, type VcpuOptions, type VcpuRunner, type VcpuSnapshot } from "./vcpu.js";
 export { VIRQ_TIMER } from "./virq.js";
 export { Vlapic, type VlapicOptions, type VlapicSnapshot } from "./vlapic.js";
 export {
@@ -105,6 +110,7 @@ export {
   type DomainConfig,
   HYPERCALL_ABIS,
   type HypercallAbiName,
+  MAX_VCPUS,
   type ResolvedDomainConfig,
   type ResolvedXenConfig,
   resolveDomainConfig,

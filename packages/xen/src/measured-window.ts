@@ -133,6 +133,12 @@ export class WindowRecorder {
   }
 }
 
+/** @returns a + b, counter by counter */
+export function sumOf(a: SystemCounters, b: SystemCounters): SystemCounters {
+  const keys = Object.keys(a) as (keyof SystemCounters)[];
+  return Object.fromEntries(keys.map((key) => [key, a[key] + b[key]])) as unknown as SystemCounters;
+}
+
 /** @returns end − start, counter by counter */
 export function difference(end: SystemCounters, start: SystemCounters): SystemCounters {
   const keys = Object.keys(end) as (keyof SystemCounters)[];

@@ -31,7 +31,7 @@ const EFER_SVME = 0x1000;
 const EFER_LME = 0x100;
 const EFER_LMA = 0x400;
 /** SCE, LME, LMA, NXE: what a guest may have without nested virtualization and FFXSR. */
-const EFER_ALLOWED = 0xd01;
+export const EFER_ALLOWED = 0xd01;
 
 /** Sets EFER in the guest's control structure. */
 export interface EferSink {
@@ -219,6 +219,13 @@ export class MsrPolicy {
     this.timestampAdjust = snapshot.timestampAdjust;
     this.timestampAux = snapshot.timestampAux;
     this.cstar = [...snapshot.cstar];
+  }
+
+  /** A vCPU that starts has the first one's time stamp, and no adjustment of its own. */
+  followTimestamp(first: MsrPolicy): void {
+    this.timestampOffset = first.timestampOffset;
+    this.timestampAdjust = 0;
+    this.sink.setTimestampOffset(this.timestampOffset);
   }
 
   /** Whether an access is the virtual local APIC's business, for its price. */

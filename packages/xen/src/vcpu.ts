@@ -1,7 +1,10 @@
 import { type CycleLedger, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
 import type { Domain } from "./domain.js";
-import { RUNSTATE_RUNNING } from "./operations/descriptors.gen.js";
+import type { GuestAccess } from "./guest-access/guest-access.js";
+import type { VcpuContext } from "./host/vcpu-context.js";
+import { RUNSTATE_OFFLINE, RUNSTATE_RUNNING } from "./operations/descriptors.gen.js";
 import type { OperationCall } from "./operations/operation.js";
+import type { PathCost } from "./path-cost/path-cost.js";
 import { Runstate, type RunstateSnapshot } from "./runstate.js";
 
 /** Values of one call; more than any operation has. */
@@ -12,38 +15,77 @@ export interface VcpuSnapshot {
   readonly runstate: RunstateSnapshot;
   /** System time of the latest look at it. */
   readonly time: readonly [number, number];
+  readonly initialised: boolean;
+  readonly down: boolean;
+  readonly pollPort: number;
+  readonly unblocked: boolean;
 }
 
-/** A virtual CPU: its accounting, its clock, and the hypercall it is making. */
+/** What runs a vCPU, as operations that name it see it; the caller is another one, or the same. */
+export interface VcpuRunner {
+  /** Drops the vCPU's cached translations. */
+  flushTlb(): void;
+  /** Takes over first registers (`arch_set_info_hvm_guest`). @returns 0 or -EINVAL */
+  load(context: VcpuContext): number;
+  /** Has it look at what has changed: {@link Vcpu.down}, an NMI. @param cost who pays for telling it */
+  kick(cost: PathCost): void;
+  /** An NMI is to be delivered. @param cost who pays for telling it */
+  sendNmi(cost: PathCost): void;
+}
+
+export interface VcpuOptions {
+  readonly id: number;
+  readonly domain: Domain;
+  /** Of the processor that it is pinned to. */
+  readonly ledger: CycleLedger;
+  /** Cycles a nanosecond. */
+  readonly ghz: number;
+  readonly cost: PathCost;
+  readonly access: GuestAccess;
+  readonly runner: VcpuRunner;
+}
+
+/** A virtual CPU: its accounting, its clock, whether it is up, and the hypercall it is making. */
 export class Vcpu {
   readonly id: number;
   readonly domain: Domain;
   readonly runstate: Runstate;
-  /** The hypercall being handled; reused. `access` and `cost` are the domain's. */
+  /** The hypercall being handled; reused. */
   readonly call: OperationCall;
+  readonly runner: VcpuRunner;
   /** System time of the latest {@link systemTimeNs}, nanoseconds since the domain was built. */
   timeLo = 0;
   timeHi = 0;
+  /** It has registers to start with: vCPU 0, and others by VCPUOP_initialise or SIPI. */
+  initialised: boolean;
+  /** It does not run until VCPUOP_up, SIPI or an NMI (`_VPF_down`). */
+  down: boolean;
+  /** Port that it polls (SCHEDOP_poll), -1 for several, 0 when it polls none. */
+  pollPort = 0;
+  /** What it waited for has come, without an upcall (`vcpu_unblock`). */
+  unblocked = false;
   private readonly ledger: CycleLedger;
   private readonly ticksPerNs: number;
-  private readonly flush: () => void;
 
-  /** @param ghz cycles a nanosecond @param flush drops the vCPU's cached translations */
-  constructor(id: number, domain: Domain, ledger: CycleLedger, ghz: number, flush: () => void) {
+  constructor(options: VcpuOptions) {
+    const { id, domain } = options;
     this.id = id;
     this.domain = domain;
-    this.ledger = ledger;
-    this.ticksPerNs = TICKS_PER_CYCLE * ghz;
-    this.flush = flush;
-    this.runstate = new Runstate(RUNSTATE_RUNNING, 0, 0);
+    this.ledger = options.ledger;
+    this.runner = options.runner;
+    this.ticksPerNs = TICKS_PER_CYCLE * options.ghz;
+    this.initialised = id === 0;
+    this.down = id !== 0;
+    this.runstate = new Runstate(this.down ? RUNSTATE_OFFLINE : RUNSTATE_RUNNING, 0, 0);
     this.call = {
       inputs: new Int32Array(CALL_WORDS),
       outputs: new Int32Array(CALL_WORDS),
       vcpu: this,
       domain,
-      cost: domain.cost,
+      cost: options.cost,
       compat: false,
-      access: domain.access,
+      byRegister: false,
+      access: options.access,
     };
   }
 
@@ -54,17 +96,38 @@ export class Vcpu {
     this.timeHi = Math.floor(ns / 2 ** 32) | 0;
   }
 
+  /** Enters a run state now. */
+  changeRunstate(state: number): void {
+    if (this.runstate.state === state) return;
+    this.systemTimeNs();
+    this.runstate.change(state, this.timeLo, this.timeHi);
+  }
+
   snapshot(): VcpuSnapshot {
-    return { runstate: this.runstate.snapshot(), time: [this.timeLo, this.timeHi] };
+    const { initialised, down, pollPort, unblocked } = this;
+    return {
+      runstate: this.runstate.snapshot(),
+      time: [this.timeLo, this.timeHi],
+      initialised,
+      down,
+      pollPort,
+      unblocked,
+    };
   }
 
   restore(snapshot: VcpuSnapshot): void {
     this.runstate.restore(snapshot.runstate);
     [this.timeLo, this.timeHi] = snapshot.time;
+    ({
+      initialised: this.initialised,
+      down: this.down,
+      pollPort: this.pollPort,
+      unblocked: this.unblocked,
+    } = snapshot);
   }
 
   /** Drops cached translations of the vCPU (HVMOP_flush_tlbs). */
   flushTlb(): void {
-    this.flush();
+    this.runner.flushTlb();
   }
 }

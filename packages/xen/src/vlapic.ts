@@ -24,6 +24,11 @@ export interface VlapicOptions {
   readonly timestampOffset: () => number;
   /** The guest changed its task priority: the control structure follows. */
   readonly onTaskPriority: (priority: number) => void;
+  /** An NMI has come. */
+  readonly onNmi?: () => void;
+  /** INIT, or a SIPI with its vector, has come; default: nothing, as where there is one vCPU. */
+  readonly onInit?: () => void;
+  readonly onStartUp?: (vector: number) => void;
 }
 
 /** A vCPU's virtual local APIC as plain data. */
@@ -52,8 +57,12 @@ export class Vlapic {
       interruptMayBeDue: () => {},
       timerChanged: () => {},
       taskPriorityChanged: options.onTaskPriority,
-      signal: (mode) => {
-        if (mode === DeliveryMode.Nmi) this.nmiPending = true;
+      signal: (mode, vector) => {
+        if (mode === DeliveryMode.Nmi) {
+          this.nmiPending = true;
+          options.onNmi?.();
+        } else if (mode === DeliveryMode.Init) options.onInit?.();
+        else if (mode === DeliveryMode.StartUp) options.onStartUp?.(vector);
       },
     };
     this.apic = new LocalApic(host, {
@@ -75,6 +84,12 @@ export class Vlapic {
   /** The guest may have written CR8 without an exit. @param priority CR8 */
   followTaskPriority(priority: number): void {
     if (this.apic.taskPriority >> 4 !== priority) this.apic.taskPriority = priority << 4;
+  }
+
+  /** As INIT leaves it (`vlapic_do_init`). */
+  reset(): void {
+    this.apic.reset();
+    this.nmiPending = false;
   }
 
   /** Shows itself in CPUID leaves 1 and 0Bh, as Xen's policy does per vCPU. */

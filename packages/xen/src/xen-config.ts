@@ -41,6 +41,8 @@ export interface DomainConfig {
    */
   readonly physaddrAbi?: boolean | undefined;
   readonly fastabi?: boolean | undefined;
+  /** Virtual CPUs, each on a processor of its own: 1 to {@link MAX_VCPUS}; default 1. */
+  readonly vcpus?: number | undefined;
   /** Largest p2m leaf; default "2m". */
   readonly p2mPage?: PageSizeName | undefined;
   /** Handlers that `hvm_mmio_internal` asks; default 1 (the local APIC), 5 for a hardware domain. 0 to 16. */
@@ -78,6 +80,7 @@ export interface ResolvedDomainConfig {
   readonly memoryBytes: number;
   readonly cmdline: string;
   readonly abi: HypercallAbiName;
+  readonly vcpus: number;
   readonly p2mPage: PageSizeName;
   readonly mmioHandlers: number;
   readonly hardwareDomain: boolean;
@@ -87,6 +90,8 @@ const PAGES: readonly string[] = ["4k", "2m", "1g"];
 const MIN_MEMORY = 2 ** 20;
 const MAX_MEMORY = 2 ** 40;
 const MAX_MMIO_HANDLERS = 16;
+/** Those whose `vcpu_info` lies in shared_info (XEN_LEGACY_MAX_VCPUS). */
+export const MAX_VCPUS = 32;
 /** `hvm_mmio_internal` of a PVH hardware domain: local APIC, I/O APIC, MSI-X table, vPCI, MMCFG (estimate). */
 const HARDWARE_DOMAIN_HANDLERS = 5;
 
@@ -111,7 +116,7 @@ export function resolveXenConfig(config: XenConfig, profile: ProcessorProfile): 
 
 /** @throws XenConfigError for the first key that is wrong */
 export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig {
-  const { memoryBytes, abi, p2mPage = "2m", hardwareDomain = false, cmdline = "" } = config;
+  const { memoryBytes, abi, vcpus = 1, p2mPage = "2m", hardwareDomain = false, cmdline = "" } = config;
   if (!HYPERCALL_ABIS.includes(abi)) throw new XenConfigError("domain.abi", abi, HYPERCALL_ABIS.join(", "));
   checkAnnouncement(config);
   if (
@@ -121,6 +126,8 @@ export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig 
     memoryBytes > MAX_MEMORY
   )
     throw new XenConfigError("domain.memoryBytes", memoryBytes, "a multiple of 4096 from 1 MiB to 1 TiB");
+  if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > MAX_VCPUS)
+    throw new XenConfigError("domain.vcpus", vcpus, `an integer from 1 to ${MAX_VCPUS}`);
   if (!PAGES.includes(p2mPage)) throw new XenConfigError("domain.p2mPage", p2mPage, PAGES.join(", "));
   const mmioHandlers = config.mmioHandlers ?? (hardwareDomain ? HARDWARE_DOMAIN_HANDLERS : 1);
   if (!Number.isInteger(mmioHandlers) || mmioHandlers < 0 || mmioHandlers > MAX_MMIO_HANDLERS)
@@ -134,7 +141,7 @@ export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig 
   const { image, boot, modules = [] } = config;
   if (boot !== undefined && !BOOT_PROTOCOLS.includes(boot))
     throw new XenConfigError("domain.boot", boot, BOOT_PROTOCOLS.join(", "));
-  return { image, boot, modules, memoryBytes, cmdline, abi, p2mPage, mmioHandlers, hardwareDomain };
+  return { image, boot, modules, memoryBytes, cmdline, abi, vcpus, p2mPage, mmioHandlers, hardwareDomain };
 }
 
 function checkAnnouncement(config: DomainConfig): void {

@@ -1,5 +1,4 @@
 import {
-  type CpuidLeaf,
   type HardwareVirtualization,
   Processor,
   type ProcessorProfile,
@@ -7,41 +6,24 @@ import {
 } from "@hyperwalk/cpu";
 import { type CycleLedger, TICKS_PER_CYCLE, ticks } from "@hyperwalk/mmu";
 import { EventEmitter } from "eventemitter3";
-import { FastAbi } from "./abi/fastabi.js";
-import type { HypercallAbi } from "./abi/hypercall-abi.js";
-import { LinearAbi } from "./abi/linear.js";
-import { PhysaddrAbi } from "./abi/physaddr.js";
 import { bootProtocol, MEMMAP_RAM, pvhMemoryMap } from "./boot/index.js";
 import type { ConsoleSource } from "./console.js";
-import { CpuidPolicy } from "./cpuid-policy.js";
 import { Domain } from "./domain.js";
-import { type ExitAccount, ExitAccounting } from "./exit-accounting.js";
+import { type ExitAccount, ExitAccounting, together } from "./exit-accounting.js";
 import { type FastForward, type FastForwardTarget, resolveTarget } from "./fast-forward.js";
-import { GuestWalker } from "./guest-access/guest-walk.js";
-import { LinearAccess } from "./guest-access/linear.js";
-import { PhysicalAccess } from "./guest-access/physical.js";
 import { exitName } from "./host/exit-name.js";
 import type { FrameTable } from "./host/frame-table.js";
 import { HostMemory, XEN_TEXT_BYTES } from "./host/host-memory.js";
-import { hostObjectHomes } from "./host/host-objects.js";
+import { furtherHomes, hostObjectHomes } from "./host/host-objects.js";
+import { Pcpu } from "./host/pcpu.js";
 import type { RunOutcome } from "./host/run-outcome.js";
-import { SvmControl } from "./host/svm/svm-control.js";
-import type { VcpuControl } from "./host/vcpu-control.js";
-import { VmxControl } from "./host/vmx/vmx-control.js";
-import { EmulatedExits } from "./host/xen/emulated-exits.js";
-import { type HypercallEvent, HypercallHandler } from "./host/xen/hypercall-handler.js";
-import { MmioExits } from "./host/xen/mmio-exits.js";
-import { StringIo } from "./host/xen/string-io.js";
-import { VirtualInterrupts } from "./host/xen/virtual-interrupts.js";
-import { type VmExitEvent, XenHost } from "./host/xen/xen-host.js";
-import { hypercallPage } from "./hypercall-page.js";
-import { HypervisorCounters } from "./hypervisor-counters.js";
-import { type MeasuredWindow, type SystemCounters, WindowRecorder } from "./measured-window.js";
-import { MsrPolicy } from "./msr-policy.js";
-import { OPERATIONS } from "./operations/index.js";
+import { HvmVcpu } from "./host/xen/hvm-vcpu.js";
+import type { HypercallEvent } from "./host/xen/hypercall-handler.js";
+import { NullScheduler } from "./host/xen/null-scheduler.js";
+import type { VmExitEvent } from "./host/xen/xen-host.js";
+import { type MeasuredWindow, type SystemCounters, sumOf, WindowRecorder } from "./measured-window.js";
 import { P2m } from "./p2m.js";
-import { type StageEstimate, StagePathCost } from "./path-cost/stage-path-cost.js";
-import { LATER_STAGES } from "./path-cost/stages/later.js";
+import type { StageEstimate, StagePathCost } from "./path-cost/stage-path-cost.js";
 import { XenText } from "./path-cost/xen-text.js";
 import { SnapshotError } from "./snapshot/snapshot-error.js";
 import {
@@ -50,8 +32,8 @@ import {
   type SystemIdentity,
   type XenSystemSnapshot,
 } from "./snapshot/system-snapshot.js";
-import { Vcpu } from "./vcpu.js";
-import { Vlapic } from "./vlapic.js";
+import type { Vcpu } from "./vcpu.js";
+import type { Vlapic } from "./vlapic.js";
 import {
   type DomainConfig,
   type ResolvedDomainConfig,
@@ -70,7 +52,7 @@ export interface XenSystemOptions {
   readonly profile: ProcessorProfile;
   readonly xen?: XenConfig | undefined;
   readonly domain: DomainConfig;
-  /** An existing processor of that profile, with nothing in its memory yet; default a new one. */
+  /** An existing processor of that profile for vCPU 0, with nothing in its memory yet; default a new one. */
   readonly processor?: Processor | undefined;
   /** Keep {@link XenSystem.exitAccounts}; default false. */
   readonly accounting?: boolean | undefined;
@@ -96,8 +78,8 @@ export interface XenSystemEvents {
 }
 
 /**
- * One logical processor, Xen on it, and one guest with one vCPU. Nothing is shared between two systems; the same
- * options give the same bytes.
+ * Xen on one logical processor for each vCPU of one guest. Nothing is shared between two systems; the same options give
+ * the same bytes. What has no number in its name is vCPU 0's.
  */
 export class XenSystem {
   readonly processor: Processor;
@@ -112,15 +94,13 @@ export class XenSystem {
   readonly frameTable: FrameTable;
   /** The vCPU's virtual local APIC. */
   readonly vlapic: Vlapic;
-  private readonly msrs: MsrPolicy;
+  /** All vCPUs by number, with their processors. */
+  readonly vcpus: readonly HvmVcpu[];
   private readonly profile: ProcessorProfile;
   private readonly hostMemory: HostMemory;
   private hasRun = false;
-  private readonly control: VcpuControl;
-  private readonly hypervisorCounters = new HypervisorCounters();
-  private readonly host: XenHost;
-  private readonly hypercalls: HypercallHandler;
-  private readonly accounting: ExitAccounting | undefined;
+  private readonly scheduler: NullScheduler | undefined;
+  private readonly accounting: boolean;
   private readonly recorder: WindowRecorder | undefined;
   private forwarded = { instructions: 0, cycles: 0 };
   private readonly events = new EventEmitter<XenSystemEvents>();
@@ -133,136 +113,84 @@ export class XenSystem {
     const image = protocol.load(config.image);
     this.config = { xen, domain: config };
     this.profile = profile;
+    this.accounting = options.accounting === true;
     const processor = options.processor ?? new Processor({ profile });
-    this.processor = processor;
-    const { mmu, memory, ledger } = processor;
-    this.ledger = ledger;
-    const { vendor } = profile;
+    const { memory } = processor;
 
     const map = pvhMemoryMap(config.memoryBytes);
     const ram = map
       .filter((entry) => entry.type === MEMMAP_RAM)
       .map((entry) => ({ first: entry.address / 4096, count: entry.size / 4096 }));
     const guestFrames = Math.max(...map.map((entry) => (entry.address + entry.size) / 4096));
-    const hostMemory = new HostMemory(mmu, guestFrames, ram);
+    const hostMemory = new HostMemory(processor.mmu, guestFrames, ram);
     this.hostMemory = hostMemory;
     this.frameTable = hostMemory.frameTable;
-    mmu.activate(hostMemory.context);
     const controlFrame = hostMemory.heap.allocate(1);
     const sharedInfoFrame = hostMemory.heap.allocate(1);
-    const cost = new StagePathCost({
-      mmu,
-      timing: processor.profile.timing,
-      vendor,
-      predictor: processor.predictor,
-      homes: hostObjectHomes(hostMemory, controlFrame, sharedInfoFrame),
-      text: new XenText(XEN_TEXT_BYTES),
-      lockHarden: xen.lockHarden,
-    });
-    this.cost = cost;
-    const counters = this.hypervisorCounters;
+    const homes = hostObjectHomes(hostMemory, controlFrame, sharedInfoFrame);
+    const text = new XenText(XEN_TEXT_BYTES);
+    const pcpu = new Pcpu({ processor, hostMemory, controlFrame, homes, text, xen });
     const p2m = new P2m({
       memory,
-      format: vendor === "amd" ? "npt" : "ept",
+      format: profile.vendor === "amd" ? "npt" : "ept",
       page: config.p2mPage,
       ram,
       guestFirst: hostMemory.guestFirst,
       pool: hostMemory.p2mPool,
       frameTable: hostMemory.frameTable,
-      cost,
-      counters,
+      cost: pcpu.cost,
+      counters: pcpu.counters,
     });
-    const Control = vendor === "amd" ? SvmControl : VmxControl;
-    const control: VcpuControl = new Control(processor, hostMemory, p2m, controlFrame, xen);
-    this.control = control;
+    const control = pcpu.createControl(hostMemory, p2m, xen);
     p2m.onChange = () => control.flushSecondStage();
-    this.hardware = control.hardware;
-    const { registers } = control;
-    const copyOptions = {
-      p2m,
-      cost,
-      counters,
-      memory,
-      ledger,
-      timing: processor.profile.timing,
-      mmioHandlers: config.mmioHandlers,
-    };
-    const walker = new GuestWalker(
-      p2m,
-      cost,
-      counters,
-      memory,
-      registers,
-      processor.profile.memory.physicalAddressBits,
-    );
-    const access =
-      config.abi === "physaddr" ? new PhysicalAccess(copyOptions) : new LinearAccess(copyOptions, walker);
-    const allocateFrame = () => hostMemory.heap.allocate();
-    this.domain = new Domain({
+    const domain = new Domain({
       id: config.hardwareDomain ? 0 : DOMAIN_ID,
       config,
       boot: protocol.id,
       memory,
       p2m,
       sharedInfoFrame,
-      allocateFrame,
-      cost,
-      access,
+      allocateFrame: () => hostMemory.heap.allocate(),
     });
-    this.vcpu = new Vcpu(0, this.domain, ledger, processor.profile.ghz, () => control.flushTlb());
-    this.domain.vcpus.push(this.vcpu);
-    const { cmdline, modules } = config;
-    control.start(protocol.build(this.domain, image, { cmdline, modules }));
-
-    let msrs: MsrPolicy | undefined;
-    const vlapic = new Vlapic({
-      vcpuId: 0,
-      ledger,
-      ghz: processor.profile.ghz,
-      physicalAddressBits: processor.profile.memory.physicalAddressBits,
-      tscDeadline: hasTscDeadline(processor.profile.cpuid),
-      timestampOffset: () => msrs?.timestampOffset ?? 0,
-      onTaskPriority: (priority) => control.setTaskPriority(priority),
+    this.domain = domain;
+    const scheduler = config.vcpus > 1 ? new NullScheduler(domain) : undefined;
+    this.scheduler = scheduler;
+    const first = new HvmVcpu({ id: 0, pcpu, control, domain, config, xen, scheduler, first: undefined });
+    const further = Array.from({ length: config.vcpus - 1 }, (_, n) => {
+      const frame = hostMemory.heap.allocate(1);
+      const another = new Pcpu({
+        processor: new Processor({ profile, memory, apicId: n + 1 }),
+        hostMemory,
+        controlFrame: frame,
+        homes: furtherHomes(hostMemory, frame, homes),
+        text,
+        xen,
+        first: pcpu,
+      });
+      const id = n + 1;
+      const its = another.createControl(hostMemory, p2m, xen);
+      return new HvmVcpu({ id, pcpu: another, control: its, domain, config, xen, scheduler, first });
     });
-    this.vlapic = vlapic;
-    const cpuid = new CpuidPolicy({ profile: processor.profile, abi: config.abi, domainId: this.domain.id });
-    msrs = new MsrPolicy(registers, control, () => ledger.cycles, vlapic.apic, vendor, cpuid.xsaves);
-    this.msrs = msrs;
-
-    this.hypercalls = new HypercallHandler(this.makeAbis(config, control, access), registers, cost, counters);
-    const emulated = new EmulatedExits({
-      domain: this.domain,
-      control,
-      cost,
-      mmu,
-      cpuid,
-      msrs,
-      vlapic,
-      strings: new StringIo(
-        registers,
-        access instanceof LinearAccess ? access : new LinearAccess(copyOptions, walker),
-      ),
-      hypercallPage: hypercallPage(control.hardware.hypercallInstruction),
-    });
-    this.host = new XenHost({
-      processor,
-      domain: this.domain,
-      vcpu: this.vcpu,
-      control,
-      cost,
-      counters,
-      switches: xen,
-      hypercalls: this.hypercalls,
-      emulated,
-      mmio: new MmioExits({ processor, registers, cost, vlapic, context: control.context }),
-      interrupts: new VirtualInterrupts(vlapic, control, cost),
-    });
-    if (options.accounting === true) {
-      this.accounting = new ExitAccounting();
-      this.connectAccounting(this.accounting);
+    this.vcpus = [first, ...further];
+    for (const vcpu of this.vcpus) {
+      domain.vcpus.push(vcpu.vcpu);
+      scheduler?.add(vcpu);
     }
+    const { cmdline, modules } = config;
+    control.start(protocol.build(domain, image, { cmdline, modules }));
+    this.processor = processor;
+    this.ledger = processor.ledger;
+    this.cost = pcpu.cost;
+    this.hardware = control.hardware;
+    this.vcpu = first.vcpu;
+    this.vlapic = first.vlapic;
+    if (this.accounting)
+      for (const vcpu of this.vcpus) {
+        vcpu.accounting = new ExitAccounting();
+        vcpu.account(vcpu.accounting);
+      }
     if (options.measureWindow === false) return;
-    const recorder = new WindowRecorder(ledger, () => this.counters());
+    const recorder = new WindowRecorder(processor.ledger, () => first.counters());
     processor.probes.onTimestamp = (timestamp) => recorder.onTimestamp(timestamp);
     this.recorder = recorder;
   }
@@ -271,7 +199,11 @@ export class XenSystem {
   run(budget: RunBudget = {}): RunOutcome {
     const { maxInstructions = Number.MAX_SAFE_INTEGER, maxCycles = DEFAULT_MAX_CYCLES } = budget;
     this.hasRun = true;
-    const outcome = this.host.run(maxInstructions, this.ledger.clock[0] + ticks(maxCycles));
+    const { scheduler } = this;
+    const outcome =
+      scheduler === undefined
+        ? this.vcpus[0].host.run(maxInstructions, this.ledger.clock[0] + ticks(maxCycles))
+        : scheduler.run(maxInstructions, scheduler.now + ticks(maxCycles));
     if (outcome.reason !== "budget" && this.events.listenerCount("shutdown") > 0)
       this.events.emit("shutdown", outcome);
     return outcome;
@@ -287,19 +219,22 @@ export class XenSystem {
   fastForward(target: FastForwardTarget, budget: RunBudget = {}): FastForward {
     const { marker, address, instructions } = resolveTarget(target);
     const { maxInstructions = Number.MAX_SAFE_INTEGER } = budget;
-    const { processor } = this;
-    const { stopPoint, engine, probes } = processor;
-    const instructionsBefore = engine.instructions;
+    const { vcpus } = this;
+    const processors = vcpus.map(({ pcpu }) => pcpu.processor);
+    const { probes } = this.processor;
+    const instructionsBefore = this.guestInstructions;
     const cyclesBefore = this.cycles;
     this.recorder?.interrupt();
     const { onTimestamp } = probes;
     probes.onTimestamp = undefined;
-    this.connectAccounting(undefined);
-    processor.setTimed(false);
-    processor.stopAt(marker, address);
+    for (const vcpu of vcpus) vcpu.account(undefined);
+    for (const processor of processors) {
+      processor.setTimed(false);
+      processor.stopAt(marker, address);
+    }
     try {
       const outcome = this.run({ ...budget, maxInstructions: Math.min(instructions, maxInstructions) });
-      const ran = engine.instructions - instructionsBefore;
+      const ran = this.guestInstructions - instructionsBefore;
       const cycles = this.cycles - cyclesBefore;
       this.forwarded = {
         instructions: this.forwarded.instructions + ran,
@@ -308,12 +243,15 @@ export class XenSystem {
       const ended =
         outcome.reason !== "budget"
           ? "outcome"
-          : (stopPoint.reached ?? (ran >= instructions ? "instructions" : "outcome"));
+          : (processors.find(({ stopPoint }) => stopPoint.reached)?.stopPoint.reached ??
+            (ran >= instructions ? "instructions" : "outcome"));
       return { ended, ...(ended === "outcome" ? { outcome } : {}), instructions: ran, cycles };
     } finally {
-      processor.stopNowhere();
-      processor.setTimed(true);
-      this.connectAccounting(this.accounting);
+      for (const processor of processors) {
+        processor.stopNowhere();
+        processor.setTimed(true);
+      }
+      for (const vcpu of vcpus) vcpu.account(vcpu.accounting);
       probes.onTimestamp = onTimestamp;
     }
   }
@@ -328,22 +266,15 @@ export class XenSystem {
    * `encodeSnapshot`, with which it survives the process.
    */
   snapshot(): XenSystemSnapshot {
-    const { processor, hostMemory } = this;
+    const { hostMemory } = this;
     return {
       identity: this.identity(),
-      memory: processor.memory.snapshot(),
+      memory: hostMemory.memory.snapshot(),
       heap: hostMemory.heap.snapshot(),
       p2mPool: hostMemory.p2mPool.snapshot(),
-      cost: this.cost.snapshot(),
-      processor: processor.snapshot(),
-      control: this.control.snapshot(),
-      counters: this.hypervisorCounters.snapshot(),
       domain: this.domain.snapshot(),
-      vcpu: this.vcpu.snapshot(),
-      msrs: this.msrs.snapshot(),
-      vlapic: this.vlapic.snapshot(),
-      host: this.host.snapshot(),
-      accounting: this.accounting?.snapshot(),
+      vcpus: this.vcpus.map((vcpu) => vcpu.snapshot()),
+      scheduler: this.scheduler?.snapshot(),
       window: this.recorder?.snapshot(),
       forwarded: { ...this.forwarded },
     };
@@ -356,8 +287,8 @@ export class XenSystem {
    * @throws SnapshotError for anything else, and in a system that has run
    */
   restore(snapshot: unknown): void {
-    const { processor, hostMemory } = this;
-    const { memory } = processor;
+    const { hostMemory } = this;
+    const { memory } = hostMemory;
     if (this.hasRun)
       throw new SnapshotError("MISMATCH", "this system has run: a snapshot is restored in a fresh one");
     checkSnapshot(snapshot, this.snapshot(), memory);
@@ -366,22 +297,13 @@ export class XenSystem {
       memory.grow();
       hostMemory.heap.restore(snapshot.heap);
       hostMemory.p2mPool.restore(snapshot.p2mPool);
-      // Phases have their numbers by the order in which they were first met, whoever met them.
-      for (const name of snapshot.processor.ledger.phases) this.ledger.registerPhase(name);
-      this.cost.restore(snapshot.cost, LATER_STAGES);
-      processor.restore(snapshot.processor);
-      this.control.restore(snapshot.control);
-      processor.mmu.activate(hostMemory.context);
-      this.hypervisorCounters.restore(snapshot.counters);
-      this.msrs.restore(snapshot.msrs);
-      this.vlapic.restore(snapshot.vlapic);
       this.domain.restore(snapshot.domain);
-      this.vcpu.restore(snapshot.vcpu);
-      this.host.restore(snapshot.host);
-      if (snapshot.accounting !== undefined) this.accounting?.restore(snapshot.accounting);
+      this.vcpus.forEach((vcpu, n) => {
+        vcpu.restore(snapshot.vcpus[n]);
+      });
+      this.scheduler?.restore(snapshot.scheduler);
       if (snapshot.window !== undefined) this.recorder?.restore(snapshot.window);
       this.forwarded = { ...snapshot.forwarded };
-      processor.state.words.set(snapshot.processor.words);
     } catch (error) {
       throw new SnapshotError("CORRUPT", `not a snapshot of a system: ${(error as Error).message}`);
     }
@@ -392,48 +314,39 @@ export class XenSystem {
     return this.domain.console.text;
   }
 
-  /** Totals since the system was made. */
+  /** Totals since the system was made, of all vCPUs. */
   counters(): SystemCounters {
-    const { hypervisorCounters: c } = this;
-    return {
-      hypercalls: c.hypercalls,
-      vmExits: c.vmExits,
-      hypervisorInstructions: this.cost.instructions,
-      guestInstructions: this.processor.engine.instructions,
-      p2mLookups: c.p2mLookups,
-      p2mTableReads: c.p2mTableReads,
-      guestPteReads: c.guestPteReads,
-      bytesCopied: c.bytesCopied,
-      accessedDirtyUpdates: c.accessedDirtyUpdates,
-    };
+    return this.vcpus.map((vcpu) => vcpu.counters()).reduce(sumOf);
   }
 
-  /** The interval between two consecutive RDTSCs of the guest that held most hypercalls. */
+  /** The interval between two consecutive RDTSCs of vCPU 0 that held most of its hypercalls. */
   get window(): MeasuredWindow | undefined {
     return this.recorder?.window;
   }
 
-  /** Exits by reason with their cycles, most first; empty without `accounting`. */
+  /** Exits by reason with their cycles, most first, of all vCPUs; empty without `accounting`. */
   exitAccounts(): readonly ExitAccount[] {
-    this.accounting?.settle(this.ledger.clock[0]);
     const { vendor } = this.profile;
-    return this.accounting?.exitAccounts((code) => exitName(vendor, code)) ?? [];
+    return this.accounts((accounting) => accounting.exitAccounts((code) => exitName(vendor, code)));
   }
 
   /** The same by hypercall; their cycles are part of those of the exits that they are. */
   hypercallAccounts(): readonly ExitAccount[] {
-    this.accounting?.settle(this.ledger.clock[0]);
-    return this.accounting?.hypercallAccounts() ?? [];
+    return this.accounts((accounting) => accounting.hypercallAccounts());
   }
 
   /** Everything that results rest on and nobody measured: numbers of the profile, and stages that ran. */
   estimates(): readonly StageEstimate[] {
-    return [...profileEstimates(this.profile), ...this.cost.estimates()];
+    const stages = new Map<string, StageEstimate>();
+    for (const { pcpu } of this.vcpus)
+      for (const estimate of pcpu.cost.estimates())
+        if (!stages.has(estimate.key)) stages.set(estimate.key, estimate);
+    return [...profileEstimates(this.profile), ...stages.values()];
   }
 
-  /** Simulated time since the domain was built, in cycles. */
+  /** Simulated time since the domain was built, in cycles: that of the processor that is furthest. */
   get cycles(): number {
-    return this.ledger.clock[0] / TICKS_PER_CYCLE;
+    return (this.scheduler?.now ?? this.ledger.clock[0]) / TICKS_PER_CYCLE;
   }
 
   /** Listens. Without listeners events cost nothing. */
@@ -449,10 +362,16 @@ export class XenSystem {
     return this;
   }
 
-  private connectAccounting(accounting: ExitAccounting | undefined): void {
-    this.accounting?.settle(this.ledger.clock[0]);
-    this.host.accounting = accounting;
-    this.hypercalls.accounting = accounting;
+  private get guestInstructions(): number {
+    return this.vcpus.reduce((sum, { pcpu }) => sum + pcpu.processor.engine.instructions, 0);
+  }
+
+  private accounts(of: (accounting: ExitAccounting) => readonly ExitAccount[]): readonly ExitAccount[] {
+    const each = this.vcpus.map(({ accounting, pcpu }) => {
+      accounting?.settle(pcpu.ledger.clock[0]);
+      return accounting === undefined ? [] : of(accounting);
+    });
+    return each.length === 1 ? each[0] : together(each.flat());
   }
 
   private identity(): SystemIdentity {
@@ -460,39 +379,28 @@ export class XenSystem {
     return identify({
       profile: processor.profile,
       ...config,
-      accounting: accounting !== undefined,
+      accounting,
       measureWindow: recorder !== undefined,
     });
   }
 
   private connect(): void {
     const { events } = this;
-    this.host.onExit =
-      events.listenerCount("vm-exit") > 0 ? (event) => events.emit("vm-exit", event) : undefined;
-    this.hypercalls.onHypercall =
-      events.listenerCount("hypercall") > 0 ? (event) => events.emit("hypercall", event) : undefined;
+    const onExit =
+      events.listenerCount("vm-exit") > 0 ? (event: VmExitEvent) => events.emit("vm-exit", event) : undefined;
+    const onHypercall =
+      events.listenerCount("hypercall") > 0
+        ? (event: HypercallEvent) => events.emit("hypercall", event)
+        : undefined;
+    for (const { host, hypercalls } of this.vcpus) {
+      host.onExit = onExit;
+      hypercalls.onHypercall = onHypercall;
+    }
     this.domain.console.onText =
       events.listenerCount("console") > 0
         ? (source, bytes) => events.emit("console", source, bytes)
         : undefined;
   }
-
-  private makeAbis(
-    config: ResolvedDomainConfig,
-    control: VcpuControl,
-    access: LinearAccess | PhysicalAccess,
-  ): readonly HypercallAbi[] {
-    const { registers } = control;
-    if (config.abi === "physaddr") return [new PhysaddrAbi(OPERATIONS, registers, access, this.cost)];
-    const linear = new LinearAbi(OPERATIONS, registers, access, this.cost);
-    return config.abi === "fastabi" ? [new FastAbi(OPERATIONS, registers, this.cost), linear] : [linear];
-  }
-}
-
-const LEAF1_TSC_DEADLINE = 1 << 24;
-
-function hasTscDeadline(leaves: readonly CpuidLeaf[]): boolean {
-  return ((leaves.find((leaf) => leaf[0] === 1)?.[4] ?? 0) & LEAF1_TSC_DEADLINE) !== 0;
 }
 
 /**

@@ -54,6 +54,7 @@ class Bench {
       const vcpu = {
         id,
         runstate: new Runstate(id === 0 ? 0 : RUNSTATE_OFFLINE),
+        down: id !== 0,
         timeLo: 0,
         timeHi: 0,
         flushed: 0,
@@ -198,7 +199,8 @@ describe("vcpu", () => {
   it("knows which vCPUs are up and which do not exist", () => {
     const bench = new Bench();
     expect([0, 1].map((vcpuid) => bench.run("vcpu.is_up", { vcpuid }).result)).toEqual([1, 0]);
-    for (const name of ["vcpu.is_up", "vcpu.get_runstate_info", "vcpu.get_physid"])
+    const operations = ["is_up", "initialise", "up", "down", "send_nmi", "get_runstate_info", "get_physid"];
+    for (const name of operations.map((each) => `vcpu.${each}`))
       for (const vcpuid of [2, 0x80000000, 0xffffffff])
         expect(bench.run(name, { vcpuid }).result).toBe(-Errno.ENOENT);
     expect(bench.run("vcpu.get_physid", { vcpuid: 0 }).result).toBe(-Errno.EINVAL);

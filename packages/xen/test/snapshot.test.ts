@@ -165,17 +165,22 @@ describe("a system's snapshot", () => {
 
   it("is refused when a part is missing, of another kind or of another size", () => {
     const whole = ran(100).snapshot();
-    const { processor, memory } = whole;
+    const { memory } = whole;
+    const [vcpu] = whole.vcpus;
+    const { processor } = vcpu;
+    const changed = (part: object) => ({ ...whole, vcpus: [{ ...vcpu, ...part }] });
     const wrong: readonly (readonly [unknown, string])[] = [
       [undefined, "missing"],
       [{}, "missing"],
-      [{ ...whole, domain: undefined, identity: whole.identity, processor: {} }, "processor"],
+      [{ ...changed({ processor: {} }), domain: undefined, identity: whole.identity }, "processor"],
       [{ ...whole, extra: 1 }, "extra is unknown"],
-      [{ ...whole, processor: { ...processor, words: new Int32Array(3) } }, "processor.words has 3"],
-      [{ ...whole, processor: { ...processor, words: new Float64Array(384) } }, "processor.words is doubles"],
-      [{ ...whole, vcpu: { ...whole.vcpu, time: [Number.NaN, 0] } }, "vcpu.time[0]"],
+      [changed({ processor: { ...processor, words: new Int32Array(3) } }), "processor.words has 3"],
+      [changed({ processor: { ...processor, words: new Float64Array(384) } }), "processor.words is doubles"],
+      [changed({ vcpu: { ...vcpu.vcpu, time: [Number.NaN, 0] } }), "vcpu.time[0]"],
+      [{ ...whole, vcpus: [vcpu, vcpu] }, "2 vCPUs instead of 1"],
+      [{ ...whole, vcpus: undefined }, "0 vCPUs instead of 1"],
       [{ ...whole, heap: { next: 1, released: [] } }, "Xen's heap"],
-      [{ ...whole, cost: { ...whole.cost, stages: ["unheard of"] } }, "path-cost stage"],
+      [changed({ cost: { ...vcpu.cost, stages: ["unheard of"] } }), "path-cost stage"],
       [{ ...whole, memory: { frames: [0], bytes: new Uint8Array(4096) } }, "frame 0, which is not RAM"],
       [{ ...whole, memory: { ...memory, bytes: memory.bytes.subarray(1) } }, "memory has"],
     ];

@@ -19,6 +19,7 @@ const IMPLIED = 3;
 
 interface Plan {
   readonly operation: Operation;
+  /** -1: compiled when it first runs. */
   readonly stage: number;
   readonly inputs: Int32Array;
   readonly outputs: Int32Array;
@@ -45,7 +46,7 @@ export class FastAbi implements HypercallAbi {
       plans[hypercall] ??= [];
       plans[hypercall][subop] = {
         operation,
-        stage: cost.compile(operation.stage),
+        stage: operation.rare ? -1 : cost.compile(operation.stage),
         inputs: planFields(operation.descriptor.inputs),
         outputs: planFields(operation.descriptor.outputs),
       };
@@ -74,7 +75,9 @@ export class FastAbi implements HypercallAbi {
     const { outputs } = plan;
     for (let i = outputs.length >> 1; i > 0; ) call.outputs[--i] = 0;
     call.compat = false;
-    this.cost.run(plan.stage);
+    call.byRegister = true;
+    const { cost } = this;
+    cost.run(plan.stage >= 0 ? plan.stage : cost.compile(operation.stage));
     const result = operation.handle(call);
     if (result >= 0) giveOutputs(outputs, call.outputs, registers.words);
     return result;

@@ -15,6 +15,7 @@ export interface FieldPlan {
 /** What a traditional interface does for one operation, worked out once from its descriptor. */
 export interface OperationPlan {
   readonly operation: Operation;
+  /** -1: compiled when it first runs. */
   readonly stage: number;
   readonly inputs: readonly FieldPlan[];
   readonly outputs: readonly FieldPlan[];

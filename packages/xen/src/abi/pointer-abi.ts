@@ -69,9 +69,10 @@ export abstract class PointerAbi implements HypercallAbi {
     if (plan.copyIn > 0 && access.copyFromGuest(pointerLo, pointerHi, plan.copyIn) !== 0)
       return -Errno.EFAULT;
     call.compat = argumentRegisters.compat;
+    call.byRegister = false;
     this.takeInputs(plan, call.inputs);
     for (let i = 2 * plan.outputs.length - 1; i >= 0; i--) call.outputs[i] = 0;
-    cost.run(plan.stage);
+    cost.run(plan.stage >= 0 ? plan.stage : cost.compile(operation.stage));
     const result = operation.handle(call);
     if (plan.copyOut === 0 || (result < 0 && !plan.alwaysOut)) return result;
     this.writeStruct(plan, call);
@@ -126,7 +127,8 @@ function planTable(operations: readonly Operation[], cost: PathCost, compat: boo
   for (const operation of operations) {
     const { hypercall, subop } = operation.descriptor;
     plans[hypercall] ??= [];
-    plans[hypercall][subop] = planOperation(operation, cost.compile(operation.stage), compat);
+    const stage = operation.rare ? -1 : cost.compile(operation.stage);
+    plans[hypercall][subop] = planOperation(operation, stage, compat);
   }
   return plans;
 }

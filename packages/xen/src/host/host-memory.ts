@@ -19,12 +19,21 @@ const DIRECTMAP_PAGE = 0xffff830000000; // page number of 0xffff830000000000
 const TEXT_PAGE = 0xffff82d040200; // page number of 0xffff82d040200000
 const LEAF = Pte.Present | Pte.Write | Pte.Accessed | Pte.Dirty;
 
+/** What the control structure of one vCPU is made from. */
+export interface HostView {
+  readonly memory: PhysicalMemory;
+  readonly heap: FrameAllocator;
+  readonly rootFrame: number;
+  /** Xen's address space on the vCPU's processor. */
+  readonly context: TranslationContext;
+}
+
 /**
  * Machine memory of the host and Xen's view of it. From below: Xen's text, Xen's heap, then from 1 GiB on the guest's
  * frames (so that 1 GiB pages are aligned), the p2m's table pool, the frame table. Host page tables are real: the
  * direct map in 1 GiB pages, the text in 2 MiB pages, used through one `TranslationContext` with ASID 0.
  */
-export class HostMemory {
+export class HostMemory implements HostView {
   readonly memory: PhysicalMemory;
   /** Xen's heap: page tables, structs, control structures, bitmaps. */
   readonly heap: FrameAllocator;
@@ -35,7 +44,7 @@ export class HostMemory {
   readonly frameTable: FrameTable;
   /** Frame of struct domain, the owner that page_info entries name. */
   readonly domainFrame: number;
-  /** Xen's own address space. */
+  /** Xen's own address space, on the first processor. */
   readonly context: TranslationContext;
   /** CR3 of the host, a frame. */
   readonly rootFrame: number;
@@ -69,13 +78,19 @@ export class HostMemory {
     for (let frame = 0; frame < XEN_TEXT_BYTES / 4096; frame += 512)
       tables.map(TEXT_PAGE + frame, TEXT_FIRST + frame, "2m", Pte.Present | Pte.Accessed | Pte.Dirty);
     this.rootFrame = tables.rootFrame;
-    this.context = mmu.createContext();
-    this.context.paging = PagingMode.FourLevel;
-    this.context.rootFrame = tables.rootFrame;
-    this.context.asid = 0;
-    this.context.wp = true;
-    this.context.nxe = true;
-    this.context.globalPages = true;
-    this.context.user = false;
+    this.context = this.contextFor(mmu);
+  }
+
+  /** Xen's address space as a processor of its own sees it. */
+  contextFor(mmu: Mmu): TranslationContext {
+    const context = mmu.createContext();
+    context.paging = PagingMode.FourLevel;
+    context.rootFrame = this.rootFrame;
+    context.asid = 0;
+    context.wp = true;
+    context.nxe = true;
+    context.globalPages = true;
+    context.user = false;
+    return context;
   }
 }

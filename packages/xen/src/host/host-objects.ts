@@ -4,29 +4,42 @@ import type { HostMemory } from "./host-memory.js";
 
 const STACK_FRAMES = 8; // STACK_ORDER 3
 
+/** Where each of Xen's objects lies, as one physical CPU uses them. */
+export type Homes = Readonly<Record<HostObject, HostObjectHome>>;
+
 /**
  * Gives Xen's own objects their places in the heap. Frames are apart, as `alloc_xenheap_page` makes them; the vCPU's
  * runstate is inside struct vcpu. The parts of the large structs that the path uses lie at different offsets in their
  * pages, as their real members do, so that they do not all compete for the same sets of L1.
  * @param controlFrame VMCB or VMCS @param sharedInfoFrame shared_info of the domain
  */
-export function hostObjectHomes(
-  host: HostMemory,
+export function hostObjectHomes(host: HostMemory, controlFrame: number, sharedInfoFrame: number): Homes {
+  return {
+    ...ownHomes(host, controlFrame),
+    domain: { frame: host.domainFrame, offset: 0x700 },
+    shared_info: { frame: sharedInfoFrame, offset: 0 },
+    data: { frame: host.heap.allocate(), offset: 0xd00 },
+  };
+}
+
+/** Places for a further physical CPU and its vCPU; what there is once for all stays where it is. */
+export function furtherHomes(host: HostMemory, controlFrame: number, first: Homes): Homes {
+  return { ...first, ...ownHomes(host, controlFrame) };
+}
+
+/** What each physical CPU and its vCPU have of their own. */
+function ownHomes(
+  { heap }: HostMemory,
   controlFrame: number,
-  sharedInfoFrame: number,
-): Readonly<Record<HostObject, HostObjectHome>> {
-  const { heap } = host;
+): Pick<Homes, "stack" | "vcpu" | "runstate" | "percpu" | "vmcb" | "vlapic"> {
   const stack = heap.allocate(STACK_FRAMES, STACK_FRAMES);
   const vcpu = heap.allocate();
   return {
     stack: { frame: stack + STACK_FRAMES, offset: 0, down: true },
     vcpu: { frame: vcpu, offset: 0x340 },
     runstate: { frame: vcpu, offset: 0x8c0 },
-    domain: { frame: host.domainFrame, offset: 0x700 },
     percpu: { frame: heap.allocate(2), offset: 0xbc0 },
     vmcb: { frame: controlFrame, offset: 0 },
-    shared_info: { frame: sharedInfoFrame, offset: 0 },
     vlapic: { frame: heap.allocate(), offset: 0 },
-    data: { frame: heap.allocate(), offset: 0xd00 },
   };
 }

@@ -12,7 +12,7 @@ export interface RunOutcome {
    * - `triple-fault`: the guest's exception handling collapsed;
    * - `unsupported-instruction`: the engine cannot execute what is at `rip`;
    * - `invalid-state`: VM entry refused the guest's state;
-   * - `halted`: the guest waits, and nothing is left that could wake it.
+   * - `halted`: the guest waits, all its vCPUs do, and nothing is left that could wake one.
    */
   readonly reason:
     | "shutdown"
@@ -26,6 +26,8 @@ export interface RunOutcome {
   /** What the guest wrote to the exit port, unsigned. */
   readonly exitCode?: number;
   readonly budget?: "instructions" | "cycles" | "stop-point";
+  /** Number of the vCPU that it is about, where there are several. */
+  readonly vcpu?: number;
   /** Guest RIP as a hexadecimal number. */
   readonly rip: string;
   /** Bytes at RIP in hexadecimal, for an unsupported instruction. */

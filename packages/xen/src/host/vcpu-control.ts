@@ -3,6 +3,7 @@ import type { TranslationContext } from "@hyperwalk/mmu";
 import type { GuestStart } from "../boot/index.js";
 import type { EferSink } from "../msr-policy.js";
 import type { GuestRegisters } from "./guest-registers.js";
+import type { VcpuContext } from "./vcpu-context.js";
 
 /** The processor's and the hypervisor's knowledge of one vCPU's control structure, as plain data. */
 export interface VcpuControlSnapshot {
@@ -23,14 +24,16 @@ export interface VcpuControl extends EferSink {
   readonly controlFrame: number;
   /** Sets the vCPU to its first instruction: 32-bit flat protected mode, paging off. */
   start(start: GuestStart): void;
+  /** Sets a vCPU that is out of its guest to these registers; nothing is left to inject. */
+  load(context: VcpuContext): void;
   /** What the exit handler does first to the control structure (SVM: all clean bits on). */
   acknowledgeExit(): void;
   /** Drops the vCPU's cached translations: a new ASID in Xen, an invalidation of the one here. */
   flushTlb(): void;
   /** The p2m changed. */
   flushSecondStage(): void;
-  /** A physical interrupt makes the guest leave before its next instruction. */
-  interruptGuest(): void;
+  /** A physical interrupt makes the guest leave before its next instruction. @param vector Xen's */
+  interruptGuest(vector: number): void;
   /** The guest leaves once it can take an interrupt of this priority class; -1: no more. */
   setInterruptWindow(priority: number): void;
   /** The guest leaves once it can take an NMI, or no more. */

@@ -65,6 +65,8 @@ export interface OperationCall {
   cost: PathCost;
   /** The caller is not in 64-bit mode: its `unsigned long` has 4 bytes. */
   compat: boolean;
+  /** Everything came in registers (FastABI): no struct was copied. */
+  byRegister: boolean;
   /** For operations whose struct holds further guest pointers. */
   access: GuestAccess;
 }
@@ -77,5 +79,7 @@ export interface Operation {
   readonly descriptor: OperationDescriptor;
   /** Price of the handler's body, without copies to or from the guest. */
   readonly stage: Stage;
+  /** Few guests call it: its stage is compiled when it first runs, after those of every system. */
+  readonly rare?: true;
   readonly handle: (call: OperationCall) => number;
 }

@@ -95,11 +95,13 @@ export const poll: Operation = {
     if (count > MAX_POLL_PORTS) return -Errno.EINVAL;
     const { eventChannels } = domain;
     let pending = eventChannels.events.hasUpcall(call.vcpu.id, cost);
+    let polled = 0;
     // Port 0 is never given out: as the register value it means that there is an array, or nothing to poll.
     const single = inputs[SCHED_POLL_IN.port];
     if (single !== 0) {
       if (!eventChannels.exists(single)) return -Errno.EINVAL;
       pending ||= eventChannels.events.isPending(single, cost);
+      polled = single;
     }
     for (let i = 0; i < count; i++) {
       const lo = inputs[SCHED_POLL_IN.ports] + 4 * i;
@@ -109,9 +111,12 @@ export const poll: Operation = {
       const port = access.buffer.getInt32(0, true);
       if (!eventChannels.exists(port)) return -Errno.EINVAL;
       pending ||= eventChannels.events.isPending(port, cost);
+      polled = port;
     }
-    if (!pending && !hasPassed(call, inputs[SCHED_POLL_IN.timeout], inputs[SCHED_POLL_IN.timeout + 1]))
+    if (!pending && !hasPassed(call, inputs[SCHED_POLL_IN.timeout], inputs[SCHED_POLL_IN.timeout + 1])) {
+      call.vcpu.pollPort = polled !== 0 && count <= 1 ? polled : -1;
       sleep(call);
+    }
     return 0;
   },
 };

@@ -31,6 +31,8 @@ export interface StagePathCostOptions {
   readonly predictor: { readonly epoch: number };
   readonly homes: Readonly<Record<HostObject, HostObjectHome>>;
   readonly text: XenText;
+  /** For a processor that is not the first to compile the stages of its kind; default false. */
+  readonly further?: boolean;
   /** `spec-ctrl=lock-harden`: LFENCE after lock operations. */
   readonly lockHarden: boolean;
 }
@@ -156,7 +158,7 @@ export class StagePathCost implements PathCost {
    * @throws RangeError beyond 512 stages
    */
   compile(stage: Stage): StageId {
-    const id = this.options.text.idOf(stage);
+    const id = this.options.text.idOf(stage, this.options.further);
     if (id >= this.compiled) this.fillRows();
     return id;
   }

@@ -42,10 +42,18 @@ export class XenText {
     this.bytes = bytes;
   }
 
-  /** Number of a stage: the same object always has the same. */
-  idOf(stage: Stage): StageId {
+  /**
+   * Number of a stage: the same object always has the same.
+   * @param further for another processor, whose handlers have composed again what the first one's did: known by its name
+   */
+  idOf(stage: Stage, further = false): StageId {
     const known = this.ids.get(stage);
     if (known !== undefined) return known;
+    const like = further ? this.stages.findIndex(({ name }) => name === stage.name) : -1;
+    if (like >= 0) {
+      this.ids.set(stage, like);
+      return like;
+    }
     const id = this.stages.push(stage) - 1;
     this.ids.set(stage, id);
     return id;

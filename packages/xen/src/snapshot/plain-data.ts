@@ -23,7 +23,7 @@ export function kindOf(value: unknown): string {
 /**
  * Where one value has not the shape of another: other kinds, other keys, typed arrays of other lengths. A list's items
  * have to look like the first item of the pattern's list; what is absent on either side fits.
- * @param variable paths of typed arrays whose length may differ
+ * @param variable paths of typed arrays whose length may differ, with `[]` for every item of a list
  * @returns a path with what is wrong there; undefined: it fits
  */
 export function misfit(
@@ -57,7 +57,7 @@ function lengths(
 ): string | undefined {
   const { length } = value as Uint8Array;
   const wanted = (pattern as Uint8Array).length;
-  return length === wanted || variable.has(path)
+  return length === wanted || variable.has(path.replace(/\[\d+\]/g, "[]"))
     ? undefined
     : `${path} has ${length} elements instead of ${wanted}`;
 }

@@ -4,6 +4,7 @@ import type { DomainSnapshot } from "../domain.js";
 import type { ExitAccountingSnapshot } from "../exit-accounting.js";
 import type { FrameAllocatorSnapshot } from "../frame-allocator.js";
 import type { VcpuControlSnapshot } from "../host/vcpu-control.js";
+import type { NullSchedulerSnapshot } from "../host/xen/null-scheduler.js";
 import type { XenHostSnapshot } from "../host/xen/xen-host.js";
 import type { HypervisorCountersSnapshot } from "../hypervisor-counters.js";
 import type { WindowRecorderSnapshot } from "../measured-window.js";
@@ -19,6 +20,20 @@ import { SnapshotError } from "./snapshot-error.js";
 /** What a system was made with, in words: a snapshot fits a system of the same. */
 export type SystemIdentity = Readonly<Record<string, string>>;
 
+/** One vCPU and the physical CPU that it is pinned to. */
+export interface PcpuSnapshot {
+  readonly cost: StagePathCostSnapshot;
+  readonly processor: ProcessorSnapshot;
+  readonly control: VcpuControlSnapshot;
+  readonly counters: HypervisorCountersSnapshot;
+  readonly vcpu: VcpuSnapshot;
+  readonly msrs: MsrPolicySnapshot;
+  readonly vlapic: VlapicSnapshot;
+  readonly host: XenHostSnapshot;
+  /** Undefined where the system keeps none. */
+  readonly accounting: ExitAccountingSnapshot | undefined;
+}
+
 /**
  * A whole system between two runs, as plain data: processor, caches, TLBs with their recency, predictor, ledger, touched
  * frames, control structures, domain, devices, timers. Decoded code and the simulator's own shortcuts are not in it,
@@ -30,17 +45,12 @@ export interface XenSystemSnapshot {
   /** Xen's heap, and the pool of the domain's p2m tables. */
   readonly heap: FrameAllocatorSnapshot;
   readonly p2mPool: FrameAllocatorSnapshot;
-  readonly cost: StagePathCostSnapshot;
-  readonly processor: ProcessorSnapshot;
-  readonly control: VcpuControlSnapshot;
-  readonly counters: HypervisorCountersSnapshot;
   readonly domain: DomainSnapshot;
-  readonly vcpu: VcpuSnapshot;
-  readonly msrs: MsrPolicySnapshot;
-  readonly vlapic: VlapicSnapshot;
-  readonly host: XenHostSnapshot;
-  /** Undefined where the system keeps none. */
-  readonly accounting: ExitAccountingSnapshot | undefined;
+  /** By number. */
+  readonly vcpus: readonly PcpuSnapshot[];
+  /** Undefined for a domain with one vCPU. */
+  readonly scheduler: NullSchedulerSnapshot | undefined;
+  /** Of vCPU 0; undefined where the system keeps none. */
   readonly window: WindowRecorderSnapshot | undefined;
   /** What ran with timing off. */
   readonly forwarded: { readonly instructions: number; readonly cycles: number };
@@ -77,10 +87,10 @@ function digest(bytes: Uint8Array): string {
 
 /** Typed arrays whose length depends on what the guest did. */
 const VARIABLE: ReadonlySet<string> = new Set([
-  "cost.textSeen",
-  "processor.ledger.nodePhase",
-  "processor.ledger.nodeParent",
-  "processor.ledger.cells",
+  "vcpus[].cost.textSeen",
+  "vcpus[].processor.ledger.nodePhase",
+  "vcpus[].processor.ledger.nodeParent",
+  "vcpus[].processor.ledger.cells",
   "domain.console.output.bytes",
   "domain.console.serial.bytes",
   "domain.console.debugPort.bytes",
@@ -101,7 +111,10 @@ export function checkSnapshot(
   const { identity, memory: frames, ...state } = record(snapshot);
   checkIdentity(record(identity), own.identity);
   const { identity: _identity, memory: _memory, ...pattern } = own;
-  const wrong = misfit(state, pattern, "", VARIABLE) ?? checkMemory(record(frames), memory);
+  const wrong =
+    misfit(state, pattern, "", VARIABLE) ??
+    checkCount(state.vcpus, own.vcpus.length) ??
+    checkMemory(record(frames), memory);
   if (wrong !== undefined) throw new SnapshotError("CORRUPT", `not a snapshot of a system: ${wrong}`);
 }
 
@@ -118,6 +131,11 @@ function checkIdentity(identity: Readonly<Record<string, unknown>>, own: SystemI
         "MISMATCH",
         `the snapshot is of another system: ${key} was ${identity[key]} and is ${own[key]}`,
       );
+}
+
+function checkCount(vcpus: unknown, wanted: number): string | undefined {
+  const count = Array.isArray(vcpus) ? vcpus.length : 0;
+  return count === wanted ? undefined : `${count} vCPUs instead of ${wanted}`;
 }
 
 function checkMemory(

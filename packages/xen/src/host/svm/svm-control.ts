@@ -19,7 +19,8 @@ import { FRAME_BYTES, type TranslationContext } from "@hyperwalk/mmu";
 import type { GuestStart } from "../../boot/index.js";
 import type { P2m } from "../../p2m.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
-import type { HostMemory } from "../host-memory.js";
+import type { HostView } from "../host-memory.js";
+import type { VcpuContext, VcpuSegment } from "../vcpu-context.js";
 import type { VcpuControl, VcpuControlSnapshot } from "../vcpu-control.js";
 import { SvmRegisters } from "./svm-registers.js";
 
@@ -30,6 +31,7 @@ const ASID = 1; // the only guest's
 const NP_ENABLE = 1;
 const EFER_SVME = 0x1000;
 const CR0_PE_ET = 0x11;
+const CR0_ET = 0x10;
 const DR6_INIT = 0xffff0ff0;
 const DR7_INIT = 0x400;
 const PAT_LO = 0x00070406;
@@ -62,13 +64,7 @@ export class SvmControl implements VcpuControl {
   private readonly processor: Processor;
 
   /** @param controlFrame zeroed frame for the VMCB */
-  constructor(
-    processor: Processor,
-    host: HostMemory,
-    p2m: P2m,
-    controlFrame: number,
-    _xen: ResolvedXenConfig,
-  ) {
+  constructor(processor: Processor, host: HostView, p2m: P2m, controlFrame: number, _xen: ResolvedXenConfig) {
     this.processor = processor;
     const { heap, memory } = host;
     this.controlFrame = controlFrame;
@@ -119,8 +115,8 @@ export class SvmControl implements VcpuControl {
     return this.hardware.context;
   }
 
-  interruptGuest(): void {
-    this.hardware.raiseInterrupt();
+  interruptGuest(vector: number): void {
+    this.hardware.raiseInterrupt(vector);
   }
 
   /** `svm_enable_intr_window`: a virtual interrupt of no vector whose intercept fires when it could be taken. */
@@ -257,6 +253,60 @@ export class SvmControl implements VcpuControl {
     words[State.Gpr + 2 * 3] = start.ebx | 0;
     this.hardware.vmload();
   }
+
+  load(context: VcpuContext): void {
+    const { hardware } = this;
+    const { vmcb } = hardware;
+    const { words } = this.processor.state;
+    const { registers, efer, tableLimit } = context;
+    hardware.vmsave(); // MSRs stay as they are
+    for (const [offset, name] of SEGMENT_OFFSETS) {
+      const { selector, attributes, limit, base } = context[name];
+      vmcb.setSegment(offset, selector, attributes, limit, base, 0);
+    }
+    for (const offset of [VmcbOffset.Gdtr, VmcbOffset.Idtr]) vmcb.setSegment(offset, 0, 0, tableLimit, 0, 0);
+    vmcb.storeByte(VmcbOffset.Cpl, privilegeOf(context.ss));
+    vmcb.set64(VmcbOffset.Cr0, context.cr0[0] | CR0_ET, context.cr0[1]);
+    vmcb.set64(VmcbOffset.Cr3, ...context.cr3);
+    vmcb.set64(VmcbOffset.Cr4, ...context.cr4);
+    vmcb.set64(VmcbOffset.Cr2, 0, 0);
+    vmcb.set64(VmcbOffset.Efer, efer[0] | EFER_SVME, efer[1]);
+    vmcb.set64(VmcbOffset.Dr6, DR6_INIT | 0, 0);
+    vmcb.set64(VmcbOffset.Dr7, DR7_INIT, 0);
+    vmcb.set64(VmcbOffset.Rflags, ...context.rflags);
+    vmcb.set64(VmcbOffset.Rip, ...context.rip);
+    vmcb.set64(VmcbOffset.Rax, ...registers[0]);
+    vmcb.set64(VmcbOffset.Rsp, ...registers[4]);
+    vmcb.store(VmcbOffset.EventInj, 0);
+    vmcb.store(VmcbOffset.InterruptShadow, 0);
+    this.registers.forgetNmi();
+    vmcb.markDirty(CleanBit.All);
+    words.fill(0, State.Gpr, State.Gpr + 32);
+    registers.forEach((value, i) => {
+      words.set(value, State.Gpr + 2 * i);
+    });
+    words.fill(0, State.Dr0, State.Dr6);
+    words[State.Cr8] = 0;
+    hardware.vmload();
+    this.flushTlb();
+  }
+}
+
+/** Offsets of segment registers in the save area. */
+const SEGMENT_OFFSETS: readonly (readonly [number, "cs" | "ds" | "es" | "ss" | "further" | "ldtr" | "tr"])[] =
+  [
+    [VmcbOffset.Cs, "cs"],
+    [VmcbOffset.Ds, "ds"],
+    [VmcbOffset.Es, "es"],
+    [VmcbOffset.Ss, "ss"],
+    [VmcbOffset.Fs, "further"],
+    [VmcbOffset.Gs, "further"],
+    [VmcbOffset.Ldtr, "ldtr"],
+    [VmcbOffset.Tr, "tr"],
+  ];
+
+function privilegeOf({ attributes }: VcpuSegment): number {
+  return (attributes >>> 5) & 3;
 }
 
 /** All ones but for these bits. */

@@ -93,6 +93,13 @@ export class SvmRegisters extends GuestRegisters {
     return (this.vmcb.word(VmcbOffset.General1Intercepts) & (1 << General1.Iret)) !== 0;
   }
 
+  /** No NMI is being handled: the vCPU starts afresh. */
+  forgetNmi(): void {
+    const { vmcb } = this;
+    const intercepts = vmcb.word(VmcbOffset.General1Intercepts);
+    vmcb.set(VmcbOffset.General1Intercepts, intercepts & ~(1 << General1.Iret));
+  }
+
   /** The handler's IRET is about to run: the mask goes, and a shadow keeps another NMI away until it has. */
   unmaskNmi(): void {
     const { vmcb } = this;

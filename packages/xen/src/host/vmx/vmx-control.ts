@@ -21,12 +21,11 @@ import { FRAME_BYTES, type TranslationContext } from "@hyperwalk/mmu";
 import type { GuestStart } from "../../boot/index.js";
 import type { P2m } from "../../p2m.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
-import type { HostMemory } from "../host-memory.js";
+import type { HostView } from "../host-memory.js";
+import type { VcpuContext, VcpuSegment } from "../vcpu-context.js";
 import type { VcpuControl, VcpuControlSnapshot } from "../vcpu-control.js";
 import { VmxRegisters } from "./vmx-registers.js";
 
-/** Vector of the physical local APIC's timer in Xen (LOCAL_APIC_TIMER_VECTOR). */
-const TIMER_VECTOR = 0xfa;
 const VECTOR_PF = 14;
 /** Valid, error code valid, type and vector of IDT-vectoring information. */
 const VECTORING_DEFINED = 0x80000fff | 0;
@@ -53,6 +52,7 @@ const FLAT_CODE = 0xc09b;
 const FLAT_DATA = 0xc093;
 const BUSY_TSS32 = 0x8b;
 const UNUSABLE = 0x10000;
+const DR6_INIT = 0xffff0ff0;
 const DR7_INIT = 0x400;
 const MSR_SPEC_CTRL = 0x48;
 const MSR_FLUSH_CMD = 0x10b;
@@ -88,13 +88,7 @@ export class VmxControl implements VcpuControl {
   private readonly eptTags = new ExtendedPageTableTags();
 
   /** @param controlFrame zeroed frame for the VMCS */
-  constructor(
-    processor: Processor,
-    host: HostMemory,
-    p2m: P2m,
-    controlFrame: number,
-    xen: ResolvedXenConfig,
-  ) {
+  constructor(processor: Processor, host: HostView, p2m: P2m, controlFrame: number, xen: ResolvedXenConfig) {
     this.processor = processor;
     this.p2m = p2m;
     this.controlFrame = controlFrame;
@@ -143,8 +137,8 @@ export class VmxControl implements VcpuControl {
     return this.hardware.context;
   }
 
-  interruptGuest(): void {
-    this.hardware.raiseInterrupt(TIMER_VECTOR);
+  interruptGuest(vector: number): void {
+    this.hardware.raiseInterrupt(vector);
   }
 
   setInterruptWindow(priority: number): void {
@@ -240,6 +234,53 @@ export class VmxControl implements VcpuControl {
     words[State.Gpr + 2 * 3] = start.ebx | 0;
   }
 
+  load(context: VcpuContext): void {
+    const { vmcs } = this.hardware;
+    const { registers, cr0, cr3, cr4, efer, tableLimit } = context;
+    for (let segment = 0; segment < SEGMENTS; segment++) {
+      const { selector, base, limit, attributes } = context[SEGMENT_NAMES[segment]];
+      vmcs.write(VmcsField.GuestEsSelector + 2 * segment, selector);
+      vmcs.write(VmcsField.GuestEsAccessRights + 2 * segment, accessRights(attributes));
+      vmcs.write(VmcsField.GuestEsLimit + 2 * segment, limit);
+      vmcs.write(VmcsField.GuestEsBase + 2 * segment, base, 0);
+    }
+    for (const [limit, base] of TABLE_FIELDS) {
+      vmcs.write(limit, tableLimit);
+      vmcs.write(base, 0, 0);
+    }
+    vmcs.write(VmcsField.GuestCr0, cr0[0] | CR0_ET | CR0_NE, cr0[1]);
+    vmcs.write(VmcsField.Cr0ReadShadow, cr0[0] | CR0_ET, cr0[1]);
+    vmcs.write(VmcsField.GuestCr3, ...cr3);
+    vmcs.write(VmcsField.GuestCr4, cr4[0] | CR4_VMXE, cr4[1]);
+    vmcs.write(VmcsField.Cr4ReadShadow, ...cr4);
+    vmcs.write(VmcsField.GuestEfer, ...efer);
+    const long = (efer[0] & EFER_LMA) !== 0;
+    const entry = vmcs.read(VmcsField.EntryControls) & ~EntryControl.Ia32eModeGuest;
+    vmcs.write(VmcsField.EntryControls, entry | (long ? EntryControl.Ia32eModeGuest : 0));
+    if (!long && (cr0[0] & CR0_PG) !== 0 && (cr4[0] & CR4_PAE) !== 0) this.loadPdptes(cr3[0]);
+    vmcs.write(VmcsField.GuestDr7, DR7_INIT, 0);
+    vmcs.write(VmcsField.GuestRflags, ...context.rflags);
+    vmcs.write(VmcsField.GuestRip, ...context.rip);
+    vmcs.write(VmcsField.GuestRsp, ...registers[4]);
+    vmcs.write(VmcsField.EntryInterruptionInfo, 0);
+    vmcs.write(VmcsField.GuestInterruptibility, 0);
+    vmcs.write(VmcsField.GuestPendingDebugExceptions, 0, 0);
+    vmcs.write(VmcsField.VmcsLinkPointer, -1, -1);
+    vmcs.write(VmcsField.Cr0Mask, CR0_NE, 0);
+    vmcs.write(VmcsField.Cr4Mask, CR4_VMXE, 0);
+    vmcs.write(VmcsField.GuestPat, PAT_LO, PAT_HI);
+    const { words } = this.processor.state;
+    words.fill(0, State.Gpr, State.Gpr + 32);
+    registers.forEach((value, i) => {
+      words.set(value, State.Gpr + 2 * i);
+    });
+    words.fill(0, State.Cr2Lo, State.Cr2Lo + 2);
+    words.fill(0, State.Dr0, State.Dr6);
+    words[State.Dr6] = DR6_INIT | 0;
+    words[State.Cr8] = 0;
+    this.flushTlb();
+  }
+
   stringOperand(): number {
     const info = this.hardware.vmcs.read(VmcsField.ExitInstructionInfo);
     return (((info >>> 15) & 7) << 4) | (((info >>> 7) & 7) + 1);
@@ -252,7 +293,7 @@ export class VmxControl implements VcpuControl {
     this.registers.injectException(VECTOR_PF, errorCode);
   }
 
-  private setControls(host: HostMemory): void {
+  private setControls(host: HostView): void {
     const { vmcs } = this.hardware;
     const { heap, memory } = host;
     const control = (field: number, wanted: number, allowed: keyof typeof CAPABILITIES) =>
@@ -313,7 +354,7 @@ export class VmxControl implements VcpuControl {
     vmcs.write(VmcsField.EptPointer, (rootFrame << 12) | EPTP_FLAGS, Math.floor(rootFrame / 0x100000));
   }
 
-  private setHostState(host: HostMemory): void {
+  private setHostState(host: HostView): void {
     const { vmcs } = this.hardware;
     vmcs.write(VmcsField.HostCr0, CR0_PG | CR0_NE | CR0_PE, 0);
     vmcs.write(VmcsField.HostCr4, CR4_PAE | CR4_VMXE, 0);
@@ -325,7 +366,7 @@ export class VmxControl implements VcpuControl {
   }
 
   /** `vmx_add_msr`: the guest's SPEC_CTRL both ways, FLUSH_CMD on the way in. */
-  private setMsrLists(host: HostMemory, xen: ResolvedXenConfig): void {
+  private setMsrLists(host: HostView, xen: ResolvedXenConfig): void {
     const { vmcs } = this.hardware;
     const { heap, memory } = host;
     const entries: (readonly [number, number])[] = [];
@@ -396,6 +437,18 @@ export class VmxControl implements VcpuControl {
     }
     return true;
   }
+}
+
+/** In the order of the VMCS's fields. */
+const SEGMENT_NAMES = ["es", "cs", "ss", "ds", "further", "further", "ldtr", "tr"] as const;
+const TABLE_FIELDS: readonly (readonly [number, number])[] = [
+  [VmcsField.GuestGdtrLimit, VmcsField.GuestGdtrBase],
+  [VmcsField.GuestIdtrLimit, VmcsField.GuestIdtrBase],
+];
+
+/** AVL, L, D/B and G are four bits further up than in a VMCB. */
+function accessRights(attributes: VcpuSegment["attributes"]): number {
+  return attributes === 0 ? UNUSABLE : (attributes & 0xff) | ((attributes & 0xf00) << 4);
 }
 
 const NO_SPEC_CTRL: readonly [number, number] = [0, 0];

@@ -32,6 +32,7 @@ const PF_USER = 4;
 const LINES_OF_A_PAGE = 64;
 
 export interface EmulatedExitsOptions {
+  readonly vcpuId: number;
   readonly domain: Domain;
   readonly control: VcpuControl;
   readonly cost: StagePathCost;
@@ -81,7 +82,7 @@ export class EmulatedExits {
     const leaf = registers.lo(RAX);
     cost.run(this.cpuidStage);
     if (cpuid.isXenLeaf(leaf)) cost.run(this.xenLeafStage);
-    cpuid.query(leaf, registers.lo(RCX), 0, registers.words[State.Cr4]);
+    cpuid.query(leaf, registers.lo(RCX), this.options.vcpuId, registers.words[State.Cr4]);
     const { result } = cpuid;
     this.options.vlapic.showIn(leaf, result);
     registers.set(RAX, result[0], 0);

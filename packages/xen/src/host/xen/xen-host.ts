@@ -11,7 +11,12 @@ import { Cause, EptQualification, FRAME_BYTES, TICKS_PER_CYCLE } from "@hyperwal
 import type { Domain } from "../../domain.js";
 import type { ExitAccounting } from "../../exit-accounting.js";
 import type { HypervisorCounters } from "../../hypervisor-counters.js";
-import { RUNSTATE_BLOCKED, RUNSTATE_RUNNING } from "../../operations/descriptors.gen.js";
+import {
+  RUNSTATE_BLOCKED,
+  RUNSTATE_OFFLINE,
+  RUNSTATE_RUNNING,
+  SHUTDOWN_POWEROFF,
+} from "../../operations/descriptors.gen.js";
 import { composeStage } from "../../path-cost/compose.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
 import { HLT_EXIT, SECOND_STAGE_FAULT, TASK_SWITCH } from "../../path-cost/stages/dispatch.js";
@@ -24,6 +29,7 @@ import {
   SVM_STGI,
   UPDATE_GUEST_EIP,
 } from "../../path-cost/stages/entry-exit.js";
+import { EVENT_CHECK_INTERRUPT } from "../../path-cost/stages/inter-processor.js";
 import { IDLE_SWITCH } from "../../path-cost/stages/interrupts.js";
 import type { Vcpu } from "../../vcpu.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
@@ -46,6 +52,25 @@ const NPF_IN_GUEST_TABLES = 2;
 const EPT_FETCH = 4;
 const MACHINE_CHECK = 18;
 const FIRST_USABLE_VECTOR = 16;
+/** Vectors of Xen's own: the physical local APIC's timer, and `smp_send_event_check_mask`. */
+const LOCAL_APIC_TIMER_VECTOR = 0xfa;
+const EVENT_CHECK_VECTOR = 0xfc;
+const HLT = "HLT";
+/** What a vCPU waits for that is down. */
+const COMING_UP = "VCPUOP_up or SIPI";
+
+/** What others ask of a vCPU; it is done when the vCPU is out of its guest. A SIPI's vector is in bits 15:8. */
+export const Request = { EventCheck: 1, Flush: 2, FlushSecondStage: 4, Init: 8, StartUp: 16 } as const;
+const VECTOR_SHIFT = 8;
+
+/** Why a turn ended, when not for good: a budget, or because the vCPU sleeps until another one wakes it. */
+export type TurnEnd = NonNullable<RunOutcome["budget"]> | "asleep";
+
+/** What a vCPU does when INIT and SIPI come. */
+export interface VcpuReset {
+  reset(): void;
+  startUp(vector: number): void;
+}
 
 /** One VM exit as listeners see it; valid only during the call. */
 export interface VmExitEvent {
@@ -56,6 +81,8 @@ export interface VmExitEvent {
   readonly cycle: number;
   /** Guest RIP as a hexadecimal number. */
   readonly rip: string;
+  /** Number of the vCPU. */
+  readonly vcpu: number;
 }
 
 /** Where the loop around a vCPU is, as plain data. */
@@ -69,6 +96,8 @@ export interface XenHostSnapshot {
   readonly windowWanted: boolean;
   /** It is to leave again after one instruction. */
   readonly stepsOverIret: boolean;
+  /** Bits of `Request`. */
+  readonly requests: number;
 }
 
 export interface XenHostOptions {
@@ -84,6 +113,8 @@ export interface XenHostOptions {
   readonly emulated: EmulatedExits;
   readonly mmio: MmioExits;
   readonly interrupts: VirtualInterrupts;
+  /** Undefined for the only vCPU, which nobody wakes. */
+  readonly others: VcpuReset | undefined;
 }
 
 /**
@@ -96,6 +127,8 @@ export class XenHost implements Hypervisor {
   onExit: ((event: VmExitEvent) => void) | undefined;
   /** Told about every exit while set. */
   accounting: ExitAccounting | undefined;
+  /** Another vCPU may have something to do before this one's turn would end. */
+  turnIsOver = false;
   private readonly processor: Processor;
   private readonly domain: Domain;
   private readonly vcpu: Vcpu;
@@ -128,6 +161,9 @@ export class XenHost implements Hypervisor {
   private badRip = "";
   /** What the vCPU sleeps in; empty while it does not. */
   private waitsFor = "";
+  /** Bits of {@link Request}. */
+  private requests = 0;
+  private readonly others: VcpuReset | undefined;
 
   constructor(options: XenHostOptions) {
     const { cost, control, switches } = options;
@@ -143,6 +179,8 @@ export class XenHost implements Hypervisor {
     this.emulated = options.emulated;
     this.mmio = options.mmio;
     this.interrupts = options.interrupts;
+    this.others = options.others;
+    if (options.vcpu.down) this.waitsFor = COMING_UP;
     this.ibpbOnExit = switches.ibpbEntry;
     this.overwritesReturnStack = switches.rsbOverwrite;
     this.isAmd = vendor === "amd";
@@ -167,16 +205,31 @@ export class XenHost implements Hypervisor {
   }
 
   run(maxInstructions: number, untilTicks: number): RunOutcome {
+    const end = this.turn(maxInstructions, untilTicks);
+    if (typeof end === "object") return end;
+    return end === "asleep" ? this.halted(this.waitsFor) : this.outOfBudget(end);
+  }
+
+  /**
+   * One vCPU's turn among several: {@link run} without a report on how it came to its end.
+   * @returns how the guest ended, or why it goes on later
+   */
+  turn(maxInstructions: number, untilTicks: number): RunOutcome | TurnEnd {
     if (this.ended !== undefined) return this.ended;
     const { processor, control } = this;
     const { engine, memory, ledger } = processor;
     const limit = engine.instructions + maxInstructions;
     for (;;) {
-      if (ledger.clock[0] >= untilTicks) return this.outOfBudget("cycles");
+      if (ledger.clock[0] >= untilTicks || this.turnIsOver) return "cycles";
       const left = limit - engine.instructions;
-      if (left <= 0) return this.outOfBudget("instructions");
+      if (left <= 0) return "instructions";
+      if (this.requests !== 0 && !this.ready) {
+        this.attend();
+        if (this.domain.shutdownReason >= 0) return this.end(this.shutdown());
+      }
       if (this.waitsFor !== "" && !this.wait(untilTicks)) {
         if (this.ended !== undefined) return this.ended;
+        if (this.others !== undefined && !this.canBeWoken) return "asleep";
         continue;
       }
       if (!this.ready) this.returnToGuest();
@@ -188,27 +241,53 @@ export class XenHost implements Hypervisor {
       if (stopped && exit.stop === StopReason.Budget) {
         if (this.stepsOverIret) {
           this.stepsOverIret = false;
-          control.interruptGuest();
+          control.interruptGuest(LOCAL_APIC_TIMER_VECTOR);
           continue;
         }
         if (ledger.clock[0] < due || ledger.clock[0] >= untilTicks)
-          return this.outOfBudget(ledger.clock[0] >= untilTicks ? "cycles" : "instructions");
-        control.interruptGuest(); // Xen's own timer
+          return ledger.clock[0] >= untilTicks ? "cycles" : "instructions";
+        control.interruptGuest(LOCAL_APIC_TIMER_VECTOR);
         continue;
       }
       if (stopped && exit.stop === StopReason.Requested && processor.stopPoint.reached !== undefined)
-        return this.outOfBudget("stop-point");
+        return "stop-point";
       const outcome = stopped ? this.engineStop(exit.stop) : this.vmExit(exit);
-      if (outcome === undefined) continue;
-      this.ended = outcome;
-      return outcome;
+      if (outcome !== undefined) return this.end(outcome);
     }
+  }
+
+  /** Whether the vCPU waits, up or down. */
+  get asleep(): boolean {
+    return this.waitsFor !== "";
+  }
+
+  /** Ledger clock at which a vCPU that waits wakes by itself; infinity when only others can wake it. */
+  get wakesAt(): number {
+    return this.canBeWoken ? this.interrupts.due : Number.POSITIVE_INFINITY;
+  }
+
+  /** Asks something of the vCPU. @param request bits of {@link Request} */
+  request(request: number): void {
+    this.requests |= request;
+    // What INIT resets has no start-up to follow any more.
+    if ((request & Request.Init) !== 0) this.requests &= ~Request.StartUp;
+  }
+
+  /** A SIPI has come. */
+  requestStartUp(vector: number): void {
+    this.requests = (this.requests & 0xff) | Request.StartUp | (vector << VECTOR_SHIFT);
+  }
+
+  /** EVENT_CHECK_VECTOR arrives at the vCPU's processor: it leaves its guest and sees what it was asked. */
+  interrupt(): void {
+    this.requests |= Request.EventCheck;
+    if (this.ready) this.control.interruptGuest(EVENT_CHECK_VECTOR);
   }
 
   /** Between two calls of {@link run}. */
   snapshot(): XenHostSnapshot {
-    const { ready, ended, waitsFor, interrupts, stepsOverIret } = this;
-    return { ready, ended, waitsFor, windowWanted: interrupts.windowWanted, stepsOverIret };
+    const { ready, ended, waitsFor, interrupts, stepsOverIret, requests } = this;
+    return { ready, ended, waitsFor, windowWanted: interrupts.windowWanted, stepsOverIret, requests };
   }
 
   restore(snapshot: XenHostSnapshot): void {
@@ -217,6 +296,49 @@ export class XenHost implements Hypervisor {
     this.waitsFor = snapshot.waitsFor;
     this.interrupts.windowWanted = snapshot.windowWanted;
     this.stepsOverIret = snapshot.stepsOverIret;
+    this.requests = snapshot.requests;
+  }
+
+  private end(outcome: RunOutcome): RunOutcome {
+    this.ended = outcome;
+    return outcome;
+  }
+
+  /** Does what others have asked for. */
+  private attend(): void {
+    const { requests, cost, control, vcpu, others } = this;
+    this.requests = 0;
+    // What wakes a sleeper is part of the way back from idle.
+    if (this.waitsFor === "" && (requests & Request.EventCheck) !== 0)
+      cost.run(cost.compile(EVENT_CHECK_INTERRUPT));
+    if ((requests & Request.Flush) !== 0) control.flushTlb();
+    if ((requests & Request.FlushSecondStage) !== 0) control.flushSecondStage();
+    if ((requests & Request.Init) !== 0 && vcpu.initialised) {
+      this.goDown();
+      others?.reset();
+      vcpu.initialised = false;
+      if (this.domain.vcpus.every(({ down }) => down)) this.domain.shutdownReason = SHUTDOWN_POWEROFF;
+    }
+    if ((requests & Request.StartUp) !== 0 && !vcpu.initialised)
+      others?.startUp((requests >>> VECTOR_SHIFT) & 0xff);
+    if (vcpu.down) this.goDown();
+    else if (this.waitsFor === COMING_UP) this.comeUp();
+  }
+
+  /** `hvm_vcpu_down` */
+  private goDown(): void {
+    const { cost, vcpu } = this;
+    vcpu.down = true;
+    if (this.waitsFor === COMING_UP) return;
+    if (this.waitsFor === "") cost.run(cost.compile(IDLE_SWITCH));
+    this.waitsFor = COMING_UP;
+    vcpu.changeRunstate(RUNSTATE_OFFLINE);
+  }
+
+  /** The switch back from idle was paid for when it went there. */
+  private comeUp(): void {
+    this.waitsFor = "";
+    this.vcpu.changeRunstate(RUNSTATE_RUNNING);
   }
 
   /** From the end of the exit's handling to just before VMRUN. */
@@ -270,6 +392,7 @@ export class XenHost implements Hypervisor {
         name: exitName(control.hardware.vendor, exit.code),
         cycle: Math.floor(exit.leftAt / TICKS_PER_CYCLE),
         rip: this.rip,
+        vcpu: this.vcpu.id,
       });
     cost.afterGuest();
     if (this.ibpbOnExit) {
@@ -312,7 +435,7 @@ export class XenHost implements Hypervisor {
         cost.run(this.hltStage);
         this.skip(exit);
         if ((this.registers.rflags & Flag.Tf) !== 0) return undefined; // the single step wakes it
-        return this.block("HLT");
+        return this.block(HLT);
       case ExitKind.SecondStageFault:
         cost.run(this.faultStage);
         return this.secondStageFault(exit);
@@ -371,17 +494,20 @@ export class XenHost implements Hypervisor {
 
   private afterHypercall(): RunOutcome | undefined {
     const { domain, vcpu } = this;
-    const { shutdownReason } = domain;
-    if (shutdownReason >= 0) {
-      const name = SHUTDOWN_REASONS[shutdownReason];
-      return {
-        reason: "shutdown",
-        shutdown: name ?? "crash",
-        rip: this.rip,
-        ...(name === undefined ? { detail: `unknown shutdown reason ${shutdownReason}` } : {}),
-      };
-    }
+    if (domain.shutdownReason >= 0) return this.shutdown();
+    if (vcpu.down) this.goDown();
     return vcpu.runstate.state === RUNSTATE_BLOCKED ? this.block("a blocking hypercall") : undefined;
+  }
+
+  private shutdown(): RunOutcome {
+    const { shutdownReason } = this.domain;
+    const name = SHUTDOWN_REASONS[shutdownReason];
+    return {
+      reason: "shutdown",
+      shutdown: name ?? "crash",
+      rip: this.rip,
+      ...(name === undefined ? { detail: `unknown shutdown reason ${shutdownReason}` } : {}),
+    };
   }
 
   private windowOpen(exit: VmExit): undefined {
@@ -394,13 +520,15 @@ export class XenHost implements Hypervisor {
   private block(what: string): RunOutcome | undefined {
     const { domain, vcpu, interrupts, cost } = this;
     if (!domain.eventChannels.events.hasUpcall(vcpu.id) && !interrupts.deliverable) {
-      if (!this.canBeWoken) return this.halted(what);
+      if (this.others === undefined) {
+        if (!this.canBeWoken) return this.halted(what);
+      } else if (what === HLT && (this.registers.rflags & Flag.If) === 0) {
+        this.goDown(); // hvm_hlt: whoever halts like this wants to stop
+        return undefined;
+      }
       cost.run(cost.compile(IDLE_SWITCH));
       this.waitsFor = what;
-      if (vcpu.runstate.state !== RUNSTATE_BLOCKED) {
-        vcpu.systemTimeNs();
-        vcpu.runstate.change(RUNSTATE_BLOCKED, vcpu.timeLo, vcpu.timeHi);
-      }
+      vcpu.changeRunstate(RUNSTATE_BLOCKED);
       return undefined;
     }
     this.wake();
@@ -409,6 +537,7 @@ export class XenHost implements Hypervisor {
 
   /** Only a maskable timer interrupt can come by itself. */
   private get canBeWoken(): boolean {
+    if (this.waitsFor === COMING_UP) return false;
     return (this.registers.rflags & Flag.If) !== 0 && this.interrupts.timerCanWake;
   }
 
@@ -422,17 +551,19 @@ export class XenHost implements Hypervisor {
 
   /** Lets time pass up to the next timer expiry, or the end of the budget. @returns whether the vCPU goes on */
   private wait(untilTicks: number): boolean {
-    const { interrupts } = this;
+    const { interrupts, vcpu } = this;
     const { ledger } = this.processor;
-    if (!this.canBeWoken) {
+    if (this.canBeWoken) {
+      const until = Math.min(untilTicks, interrupts.due);
+      if (until > ledger.clock[0]) ledger.charge(Cause.Idle, until - ledger.clock[0]);
+      interrupts.expire(ledger.clock[0]);
+    } else if (this.others === undefined) {
       this.ended = this.halted(this.waitsFor);
       return false;
     }
-    const until = Math.min(untilTicks, interrupts.due);
-    if (until > ledger.clock[0]) ledger.charge(Cause.Idle, until - ledger.clock[0]);
-    interrupts.expire(ledger.clock[0]);
+    if (this.waitsFor === COMING_UP) return false;
     const { events } = this.domain.eventChannels;
-    if (!interrupts.deliverable && !events.hasUpcall(this.vcpu.id)) return false;
+    if (!vcpu.unblocked && !interrupts.deliverable && !events.hasUpcall(vcpu.id)) return false;
     this.waitsFor = "";
     this.wake();
     return true;
@@ -440,9 +571,9 @@ export class XenHost implements Hypervisor {
 
   private wake(): void {
     const { vcpu } = this;
-    if (vcpu.runstate.state !== RUNSTATE_BLOCKED) return;
-    vcpu.systemTimeNs();
-    vcpu.runstate.change(RUNSTATE_RUNNING, vcpu.timeLo, vcpu.timeHi);
+    vcpu.pollPort = 0;
+    vcpu.unblocked = false;
+    if (vcpu.runstate.state === RUNSTATE_BLOCKED) vcpu.changeRunstate(RUNSTATE_RUNNING);
   }
 
   /**
@@ -476,11 +607,13 @@ export class XenHost implements Hypervisor {
     return { reason: "shutdown", shutdown: "crash", rip: this.rip, detail };
   }
 
-  private outOfBudget(budget: NonNullable<RunOutcome["budget"]>): RunOutcome {
+  /** What a run reports that a budget ended. */
+  outOfBudget(budget: NonNullable<RunOutcome["budget"]>): RunOutcome {
     return { reason: "budget", budget, rip: this.runningRip() };
   }
 
-  private get rip(): string {
+  /** RIP of a vCPU that is out of its guest, as a hexadecimal number. */
+  get rip(): string {
     return this.registers.rip;
   }
 

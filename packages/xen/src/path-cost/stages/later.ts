@@ -1,7 +1,9 @@
 import { EVTCHN_2L_SET_PENDING } from "../../event-2l.js";
 import { EVTCHN_NOTIFY_REMOTE } from "../../event-channel.js";
+import { OPERATIONS } from "../../operations/index.js";
 import type { Stage } from "../stage.js";
 import { TASK_SWITCH } from "./dispatch.js";
+import { EVENT_CHECK_INTERRUPT, FLUSH_IPI, VCPU_KICK } from "./inter-processor.js";
 import {
   APIC_INJECTION,
   APIC_MSR_ACCESS,
@@ -18,8 +20,12 @@ export const LATER_STAGES: readonly Stage[] = [
   APIC_INJECTION,
   APIC_MSR_ACCESS,
   APIC_PAGE_ACCESS,
+  EVENT_CHECK_INTERRUPT,
+  FLUSH_IPI,
   IDLE_SWITCH,
   INTERRUPT_WINDOW,
   TASK_SWITCH,
   TIMER_INTERRUPT,
+  VCPU_KICK,
+  ...OPERATIONS.filter(({ rare }) => rare).map(({ stage }) => stage),
 ];

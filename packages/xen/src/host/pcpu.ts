@@ -1,0 +1,69 @@
+import type { Processor } from "@hyperwalk/cpu";
+import type { CycleLedger, TranslationContext } from "@hyperwalk/mmu";
+import { HypervisorCounters } from "../hypervisor-counters.js";
+import type { P2m } from "../p2m.js";
+import { StagePathCost } from "../path-cost/stage-path-cost.js";
+import type { XenText } from "../path-cost/xen-text.js";
+import type { ResolvedXenConfig } from "../xen-config.js";
+import type { HostMemory } from "./host-memory.js";
+import type { Homes } from "./host-objects.js";
+import { SvmControl } from "./svm/svm-control.js";
+import type { VcpuControl } from "./vcpu-control.js";
+import { VmxControl } from "./vmx/vmx-control.js";
+
+export interface PcpuOptions {
+  /** With the machine's memory. */
+  readonly processor: Processor;
+  readonly hostMemory: HostMemory;
+  /** Zeroed frame for the VMCB or VMCS. */
+  readonly controlFrame: number;
+  readonly homes: Homes;
+  readonly text: XenText;
+  readonly xen: ResolvedXenConfig;
+  /** The first physical CPU, when this is a later one. */
+  readonly first?: Pcpu | undefined;
+}
+
+/**
+ * One physical CPU under Xen: the processor with its caches, TLBs and ledger, Xen's address space as it sees it, and what
+ * Xen's code costs on it. Phases of all ledgers and stages of all costs have the same numbers, so that objects that all
+ * physical CPUs use can keep them.
+ */
+export class Pcpu {
+  readonly processor: Processor;
+  readonly ledger: CycleLedger;
+  /** Xen's address space on this processor. */
+  readonly context: TranslationContext;
+  readonly cost: StagePathCost;
+  readonly counters: HypervisorCounters = new HypervisorCounters();
+  private readonly controlFrame: number;
+
+  constructor(options: PcpuOptions) {
+    const { processor, hostMemory, first } = options;
+    const { mmu, ledger, profile } = processor;
+    this.processor = processor;
+    this.ledger = ledger;
+    this.controlFrame = options.controlFrame;
+    this.context = first === undefined ? hostMemory.context : hostMemory.contextFor(mmu);
+    mmu.activate(this.context);
+    for (const name of first?.ledger.state().phases ?? []) ledger.registerPhase(name);
+    this.cost = new StagePathCost({
+      mmu,
+      timing: profile.timing,
+      vendor: profile.vendor,
+      predictor: processor.predictor,
+      homes: options.homes,
+      text: options.text,
+      further: first !== undefined,
+      lockHarden: options.xen.lockHarden,
+    });
+  }
+
+  /** The control structure of the vCPU that is pinned here. Allocates from Xen's heap. */
+  createControl(host: HostMemory, p2m: P2m, xen: ResolvedXenConfig): VcpuControl {
+    const Control = this.processor.profile.vendor === "amd" ? SvmControl : VmxControl;
+    const { memory, heap, rootFrame } = host;
+    const { context, controlFrame, processor } = this;
+    return new Control(processor, { memory, heap, rootFrame, context }, p2m, controlFrame, xen);
+  }
+}

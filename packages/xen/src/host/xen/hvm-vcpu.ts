@@ -1,0 +1,272 @@
+import type { CpuidLeaf } from "@hyperwalk/cpu";
+import { FastAbi } from "../../abi/fastabi.js";
+import type { HypercallAbi } from "../../abi/hypercall-abi.js";
+import { LinearAbi } from "../../abi/linear.js";
+import { PhysaddrAbi } from "../../abi/physaddr.js";
+import { CpuidPolicy } from "../../cpuid-policy.js";
+import type { Domain } from "../../domain.js";
+import { Errno } from "../../errno.js";
+import type { ExitAccounting } from "../../exit-accounting.js";
+import { GuestWalker } from "../../guest-access/guest-walk.js";
+import { LinearAccess } from "../../guest-access/linear.js";
+import { PhysicalAccess } from "../../guest-access/physical.js";
+import { hypercallPage } from "../../hypercall-page.js";
+import type { SystemCounters } from "../../measured-window.js";
+import { EFER_ALLOWED, MsrPolicy } from "../../msr-policy.js";
+import { OPERATIONS } from "../../operations/index.js";
+import type { PathCost } from "../../path-cost/path-cost.js";
+import { LATER_STAGES } from "../../path-cost/stages/later.js";
+import type { PcpuSnapshot } from "../../snapshot/system-snapshot.js";
+import { Vcpu, type VcpuRunner } from "../../vcpu.js";
+import { Vlapic } from "../../vlapic.js";
+import type { ResolvedDomainConfig, ResolvedXenConfig } from "../../xen-config.js";
+import type { Pcpu } from "../pcpu.js";
+import { startUpContext, type VcpuContext } from "../vcpu-context.js";
+import type { VcpuControl } from "../vcpu-control.js";
+import { EmulatedExits } from "./emulated-exits.js";
+import { HypercallHandler } from "./hypercall-handler.js";
+import { MmioExits } from "./mmio-exits.js";
+import type { NullScheduler } from "./null-scheduler.js";
+import { StringIo } from "./string-io.js";
+import { VirtualInterrupts } from "./virtual-interrupts.js";
+import { Request, XenHost } from "./xen-host.js";
+
+export interface HvmVcpuOptions {
+  readonly id: number;
+  readonly pcpu: Pcpu;
+  readonly control: VcpuControl;
+  readonly domain: Domain;
+  readonly config: ResolvedDomainConfig;
+  readonly xen: ResolvedXenConfig;
+  /** Undefined for the only vCPU. */
+  readonly scheduler: NullScheduler | undefined;
+  /** vCPU 0, when this is another one. */
+  readonly first: HvmVcpu | undefined;
+}
+
+/** A vCPU of an HVM or PVH domain with all that Xen keeps for it (`struct hvm_vcpu`), on the physical CPU it is pinned to. */
+export class HvmVcpu implements VcpuRunner {
+  readonly pcpu: Pcpu;
+  readonly vcpu: Vcpu;
+  readonly control: VcpuControl;
+  readonly vlapic: Vlapic;
+  readonly host: XenHost;
+  readonly hypercalls: HypercallHandler;
+  /** Exits and hypercalls of this vCPU, while they are counted. */
+  accounting: ExitAccounting | undefined;
+  private readonly msrs: MsrPolicy;
+  private readonly cpuid: CpuidPolicy;
+  private readonly interrupts: VirtualInterrupts;
+  private readonly scheduler: NullScheduler | undefined;
+  private readonly first: HvmVcpu;
+
+  constructor(options: HvmVcpuOptions) {
+    const { id, pcpu, control, domain, config, scheduler } = options;
+    const { processor, cost, counters, ledger } = pcpu;
+    const { mmu, memory, profile } = processor;
+    const { timing, vendor } = profile;
+    const { physicalAddressBits } = profile.memory;
+    const { registers } = control;
+    const { p2m } = domain;
+    this.pcpu = pcpu;
+    this.control = control;
+    this.scheduler = scheduler;
+    this.first = options.first ?? this;
+    const { mmioHandlers } = config;
+    const copyOptions = { p2m, cost, counters, memory, ledger, timing, mmioHandlers };
+    const walker = new GuestWalker(p2m, cost, counters, memory, registers, physicalAddressBits);
+    const access =
+      config.abi === "physaddr" ? new PhysicalAccess(copyOptions) : new LinearAccess(copyOptions, walker);
+    this.vcpu = new Vcpu({ id, domain, ledger, ghz: profile.ghz, cost, access, runner: this });
+
+    let msrs: MsrPolicy | undefined;
+    const vlapic = new Vlapic({
+      vcpuId: id,
+      ledger,
+      ghz: profile.ghz,
+      physicalAddressBits,
+      tscDeadline: hasTscDeadline(profile.cpuid),
+      timestampOffset: () => msrs?.timestampOffset ?? 0,
+      onTaskPriority: (priority) => control.setTaskPriority(priority),
+      ...(scheduler === undefined
+        ? {}
+        : {
+            onNmi: () => this.comeUpForNmi(),
+            onInit: () => this.host.request(Request.Init),
+            onStartUp: (vector) => this.host.requestStartUp(vector),
+          }),
+    });
+    this.vlapic = vlapic;
+    if (scheduler !== undefined) vlapic.apic.bus = scheduler;
+    const cpuid = new CpuidPolicy({ profile, abi: config.abi, domainId: domain.id });
+    this.cpuid = cpuid;
+    msrs = new MsrPolicy(registers, control, () => ledger.cycles, vlapic.apic, vendor, cpuid.xsaves);
+    this.msrs = msrs;
+
+    this.hypercalls = new HypercallHandler(
+      makeAbis(config, control, access, cost),
+      registers,
+      cost,
+      counters,
+    );
+    const emulated = new EmulatedExits({
+      vcpuId: id,
+      domain,
+      control,
+      cost,
+      mmu,
+      cpuid,
+      msrs,
+      vlapic,
+      strings: new StringIo(
+        registers,
+        access instanceof LinearAccess ? access : new LinearAccess(copyOptions, walker),
+      ),
+      hypercallPage: hypercallPage(control.hardware.hypercallInstruction),
+    });
+    const mmio = new MmioExits({ processor, registers, cost, vlapic, context: control.context });
+    this.interrupts = new VirtualInterrupts(vlapic, control, cost);
+    this.host = new XenHost({
+      processor,
+      domain,
+      vcpu: this.vcpu,
+      control,
+      cost,
+      counters,
+      switches: options.xen,
+      hypercalls: this.hypercalls,
+      emulated,
+      mmio,
+      interrupts: this.interrupts,
+      others: scheduler === undefined ? undefined : this,
+    });
+  }
+
+  /** Ledger clock in ticks at which it has something to do by itself: now, at its timer's expiry, or never (infinity). */
+  get wakesAt(): number {
+    const now = this.pcpu.ledger.clock[0];
+    return this.host.asleep ? Math.max(now, this.host.wakesAt) : now;
+  }
+
+  flushTlb(): void {
+    if (this.scheduler === undefined || this.scheduler.isRunning(this)) this.control.flushTlb();
+    else this.scheduler.flush(this, Request.Flush);
+  }
+
+  load(context: VcpuContext): number {
+    const [cr4, cr4Hi] = context.cr4;
+    const [efer, eferHi] = context.efer;
+    if (cr4Hi !== 0 || (cr4 & ~this.cpuid.validCr4) !== 0) return -Errno.EINVAL;
+    if (eferHi !== 0 || (efer & ~EFER_ALLOWED) !== 0) return -Errno.EINVAL;
+    this.setRegisters(context);
+    return 0;
+  }
+
+  kick(cost: PathCost): void {
+    this.scheduler?.kick(this, cost);
+  }
+
+  sendNmi(cost: PathCost): void {
+    this.vlapic.nmiPending = true;
+    this.scheduler?.kick(this, cost);
+  }
+
+  /** A SIPI has come (`hvm_vcpu_reset_state`). @param vector names the page */
+  startUp(vector: number): void {
+    this.setRegisters(startUpContext(vector));
+    this.vcpu.initialised = true;
+    this.vcpu.down = false;
+  }
+
+  /** INIT has come: what it resets besides registers. */
+  reset(): void {
+    this.vlapic.reset();
+    this.interrupts.closeWindow();
+  }
+
+  /** Keeps accounts in `accounting`, or none. */
+  account(accounting: ExitAccounting | undefined): void {
+    this.accounting?.settle(this.pcpu.ledger.clock[0]);
+    this.host.accounting = accounting;
+    this.hypercalls.accounting = accounting;
+  }
+
+  /** Totals of this vCPU and its physical CPU. */
+  counters(): SystemCounters {
+    const { counters: c, cost, processor } = this.pcpu;
+    return {
+      hypercalls: c.hypercalls,
+      vmExits: c.vmExits,
+      hypervisorInstructions: cost.instructions,
+      guestInstructions: processor.engine.instructions,
+      p2mLookups: c.p2mLookups,
+      p2mTableReads: c.p2mTableReads,
+      guestPteReads: c.guestPteReads,
+      bytesCopied: c.bytesCopied,
+      accessedDirtyUpdates: c.accessedDirtyUpdates,
+    };
+  }
+
+  /** Everything of the vCPU and its physical CPU, memory excepted. */
+  snapshot(): PcpuSnapshot {
+    const { pcpu } = this;
+    return {
+      cost: pcpu.cost.snapshot(),
+      processor: pcpu.processor.snapshot(),
+      control: this.control.snapshot(),
+      counters: pcpu.counters.snapshot(),
+      vcpu: this.vcpu.snapshot(),
+      msrs: this.msrs.snapshot(),
+      vlapic: this.vlapic.snapshot(),
+      host: this.host.snapshot(),
+      accounting: this.accounting?.snapshot(),
+    };
+  }
+
+  /** Puts it back, after memory. */
+  restore(snapshot: PcpuSnapshot): void {
+    const { processor, ledger, cost, counters, context } = this.pcpu;
+    // Phases have their numbers by the order in which they were first met, whoever met them.
+    for (const name of snapshot.processor.ledger.phases) ledger.registerPhase(name);
+    cost.restore(snapshot.cost, LATER_STAGES);
+    processor.restore(snapshot.processor);
+    this.control.restore(snapshot.control);
+    processor.mmu.activate(context);
+    counters.restore(snapshot.counters);
+    this.msrs.restore(snapshot.msrs);
+    this.vlapic.restore(snapshot.vlapic);
+    this.vcpu.restore(snapshot.vcpu);
+    this.host.restore(snapshot.host);
+    if (snapshot.accounting !== undefined) this.accounting?.restore(snapshot.accounting);
+    processor.state.words.set(snapshot.processor.words);
+  }
+
+  private setRegisters(context: VcpuContext): void {
+    this.control.load(context);
+    this.interrupts.closeWindow();
+    if (this.first !== this) this.msrs.followTimestamp(this.first.msrs);
+  }
+
+  /** `vlapic_accept_irq`: an NMI brings an initialised vCPU up. */
+  private comeUpForNmi(): void {
+    if (this.vcpu.initialised) this.vcpu.down = false;
+  }
+}
+
+function makeAbis(
+  config: ResolvedDomainConfig,
+  control: VcpuControl,
+  access: LinearAccess | PhysicalAccess,
+  cost: PathCost,
+): readonly HypercallAbi[] {
+  const { registers } = control;
+  if (config.abi === "physaddr") return [new PhysaddrAbi(OPERATIONS, registers, access, cost)];
+  const linear = new LinearAbi(OPERATIONS, registers, access, cost);
+  return config.abi === "fastabi" ? [new FastAbi(OPERATIONS, registers, cost), linear] : [linear];
+}
+
+const LEAF1_TSC_DEADLINE = 1 << 24;
+
+function hasTscDeadline(leaves: readonly CpuidLeaf[]): boolean {
+  return ((leaves.find((leaf) => leaf[0] === 1)?.[4] ?? 0) & LEAF1_TSC_DEADLINE) !== 0;
+}

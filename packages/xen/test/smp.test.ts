@@ -1,0 +1,658 @@
+import { epyc9124, type ProcessorProfile, skylakeSp } from "@hyperwalk/cpu";
+import { describe, expect, it, vi } from "vitest";
+import { Errno } from "../src/errno.ts";
+import { decodeSnapshot, encodeSnapshot } from "../src/snapshot/encoding.ts";
+import { SnapshotError } from "../src/snapshot/snapshot-error.ts";
+import { createXenSystem, type XenSystem } from "../src/xen.ts";
+import { XenConfigError } from "../src/xen-config.ts";
+import { elfImage } from "./elf-image.ts";
+
+vi.setConfig({ testTimeout: 60_000 }); // simulated work, however slow the host
+
+const CODE = 0x100000;
+const BODY = [CODE + 0x1000, CODE + 0x2000, CODE + 0x3000, CODE + 0x4000]; // by vCPU
+const HANDLERS = CODE + 0x8000;
+const GDT = 0x6000;
+const IDT = 0x7000;
+const TRAMPOLINE = 0x8000;
+const CONTEXT = 0x9000; // one for each vCPU, 128 bytes apart
+const RESULTS = 0xa000;
+const COUNTS = 0xb000; // one for each vCPU
+const STRUCT = 0xc000;
+const SHARED = 0xd000;
+const STACK = 0x80000; // grows down, 4 KiB for each vCPU
+const APIC = 0xfee00000;
+const VECTOR = 0x30; // plus the number of the vCPU
+const HLT = 0xf4;
+const STI = 0xfb;
+const CLI = 0xfa;
+const IRET = 0xcf;
+
+const VCPU_OP = 24;
+const SCHED_OP = 29;
+const EVENT_CHANNEL_OP = 32;
+const HVM_OP = 34;
+const MEMORY_OP = 12;
+const INITIALISE = 0;
+const UP = 1;
+const DOWN = 2;
+const IS_UP = 3;
+const SEND_NMI = 11;
+
+const le = (value: number, bytes = 4) =>
+  Array.from({ length: bytes }, (_, i) => Math.floor((value >>> 0) / 256 ** i) % 256);
+/** mov dword [at], value */
+const put = (at: number, value: number) => [0xc7, 0x05, ...le(at), ...le(value)];
+/** lock inc dword [at] */
+const count = (at: number) => [0xf0, 0xff, 0x05, ...le(at)];
+const print = (text: string) => [...text].flatMap((c) => [0xb0, c.charCodeAt(0), 0xe6, 0xe9]);
+/** mov [RESULTS + 4 slot], eax */
+const keep = (slot: number) => [0xa3, ...le(RESULTS + 4 * slot)];
+/** pause; cmp dword [at], value; jb back */
+const await_ = (at: number, value: number) => [0xf3, 0x90, 0x81, 0x3d, ...le(at), ...le(value), 0x72, 0xf2];
+/** Sleeps with interrupts on until the counter has that value: cli; cmp; jae past; sti; hlt; jmp back. */
+const sleepUntil = (at: number, value: number) => [
+  CLI,
+  0x81,
+  0x3d,
+  ...le(at),
+  ...le(value),
+  0x73,
+  4,
+  STI,
+  HLT,
+  0xeb,
+  0xef,
+];
+/** cmp dword [at], value; jae past the code */
+const unless = (at: number, value: number, code: readonly number[]) => [
+  0x81,
+  0x3d,
+  ...le(at),
+  ...le(value),
+  0x73,
+  code.length,
+  ...code,
+];
+const sendIpi = (id: number, lo: number) => [...put(APIC + 0x310, id << 24), ...put(APIC + 0x300, lo)];
+const ENABLE = put(APIC + 0xf0, 0x1ff);
+const EOI = put(APIC + 0xb0, 0);
+const EDGE_INIT = 0x4500;
+const SIPI = 0x4600;
+
+interface Program {
+  /** By vCPU; the first one starts by itself. */
+  readonly bodies: readonly (readonly number[])[];
+  readonly handlers?: Readonly<Record<number, readonly number[]>>;
+  readonly trampoline?: readonly number[];
+}
+
+/** Makes hypercalls of one vendor's: mov eax, n; mov ebx, a; mov ecx, b; mov edx, c; vmmcall or vmcall. */
+function caller(profile: ProcessorProfile) {
+  const instruction = profile.vendor === "amd" ? [0x0f, 0x01, 0xd9] : [0x0f, 0x01, 0xc1];
+  return (n: number, a: number, b = 0, c = 0) => [
+    0xb8,
+    ...le(n),
+    0xbb,
+    ...le(a),
+    0xb9,
+    ...le(b),
+    0xba,
+    ...le(c),
+    ...instruction,
+  ];
+}
+
+/** A PVH guest in flat 32-bit protected mode; contexts for VCPUOP_initialise start the others at their bodies. */
+function guest(profile: ProcessorProfile, vcpus: number, program: Program): XenSystem {
+  const system = createXenSystem({
+    profile,
+    domain: {
+      image: elfImage({ bits: 64, segments: [{ address: CODE, bytes: 0x10000 }] }),
+      memoryBytes: 16 * 2 ** 20,
+      abi: "linear",
+      vcpus,
+    },
+    accounting: true,
+  });
+  const { guestMemory } = system.domain;
+  const write = (at: number, bytes: readonly number[]) => guestMemory.writeBytes(at, Uint8Array.from(bytes));
+  write(GDT, [...le(0, 8), 0xff, 0xff, 0, 0, 0, 0x9b, 0xcf, 0, 0xff, 0xff, 0, 0, 0, 0x93, 0xcf, 0]);
+  write(GDT + 0x20, [...le(23, 2), ...le(GDT), ...le(256 * 8 - 1, 2), ...le(IDT)]);
+  for (let vector = 0; vector < 256; vector++) {
+    const handler = HANDLERS + 128 * vector;
+    write(IDT + 8 * vector, [...le(handler, 2), 8, 0, 0, 0x8e, ...le(handler >>> 16, 2)]);
+    write(handler, program.handlers?.[vector] ?? [...print("?"), CLI, HLT]);
+  }
+  const tables = [0x0f, 0x01, 0x15, ...le(GDT + 0x20), 0x0f, 0x01, 0x1d, ...le(GDT + 0x26)];
+  program.bodies.forEach((body, id) => {
+    const stack = [0xbc, ...le(STACK - 0x1000 * id)];
+    const start = id === 0 ? CODE : BODY[id] - 0x40;
+    write(start, [...tables, ...stack, 0xea, ...le(BODY[id]), 8, 0]);
+    write(BODY[id], body);
+    write(CONTEXT + 128 * id, context32(start));
+  });
+  write(TRAMPOLINE, program.trampoline ?? [HLT]);
+  return system;
+}
+
+/** A `vcpu_hvm_context` of flat 32-bit protected mode. */
+function context32(eip: number, changes: Readonly<Record<number, readonly number[]>> = {}): number[] {
+  const bytes = new Array<number>(128).fill(0);
+  const fields: Readonly<Record<number, readonly number[]>> = {
+    40: le(eip),
+    44: le(2),
+    48: le(0x11),
+    92: [...le(-1), ...le(-1), ...le(-1), ...le(-1), ...le(0x67)],
+    112: [...le(0xc9b, 2), ...le(0xc93, 2), ...le(0xc93, 2), ...le(0xc93, 2), ...le(0x8b, 2)],
+    ...changes,
+  };
+  for (const [at, value] of Object.entries(fields)) bytes.splice(Number(at), value.length, ...value);
+  return bytes;
+}
+
+const word = (system: XenSystem, at: number) => system.domain.guestMemory.readU32(at) | 0;
+const results = (system: XenSystem, slots: number) =>
+  Array.from({ length: slots }, (_, slot) => word(system, RESULTS + 4 * slot));
+const balanced = (system: XenSystem) =>
+  system.vcpus.every(({ pcpu }) => {
+    const cells = pcpu.ledger.rows().reduce((sum, { ticks }) => sum + ticks, 0);
+    return cells === pcpu.ledger.clock[0];
+  });
+/** Everything that a run comes to. */
+const digest = (system: XenSystem) =>
+  JSON.stringify([
+    system.console,
+    system.cycles,
+    system.counters(),
+    system.exitAccounts(),
+    system.hypercallAccounts(),
+    system.vcpus.map(({ pcpu, vlapic }) => [
+      [...pcpu.processor.state.words],
+      pcpu.ledger.rows(),
+      vlapic.apic.snapshot(),
+    ]),
+  ]);
+
+describe.each([
+  ["SVM", epyc9124],
+  ["VMX", skylakeSp],
+] as const)("vCPUs under %s", (_, profile) => {
+  const call = caller(profile);
+  const poweroff = [...put(STRUCT, 0), ...call(SCHED_OP, 2, STRUCT)];
+  const start = (id: number) => [
+    ...call(VCPU_OP, INITIALISE, id, CONTEXT + 128 * id),
+    ...keep(2 * id),
+    ...call(VCPU_OP, UP, id),
+    ...keep(2 * id + 1),
+  ];
+
+  it("start by VCPUOP_initialise and up, and run side by side", () => {
+    const system = guest(profile, 3, {
+      bodies: [
+        [...start(1), ...start(2), ...await_(COUNTS, 2), ...print("0"), ...poweroff],
+        [...print("1"), ...count(COUNTS), 0xeb, 0xfe],
+        [...print("2"), ...count(COUNTS), 0xeb, 0xfe],
+      ],
+    });
+    const outcome = system.run({ maxInstructions: 1e6 });
+    expect(outcome).toMatchObject({ reason: "shutdown", shutdown: "poweroff", vcpu: 0 });
+    expect(results(system, 6).slice(2)).toEqual([0, 0, 0, 0]);
+    expect([...system.console].sort().join("")).toBe("012");
+    expect(system.console.at(-1)).toBe("0");
+    expect(balanced(system)).toBe(true);
+    const clocks = system.vcpus.map(({ pcpu }) => pcpu.ledger.cycles);
+    expect(Math.max(...clocks) - Math.min(...clocks)).toBeLessThan(10_000);
+    expect(system.cycles).toBeCloseTo(Math.max(...clocks), -1);
+  });
+
+  it("start by INIT and SIPI in real mode, at the page that the vector names, once", () => {
+    const system = guest(profile, 2, {
+      bodies: [
+        [
+          ...ENABLE,
+          ...sendIpi(2, EDGE_INIT),
+          ...sendIpi(2, SIPI | (TRAMPOLINE >> 12)),
+          ...sendIpi(2, SIPI | 0x55), // it runs by then, and takes no notice
+          ...await_(COUNTS, 1),
+          ...call(VCPU_OP, IS_UP, 1),
+          ...keep(0),
+          ...call(VCPU_OP, INITIALISE, 1, CONTEXT + 128),
+          ...keep(1),
+          ...poweroff,
+        ],
+      ],
+      // xor ax, ax; mov ds, ax; mov [RESULTS + 8], cs; mov eax, cr0; mov [RESULTS + 12], eax; lock inc dword [COUNTS]
+      trampoline: [
+        ...[0x31, 0xc0, 0x8e, 0xd8, 0x8c, 0x0e, ...le(RESULTS + 8, 2), 0x0f, 0x20, 0xc0],
+        ...[0x66, 0xa3, ...le(RESULTS + 12, 2), 0xf0, 0x66, 0xff, 0x06, ...le(COUNTS, 2), 0xeb, 0xfe],
+      ],
+    });
+    expect(system.run({ maxInstructions: 1e5 })).toMatchObject({ shutdown: "poweroff" });
+    expect(results(system, 4)).toEqual([1, -Errno.EEXIST, TRAMPOLINE >> 4, 0x10]);
+    expect(balanced(system)).toBe(true);
+  });
+
+  it("know who they are", () => {
+    const identify = (id: number) => [
+      ...[0xb8, ...le(1), 0x0f, 0xa2, 0x89, 0x1d, ...le(RESULTS + 16 * id)], // CPUID 1, ebx
+      ...[0xb8, ...le(0xb), 0x31, 0xc9, 0x0f, 0xa2, 0x89, 0x15, ...le(RESULTS + 16 * id + 4)], // 0Bh, edx
+      ...[0xb8, ...le(0x40000004), 0x31, 0xc9, 0x0f, 0xa2, 0x89, 0x1d, ...le(RESULTS + 16 * id + 8)],
+      ...[0xa1, ...le(APIC + 0x20), 0xa3, ...le(RESULTS + 16 * id + 12)],
+    ];
+    const system = guest(profile, 2, {
+      bodies: [
+        [...start(1), ...await_(COUNTS, 1), ...identify(0), ...poweroff],
+        [...identify(1), ...count(COUNTS), CLI, HLT],
+      ],
+    });
+    expect(system.run({ maxInstructions: 1e5 })).toMatchObject({ shutdown: "poweroff" });
+    const [ebx0, edx0, id0, apic0, ebx1, edx1, id1, apic1] = results(system, 8);
+    expect([ebx0 >>> 24, edx0, id0, apic0]).toEqual([0, 0, 0, 0]);
+    expect([ebx1 >>> 24, edx1, id1, apic1]).toEqual([2, 2, 1, 2 << 24]);
+  });
+
+  const ROUNDS = 25;
+  /** Both sleep; each handler counts, and answers until it is enough. */
+  const exchange = (answer: (id: number) => number[], before: number[], own: number[]) =>
+    guest(profile, 2, {
+      bodies: [
+        [
+          ...before,
+          ...start(1),
+          ...await_(RESULTS + 64, 1),
+          ...answer(0),
+          ...sleepUntil(COUNTS, ROUNDS),
+          ...poweroff,
+        ],
+        [...own, ...put(RESULTS + 64, 1), ...sleepUntil(COUNTS + 4, 1e6)],
+      ],
+      handlers: {
+        [VECTOR]: [
+          ...[0x60, ...acknowledge(0), ...count(COUNTS)],
+          ...unless(COUNTS, ROUNDS, answer(0)),
+          ...[0x61, IRET],
+        ],
+        [VECTOR + 1]: [0x60, ...acknowledge(1), ...count(COUNTS + 4), ...answer(1), 0x61, IRET],
+      },
+    });
+  /** EOI, and the upcall's flags cleared where shared_info is mapped. */
+  let acknowledge: (id: number) => number[] = () => EOI;
+
+  const byApic = () => {
+    acknowledge = () => EOI;
+    const answer = (id: number) => sendIpi(2 * (1 - id), VECTOR + 1 - id);
+    return exchange(answer, ENABLE, ENABLE);
+  };
+
+  const byEvents = () => {
+    const clear = (id: number) => [
+      ...put(SHARED + 2048, 0), // pending bits: there is one event at a time
+      ...put(SHARED + 64 * id + 8, 0),
+      ...put(SHARED + 64 * id, 0),
+    ];
+    acknowledge = clear;
+    const bind = (id: number) => [
+      ...put(STRUCT, id),
+      ...call(EVENT_CHANNEL_OP, 7, STRUCT), // bind_ipi
+      ...[0xa1, ...le(STRUCT + 4), 0xa3, ...le(STRUCT + 0x100 + 16 * id)], // the port, for EVTCHNOP_send
+      ...put(STRUCT, id),
+      ...put(STRUCT + 4, VECTOR + id),
+      ...call(HVM_OP, 23, STRUCT), // set_evtchn_upcall_vector
+    ];
+    const before = [
+      ...put(STRUCT, 0x7ff0),
+      ...put(STRUCT + 4, 0),
+      ...put(STRUCT + 8, 0),
+      ...put(STRUCT + 12, SHARED >> 12),
+      ...call(MEMORY_OP, 7, STRUCT), // shared_info
+      ...bind(0),
+      ...bind(1),
+    ];
+    const answer = (id: number) => call(EVENT_CHANNEL_OP, 4, STRUCT + 0x100 + 16 * (1 - id)); // send
+    return exchange(answer, before, []);
+  };
+
+  it.each([
+    ["the APIC", byApic],
+    ["event channels", byEvents],
+  ] as const)("exchange interrupts through %s, each awake only while it has one", (_way, make) => {
+    const system = make();
+    expect(system.run({ maxInstructions: 1e6 })).toMatchObject({ reason: "shutdown", vcpu: 0 });
+    expect([word(system, COUNTS), word(system, COUNTS + 4)]).toEqual([ROUNDS, ROUNDS]);
+    expect(balanced(system)).toBe(true);
+    for (const { pcpu } of system.vcpus) {
+      const idle = pcpu.ledger.rows().filter(({ cause }) => cause === "idle");
+      const slept = idle.reduce((sum, { ticks }) => sum + ticks, 0) / pcpu.ledger.clock[0];
+      expect(slept).toBeGreaterThan(0);
+    }
+    // Time runs through both alike: the one that is woken goes on from the other's time.
+    const [a, b] = system.vcpus.map(({ pcpu }) => pcpu.ledger.cycles);
+    expect(Math.abs(a - b)).toBeLessThan(30_000);
+    const again = make();
+    again.run({ maxInstructions: 1e6 });
+    expect(digest(again)).toBe(digest(system));
+  });
+
+  it.each([
+    ["the APIC", byApic],
+    ["event channels", byEvents],
+  ] as const)("go on from snapshots in the middle of an exchange through %s", (_way, make) => {
+    const whole = make();
+    whole.run({ maxInstructions: 1e6 });
+    const { guestInstructions } = whole.counters();
+    let system = make();
+    for (const share of [0.3, 0.55, 0.56, 0.9]) {
+      system.run({
+        maxInstructions: Math.floor(guestInstructions * share) - system.counters().guestInstructions,
+      });
+      const next = make();
+      next.restore(decodeSnapshot(encodeSnapshot(system.snapshot())));
+      system = next;
+    }
+    system.run({ maxInstructions: 1e6 });
+    expect(digest(system)).toBe(digest(whole));
+  });
+
+  it("come to the same state whatever budgets they are run with", () => {
+    const whole = byApic();
+    whole.run();
+    const pieces = byApic();
+    for (let cycles = 1000; ; cycles = (cycles * 7) % 12_345) {
+      const { reason } = pieces.run({ maxCycles: cycles + 100 });
+      if (reason !== "budget") break;
+    }
+    expect(digest(pieces)).toBe(digest(whole));
+  });
+
+  it("leave their guest for an interrupt message, and pay for it", () => {
+    const system = guest(profile, 2, {
+      bodies: [
+        [
+          ...ENABLE,
+          ...start(1),
+          ...await_(COUNTS, 1),
+          ...sendIpi(2, VECTOR + 1),
+          ...await_(COUNTS, 2),
+          ...poweroff,
+        ],
+        [...ENABLE, STI, ...count(COUNTS), 0xeb, 0xfe],
+      ],
+      handlers: { [VECTOR + 1]: [...EOI, ...count(COUNTS), IRET] },
+    });
+    expect(system.run({ maxInstructions: 1e6 })).toMatchObject({ shutdown: "poweroff" });
+    const external = system
+      .exitAccounts()
+      .find(({ name }) => name === "intr" || name === "external-interrupt");
+    expect(external?.count).toBe(1);
+    const stages = system.estimates().map(({ key }) => key);
+    expect(stages).toContain("stage.vcpu_kick, smp_send_event_check_mask");
+    expect(stages).toContain("stage.event_check_interrupt, do_softirq");
+  });
+
+  it("are brought out of HLT by an NMI, and out of being down if they were started", () => {
+    const system = guest(profile, 2, {
+      bodies: [
+        [
+          ...ENABLE,
+          ...start(1),
+          ...await_(COUNTS, 1),
+          ...sendIpi(2, 0x4400),
+          ...await_(COUNTS, 2),
+          ...call(VCPU_OP, SEND_NMI, 1),
+          ...await_(COUNTS, 3),
+          ...call(VCPU_OP, SEND_NMI, 1, 8),
+          ...keep(0),
+          ...poweroff,
+        ],
+        [...count(COUNTS), CLI, HLT, ...[STI, HLT, 0xeb, 0xfc]], // the first HLT takes it down
+      ],
+      handlers: { 2: [...count(COUNTS), IRET] },
+    });
+    expect(system.run({ maxInstructions: 1e6 })).toMatchObject({ shutdown: "poweroff" });
+    expect(word(system, COUNTS)).toBe(3);
+    expect(word(system, RESULTS)).toBe(-Errno.EINVAL);
+  });
+
+  it("answer misuse of VCPUOP_initialise, up, down and is_up as Xen does", () => {
+    const bad = (n: number) => CONTEXT + 0x400 + 128 * n;
+    const wrong: readonly (readonly number[])[] = [
+      context32(CODE, { 0: le(2) }), // no such mode
+      context32(CODE, { 4: le(1) }),
+      context32(CODE, { 60: le(1) }),
+      context32(CODE, { 126: le(1, 2) }),
+      context32(CODE, { 112: le(0xc93, 2) }), // CS is data
+      context32(CODE, { 112: le(0xc1b, 2) }), // not present
+      context32(CODE, { 116: le(0xc9b, 2) }), // SS is code
+      context32(CODE, { 116: le(0xcf3, 2) }), // SS of another privilege
+      context32(CODE, { 114: le(0xcf3, 2) }), // DS of less
+      context32(CODE, { 112: le(0x49b, 2), 92: le(0x1000) }), // EIP beyond CS
+      context32(CODE, { 120: le(0x83, 2) }), // a 16-bit TSS
+      context32(CODE, { 64: le(0x400) }), // LMA without LME
+      context32(CODE, { 64: le(0x2000) }), // EFER bit unknown
+      context32(CODE, { 56: le(0x2000) }), // CR4.VMXE
+      context32(CODE, { 0: le(1), 72: le(0, 8), 88: le(0x11) }), // 64-bit without paging
+      context32(CODE, { 0: le(1), 72: [0, 0, 0, 0, 0, 0x80, 0, 0] }), // RIP not canonical
+    ];
+    const ask = (slot: number, ...rest: readonly [number, number, number?]) => [
+      ...call(VCPU_OP, rest[0], rest[1], rest[2] ?? 0),
+      ...keep(slot),
+    ];
+    const system = guest(profile, 2, {
+      bodies: [
+        [
+          ...ask(0, INITIALISE, 2, CONTEXT),
+          ...ask(1, UP, 0xffffffff),
+          ...ask(2, DOWN, 32),
+          ...ask(3, UP, 1), // not initialised
+          ...ask(4, INITIALISE, 0, CONTEXT + 128), // it runs
+          ...ask(5, INITIALISE, 1, 0xf0000000), // no memory there
+          ...wrong.flatMap((_bytes, n) => ask(16 + n, INITIALISE, 1, bad(n))),
+          ...ask(6, INITIALISE, 1, CONTEXT + 128),
+          ...ask(7, INITIALISE, 1, CONTEXT + 128),
+          ...ask(8, IS_UP, 1),
+          ...ask(9, UP, 1),
+          ...ask(10, UP, 1),
+          ...ask(11, IS_UP, 1),
+          ...await_(COUNTS, 1),
+          ...ask(12, DOWN, 1),
+          ...ask(13, IS_UP, 1),
+          ...ask(14, DOWN, 1),
+          ...ask(15, DOWN, 0), // the last one
+          ...print("never"),
+        ],
+        [...count(COUNTS), 0xeb, 0xfe],
+      ],
+    });
+    wrong.forEach((bytes, n) => {
+      system.domain.guestMemory.writeBytes(bad(n), Uint8Array.from(bytes));
+    });
+    expect(system.run({ maxInstructions: 1e6 })).toMatchObject({
+      reason: "shutdown",
+      shutdown: "poweroff",
+      vcpu: 0,
+    });
+    expect(results(system, 15)).toEqual([
+      -Errno.ENOENT,
+      -Errno.ENOENT,
+      -Errno.ENOENT,
+      -Errno.EINVAL,
+      -Errno.EEXIST,
+      -Errno.EFAULT,
+      0,
+      -Errno.EEXIST,
+      0,
+      0,
+      0,
+      1,
+      0,
+      0,
+      0,
+    ]);
+    expect(results(system, 16 + wrong.length).slice(16)).toEqual(wrong.map(() => -Errno.EINVAL));
+    expect(system.console).toBe("");
+    expect(system.vcpus[1].vcpu.runstate.state).toBe(3);
+  });
+
+  it("end the domain when INIT has reset the last one, and halt it when nobody is left to wake another", () => {
+    const reset = guest(profile, 2, { bodies: [[...ENABLE, ...sendIpi(0, EDGE_INIT), ...print("on")]] });
+    expect(reset.run({ maxInstructions: 1e5 })).toMatchObject({ reason: "shutdown", shutdown: "poweroff" });
+    expect(reset.console).toBe("");
+    const sleep = guest(profile, 2, {
+      bodies: [
+        [...start(1), STI, HLT],
+        [CLI, HLT],
+      ],
+    });
+    expect(sleep.run({ maxInstructions: 1e5 })).toMatchObject({ reason: "halted" });
+  });
+
+  it("crash one for all, and say which", () => {
+    const system = guest(profile, 2, {
+      bodies: [
+        [...start(1), 0xeb, 0xfe],
+        [0x31, 0xc0, 0x0f, 0x22, 0xd8, 0xb8, ...le(0x80000011), 0x0f, 0x22, 0xc0], // paging with no tables
+      ],
+    });
+    expect(system.run({ maxInstructions: 1e5 })).toMatchObject({ reason: "triple-fault", vcpu: 1 });
+    expect(system.run({ maxInstructions: 1e5 })).toMatchObject({ reason: "triple-fault", vcpu: 1 });
+  });
+
+  it("see each other's changes of the p2m at once", () => {
+    const PAGE = 0x200000;
+    const system = guest(profile, 2, {
+      bodies: [
+        [
+          ...put(PAGE, 0x1111),
+          ...start(1),
+          ...await_(COUNTS, 1),
+          // shared_info takes the page's place
+          ...put(STRUCT, 0x7ff0),
+          ...put(STRUCT + 4, 0),
+          ...put(STRUCT + 8, 0),
+          ...put(STRUCT + 12, PAGE >>> 12),
+          ...call(MEMORY_OP, 7, STRUCT),
+          ...put(COUNTS + 4, 1),
+          ...await_(COUNTS, 2),
+          ...poweroff,
+        ],
+        [
+          ...[0xa1, ...le(PAGE + 0x800)], // its translation is cached from now on
+          ...count(COUNTS),
+          ...await_(COUNTS + 4, 1),
+          ...[0xa1, ...le(PAGE), ...keep(0)],
+          ...count(COUNTS),
+          0xeb,
+          0xfe,
+        ],
+      ],
+    });
+    expect(system.run({ maxInstructions: 1e6 })).toMatchObject({ shutdown: "poweroff" });
+    expect(word(system, RESULTS)).not.toBe(0x1111);
+    expect(system.estimates().some(({ key }) => key.includes("one more processor"))).toBe(true);
+  });
+
+  it("wake who polls a port that another one sends on", () => {
+    const system = guest(profile, 2, {
+      bodies: [
+        [
+          ...put(STRUCT, 1),
+          ...call(EVENT_CHANNEL_OP, 7, STRUCT), // bind_ipi to vCPU 1
+          ...[0xa1, ...le(STRUCT + 4), 0xa3, ...le(STRUCT + 0x100)],
+          ...start(1),
+          ...await_(COUNTS, 1),
+          // As long as it takes to fall asleep: mov ecx, 20000; loop.
+          ...[0xb9, ...le(20_000), 0xe2, 0xfe],
+          ...call(EVENT_CHANNEL_OP, 4, STRUCT + 0x100),
+          ...await_(COUNTS, 2),
+          ...poweroff,
+        ],
+        [
+          ...put(STRUCT + 0x200, STRUCT + 0x100), // sched_poll: ports, nr_ports, timeout
+          ...put(STRUCT + 0x204, 1),
+          ...count(COUNTS),
+          ...call(SCHED_OP, 3, STRUCT + 0x200),
+          ...keep(0),
+          ...count(COUNTS),
+          0xeb,
+          0xfe,
+        ],
+      ],
+    });
+    expect(system.run({ maxInstructions: 1e6 })).toMatchObject({ shutdown: "poweroff" });
+    expect(word(system, RESULTS)).toBe(0);
+    expect(system.vcpus[1].vcpu.runstate.snapshot().time[2]).toBeGreaterThan(1000); // blocked, ns
+  });
+
+  it("are fast-forwarded together", () => {
+    const marker = [0x66, 0x87, 0xdb];
+    const make = () =>
+      guest(profile, 2, {
+        bodies: [
+          [...start(1), ...await_(COUNTS, 1), 0x90, ...await_(COUNTS, 1000), ...poweroff],
+          [...count(COUNTS), ...sleepless(200), ...marker, ...sleepless(1000), 0xeb, 0xfe],
+        ],
+      });
+    // inc and compare: lock inc dword [COUNTS]; cmp; jb back
+    function sleepless(value: number): number[] {
+      return [...count(COUNTS), 0x81, 0x3d, ...le(COUNTS), ...le(value), 0x72, 0xed];
+    }
+    const system = make();
+    const forwarded = system.fastForward({ untilMarker: true });
+    expect(forwarded).toMatchObject({ ended: "marker" });
+    expect(word(system, COUNTS)).toBe(200);
+    expect(system.vcpus.every(({ pcpu }) => pcpu.processor.timed)).toBe(true);
+    expect(system.run({ maxInstructions: 1e6 })).toMatchObject({ shutdown: "poweroff" });
+    expect(balanced(system)).toBe(true);
+    const timed = make();
+    timed.run({ maxInstructions: 1e6 });
+    expect(word(timed, COUNTS)).toBe(word(system, COUNTS));
+  });
+});
+
+describe("a domain's number of vCPUs", () => {
+  it("is 1 to 32", () => {
+    for (const vcpus of [0, 33, 1.5, -1])
+      expect(() => guest(epyc9124, vcpus, { bodies: [[HLT]] })).toThrow(XenConfigError);
+  });
+
+  it("decides what snapshots fit", () => {
+    const two = guest(epyc9124, 2, { bodies: [[HLT]] });
+    const three = guest(epyc9124, 3, { bodies: [[HLT]] });
+    expect(() => three.restore(two.snapshot())).toThrow(SnapshotError);
+    const snapshot = two.snapshot();
+    const fresh = () => guest(epyc9124, 2, { bodies: [[HLT]] });
+    const spoilt: readonly unknown[] = [
+      { ...snapshot, vcpus: snapshot.vcpus.slice(1) },
+      { ...snapshot, scheduler: undefined },
+      { ...snapshot, scheduler: { ...snapshot.scheduler, running: 7 } },
+      {
+        ...snapshot,
+        scheduler: {
+          ...snapshot.scheduler,
+          messages: [{ at: 0, target: 9, mode: 0, vector: 48, level: false }],
+        },
+      },
+    ];
+    for (const each of spoilt) expect(() => fresh().restore(each)).toThrow(SnapshotError);
+  });
+
+  it("may be 32, all of which start", () => {
+    const call = caller(epyc9124);
+    const system = guest(epyc9124, 32, {
+      bodies: [
+        [
+          ...ENABLE,
+          ...put(APIC + 0x300, 0xc0000 | EDGE_INIT),
+          ...put(APIC + 0x300, 0xc0000 | SIPI | (TRAMPOLINE >> 12)),
+          ...await_(COUNTS, 31),
+          ...put(STRUCT, 0),
+          ...call(SCHED_OP, 2, STRUCT),
+        ],
+      ],
+      trampoline: [0x31, 0xc0, 0x8e, 0xd8, 0xf0, 0x66, 0xff, 0x06, ...le(COUNTS, 2), CLI, HLT],
+    });
+    expect(system.run({ maxInstructions: 1e6 })).toMatchObject({ shutdown: "poweroff" });
+    expect(balanced(system)).toBe(true);
+  });
+});
