@@ -539,6 +539,7 @@ export class Mmu {
   /** Makes {@link access}: a closure, because V8 takes what the first one of a process captures for constants. */
   private dataAccess(arena32: Int32Array, arena64: Float64Array): DataAccess {
     const { clock, caches, counters, ledger, memory, dataRows, dataWays, secondLevelPrice } = this;
+    const { recencyAt, recencyLimit } = this;
     const { data } = this.translations;
     const { array: firstLevel } = data.first;
     const lookUp =
@@ -547,48 +548,17 @@ export class Mmu {
     const { cells, clock: ticked } = ledger;
     const pages = this.dataPages.at;
 
-    /** One line: cache, cost, recency and filter row. */
-    const touch = (
-      lo: number,
-      hi: number,
-      firstLo: number,
-      firstHi: number,
-      page: number,
-      entry: number,
-      mode: number,
-    ): void => {
+    return (low, high, bytes, mode) => {
       // Captured names are checked for being there at each use, locals are not.
       const i32 = arena32;
-      const write = (mode & 1) !== 0;
-      const stamp = clock.next();
-      i32[(entry + 1) | 0] = stamp;
-      const level = caches.data(firstLo | ((lo >>> 6) & 63), firstHi, write, stamp);
-      if (level !== 1) {
-        const price = write ? store[level] : load[level];
-        counters[(MmuCounter.DataL2 - 2 + level) | 0]++;
-        // Causes L2, L3 and Dram follow each other like the levels.
-        cells[(ledger.base + Cause.L2 - 2 + level) | 0] += price;
-        ticked[0] += price;
-      }
-      if (!this.useFilter || mode > 1) return;
-      const way = (dataWays + 2 * caches.way) | 0;
-      const row = (dataRows + filterRow(lo)) | 0;
-      i32[row] = lo & -64;
-      i32[(row + 1) | 0] = hi;
-      i32[(row + 2) | 0] = this.epoch;
-      i32[(row + 3) | 0] =
-        page | (lo & 0xfc0) | (write && memory.codeSlots[page >>> 12] === 0 ? WRITE_OK : 0);
-      i32[(row + 4) | 0] = way;
-      i32[(row + 5) | 0] = i32[way];
-      i32[(row + 6) | 0] = entry;
-      i32[(row + 7) | 0] = i32[entry];
-    };
-
-    return (lo, hi, bytes, mode) => {
-      const i32 = arena32;
+      const lo = low | 0;
+      const hi = high | 0;
       if ((lo & 4095) + bytes > 4096) return this.crossPage(lo, hi, bytes, mode);
       if (this.watcher !== null && mode < 2) this.watcher.note(lo, hi, bytes, mode === AccessMode.Write);
       if (this.untimed !== null) return this.untimedData(this.untimed, lo, hi, mode);
+      const { epoch } = this;
+      const remember = this.useFilter === true && mode < 2;
+      const write = (mode & 1) !== 0;
       const pageLo = (lo >>> 12) | (hi << 20);
       const row = (pages + pageRow(pageLo)) | 0;
       let entry = i32[(row + 3) | 0];
@@ -599,7 +569,7 @@ export class Mmu {
       // Reads (mode 0) need bit 0 of the row's modes, writes (mode 1) bit 1; system accesses have no rows.
       if (
         i32[row] === pageLo &&
-        i32[(row + 2) | 0] === this.epoch &&
+        i32[(row + 2) | 0] === epoch &&
         i32[(row + 1) | 0] === hi >>> 12 &&
         i32[entry] === i32[(row + 4) | 0] &&
         mode < 2 &&
@@ -627,11 +597,11 @@ export class Mmu {
         page = memory.frameOffset(frame);
         if (page < 0) return this.noRam(frame, lo, hi);
         firstLo = lineLow(frame, 0);
-        firstHi = lineHigh(frame);
-        if (this.useFilter && mode < 2) {
+        firstHi = lineHigh(frame) | 0;
+        if (remember) {
           i32[row] = pageLo;
           i32[(row + 1) | 0] = hi >>> 12;
-          i32[(row + 2) | 0] = this.epoch;
+          i32[(row + 2) | 0] = epoch;
           i32[(row + 3) | 0] = entry;
           i32[(row + 4) | 0] = i32[entry];
           i32[(row + 5) | 0] = firstLo;
@@ -639,10 +609,36 @@ export class Mmu {
           i32[(row + 7) | 0] = firstHi;
         }
       }
-      if ((mode & 1) !== 0 && memory.codeSlots[page >>> 12] !== 0) memory.onCodeWrite?.(page);
-      touch(lo, hi, firstLo, firstHi, page, entry, mode);
-      if ((lo & 63) + bytes > 64) touch((lo | 63) + 1, hi, firstLo, firstHi, page, entry, mode);
-      return page | (lo & 4095);
+      if (write && memory.codeSlots[page >>> 12] !== 0) memory.onCodeWrite?.(page);
+      // Each line that it touches, two at most: cache, cost, recency and filter row.
+      for (let at = lo; ; at = ((lo | 63) + 1) | 0) {
+        let stamp = (i32[recencyAt] + 1) | 0;
+        if (stamp < recencyLimit) i32[recencyAt] = stamp;
+        else stamp = clock.next();
+        i32[(entry + 1) | 0] = stamp;
+        const level = caches.data(firstLo | ((at >>> 6) & 63), firstHi, write, stamp);
+        if (level !== 1) {
+          const price = write ? store[level] : load[level];
+          counters[(MmuCounter.DataL2 - 2 + level) | 0]++;
+          // Causes L2, L3 and Dram follow each other like the levels.
+          cells[(ledger.base + Cause.L2 - 2 + level) | 0] += price;
+          ticked[0] += price;
+        }
+        if (remember) {
+          const way = (dataWays + 2 * caches.way) | 0;
+          const line = (dataRows + filterRow(at)) | 0;
+          i32[line] = at & -64;
+          i32[(line + 1) | 0] = hi;
+          i32[(line + 2) | 0] = epoch;
+          i32[(line + 3) | 0] =
+            page | (at & 0xfc0) | (write && memory.codeSlots[page >>> 12] === 0 ? WRITE_OK : 0);
+          i32[(line + 4) | 0] = way;
+          i32[(line + 5) | 0] = i32[way];
+          i32[(line + 6) | 0] = entry;
+          i32[(line + 7) | 0] = i32[entry];
+        }
+        if (at !== lo || (lo & 63) + bytes <= 64) return page | (lo & 4095);
+      }
     };
   }
 

@@ -45,7 +45,7 @@ export class FirstLevelCache {
   private readonly policy: ReplacementPolicy;
   private reliance: Reliance | undefined;
   /** By way: who wants to know when it is given to another line. */
-  private watchers = new Int32Array(0);
+  readonly watchers: Int32Array;
   private i32!: Int32Array;
 
   constructor(arena: Arena, clock: RecencyClock, geometry: CacheGeometry, seed: number) {
@@ -57,6 +57,7 @@ export class FirstLevelCache {
     this.latency = latency;
     this.replacement = replacement;
     this.policy = REPLACEMENT_POLICIES[replacement](seed);
+    this.watchers = new Int32Array(sets * ways);
     this.marksAt = arena.reserve(sets * ways * 8) >>> 2;
     arena.adopt(() => {
       this.i32 = arena.i32;
@@ -67,7 +68,6 @@ export class FirstLevelCache {
   /** Has somebody rely on where lines are; see {@link watch}. */
   rely(reliance: Reliance): void {
     this.reliance = reliance;
-    this.watchers = new Int32Array(this.sets * this.ways);
   }
 
   /** `reliance.lost` will be told when the line in this way leaves. @param watcher bits of its argument */

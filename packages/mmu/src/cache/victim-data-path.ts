@@ -1,5 +1,5 @@
 import type { TreeOrder } from "../replacement/tree-order.js";
-import { newer, oldestPair } from "../replacement/tree-plru.js";
+import { newer } from "../replacement/tree-plru.js";
 import { DIRTY, type FirstLevelCache, STEP, VALID } from "./first-level-cache.js";
 import type { OuterCache } from "./outer-cache.js";
 
@@ -52,7 +52,7 @@ export function victimDataPath(
   const { setMask: maskI, statesAt: statesI } = l1i.lines;
   const { setMask: mask2, tagsAt: tags2, statesAt: states2 } = l2.lines;
   const { setMask: mask3, tagsAt: tags3, statesAt: states3 } = l3.lines;
-  const { marksAt: marks1 } = l1d;
+  const { marksAt: marks1, watchers: watchers1 } = l1d;
   const { pathsAt: paths2, halvesAt: halves2 } = l2.tree as TreeOrder;
   const { pathsAt: paths3, halvesAt: halves3 } = l3.tree as TreeOrder;
 
@@ -72,9 +72,10 @@ export function victimDataPath(
     return -1;
   };
 
-  return (lo, write, stamp) => {
+  return (lo, write, at) => {
     // Captured names are checked for being there at each use, locals are not.
     const i32 = arena32;
+    const stamp = at | 0;
     const tag = ~lo;
     const set1 = lo & mask1;
     const first1 = (tags1 + (set1 << WAYS)) | 0;
@@ -160,16 +161,19 @@ export function victimDataPath(
     let left = 0;
     if (in1 < 0) {
       l1d.settle(set1);
+      // The descent of `TreePlru` over eight ways, by the newer stamp of each pair and half.
       const stamps = (marks1 + (set1 << (WAYS + 1)) + 1) | 0;
-      const pair = oldestPair(
-        newer(i32[stamps], i32[(stamps + 2) | 0]),
-        newer(i32[(stamps + 4) | 0], i32[(stamps + 6) | 0]),
-        newer(i32[(stamps + 8) | 0], i32[(stamps + 10) | 0]),
-        newer(i32[(stamps + 12) | 0], i32[(stamps + 14) | 0]),
-      );
+      const ab = newer(i32[stamps], i32[(stamps + 2) | 0]);
+      const cd = newer(i32[(stamps + 4) | 0], i32[(stamps + 6) | 0]);
+      const ef = newer(i32[(stamps + 8) | 0], i32[(stamps + 10) | 0]);
+      const gh = newer(i32[(stamps + 12) | 0], i32[(stamps + 14) | 0]);
+      const upper = ((newer(ef, gh) - newer(ab, cd)) | 0) >> 31; // -1: the lower four are newer
+      const quarter = ((((cd ^ ((cd ^ gh) & upper)) - (ab ^ ((ab ^ ef) & upper))) | 0) >> 31) & 2;
+      const pair = (upper & 4) | quarter;
       const first = (stamps + 2 * pair) | 0;
       in1 = pair | ((((i32[(first + 2) | 0] - i32[first]) | 0) >> 31) & 1);
-      l1d.giveUp(((set1 << WAYS) + in1) | 0);
+      const leaving = ((set1 << WAYS) + in1) | 0;
+      if (watchers1[leaving] !== 0) l1d.giveUp(leaving);
       if (((word1 >>> (16 + in1)) & 1) !== 0) {
         left = LEFT_DIRTY;
         i32[(result + 1) | 0] = ~i32[(first1 + in1) | 0];

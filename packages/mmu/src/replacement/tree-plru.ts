@@ -55,7 +55,7 @@ function descendEight(marks: Int32Array, first: number, stride: number): number 
  * to guess: stamps are below 2^31 and not negative, so the sign of a difference tells which is newer.
  * @param ab,cd,ef,gh the {@link newer} stamps of the four pairs of ways
  */
-export function oldestPair(ab: number, cd: number, ef: number, gh: number): number {
+function oldestPair(ab: number, cd: number, ef: number, gh: number): number {
   const upper = ((newer(ef, gh) - newer(ab, cd)) | 0) >> 31; // -1: the lower four are newer
   const left = ab ^ ((ab ^ ef) & upper);
   const right = cd ^ ((cd ^ gh) & upper);

@@ -99,7 +99,7 @@ export class TlbArray {
   private fractured = 0;
   private reliance: Reliance | undefined;
   /** By entry: who wants to know when it goes. */
-  watchers: Int32Array = new Int32Array(0);
+  readonly watchers: Int32Array;
   private i32!: Int32Array;
   private f64!: Float64Array;
 
@@ -126,6 +126,7 @@ export class TlbArray {
       this.i32 = arena.i32;
       this.f64 = arena.f64;
     });
+    this.watchers = new Int32Array(entries);
     this.liveEntries = new Int32Array(entries);
     this.livePosition = new Int32Array(entries);
     for (let e = this.first; e < this.end; e += WORDS) this.i32[e + Entry.KeyHi] = INVALID;
@@ -135,7 +136,6 @@ export class TlbArray {
   /** Has somebody rely on entries; see {@link watch}. */
   rely(reliance: Reliance): void {
     this.reliance = reliance;
-    this.watchers = new Int32Array(this.entries);
   }
 
   /** `reliance.lost` will be told when this entry goes. @param watcher bits of its argument */
