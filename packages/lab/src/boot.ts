@@ -30,6 +30,8 @@ export interface BootRequest {
   readonly modules?: readonly BootModule[];
   /** Bytes, a multiple of 4096; default {@link DEFAULT_BOOT_MEMORY}. */
   readonly memoryBytes?: number;
+  /** 1 to 32; default 1. */
+  readonly vcpus?: number;
   /** Default linear. */
   readonly abi?: AbiName;
   /** Is the guest the one that may write to Xen's own console? Default no. */
@@ -63,18 +65,21 @@ export interface BootDocument {
     readonly protocol: BootProtocolName;
     readonly cmdline: string;
     readonly memoryBytes: number;
+    readonly vcpus: number;
     readonly abi: AbiName;
   };
   readonly exit: RunOutcome;
   /** What the command line ends with: see `exitCodeOf`. */
   readonly exitCode: number;
   readonly console: string;
-  /** Guest instructions and simulated cycles of the timed part, which is everything without a fast-forward. */
+  /**
+   * Guest instructions of all vCPUs, and simulated cycles, of the timed part, which is everything without a fast-forward.
+   */
   readonly instructions: number;
   readonly cycles: number;
   /** Only where one was asked for. */
   readonly fastForward?: FastForwardResult;
-  /** Hypercalls by name, and all VM exits by reason, of the timed part; the former are among the latter. */
+  /** Hypercalls by name, and all VM exits by reason, of the timed part and all vCPUs; the former are among the latter. */
   readonly hypercalls: readonly ExitAccount[];
   readonly exits: readonly ExitAccount[];
   /** What the cycles rest on that nobody measured, by key. */
@@ -87,7 +92,7 @@ export interface BootDocument {
  * @throws SnapshotError when `restore` is not a snapshot of such a boot
  */
 export function bootGuest(request: BootRequest): BootDocument {
-  const { machine, abi = "linear", cmdline = "" } = request;
+  const { machine, abi = "linear", cmdline = "", vcpus = 1 } = request;
   const memoryBytes = request.memoryBytes ?? DEFAULT_BOOT_MEMORY;
   const system = createXenSystem({
     profile: machine,
@@ -96,6 +101,7 @@ export function bootGuest(request: BootRequest): BootDocument {
       boot: request.protocol,
       modules: request.modules ?? [],
       memoryBytes,
+      vcpus,
       cmdline,
       abi,
       hardwareDomain: request.hardwareDomain ?? false,
@@ -124,7 +130,7 @@ export function bootGuest(request: BootRequest): BootDocument {
   return {
     tool: TOOL,
     machine: { id: machine.id, name: machine.name, ghz: machine.frequency.value },
-    guest: { protocol: system.domain.boot, cmdline, memoryBytes, abi },
+    guest: { protocol: system.domain.boot, cmdline, memoryBytes, vcpus, abi },
     exit,
     exitCode: exitCodeOf(exit),
     console: system.console,

@@ -4,19 +4,24 @@ import type { XenSystem } from "@hyperwalk/xen";
  * Writes a line of JSON for each VM exit of a system, and one for each hypercall:
  * `{"cycle", "rip", "exit", "info1", "info2"}` with the exit's two information fields, and
  * `{"cycle", "rip", "hypercall", "number", "arguments", "result"}`. Cycles are those of the exit. Lines of a fast-forward
- * have `"functional": true` as well: their cycles are no timed ones.
+ * have `"functional": true` as well: their cycles are no timed ones. Where there are several vCPUs, `"vcpu"` says whose line it
+ * is; the lines of each are in the order of its time, those of two only nearly.
  */
 export function traceLines(system: XenSystem, write: (line: string) => void): void {
   let cycle = 0;
   let rip = "";
+  let vcpu = 0;
+  const isOneOfSeveral = system.vcpus.length > 1;
   const put = (line: object) => {
-    const marked = system.processor.timed ? line : { ...line, functional: true };
+    const whose = isOneOfSeveral ? { vcpu, ...line } : line;
+    const marked = system.processor.timed ? whose : { ...whose, functional: true };
     write(`${JSON.stringify(marked)}\n`);
   };
   system.on("vm-exit", (event) => {
     const { exit } = event;
     cycle = event.cycle;
     rip = event.rip;
+    vcpu = event.vcpu;
     put({
       cycle,
       rip,

@@ -50,6 +50,16 @@ beforeAll(() => {
       g.hypercall.vcpu.getRunstateInfo({ vcpuid: 0 });
     }).build({ abi: "linear", vendor: "amd" }),
   );
+  // Asks the firmware configuration for the number of processors (item 5) and prints it.
+  writeFileSync(
+    path("several.img"),
+    multiboot([
+      ...[0x66, 0xba, 0x10, 0x05, 0x66, 0xb8, 5, 0, 0x66, 0xef], // mov dx, 510h; mov ax, 5; out dx, ax
+      ...[0x66, 0xba, 0x11, 0x05, 0xec, 0x04, 0x30], // mov dx, 511h; in al, dx; add al, '0'
+      ...[0x66, 0xba, 0xf8, 0x03, 0xee], // mov dx, 3f8h; out dx, al
+      ...out(0xf4, 7),
+    ]),
+  );
   writeFileSync(
     path("marked.elf"),
     defineGuest("marked", (g) => {
@@ -214,6 +224,29 @@ describe("hyperwalk boot", { timeout: 60_000 }, () => {
     expect(JSON.parse(out)).toMatchObject({ instructions: 0, fastForward: { reached: false } });
   });
 
+  it("gives a guest several virtual CPUs, and says whose exits it traces", async () => {
+    const file = path("several.trace");
+    const { code, out: text } = await hyperwalk(
+      "boot",
+      path("several.img"),
+      "--vcpus",
+      "3",
+      "--json",
+      "--trace",
+      file,
+    );
+    const document = JSON.parse(text) as BootDocument;
+    expect({ code, console: document.console }).toEqual({ code: 7, console: "3" });
+    expect(document.guest.vcpus).toBe(3);
+    expect(document.exit).toMatchObject({ reason: "exit-port", vcpu: 0 });
+    const lines = readFileSync(file, "utf8").trim().split("\n");
+    expect(lines.every((line) => JSON.parse(line).vcpu === 0)).toBe(true);
+    const alone = await hyperwalk("boot", path("several.img"), "--json");
+    expect((JSON.parse(alone.out) as BootDocument).exit).not.toHaveProperty("vcpu");
+    const report = await hyperwalk("boot", path("several.img"), "--vcpus", "3");
+    expect(report.out).toContain("3 vCPUs");
+  });
+
   it("writes a snapshot, goes on, and starts from it with the same document at the end", async () => {
     const whole = await hyperwalk("boot", path("hello.elf"), "--json");
     const { instructions } = JSON.parse(whole.out) as BootDocument;
@@ -255,6 +288,7 @@ describe("hyperwalk boot", { timeout: 60_000 }, () => {
     ["a missing module", ["hello.elf", "--module", "gone"], ["--module", "ENOENT"]],
     ["nowhere to go on to", ["hello.elf", "--fast-forward", "main"], ["--fast-forward", "marker", "0x"]],
     ["no virtual CPU", ["hello.elf", "--vcpus", "0"], ["--vcpus"]],
+    ["too many of them", ["hello.elf", "--vcpus", "33"], ["--vcpus", "32"]],
     [
       "text for a start that passes none on",
       ["hello.elf", "--protocol", "hvm", "--cmdline", "x"],

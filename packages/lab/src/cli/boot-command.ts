@@ -52,6 +52,7 @@ export async function bootCommand(path: string, options: BootOptions, output: Ou
       cmdline: options.cmdline,
       modules,
       memoryBytes: options.memory,
+      vcpus: options.vcpus,
       abi: options.abi,
       hardwareDomain: options.hardwareDomain ?? false,
       maxInstructions: options.maxInstructions,

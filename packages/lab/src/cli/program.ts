@@ -19,8 +19,8 @@ import { UsageError } from "./usage-error.js";
 
 /** Those of `@hyperwalk/xen`, which help does not load. */
 const BOOT_PROTOCOL_NAMES = ["pvh", "multiboot", "hvm"] as const;
-/** More are not modelled. */
-const MAX_VCPUS = 1;
+/** That of `@hyperwalk/xen`, too. */
+const MAX_VCPUS = 32;
 
 /**
  * Runs the command line. Commands are loaded when they are called: `--help` and a mistyped option need no simulator.
@@ -108,7 +108,9 @@ function bootOptions(command: Command): Command {
       ),
     )
     .addOption(
-      new Option("--vcpus <n>", "virtual CPUs").argParser(wholeNumber("--vcpus", 1, MAX_VCPUS)).default(1),
+      new Option("--vcpus <n>", `virtual CPUs, each on a processor of its own: 1 to ${MAX_VCPUS}`)
+        .argParser(wholeNumber("--vcpus", 1, MAX_VCPUS))
+        .default(1),
     )
     .addOption(
       new Option("--memory <size>", "guest memory: MiB, or with K, M, G, T")

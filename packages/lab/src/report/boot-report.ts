@@ -13,17 +13,19 @@ const COLUMNS: readonly Column[] = [
   { title: "share" },
 ];
 
-/** What follows a guest's own output: how it ended, and where its time went. */
+/** What follows a guest's own output: how it ended, and where its time went; shares are of all its processors' time. */
 export function bootReport(document: BootDocument, paint: Paint): string {
   const { exit, instructions, cycles, hypercalls, exits } = document;
+  const { vcpus } = document.guest;
+  const several = vcpus > 1 ? `, ${vcpus} vCPUs` : "";
   const ending = `ended: ${describeOutcome(exit)}`;
   const parts = [
     `${document.exitCode === 0 ? paint.faint(ending) : paint.warn(ending)}\n` +
       (document.fastForward === undefined ? "" : `${fastForwardNote(document.fastForward)}\n`) +
-      `${figure(instructions)} guest instructions, ${figure(cycles)} cycles on ${document.machine.name}\n` +
+      `${figure(instructions)} guest instructions, ${figure(cycles)} cycles on ${document.machine.name}${several}\n` +
       `Estimates that these figures rest on: ${document.estimates.length}, listed by --json`,
-    accountTable("hypercall", hypercalls, cycles, paint),
-    accountTable("VM exit", exits, cycles, paint),
+    accountTable("hypercall", hypercalls, vcpus * cycles, paint),
+    accountTable("VM exit", exits, vcpus * cycles, paint),
   ];
   return `\n${parts.filter((part) => part !== "").join("\n\n")}\n`;
 }

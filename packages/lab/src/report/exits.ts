@@ -19,8 +19,9 @@ export function describeExit(exit: RunExit): string {
 
 /** How a booted guest ended, in words. */
 export function describeOutcome(outcome: RunOutcome): string {
-  const { reason, exitCode, bytes } = outcome;
+  const { reason, exitCode, bytes, vcpu } = outcome;
   if (reason === "exit-port") return `the guest wrote ${exitCode} to the exit port`;
   const ok = reason === "shutdown" && outcome.shutdown !== "crash" && outcome.shutdown !== "watchdog";
-  return describeExit({ ...outcome, ok }) + (bytes === undefined ? "" : ` (${bytes})`);
+  const whose = vcpu === undefined || ok ? "" : `, vCPU ${vcpu}`;
+  return describeExit({ ...outcome, ok }) + (bytes === undefined ? "" : ` (${bytes})`) + whose;
 }
