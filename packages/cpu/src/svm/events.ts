@@ -76,7 +76,9 @@ export function externalEvent(guest: SvmGuest): boolean {
   }
   if ((guest.vIntr & VIntrBit.Irq) === 0 || !virtualInterruptOpen(guest)) return false;
   if ((wanted & (1 << General1.VIntr)) !== 0) {
-    calm(guest);
+    // VMRUN looks for V_IRQ anew: without it, attention that is left would count as a physical interrupt.
+    if (words[State.NmiPending] === 0 && guest.physicalVector < 0 && !guest.physicalInit)
+      words[State.Attention] &= ~Attention.Interrupt;
     return guest.record(ExitKind.ExternalInterrupt, SvmExitCode.VIntr, 0, 0, 0, 0, 0);
   }
   guest.vIntr &= ~VIntrBit.Irq;

@@ -838,6 +838,17 @@ describe("interrupts", () => {
     });
     expect(exit.code).toBe(0x64);
     expect(svm.vmcb.word(VmcbOffset.VIntr) & 0x100).toBe(0x100);
+    // With V_IRQ taken away nothing waits any more; with it there, the next VMRUN looks for it.
+    enter((p, guest) => {
+      expect(p.words[State.Attention] & Attention.Interrupt).not.toBe(0);
+      expect(guest.externalEvent()).toBe(true);
+      return undefined;
+    });
+    svm.vmcb.set64(VmcbOffset.VIntr, 0, 0);
+    enter((p, guest) => {
+      expect(p.words[State.Attention] & Attention.Interrupt).toBe(0);
+      return hypercall(p, guest);
+    });
   });
 });
 
