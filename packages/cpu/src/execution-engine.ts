@@ -40,7 +40,7 @@ export interface EngineSnapshot {
  * instruction and tick for tick.
  */
 export interface ExecutionEngine {
-  /** Instructions retired so far. */
+  /** Instructions retired so far; to whoever is asked by one (a timestamp probe) those before it. */
   readonly instructions: number;
   readonly lastUnsupported: UnsupportedInstruction | undefined;
   /**

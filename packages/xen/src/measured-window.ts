@@ -5,6 +5,7 @@ export interface SystemCounters {
   readonly hypercalls: number;
   readonly vmExits: number;
   readonly hypervisorInstructions: number;
+  /** Retired ones: what leaves the guest, a hypercall among others, has not. */
   readonly guestInstructions: number;
   readonly p2mLookups: number;
   readonly p2mTableReads: number;

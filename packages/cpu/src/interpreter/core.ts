@@ -103,6 +103,8 @@ export class ExecutionCore {
   trapFlagCleared = false;
   /** A repeated string that had its start-up cost charged goes on. */
   resuming = false;
+  /** Entry words of what the loop has retired before the instruction whose handler runs; 0 while the loop does not. */
+  underway = 0;
   private at = 0;
   private readonly atomicTicks: number;
 

@@ -76,11 +76,11 @@ function swapBytes(value: number): number {
  * not executed. Arithmetic flags live in local variables while the loop runs and in the state words outside.
  */
 export class Interpreter implements ExecutionEngine {
-  /** Instructions retired so far. */
-  instructions = 0;
   lastUnsupported: UnsupportedInstruction | undefined;
   readonly core: ExecutionCore;
   private readonly processor: Processor;
+  /** Instructions retired before the loop began. */
+  private retired = 0;
   private readonly store: BlockStore;
   private readonly builder: BlockBuilder;
   private readonly delivery: EventDelivery;
@@ -120,6 +120,11 @@ export class Interpreter implements ExecutionEngine {
     };
   }
 
+  /** Instructions retired so far; in a handler those before the instruction that it executes. */
+  get instructions(): number {
+    return this.retired + this.core.underway / Entry.Stride;
+  }
+
   rflags(): number {
     return packFlags(this.core.words);
   }
@@ -138,7 +143,7 @@ export class Interpreter implements ExecutionEngine {
   }
 
   restore(snapshot: EngineSnapshot): void {
-    this.instructions = snapshot.instructions;
+    this.retired = snapshot.instructions;
     this.pendingStop = snapshot.pendingStop;
     this.lastUnsupported = undefined;
     this.dropBlocks();
@@ -167,11 +172,11 @@ export class Interpreter implements ExecutionEngine {
       core.syncDebug();
       const { apic } = processor;
       apic.advance();
-      const before = this.instructions;
+      const before = this.retired;
       // Not Math.min: its result is a new number, which V8 would allocate to pass it on.
       const { due } = apic;
       const stop = this.execute(Math.min(left, SLICE), due < maxTicks ? due : maxTicks);
-      left -= this.instructions - before;
+      left -= this.retired - before;
       if (stop === StopReason.Halted) {
         const woken = this.waiting.sleep(maxTicks);
         if (woken !== GO_ON) return woken;
@@ -504,6 +509,7 @@ export class Interpreter implements ExecutionEngine {
                   w[State.FlagsSign] = sign;
                   w[State.FlagsParity] = parity;
                   w[State.FlagsCarry] = carry;
+                  core.underway = (Math.imul(executed - count, 12) + pc - first) | 0;
                   // `status` is not assigned here: it stays a constant of the loop.
                   const answer = handlers[code[(pc + 11) | 0] >>> 24](core, pc);
                   zero = w[State.FlagsZero];
@@ -2754,11 +2760,11 @@ export class Interpreter implements ExecutionEngine {
             continue;
           case Status.Fault: {
             after = 0;
-            const before = this.instructions;
+            const before = this.retired;
             stop = this.deliverFault();
             // One that was carried out on device memory counts for the budget too.
-            executed = (executed + this.instructions - before) | 0;
-            this.instructions = before;
+            executed = (executed + this.retired - before) | 0;
+            this.retired = before;
             break;
           }
           case Status.SoftwareEvent:
@@ -2798,7 +2804,8 @@ export class Interpreter implements ExecutionEngine {
       w[State.InterruptShadow] &= ~Shadow.Ending;
       cells[issue] += owed;
       clock[0] += owed;
-      this.instructions += executed;
+      this.retired += executed;
+      core.underway = 0;
       return stop;
     };
   }
@@ -2897,7 +2904,7 @@ export class Interpreter implements ExecutionEngine {
       return StopReason.Requested;
     }
     if (core.faultIsExit && this.mmio.carryOut()) {
-      this.instructions++;
+      this.retired++;
       return (core.words[State.Flags] & Flag.Tf) !== 0 ? this.debugTrap(Dr6.SingleStep) : GO_ON;
     }
     if (core.faultIsExit) return this.leaveForMemory();
