@@ -142,6 +142,14 @@ static inline int64_t hw_console_io_read(enum hw_abi abi, uint32_t count, void *
 #define EVTCHNSTAT_PIRQ 3
 #define EVTCHNSTAT_VIRQ 4
 #define EVTCHNSTAT_IPI 5
+#define EVTCHN_FIFO_PRIORITY_MAX 0
+#define EVTCHN_FIFO_PRIORITY_DEFAULT 7
+#define EVTCHN_FIFO_PRIORITY_MIN 15
+#define EVTCHN_FIFO_PENDING 31
+#define EVTCHN_FIFO_MASKED 30
+#define EVTCHN_FIFO_LINKED 29
+#define EVTCHN_FIFO_BUSY 28
+#define EVTCHN_FIFO_LINK_BITS 17
 
 struct evtchn_bind_interdomain {
     domid_t remote_dom;
@@ -669,7 +677,7 @@ static inline int64_t hw_event_channel_unmask(enum hw_abi abi, struct evtchn_unm
     }
 }
 
-/* Closes all ports; Xen restarts the call every 64 ports. */
+/* Closes all ports and goes back to 2-level event channels; Xen may restart the call every 64 ports. */
 static inline int64_t hw_event_channel_reset_linear(struct evtchn_reset *arg)
 {
     return HW_CALL2(HW_HYPERCALL_EVENT_CHANNEL, HW_EVENT_CHANNEL_RESET, (uintptr_t)arg);
@@ -703,7 +711,7 @@ static inline int64_t hw_event_channel_reset(enum hw_abi abi, struct evtchn_rese
     }
 }
 
-/* Switches the domain to FIFO event channels and gives a vCPU its control block. */
+/* Gives a vCPU its control block; the first one switches the domain to FIFO event channels. */
 static inline int64_t hw_event_channel_init_control_linear(struct evtchn_init_control *arg)
 {
     return HW_CALL2(HW_HYPERCALL_EVENT_CHANNEL, HW_EVENT_CHANNEL_INIT_CONTROL, (uintptr_t)arg);
@@ -779,7 +787,7 @@ static inline int64_t hw_event_channel_expand_array(enum hw_abi abi, struct evtc
     }
 }
 
-/* Chooses the FIFO queue of a port, 0 (highest) to 15. */
+/* Chooses the FIFO queue of a port's later events, 0 (highest) to 15; ENOSYS on the 2-level ABI. */
 static inline int64_t hw_event_channel_set_priority_linear(struct evtchn_set_priority *arg)
 {
     return HW_CALL2(HW_HYPERCALL_EVENT_CHANNEL, HW_EVENT_CHANNEL_SET_PRIORITY, (uintptr_t)arg);

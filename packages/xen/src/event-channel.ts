@@ -1,6 +1,10 @@
 import type { PhysicalMemory } from "@hyperwalk/mmu";
 import { Errno } from "./errno.js";
-import { TwoLevelEvents, type TwoLevelEventsSnapshot } from "./event-2l.js";
+import { TwoLevelEvents } from "./event-2l.js";
+import type { EventAbi } from "./event-abi.js";
+import { FIFO_CHANNELS, FifoEvents, type FifoEventsSnapshot } from "./event-fifo.js";
+import { EventRecord, PortRecords } from "./event-record.js";
+import type { GuestPages } from "./guest-pages.js";
 import {
   EVTCHNSTAT_CLOSED,
   EVTCHNSTAT_INTERDOMAIN,
@@ -10,18 +14,13 @@ import {
 } from "./operations/descriptors.gen.js";
 import type { PathCost } from "./path-cost/path-cost.js";
 import type { Stage } from "./path-cost/stage.js";
+import { VcpuEvents, type VcpuEventsSnapshot } from "./vcpu-events.js";
 import { NR_VIRQS, VIRQ_TYPES } from "./virq.js";
 
 /** "The calling domain", where an operation names a domain. */
 export const DOMID_SELF = 0x7ff0;
 
-// struct evtchn: 64 bytes, 64 of them in a frame of Xen's heap. Offsets within one.
-const RECORD = 64;
-const PER_FRAME = 4096 / RECORD;
-const STATE = 8; // u8, values of EVTCHNSTAT_*
-const NOTIFY_VCPU = 12; // u32
-const SOURCE = 16; // u32: remote domain of an unbound or interdomain port, or the VIRQ
-const REMOTE_PORT = 20; // u32
+const { State: STATE, NotifyVcpu: NOTIFY_VCPU, Source: SOURCE, RemotePort: REMOTE_PORT } = EventRecord;
 
 /** Telling a vCPU of another domain, which runs on another processor. */
 export const EVTCHN_NOTIFY_REMOTE: Stage = {
@@ -46,7 +45,10 @@ export interface EventChannelsOptions {
   readonly sharedInfoFrame: number;
   /** A zeroed frame of Xen's heap; one for each 64 ports in use. */
   readonly allocateFrame: () => number;
-  /** Ports, port 0 included; default 1024, which is xl's `max_event_channels=1023`. At most 4096 (2-level ABI). */
+  /**
+   * Ports, port 0 included; default 1024, which is xl's `max_event_channels=1023`. At most 131072 (2^17, FIFO); of those
+   * the 2-level ABI gives out 4096, or 1024 to 32-bit guests.
+   */
   readonly ports?: number;
   /** May the domain bind VIRQs that only one domain gets? Default false. */
   readonly hardwareDomain?: boolean;
@@ -54,7 +56,8 @@ export interface EventChannelsOptions {
 
 /** What is not in the records themselves, as plain data. */
 export interface EventChannelsSnapshot {
-  readonly events: TwoLevelEventsSnapshot;
+  readonly events: VcpuEventsSnapshot;
+  readonly fifo: FifoEventsSnapshot;
   readonly callback: readonly [number, number];
   readonly upcallVectors: Uint8Array;
   /** Frames of records; 0: none yet. */
@@ -65,15 +68,15 @@ export interface EventChannelsSnapshot {
 }
 
 /**
- * A domain's event channels (Xen: `common/event_channel.c`) over the 2-level ABI. Per-port state lives in simulated
+ * A domain's event channels (Xen: `common/event_channel.c`) over the ABI that it uses. Per-port state lives in simulated
  * frames; with a {@link PathCost} every touch goes through the caches, without one (builders, devices, tests) it is
  * free. The only other domain that exists is dom0, and only as the backends of {@link connectBackend}.
  * Operations return 0 or a port, or a negative errno.
  */
 export class EventChannels {
   readonly ports: number;
-  /** Pending and mask bits, selectors and upcall flags. */
-  readonly events: TwoLevelEvents;
+  /** How vCPUs are told: selectors and upcall flags. */
+  readonly events: VcpuEvents;
   /** HVM_PARAM_CALLBACK_IRQ as two words: type in bits 31:24 of the high one, 2 for a vector in bits 7:0 of the low. */
   callbackLo = 0;
   callbackHi = 0;
@@ -83,23 +86,30 @@ export class EventChannels {
   private readonly domainId: number;
   private readonly vcpus: number;
   private readonly hardwareDomain: boolean;
-  private readonly allocateFrame: () => number;
-  private readonly frames: Int32Array; // records of 64 ports each; 0: none yet
+  private readonly records: PortRecords;
+  private readonly twoLevel: TwoLevelEvents;
+  private readonly fifo: FifoEvents;
+  private abi: EventAbi;
+  /** Every port below is in use. */
+  private lowest = 1;
   private readonly virqPort: Int32Array; // by vcpu * NR_VIRQS + virq
   private readonly backends: ((() => void) | undefined)[] = [];
 
   constructor(options: EventChannelsOptions) {
     this.ports = options.ports ?? 1024;
-    if (!Number.isInteger(this.ports) || this.ports < 2 || this.ports > 4096)
-      throw new RangeError(`${this.ports} event channels: allowed are 2 to 4096`);
-    this.events = new TwoLevelEvents(options);
-    this.memory = options.memory;
+    if (!Number.isInteger(this.ports) || this.ports < 2 || this.ports > FIFO_CHANNELS)
+      throw new RangeError(`${this.ports} event channels: allowed are 2 to ${FIFO_CHANNELS}`);
+    const { memory, allocateFrame, sharedInfoFrame } = options;
+    this.memory = memory;
     this.domainId = options.domainId;
     this.vcpus = options.vcpus;
     this.hardwareDomain = options.hardwareDomain ?? false;
-    this.allocateFrame = options.allocateFrame;
-    this.frames = new Int32Array(Math.ceil(this.ports / PER_FRAME));
-    this.frames[0] = this.allocateFrame(); // port 0 is never given out, but it exists
+    this.records = new PortRecords({ memory, allocateFrame, ports: this.ports });
+    this.events = new VcpuEvents(options);
+    const parts = { memory, vcpuEvents: this.events };
+    this.twoLevel = new TwoLevelEvents({ ...parts, sharedInfoFrame });
+    this.fifo = new FifoEvents({ ...parts, records: this.records, vcpus: this.vcpus, allocateFrame });
+    this.abi = this.twoLevel;
     this.upcallVectors = new Uint8Array(this.vcpus);
     this.virqPort = new Int32Array(this.vcpus * NR_VIRQS);
   }
@@ -117,13 +127,23 @@ export class EventChannels {
 
   /** Can an operation name this port at all? */
   exists(port: number): boolean {
-    return port >= 0 && port < this.ports && this.frames[port >>> 6] !== 0;
+    return this.records.exists(port);
+  }
+
+  /** Is a port that exists pending? */
+  isPending(port: number, cost?: PathCost): boolean {
+    return this.abi.isPending(port, cost);
+  }
+
+  /** Is a port that exists masked? */
+  isMasked(port: number, cost?: PathCost): boolean {
+    return this.abi.isMasked(port, cost);
   }
 
   /** Notifies the other end of a port (EVTCHNOP_send). @returns 0, or -EINVAL for a port that cannot be sent on */
   send(port: number, cost?: PathCost): number {
     if (!this.exists(port)) return -Errno.EINVAL;
-    const at = this.record(port, cost, true); // takes the port's lock
+    const at = this.records.at(port, cost, true); // takes the port's lock
     switch (this.u8[at + STATE]) {
       case EVTCHNSTAT_INTERDOMAIN: {
         if (this.word(at + SOURCE) !== this.domainId) {
@@ -132,11 +152,11 @@ export class EventChannels {
           return 0;
         }
         const remote = this.word(at + REMOTE_PORT);
-        this.events.setPending(remote, this.word(this.record(remote, cost, false) + NOTIFY_VCPU), cost);
+        this.abi.setPending(remote, this.word(this.records.at(remote, cost, false) + NOTIFY_VCPU), cost);
         return 0;
       }
       case EVTCHNSTAT_IPI:
-        this.events.setPending(port, this.word(at + NOTIFY_VCPU), cost);
+        this.abi.setPending(port, this.word(at + NOTIFY_VCPU), cost);
         return 0;
       case EVTCHNSTAT_UNBOUND:
         return 0; // silently dropped
@@ -159,13 +179,13 @@ export class EventChannels {
     const port = this.findFree();
     if (port < 0) return port;
     if (remote !== this.domainId || !this.exists(remotePort)) return -Errno.EINVAL; // dom0 offers us no ports
-    const at = this.record(remotePort, cost, true);
+    const at = this.records.at(remotePort, cost, true);
     if (this.u8[at + STATE] !== EVTCHNSTAT_UNBOUND || this.word(at + SOURCE) !== this.domainId)
       return -Errno.EINVAL;
     this.assign(port, EVTCHNSTAT_INTERDOMAIN, remote, remotePort, 0, cost);
     this.u8[at + STATE] = EVTCHNSTAT_INTERDOMAIN;
     this.setWord(at + REMOTE_PORT, port);
-    this.events.setPending(port, 0, cost); // a notification before the binding may have been lost
+    this.abi.setPending(port, 0, cost); // a notification before the binding may have been lost
     return port;
   }
 
@@ -191,7 +211,7 @@ export class EventChannels {
   bindVcpu(port: number, vcpu: number, cost?: PathCost): number {
     if (!this.hasVcpu(vcpu)) return -Errno.ENOENT;
     if (!this.exists(port)) return -Errno.EINVAL;
-    const at = this.record(port, cost, true);
+    const at = this.records.at(port, cost, true);
     const state = this.u8[at + STATE];
     const movable =
       state === EVTCHNSTAT_UNBOUND ||
@@ -205,7 +225,7 @@ export class EventChannels {
   /** EVTCHNOP_close: the other end of an interdomain port becomes unbound. @returns 0 or -EINVAL */
   close(port: number, cost?: PathCost): number {
     if (!this.exists(port)) return -Errno.EINVAL;
-    const at = this.record(port, cost, true);
+    const at = this.records.at(port, cost, true);
     switch (this.u8[at + STATE]) {
       case EVTCHNSTAT_CLOSED:
         return -Errno.EINVAL;
@@ -213,22 +233,74 @@ export class EventChannels {
         for (let i = 0; i < this.virqPort.length; i++) if (this.virqPort[i] === port) this.virqPort[i] = 0;
         break;
       case EVTCHNSTAT_INTERDOMAIN:
-        if (this.word(at + SOURCE) === this.domainId)
-          this.u8[this.record(this.word(at + REMOTE_PORT), cost, true) + STATE] = EVTCHNSTAT_UNBOUND;
+        if (this.word(at + SOURCE) === this.domainId) {
+          const remote = this.records.at(this.word(at + REMOTE_PORT), cost, true);
+          this.u8[remote + STATE] = EVTCHNSTAT_UNBOUND;
+        }
         this.backends[port] = undefined;
         break;
     }
+    this.abi.clearPending(port, cost);
     this.u8[at + STATE] = EVTCHNSTAT_CLOSED;
-    this.events.clearPending(port, cost);
+    this.setWord(at + NOTIFY_VCPU, 0);
+    this.lowest = Math.min(this.lowest, port);
     return 0;
   }
 
   /** EVTCHNOP_unmask: delivers the event if it is pending. @returns 0 or -EINVAL */
   unmask(port: number, cost?: PathCost): number {
     if (!this.exists(port)) return -Errno.EINVAL;
-    const at = this.record(port, cost, true);
-    if (this.u8[at + STATE] !== EVTCHNSTAT_CLOSED)
-      this.events.unmask(port, this.word(at + NOTIFY_VCPU), cost);
+    const at = this.records.at(port, cost, true);
+    if (this.u8[at + STATE] !== EVTCHNSTAT_CLOSED) this.abi.unmask(port, this.word(at + NOTIFY_VCPU), cost);
+    return 0;
+  }
+
+  /** EVTCHNOP_set_priority, for events to come. @returns 0, or -EINVAL, -ENOSYS, -EACCES */
+  setPriority(port: number, priority: number, cost?: PathCost): number {
+    if (!this.exists(port)) return -Errno.EINVAL;
+    const { abi } = this;
+    const at = this.records.at(port, cost, true);
+    if (abi.setPriority === undefined) return -Errno.ENOSYS;
+    if (this.u8[at + STATE] === EVTCHNSTAT_CLOSED) return -Errno.EACCES;
+    return abi.setPriority(port, priority, cost);
+  }
+
+  /**
+   * EVTCHNOP_init_control: a vCPU gets its control block, at an offset of a guest frame. The domain's first one changes it
+   * from the 2-level ABI to FIFO queues. @returns 0, or -ENOENT, -EINVAL
+   */
+  initControl(vcpu: number, gfn: number, offset: number, guest: GuestPages, cost?: PathCost): number {
+    if (!this.hasVcpu(vcpu)) return -Errno.ENOENT;
+    const { fifo, twoLevel } = this;
+    const first = !fifo.enabled;
+    const error = fifo.mapControlBlock(vcpu, gfn, offset, guest);
+    if (error !== 0 || !first) return error;
+    fifo.takeOver(twoLevel, cost);
+    this.abi = fifo;
+    return 0;
+  }
+
+  /** EVTCHNOP_expand_array: 1024 more event words. @returns 0, or -EOPNOTSUPP, -ENOSPC, -EINVAL */
+  expandArray(gfn: number, guest: GuestPages, cost?: PathCost): number {
+    return this.fifo.enabled ? this.fifo.addPage(gfn, guest, cost) : -Errno.EOPNOTSUPP;
+  }
+
+  /**
+   * EVTCHNOP_reset of the domain itself: closes every port and goes back to the 2-level ABI. Xen lets itself be interrupted
+   * every 64 ports when something waits, which needs a continuation; here it goes on to the end.
+   * @param closing told before each port that Xen looks at @returns 0, or -EPERM, -ESRCH
+   */
+  reset(dom: number, guest: GuestPages, closing: () => void, cost?: PathCost): number {
+    const error = this.checkSelf(dom);
+    if (error !== 0) return error;
+    let active = 0;
+    for (let port = 1; this.exists(port); port++) if (this.isOpen(port)) active++;
+    for (let port = 1; active > 0; port++) {
+      closing();
+      if (this.close(port, cost) === 0) active--;
+    }
+    if (this.fifo.enabled) this.fifo.disable(guest);
+    this.abi = this.twoLevel;
     return 0;
   }
 
@@ -240,7 +312,7 @@ export class EventChannels {
     const error = this.checkSelf(dom);
     if (error !== 0) return error;
     if (!this.exists(port)) return -Errno.EINVAL;
-    const at = this.record(port, cost, true);
+    const at = this.records.at(port, cost, true);
     const state = this.u8[at + STATE];
     const hasSource = state !== EVTCHNSTAT_CLOSED && state !== EVTCHNSTAT_IPI;
     words.fill(0, 0, 8);
@@ -267,9 +339,9 @@ export class EventChannels {
   /** Sets a port pending and tells its vCPU: what a backend or a VIRQ source does. @returns 0 or -EINVAL */
   raise(port: number, cost?: PathCost): number {
     if (!this.exists(port)) return -Errno.EINVAL;
-    const at = this.record(port, cost, false);
+    const at = this.records.at(port, cost, false);
     if (this.u8[at + STATE] === EVTCHNSTAT_CLOSED) return -Errno.EINVAL;
-    this.events.setPending(port, this.word(at + NOTIFY_VCPU), cost);
+    this.abi.setPending(port, this.word(at + NOTIFY_VCPU), cost);
     return 0;
   }
 
@@ -284,7 +356,8 @@ export class EventChannels {
       events: this.events.snapshot(),
       callback: [this.callbackLo, this.callbackHi],
       upcallVectors: this.upcallVectors.slice(),
-      frames: this.frames.slice(),
+      fifo: this.fifo.snapshot(),
+      frames: this.records.snapshot(),
       virqPort: this.virqPort.slice(),
       connected: this.backends.flatMap((backend, port) => (backend === undefined ? [] : [port])),
     };
@@ -295,7 +368,10 @@ export class EventChannels {
     this.events.restore(snapshot.events);
     [this.callbackLo, this.callbackHi] = snapshot.callback;
     this.upcallVectors.set(snapshot.upcallVectors);
-    this.frames.set(snapshot.frames);
+    this.fifo.restore(snapshot.fifo);
+    this.abi = this.fifo.enabled ? this.fifo : this.twoLevel;
+    this.records.restore(snapshot.frames);
+    this.lowest = 1;
     this.virqPort.set(snapshot.virqPort);
     for (let port = 0; port < this.backends.length; port++)
       if (!snapshot.connected.includes(port)) this.backends[port] = undefined;
@@ -314,12 +390,9 @@ export class EventChannels {
     this.memory.arena.i32[at >> 2] = value;
   }
 
-  private record(port: number, cost: PathCost | undefined, write: boolean): number {
-    const frame = this.frames[port >>> 6];
-    const offset = (port & (PER_FRAME - 1)) * RECORD;
-    return cost === undefined
-      ? this.memory.frameOffset(frame) + offset
-      : cost.access(frame, offset, RECORD, write);
+  private isOpen(port: number): boolean {
+    const at = this.records.at(port, undefined, false);
+    return this.u8[at + STATE] !== EVTCHNSTAT_CLOSED;
   }
 
   private allocate(
@@ -342,18 +415,23 @@ export class EventChannels {
     vcpu: number,
     cost: PathCost | undefined,
   ): void {
-    const at = this.record(port, cost, true);
+    const at = this.records.at(port, cost, true);
     this.u8[at + STATE] = state;
     this.setWord(at + NOTIFY_VCPU, vcpu);
     this.setWord(at + SOURCE, source);
     this.setWord(at + REMOTE_PORT, remotePort);
+    this.abi.bound?.(port, cost);
   }
 
   /** Lowest free port; adds a frame of records when all existing ones are taken. */
   private findFree(): number {
-    for (let port = 1; port < this.ports; port++) {
-      if (this.frames[port >>> 6] === 0) this.frames[port >>> 6] = this.allocateFrame();
-      if (this.u8[this.record(port, undefined, false) + STATE] === EVTCHNSTAT_CLOSED) return port;
+    const { abi, records } = this;
+    const end = Math.min(this.ports, abi.maxPorts);
+    for (let port = this.lowest; port < end; port++) {
+      records.add(port);
+      if (this.isOpen(port)) {
+        if (port === this.lowest) this.lowest++;
+      } else if (!abi.isBusy?.(port)) return port;
     }
     return -Errno.ENOSPC;
   }

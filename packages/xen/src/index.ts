@@ -24,14 +24,19 @@ export { CpuidPolicy, type CpuidPolicyOptions, HYPERCALL_PAGE_MSR, XEN_CPUID_BAS
 export type { PortDevice } from "./devices/port-device.js";
 export { Domain, type DomainOptions, type DomainSnapshot } from "./domain.js";
 export { Errno } from "./errno.js";
-export type { TwoLevelEventsOptions, TwoLevelEventsSnapshot } from "./event-2l.js";
+export type { TwoLevelEventsOptions } from "./event-2l.js";
 export { TwoLevelEvents } from "./event-2l.js";
+export type { EventAbi } from "./event-abi.js";
 export {
   DOMID_SELF,
   EventChannels,
   type EventChannelsOptions,
   type EventChannelsSnapshot,
 } from "./event-channel.js";
+export type { FifoEventsOptions, FifoEventsSnapshot } from "./event-fifo.js";
+export { FifoEvents } from "./event-fifo.js";
+export type { PortRecordsOptions } from "./event-record.js";
+export { PortRecords } from "./event-record.js";
 export {
   type AccountRow,
   type ExitAccount,
@@ -47,6 +52,7 @@ export { HvmCopy, type HvmCopyOptions } from "./guest-access/hvm-copy.js";
 export { LinearAccess } from "./guest-access/linear.js";
 export { PhysicalAccess } from "./guest-access/physical.js";
 export { GuestAddressError, GuestMemory } from "./guest-memory.js";
+export type { GuestPages } from "./guest-pages.js";
 export { exitName } from "./host/exit-name.js";
 export { FrameTable } from "./host/frame-table.js";
 export { GuestCodeMode, GuestRegisters } from "./host/guest-registers.js";
@@ -96,6 +102,8 @@ export type { PlainData } from "./snapshot/plain-data.js";
 export { SnapshotError, type SnapshotProblem } from "./snapshot/snapshot-error.js";
 export type { PcpuSnapshot, SystemIdentity, XenSystemSnapshot } from "./snapshot/system-snapshot.js";
 export { Vcpu, type VcpuOptions, type VcpuRunner, type VcpuSnapshot } from "./vcpu.js";
+export type { VcpuEventsOptions, VcpuEventsSnapshot } from "./vcpu-events.js";
+export { VcpuEvents } from "./vcpu-events.js";
 export { VIRQ_TIMER } from "./virq.js";
 export { Vlapic, type VlapicOptions, type VlapicSnapshot } from "./vlapic.js";
 export {

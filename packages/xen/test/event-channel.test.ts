@@ -79,7 +79,7 @@ describe("binding", () => {
     expect(ports.bindIpi(0)).toBe(50);
     expect(ports.exists(100)).toBe(false);
     expect(ports.close(0)).toBe(-Errno.EINVAL);
-    expect(() => channels({ ports: 4097 })).toThrow(RangeError);
+    expect(() => channels({ ports: 2 ** 17 + 1 })).toThrow(RangeError);
   });
 
   it("closes", () => {
@@ -118,7 +118,7 @@ describe("delivery", () => {
     const { memory, ports } = channels();
     const ipi = ports.bindIpi(0);
     memory.writeU8(MASK, 1 << ipi);
-    expect(ports.events.isMasked(ipi)).toBe(true);
+    expect(ports.isMasked(ipi)).toBe(true);
     ports.send(ipi);
     expect([bit(memory, PENDING, ipi), ports.events.hasUpcall(0)]).toEqual([1, false]);
     expect(ports.unmask(ipi)).toBe(0);

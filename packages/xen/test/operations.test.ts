@@ -274,16 +274,43 @@ describe("hvm", () => {
 });
 
 describe("event channels", () => {
-  it("checks a FIFO control block as Xen does, and has no FIFO channels", () => {
+  it("checks a FIFO control block and event words as Xen does", () => {
+    const bench = new Bench();
+    const run = (name: string, values: Readonly<Record<string, number | bigint>>) =>
+      bench.run(`event_channel.${name}`, values);
     const init = (values: Readonly<Record<string, number | bigint>>) =>
-      new Bench().run("event_channel.init_control", { control_gfn: 3, ...values }).result;
-    expect([init({ vcpu: 2 }), init({ offset: 4 }), init({ offset: 4088 })]).toEqual([
-      -Errno.ENOENT,
+      run("init_control", { control_gfn: 3, ...values }).result;
+    expect(run("expand_array", { array_gfn: 3 }).result).toBe(-Errno.EOPNOTSUPP);
+    expect([init({ vcpu: 2 }), init({ vcpu: 0xffffffff })]).toEqual([-Errno.ENOENT, -Errno.ENOENT]);
+    for (const offset of [4, 4028, 4032, 4088, 0xfffffff8]) expect(init({ offset })).toBe(-Errno.EINVAL);
+    for (const control_gfn of [0x100, 2n ** 53n + 3n, 2n ** 64n - 1n])
+      expect(init({ control_gfn })).toBe(-Errno.EINVAL);
+    expect(run("expand_array", { array_gfn: 3 }).result).toBe(-Errno.EOPNOTSUPP); // still 2-level
+    expect(run("init_control", { control_gfn: 3, offset: 4024 })).toEqual({ result: 0, link_bits: 17n });
+    expect([init({}), init({ vcpu: 1 })]).toEqual([-Errno.EINVAL, 0]);
+    expect(run("expand_array", { array_gfn: 2n ** 40n }).result).toBe(-Errno.EINVAL);
+    for (let page = 0; page < 128; page++) expect(run("expand_array", { array_gfn: 4 }).result).toBe(0);
+    expect(run("expand_array", { array_gfn: 4 }).result).toBe(-Errno.ENOSPC);
+  });
+
+  it("checks priorities as Xen does, and resets", () => {
+    const bench = new Bench();
+    const set = (port: number, priority: number) =>
+      bench.run("event_channel.set_priority", { port, priority }).result;
+    const reset = (dom: number) => bench.run("event_channel.reset", { dom }).result;
+    bench.run("event_channel.bind_ipi", { vcpu: 1 });
+    expect([set(1, 0), set(100, 0)]).toEqual([-Errno.ENOSYS, -Errno.EINVAL]);
+    bench.run("event_channel.init_control", { control_gfn: 3 });
+    expect([set(1, 15), set(1, 16), set(1, 0xffffffff)]).toEqual([0, -Errno.EINVAL, -Errno.EINVAL]);
+    expect([set(2, 0), set(64, 0), set(0xffffffff, 0)]).toEqual([
+      -Errno.EACCES,
       -Errno.EINVAL,
       -Errno.EINVAL,
     ]);
-    expect([init({ control_gfn: 0x100 }), init({})]).toEqual([-Errno.EINVAL, -Errno.ENOSYS]);
-    expect(new Bench().run("event_channel.expand_array", { array_gfn: 3 }).result).toBe(-Errno.EOPNOTSUPP);
+    expect([reset(0), reset(9), reset(SELF)]).toEqual([-Errno.EPERM, -Errno.ESRCH, 0]);
+    expect(bench.run("event_channel.send", { port: 1 }).result).toBe(-Errno.EINVAL);
+    expect(set(1, 0)).toBe(-Errno.ENOSYS);
+    expect([reset(DOMAIN), bench.run("event_channel.bind_ipi", { vcpu: 1 }).port]).toEqual([0, 1n]);
   });
 
   it("binds, sends, reports and closes", () => {
@@ -344,13 +371,12 @@ describe("sched", () => {
       const bench = new Bench();
       bench.nowNs = now;
       for (let i = 0; i < 3; i++) bench.run("event_channel.bind_virq", { virq: [0, 1, 7][i], vcpu: 0 });
-      const { events } = bench.domain.eventChannels;
       new DataView(bench.guest.buffer).setUint32(0x100, 1, true);
       new DataView(bench.guest.buffer).setUint32(0x104, 2, true);
       new DataView(bench.guest.buffer).setUint32(0x200, 5000, true);
       if (pendingPort > 0) {
-        bench.cost.access(8, 2560, 1, true);
-        events.setPending(pendingPort, 1); // tells vCPU 1, so that only the port's bit speaks to vCPU 0
+        bench.cost.memory.writeU8(8 * 4096 + 2560, 0xff); // masked: only the port's pending bit speaks
+        bench.domain.eventChannels.raise(pendingPort);
       }
       const { result } = bench.run("sched.poll", values);
       return [result, bench.domain.vcpus[0].runstate.state];

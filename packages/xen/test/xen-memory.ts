@@ -16,7 +16,7 @@ export class RecordingCost implements PathCost {
   readonly touched: { frame: number; offset: number; bytes: number; write: boolean }[] = [];
   readonly stages: string[] = [];
   private readonly compiled: Stage[] = [];
-  private readonly memory: PhysicalMemory;
+  readonly memory: PhysicalMemory;
 
   constructor(memory: PhysicalMemory) {
     this.memory = memory;

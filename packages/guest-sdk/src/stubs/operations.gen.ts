@@ -97,13 +97,13 @@ export interface EventChannelStubs<Value, Result> {
   bindVcpu(inputs: { readonly vcpu: Value; readonly port: Value }): Result;
   /** Clears a port's mask bit and delivers the event if it is pending. */
   unmask(inputs: { readonly port: Value }): Result;
-  /** Closes all ports; Xen restarts the call every 64 ports. */
+  /** Closes all ports and goes back to 2-level event channels; Xen may restart the call every 64 ports. */
   reset(inputs: { readonly dom: Value }): Result;
-  /** Switches the domain to FIFO event channels and gives a vCPU its control block. Results: link_bits. */
+  /** Gives a vCPU its control block; the first one switches the domain to FIFO event channels. Results: link_bits. */
   initControl(inputs: { readonly controlGfn: Value; readonly offset: Value; readonly vcpu: Value }): Result;
   /** Adds a page of 1024 event words to the FIFO array. */
   expandArray(inputs: { readonly arrayGfn: Value }): Result;
-  /** Chooses the FIFO queue of a port, 0 (highest) to 15. */
+  /** Chooses the FIFO queue of a port's later events, 0 (highest) to 15; ENOSYS on the 2-level ABI. */
   setPriority(inputs: { readonly port: Value; readonly priority: Value }): Result;
 }
 

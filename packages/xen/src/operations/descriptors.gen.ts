@@ -51,6 +51,14 @@ export const EVTCHNSTAT_INTERDOMAIN = 2;
 export const EVTCHNSTAT_PIRQ = 3;
 export const EVTCHNSTAT_VIRQ = 4;
 export const EVTCHNSTAT_IPI = 5;
+export const EVTCHN_FIFO_PRIORITY_MAX = 0;
+export const EVTCHN_FIFO_PRIORITY_DEFAULT = 7;
+export const EVTCHN_FIFO_PRIORITY_MIN = 15;
+export const EVTCHN_FIFO_PENDING = 31;
+export const EVTCHN_FIFO_MASKED = 30;
+export const EVTCHN_FIFO_LINKED = 29;
+export const EVTCHN_FIFO_BUSY = 28;
+export const EVTCHN_FIFO_LINK_BITS = 17;
 
 /** Connects a new local port to a port that the remote domain left unbound for us. */
 export const EVENT_CHANNEL_BIND_INTERDOMAIN: OperationDescriptor = {
@@ -261,7 +269,7 @@ export const EVENT_CHANNEL_UNMASK: OperationDescriptor = {
 /** Low words in `call.inputs`. */
 export const EVENT_CHANNEL_UNMASK_IN = { port: 0 } as const;
 
-/** Closes all ports; Xen restarts the call every 64 ports. */
+/** Closes all ports and goes back to 2-level event channels; Xen may restart the call every 64 ports. */
 export const EVENT_CHANNEL_RESET: OperationDescriptor = {
   name: "event_channel.reset",
   hypercall: 32,
@@ -278,7 +286,7 @@ export const EVENT_CHANNEL_RESET: OperationDescriptor = {
 /** Low words in `call.inputs`. */
 export const EVENT_CHANNEL_RESET_IN = { dom: 0 } as const;
 
-/** Switches the domain to FIFO event channels and gives a vCPU its control block. */
+/** Gives a vCPU its control block; the first one switches the domain to FIFO event channels. */
 export const EVENT_CHANNEL_INIT_CONTROL: OperationDescriptor = {
   name: "event_channel.init_control",
   hypercall: 32,
@@ -319,7 +327,7 @@ export const EVENT_CHANNEL_EXPAND_ARRAY: OperationDescriptor = {
 /** Low words in `call.inputs`. */
 export const EVENT_CHANNEL_EXPAND_ARRAY_IN = { arrayGfn: 0 } as const;
 
-/** Chooses the FIFO queue of a port, 0 (highest) to 15. */
+/** Chooses the FIFO queue of a port's later events, 0 (highest) to 15; ENOSYS on the 2-level ABI. */
 export const EVENT_CHANNEL_SET_PRIORITY: OperationDescriptor = {
   name: "event_channel.set_priority",
   hypercall: 32,

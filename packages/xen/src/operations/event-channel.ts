@@ -1,4 +1,3 @@
-import { Errno } from "../errno.js";
 import type { Stage } from "../path-cost/stage.js";
 import {
   EVENT_CHANNEL_ALLOC_UNBOUND,
@@ -14,14 +13,21 @@ import {
   EVENT_CHANNEL_CLOSE,
   EVENT_CHANNEL_CLOSE_IN,
   EVENT_CHANNEL_EXPAND_ARRAY,
+  EVENT_CHANNEL_EXPAND_ARRAY_IN,
   EVENT_CHANNEL_INIT_CONTROL,
   EVENT_CHANNEL_INIT_CONTROL_IN,
+  EVENT_CHANNEL_INIT_CONTROL_OUT,
+  EVENT_CHANNEL_RESET,
+  EVENT_CHANNEL_RESET_IN,
   EVENT_CHANNEL_SEND,
   EVENT_CHANNEL_SEND_IN,
+  EVENT_CHANNEL_SET_PRIORITY,
+  EVENT_CHANNEL_SET_PRIORITY_IN,
   EVENT_CHANNEL_STATUS,
   EVENT_CHANNEL_STATUS_IN,
   EVENT_CHANNEL_UNMASK,
   EVENT_CHANNEL_UNMASK_IN,
+  EVTCHN_FIFO_LINK_BITS,
 } from "./descriptors.gen.js";
 import type { Operation, OperationCall } from "./operation.js";
 
@@ -155,33 +161,71 @@ export const unmask: Operation = {
   handle: (call) => call.domain.eventChannels.unmask(call.inputs[EVENT_CHANNEL_UNMASK_IN.port], call.cost),
 };
 
-/** Bytes of a FIFO control block, and what its offset must be a multiple of. */
-const CONTROL_BLOCK_BYTES = 72;
-const CONTROL_BLOCK_ALIGN = 8;
-
-/** EVTCHNOP_init_control: the checks that Xen makes first; FIFO channels themselves are not modelled (-ENOSYS). */
+/** EVTCHNOP_init_control: FIFO queues for a vCPU, and with the first of them for the domain. */
 export const initControl: Operation = {
   descriptor: EVENT_CHANNEL_INIT_CONTROL,
   stage: underEventLock("evtchn_fifo_init_control", 150, [100, 400]),
   handle: (call) => {
-    const { inputs, domain } = call;
+    const { inputs, outputs, domain, cost } = call;
     const { controlGfn, offset, vcpu } = EVENT_CHANNEL_INIT_CONTROL_IN;
-    if (domain.vcpus[inputs[vcpu]] === undefined) return -Errno.ENOENT;
-    const at = inputs[offset] >>> 0;
-    if (at > 4096 - CONTROL_BLOCK_BYTES || at % CONTROL_BLOCK_ALIGN !== 0) return -Errno.EINVAL;
-    const mfn = domain.p2m.lookup((inputs[controlGfn + 1] >>> 0) * 2 ** 32 + (inputs[controlGfn] >>> 0));
-    if (mfn < 0) return -Errno.EINVAL;
-    domain.p2m.putPage(mfn);
-    return -Errno.ENOSYS;
+    const gfn = frameNumber(call, controlGfn);
+    outputs[EVENT_CHANNEL_INIT_CONTROL_OUT.linkBits] = EVTCHN_FIFO_LINK_BITS;
+    return domain.eventChannels.initControl(inputs[vcpu], gfn, inputs[offset] >>> 0, domain.p2m, cost);
   },
 };
 
-/** EVTCHNOP_expand_array: nobody has FIFO channels. */
+/** EVTCHNOP_expand_array: event words for 1024 ports more. */
 export const expandArray: Operation = {
   descriptor: EVENT_CHANNEL_EXPAND_ARRAY,
   stage: underEventLock("evtchn_fifo_expand_array", 60, [40, 120]),
-  handle: () => -Errno.EOPNOTSUPP,
+  handle: (call) => {
+    const { domain, cost } = call;
+    const gfn = frameNumber(call, EVENT_CHANNEL_EXPAND_ARRAY_IN.arrayGfn);
+    return domain.eventChannels.expandArray(gfn, domain.p2m, cost);
+  },
 };
+
+/** EVTCHNOP_set_priority. */
+export const setPriority: Operation = {
+  descriptor: EVENT_CHANNEL_SET_PRIORITY,
+  stage: {
+    name: "evtchn_set_priority",
+    phase: "operation",
+    instructions: 60,
+    basis: "estimate",
+    source: "read in source: port look-up, the port's lock, test of its state, indirect call",
+    range: [40, 100],
+    coldBranches: 6,
+    lfences: 1,
+    lockLfences: 1,
+    atomics: 2,
+    touches: [{ object: "domain", offsets: [0] }],
+  },
+  rare: true,
+  handle: (call) => {
+    const { port, priority } = EVENT_CHANNEL_SET_PRIORITY_IN;
+    const { inputs, cost } = call;
+    return call.domain.eventChannels.setPriority(inputs[port], inputs[priority], cost);
+  },
+};
+
+/** EVTCHNOP_reset of the domain itself: every port is closed at the price of EVTCHNOP_close. */
+export const reset: Operation = {
+  descriptor: EVENT_CHANNEL_RESET,
+  stage: underEventLock("evtchn_reset", 120, [80, 250]),
+  rare: true,
+  handle: (call) => {
+    const { domain, inputs, cost } = call;
+    const stage = cost.compile(close.stage);
+    const closing = () => cost.run(stage);
+    return domain.eventChannels.reset(inputs[EVENT_CHANNEL_RESET_IN.dom] & 0xffff, domain.p2m, closing, cost);
+  },
+};
+
+/** A 64-bit frame number; those beyond 2^53 round to others that do not exist either. */
+function frameNumber(call: OperationCall, field: number): number {
+  return (call.inputs[field + 1] >>> 0) * 2 ** 32 + (call.inputs[field] >>> 0);
+}
 
 /** Every operation that makes a port has it as its only result. */
 function port(call: OperationCall, result: number): number {

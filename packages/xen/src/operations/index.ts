@@ -24,6 +24,8 @@ export const OPERATIONS: readonly Operation[] = [
   eventChannel.unmask,
   eventChannel.initControl,
   eventChannel.expandArray,
+  eventChannel.setPriority,
+  eventChannel.reset,
   grantTable.setVersion,
   grantTable.getVersion,
   grantTable.querySize,

@@ -100,7 +100,7 @@ export const poll: Operation = {
     const single = inputs[SCHED_POLL_IN.port];
     if (single !== 0) {
       if (!eventChannels.exists(single)) return -Errno.EINVAL;
-      pending ||= eventChannels.events.isPending(single, cost);
+      pending ||= eventChannels.isPending(single, cost);
       polled = single;
     }
     for (let i = 0; i < count; i++) {
@@ -110,7 +110,7 @@ export const poll: Operation = {
         return -Errno.EFAULT;
       const port = access.buffer.getInt32(0, true);
       if (!eventChannels.exists(port)) return -Errno.EINVAL;
-      pending ||= eventChannels.events.isPending(port, cost);
+      pending ||= eventChannels.isPending(port, cost);
       polled = port;
     }
     if (!pending && !hasPassed(call, inputs[SCHED_POLL_IN.timeout], inputs[SCHED_POLL_IN.timeout + 1])) {

@@ -3,6 +3,15 @@ import { EVTCHN_NOTIFY_REMOTE } from "../../event-channel.js";
 import { OPERATIONS } from "../../operations/index.js";
 import type { Stage } from "../stage.js";
 import { TASK_SWITCH } from "./dispatch.js";
+import {
+  EVTCHN_FIFO_ADD_PORT,
+  EVTCHN_FIFO_APPEND,
+  EVTCHN_FIFO_OTHER_QUEUE,
+  EVTCHN_FIFO_READY,
+  EVTCHN_FIFO_SET_LINK,
+  EVTCHN_FIFO_SET_PENDING,
+  EVTCHN_FIFO_SETUP_PORT,
+} from "./event-fifo.js";
 import { EVENT_CHECK_INTERRUPT, FLUSH_IPI, VCPU_KICK } from "./inter-processor.js";
 import {
   APIC_INJECTION,
@@ -16,6 +25,13 @@ import {
 /** Stages that are compiled when they first run, and not when a system is made. Their order does not matter. */
 export const LATER_STAGES: readonly Stage[] = [
   EVTCHN_2L_SET_PENDING,
+  EVTCHN_FIFO_ADD_PORT,
+  EVTCHN_FIFO_APPEND,
+  EVTCHN_FIFO_OTHER_QUEUE,
+  EVTCHN_FIFO_READY,
+  EVTCHN_FIFO_SET_LINK,
+  EVTCHN_FIFO_SET_PENDING,
+  EVTCHN_FIFO_SETUP_PORT,
   EVTCHN_NOTIFY_REMOTE,
   APIC_INJECTION,
   APIC_MSR_ACCESS,
