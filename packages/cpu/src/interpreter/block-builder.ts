@@ -3,6 +3,7 @@ import { DecodeStatus, Instruction, MAX_INSTRUCTION_BYTES } from "../decode/inst
 import type { StopPoint } from "../stop-point.js";
 import type { InstructionCosts } from "../timing/instruction-costs.js";
 import { type BlockStore, MAX_BLOCK_INSTRUCTIONS } from "./block-store.js";
+import { markDeadFlags } from "./dead-flags.js";
 import { Entry, Form, pack } from "./entry.js";
 import { BLOCK_ENDS, handlerOf } from "./handlers.js";
 import { HotForms } from "./hot-forms.js";
@@ -73,6 +74,7 @@ export class BlockBuilder {
       if (ends || secondPage !== 0) break;
     }
     this.leave(at, bytes, cost);
+    markDeadFlags(store.code, first, count);
     const lines = ((offset & 63) + Math.min(bytes, room) + 63) >> 6;
     this.mmu.noteCode(offset & -PAGE);
     if (secondPage !== 0) this.mmu.noteCode(secondPage);

@@ -33,6 +33,9 @@ export function pack(code: Int32Array, at: number): void {
   code[at + Entry.Ea] |= ((code[at + Entry.Base] >> 1) << 24) | ((code[at + Entry.Index] >> 1) << 2);
 }
 
+/** Bit of a complete entry's first word: nobody sees the arithmetic flags that the operation would make. */
+export const FLAGS_DEAD: number = 1 << 31;
+
 /** Flag of a register operand that is bits 15:8 of its register. */
 export const HIGH_BYTE = 0x100;
 

@@ -423,10 +423,11 @@ export class Interpreter implements ExecutionEngine {
 
         // `| 0` and `| 1` in indices: V8 then leaves out its check for overflow. The words of a register are a pair.
         run: for (;;) {
+          // Below zero with FLAGS_DEAD.
           const word = code[pc];
           const op = word & 0xff;
           const a = (word >> 8) & 0x1ff;
-          const b = word >>> 17;
+          const b = (word >>> 17) & 0x1ff;
           if (op >= 108) {
             // Linear address of the memory operand.
             const ea = code[(pc + 5) | 0];
@@ -649,10 +650,12 @@ export class Interpreter implements ExecutionEngine {
                   const r = (x + y) | 0;
                   w[a] = r;
                   w[a | 1] = 0;
-                  zero = r;
-                  sign = r;
-                  parity = r;
-                  carry = (x & y) | ((x | y) & ~r);
+                  if (word >= 0) {
+                    zero = r;
+                    sign = r;
+                    parity = r;
+                    carry = (x & y) | ((x | y) & ~r);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -691,10 +694,12 @@ export class Interpreter implements ExecutionEngine {
                   const r = (x - y) | 0;
                   w[a] = r;
                   w[a | 1] = 0;
-                  zero = r;
-                  sign = r;
-                  parity = r;
-                  carry = (~x & y) | (~(x ^ y) & r);
+                  if (word >= 0) {
+                    zero = r;
+                    sign = r;
+                    parity = r;
+                    carry = (~x & y) | (~(x ^ y) & r);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -746,10 +751,12 @@ export class Interpreter implements ExecutionEngine {
                   const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -763,10 +770,12 @@ export class Interpreter implements ExecutionEngine {
                   const s = xh | yh;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = 0;
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = 0;
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -780,10 +789,12 @@ export class Interpreter implements ExecutionEngine {
                   const s = xh & yh;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = 0;
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = 0;
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -797,10 +808,12 @@ export class Interpreter implements ExecutionEngine {
                   const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -814,10 +827,12 @@ export class Interpreter implements ExecutionEngine {
                   const s = xh ^ yh;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = 0;
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = 0;
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -858,10 +873,12 @@ export class Interpreter implements ExecutionEngine {
                   const r = (x + y) | 0;
                   w[a] = r;
                   w[a | 1] = 0;
-                  zero = r;
-                  sign = r;
-                  parity = r;
-                  carry = (x & y) | ((x | y) & ~r);
+                  if (word >= 0) {
+                    zero = r;
+                    sign = r;
+                    parity = r;
+                    carry = (x & y) | ((x | y) & ~r);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -900,10 +917,12 @@ export class Interpreter implements ExecutionEngine {
                   const r = (x - y) | 0;
                   w[a] = r;
                   w[a | 1] = 0;
-                  zero = r;
-                  sign = r;
-                  parity = r;
-                  carry = (~x & y) | (~(x ^ y) & r);
+                  if (word >= 0) {
+                    zero = r;
+                    sign = r;
+                    parity = r;
+                    carry = (~x & y) | (~(x ^ y) & r);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -955,10 +974,12 @@ export class Interpreter implements ExecutionEngine {
                   const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -972,10 +993,12 @@ export class Interpreter implements ExecutionEngine {
                   const s = xh | yh;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = 0;
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = 0;
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -989,10 +1012,12 @@ export class Interpreter implements ExecutionEngine {
                   const s = xh & yh;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = 0;
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = 0;
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -1006,10 +1031,12 @@ export class Interpreter implements ExecutionEngine {
                   const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -1023,10 +1050,12 @@ export class Interpreter implements ExecutionEngine {
                   const s = xh ^ yh;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = 0;
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = 0;
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -1177,10 +1206,12 @@ export class Interpreter implements ExecutionEngine {
                   const r = (x - y) | 0;
                   w[a] = r;
                   w[a | 1] = 0;
-                  zero = r;
-                  sign = r;
-                  parity = r;
-                  carry = (~x & y) | (~(x ^ y) & r);
+                  if (word >= 0) {
+                    zero = r;
+                    sign = r;
+                    parity = r;
+                    carry = (~x & y) | (~(x ^ y) & r);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -1194,10 +1225,12 @@ export class Interpreter implements ExecutionEngine {
                   const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -1292,11 +1325,13 @@ export class Interpreter implements ExecutionEngine {
                   const r = x << n;
                   w[a] = r;
                   w[a | 1] = 0;
-                  zero = r;
-                  sign = r;
-                  parity = r;
-                  const c = (x >>> (32 - n)) & 1;
-                  carry = (c << 31) | ((c ^ (c ^ (r >>> 31))) << 30);
+                  if (word >= 0) {
+                    zero = r;
+                    sign = r;
+                    parity = r;
+                    const c = (x >>> (32 - n)) & 1;
+                    carry = (c << 31) | ((c ^ (c ^ (r >>> 31))) << 30);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -1307,19 +1342,19 @@ export class Interpreter implements ExecutionEngine {
                   const xh = w[a | 1];
                   let r = 0;
                   let s = x << (n - 32);
-                  let c = x >>> (64 - n);
                   if (n < 32) {
                     r = x << n;
                     s = (xh << n) | (x >>> (32 - n));
-                    c = xh >>> (32 - n);
-                  } else if (n === 32) c = xh;
-                  c &= 1;
+                  }
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = (c << 31) | ((c ^ (c ^ (s >>> 31))) << 30);
+                  if (word >= 0) {
+                    const c = (n < 32 ? xh >>> (32 - n) : n === 32 ? xh : x >>> (64 - n)) & 1;
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = (c << 31) | ((c ^ (c ^ (s >>> 31))) << 30);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -1330,11 +1365,13 @@ export class Interpreter implements ExecutionEngine {
                   const r = x >>> n;
                   w[a] = r;
                   w[a | 1] = 0;
-                  zero = r | 0;
-                  sign = r | 0;
-                  parity = r | 0;
-                  const c = (x >>> (n - 1)) & 1;
-                  carry = (c << 31) | ((c ^ (x >>> 31)) << 30);
+                  if (word >= 0) {
+                    zero = r | 0;
+                    sign = r | 0;
+                    parity = r | 0;
+                    const c = (x >>> (n - 1)) & 1;
+                    carry = (c << 31) | ((c ^ (x >>> 31)) << 30);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -1345,19 +1382,19 @@ export class Interpreter implements ExecutionEngine {
                   const xh = w[a | 1];
                   let r = (xh >>> (n - 32)) | 0;
                   let s = 0;
-                  let c = xh >>> (n - 33);
                   if (n < 32) {
                     r = (x >>> n) | (xh << (32 - n));
                     s = (xh >>> n) | 0;
-                    c = x >>> (n - 1);
-                  } else if (n === 32) c = x >>> 31;
-                  c &= 1;
+                  }
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = (c << 31) | ((c ^ (xh >>> 31)) << 30);
+                  if (word >= 0) {
+                    const c = (n < 32 ? x >>> (n - 1) : n === 32 ? x >>> 31 : xh >>> (n - 33)) & 1;
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = (c << 31) | ((c ^ (xh >>> 31)) << 30);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -1368,11 +1405,13 @@ export class Interpreter implements ExecutionEngine {
                   const r = x >> n;
                   w[a] = r;
                   w[a | 1] = 0;
-                  zero = r;
-                  sign = r;
-                  parity = r;
-                  const c = (x >> (n - 1)) & 1;
-                  carry = (c << 31) | (c << 30);
+                  if (word >= 0) {
+                    zero = r;
+                    sign = r;
+                    parity = r;
+                    const c = (x >> (n - 1)) & 1;
+                    carry = (c << 31) | (c << 30);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -1383,19 +1422,19 @@ export class Interpreter implements ExecutionEngine {
                   const xh = w[a | 1];
                   let r = xh >> (n - 32);
                   let s = xh >> 31;
-                  let c = xh >> (n - 33);
                   if (n < 32) {
                     r = (x >>> n) | (xh << (32 - n));
                     s = xh >> n;
-                    c = x >>> (n - 1);
-                  } else if (n === 32) c = x >>> 31;
-                  c &= 1;
+                  }
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = (c << 31) | (c << 30);
+                  if (word >= 0) {
+                    const c = (n < 32 ? x >>> (n - 1) : n === 32 ? x >>> 31 : xh >> (n - 33)) & 1;
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = (c << 31) | (c << 30);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -1541,13 +1580,15 @@ export class Interpreter implements ExecutionEngine {
                   const x = w[a];
                   const y = w[b];
                   const r = Math.imul(x, y);
-                  const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
                   w[a] = r;
                   w[a | 1] = 0;
-                  zero = r;
-                  sign = r;
-                  parity = r;
-                  carry = h === r >> 31 ? 0 : 1 << 31;
+                  if (word >= 0) {
+                    const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
+                    zero = r;
+                    sign = r;
+                    parity = r;
+                    carry = h === r >> 31 ? 0 : 1 << 31;
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -1557,15 +1598,16 @@ export class Interpreter implements ExecutionEngine {
                   const xh = w[a | 1];
                   const y = w[b];
                   const yh = w[b | 1];
-                  const c = multiplySigned64(x, xh, y, yh, product);
-                  const r = product[0];
-                  const s = product[1];
+                  const r = Math.imul(x, y);
+                  const s = (multiplyHigh(x, y) + Math.imul(x, yh) + Math.imul(xh, y)) | 0;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = c << 31;
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = multiplySigned64(x, xh, y, yh, product) << 31;
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -1574,13 +1616,15 @@ export class Interpreter implements ExecutionEngine {
                   const x = w[b];
                   const y = code[(pc + 7) | 0];
                   const r = Math.imul(x, y);
-                  const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
                   w[a] = r;
                   w[a | 1] = 0;
-                  zero = r;
-                  sign = r;
-                  parity = r;
-                  carry = h === r >> 31 ? 0 : 1 << 31;
+                  if (word >= 0) {
+                    const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
+                    zero = r;
+                    sign = r;
+                    parity = r;
+                    carry = h === r >> 31 ? 0 : 1 << 31;
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -1590,15 +1634,16 @@ export class Interpreter implements ExecutionEngine {
                   const xh = w[b | 1];
                   const y = code[(pc + 7) | 0];
                   const yh = y >> 31;
-                  const c = multiplySigned64(x, xh, y, yh, product);
-                  const r = product[0];
-                  const s = product[1];
+                  const r = Math.imul(x, y);
+                  const s = (multiplyHigh(x, y) + Math.imul(x, yh) + Math.imul(xh, y)) | 0;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = c << 31;
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = multiplySigned64(x, xh, y, yh, product) << 31;
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -1912,10 +1957,12 @@ export class Interpreter implements ExecutionEngine {
                   const r = (x + y) | 0;
                   w[a] = r;
                   w[a | 1] = 0;
-                  zero = r;
-                  sign = r;
-                  parity = r;
-                  carry = (x & y) | ((x | y) & ~r);
+                  if (word >= 0) {
+                    zero = r;
+                    sign = r;
+                    parity = r;
+                    carry = (x & y) | ((x | y) & ~r);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -1954,10 +2001,12 @@ export class Interpreter implements ExecutionEngine {
                   const r = (x - y) | 0;
                   w[a] = r;
                   w[a | 1] = 0;
-                  zero = r;
-                  sign = r;
-                  parity = r;
-                  carry = (~x & y) | (~(x ^ y) & r);
+                  if (word >= 0) {
+                    zero = r;
+                    sign = r;
+                    parity = r;
+                    carry = (~x & y) | (~(x ^ y) & r);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -2009,10 +2058,12 @@ export class Interpreter implements ExecutionEngine {
                   const s = (xh + yh + (r >>> 0 < x >>> 0 ? 1 : 0)) | 0;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = (((xh & yh) | ((xh | yh) & ~s)) & ~8) | (((x & y) | ((x | y) & ~r)) & 8);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -2026,10 +2077,12 @@ export class Interpreter implements ExecutionEngine {
                   const s = xh | yh;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = 0;
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = 0;
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -2043,10 +2096,12 @@ export class Interpreter implements ExecutionEngine {
                   const s = xh & yh;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = 0;
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = 0;
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -2060,10 +2115,12 @@ export class Interpreter implements ExecutionEngine {
                   const s = (xh - yh - (x >>> 0 < y >>> 0 ? 1 : 0)) | 0;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = (((~xh & yh) | (~(xh ^ yh) & s)) & ~8) | (((~x & y) | (~(x ^ y) & r)) & 8);
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -2077,10 +2134,12 @@ export class Interpreter implements ExecutionEngine {
                   const s = xh ^ yh;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = 0;
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = 0;
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -2252,13 +2311,15 @@ export class Interpreter implements ExecutionEngine {
                   const x = w[a];
                   const y = view.getInt32(at, true);
                   const r = Math.imul(x, y);
-                  const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
                   w[a] = r;
                   w[a | 1] = 0;
-                  zero = r;
-                  sign = r;
-                  parity = r;
-                  carry = h === r >> 31 ? 0 : 1 << 31;
+                  if (word >= 0) {
+                    const h = (multiplyHigh(x, y) - (x < 0 ? y : 0) - (y < 0 ? x : 0)) | 0;
+                    zero = r;
+                    sign = r;
+                    parity = r;
+                    carry = h === r >> 31 ? 0 : 1 << 31;
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
@@ -2268,15 +2329,16 @@ export class Interpreter implements ExecutionEngine {
                   const xh = w[a | 1];
                   const y = view.getInt32(at, true);
                   const yh = view.getInt32(at + 4, true);
-                  const c = multiplySigned64(x, xh, y, yh, product);
-                  const r = product[0];
-                  const s = product[1];
+                  const r = Math.imul(x, y);
+                  const s = (multiplyHigh(x, y) + Math.imul(x, yh) + Math.imul(xh, y)) | 0;
                   w[a] = r;
                   w[a | 1] = s;
-                  zero = r | s;
-                  sign = s;
-                  parity = r;
-                  carry = c << 31;
+                  if (word >= 0) {
+                    zero = r | s;
+                    sign = s;
+                    parity = r;
+                    carry = multiplySigned64(x, xh, y, yh, product) << 31;
+                  }
                   pc = (pc + 12) | 0;
                   continue;
                 }
