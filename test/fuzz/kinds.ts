@@ -3,6 +3,7 @@ import type { FuzzKind } from "./fuzz-kind.js";
 import { guestCode, hypercalls, images } from "./guests.js";
 import { controlStructures, nestedTables } from "./nested.js";
 import { Random } from "./random.js";
+import { severalVcpus } from "./several.js";
 import { snapshots } from "./snapshots.js";
 
 /** All kinds, in the order in which they take turns. */
@@ -15,6 +16,7 @@ export const KINDS: readonly FuzzKind[] = [
   hypercalls,
   images,
   snapshots,
+  severalVcpus,
 ];
 
 /** Case `number` of a run with this seed: its kind is `number` modulo the kinds. @returns as {@link runKind} does */
