@@ -64,9 +64,9 @@ export { type RunOutcome, SHUTDOWN_REASONS, type ShutdownName } from "./host/run
 export type { VcpuContext, VcpuSegment } from "./host/vcpu-context.js";
 export type { VcpuControl, VcpuControlSnapshot } from "./host/vcpu-control.js";
 export type { HvmVcpu } from "./host/xen/hvm-vcpu.js";
-export type { HypercallEvent } from "./host/xen/hypercall-handler.js";
+export type { HypercallEvent, HypercallHandler } from "./host/xen/hypercall-handler.js";
 export type { NullScheduler, NullSchedulerSnapshot } from "./host/xen/null-scheduler.js";
-export type { VmExitEvent, XenHost, XenHostSnapshot } from "./host/xen/xen-host.js";
+export type { TurnEnd, VmExitEvent, XenHost, XenHostSnapshot } from "./host/xen/xen-host.js";
 export { hypercallPage } from "./hypercall-page.js";
 export { HypervisorCounters, type HypervisorCountersSnapshot } from "./hypervisor-counters.js";
 export type { Instant, MeasuredWindow, SystemCounters, WindowRecorderSnapshot } from "./measured-window.js";
