@@ -2,6 +2,7 @@ import { bareCode, pageTables } from "./bare.js";
 import type { FuzzKind } from "./fuzz-kind.js";
 import { guestCode, hypercalls, images } from "./guests.js";
 import { controlStructures, nestedTables } from "./nested.js";
+import { pieces } from "./pieces.js";
 import { Random } from "./random.js";
 import { severalVcpus } from "./several.js";
 import { snapshots } from "./snapshots.js";
@@ -17,6 +18,7 @@ export const KINDS: readonly FuzzKind[] = [
   images,
   snapshots,
   severalVcpus,
+  pieces,
 ];
 
 /** Case `number` of a run with this seed: its kind is `number` modulo the kinds. @returns as {@link runKind} does */

@@ -30,6 +30,8 @@ export interface EngineSnapshot {
   readonly instructions: number;
   /** A `StopReason` that the next run answers with at once; -1: none. */
   readonly pendingStop: number;
+  /** The instruction at RIP is a repeated string that has begun: its start-up cost is charged. */
+  readonly resuming: boolean;
 }
 
 /**

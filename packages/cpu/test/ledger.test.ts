@@ -106,4 +106,18 @@ describe("ledger of an execution", () => {
     expect(pieces.processor.ledger.clock[0]).toBe(whole.processor.ledger.clock[0]);
     expect(pieces.processor.engine.instructions).toBe(whole.processor.engine.instructions);
   });
+
+  it("charges the start of a repeated string once, wherever the engine stops in it", () => {
+    const [whole, pieces] = [Number.POSITIVE_INFINITY, 1].map((ticks) => {
+      const machine = new Machine().long(CODE);
+      machine.write(CODE, [0xb9, ...le(40000, 4), 0xbf, ...le(0x400000, 4), 0xf3, 0xaa, 0xf3, 0xaa, 0xf4]);
+      const { clock } = machine.processor.ledger;
+      let runs = 1;
+      while (machine.run(1000, clock[0] + ticks) === StopReason.Budget) runs++;
+      return { runs, clock: clock[0] };
+    });
+    expect(whole.runs).toBe(1);
+    expect(pieces.runs).toBeGreaterThan(5);
+    expect(pieces.clock).toBe(whole.clock);
+  });
 });

@@ -1,4 +1,11 @@
-import { epyc9124, Processor, type ProcessorProfile, Segment, State } from "@hyperwalk/cpu";
+import {
+  epyc9124,
+  Processor,
+  type ProcessorProfile,
+  type ResolvedProfile,
+  Segment,
+  State,
+} from "@hyperwalk/cpu";
 import { FRAME_BYTES } from "@hyperwalk/mmu";
 
 /** Attributes of flat segments. */
@@ -12,7 +19,7 @@ export class Machine {
   readonly processor: Processor;
   readonly words: Int32Array;
 
-  constructor(profile: ProcessorProfile = epyc9124 as ProcessorProfile, megabytes = 16) {
+  constructor(profile: ProcessorProfile | ResolvedProfile = epyc9124, megabytes = 16) {
     this.processor = new Processor({ profile });
     this.processor.memory.addRam(0, (megabytes << 20) / FRAME_BYTES);
     this.words = this.processor.state.words;

@@ -57,7 +57,7 @@ export class ScriptedProcessor {
         return instructions;
       },
       lastUnsupported: undefined,
-      snapshot: () => ({ instructions, pendingStop: -1 }),
+      snapshot: () => ({ instructions, pendingStop: -1, resuming: false }),
       restore: () => {},
       run(): number {
         for (;;) {

@@ -62,6 +62,9 @@ const DEBUG_TRAPS = AFTER_TRAP_FLAG | AFTER_BREAKPOINTS;
 /** By status: the instruction will be executed again, so RF is not used up. */
 const NOT_RETIRED = [0, 0, 1, 1, 0, 1, 0, 0, 0] as const;
 
+/** By StopReason: what comes next is not the next run of the same code. */
+const ENDS_STRING = [1, 0, 1, 1, 1, 0, 0] as const;
+
 const product: Int32Array = new Int32Array(2);
 
 function swapBytes(value: number): number {
@@ -139,12 +142,14 @@ export class Interpreter implements ExecutionEngine {
   }
 
   snapshot(): EngineSnapshot {
-    return { instructions: this.instructions, pendingStop: this.pendingStop };
+    const { instructions, pendingStop } = this;
+    return { instructions, pendingStop, resuming: this.core.resuming };
   }
 
   restore(snapshot: EngineSnapshot): void {
     this.retired = snapshot.instructions;
     this.pendingStop = snapshot.pendingStop;
+    this.core.resuming = snapshot.resuming;
     this.lastUnsupported = undefined;
     this.dropBlocks();
   }
@@ -167,7 +172,6 @@ export class Interpreter implements ExecutionEngine {
       if (core.words[State.FlagsSource] === 0) setArithmeticFlags(core.words, core.words[State.Flags]);
       core.words[State.ZeroLo] = 0;
       core.words[State.ZeroHi] = 0;
-      core.resuming = false;
       core.syncMode();
       core.syncDebug();
       const { apic } = processor;
@@ -177,6 +181,7 @@ export class Interpreter implements ExecutionEngine {
       const { due } = apic;
       const stop = this.execute(Math.min(left, SLICE), due < maxTicks ? due : maxTicks);
       left -= this.retired - before;
+      if (ENDS_STRING[stop] !== 0) core.resuming = false;
       if (stop === StopReason.Halted) {
         const woken = this.waiting.sleep(maxTicks);
         if (woken !== GO_ON) return woken;
@@ -3055,6 +3060,7 @@ export class Interpreter implements ExecutionEngine {
   private delivered(): number {
     const { core, processor } = this;
     this.monitorTrap();
+    core.resuming = false;
     processor.eventInDelivery.clear();
     core.charge(Cause.Microcode, core.timing.interruptDelivery);
     core.words[State.InterruptShadow] = 0;

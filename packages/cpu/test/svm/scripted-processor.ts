@@ -76,7 +76,7 @@ export class ScriptedProcessor implements VirtualizedProcessor {
     setRflags: (value: number) => {
       this.state.words[State.Flags] = value | 2;
     },
-    snapshot: () => ({ instructions: 0, pendingStop: -1 }),
+    snapshot: () => ({ instructions: 0, pendingStop: -1, resuming: false }),
     restore: () => {},
   };
 
