@@ -50,6 +50,7 @@ export interface RoutineLabels {
 
 const SHUTDOWN_POWEROFF = 0;
 const LOOP_ALIGNMENT = 16;
+const PAGE_BYTES = 4096;
 
 /**
  * What a guest's source writes its program with: every call emits machine code, in the order of the calls.
@@ -118,6 +119,19 @@ export class GuestProgram {
     const buffer = new GuestBuffer(new Label(`buffer of ${bytes} bytes`), bytes, alignment);
     this.buffers.push(buffer);
     return buffer;
+  }
+
+  /** Guest frame number of a buffer that starts a page, in a new variable. @throws GuestSourceError for one that may not */
+  frameOf(buffer: GuestBuffer): Variable {
+    if (buffer.alignment % PAGE_BYTES !== 0)
+      throw new GuestSourceError(
+        "VALUE",
+        `a buffer aligned to ${buffer.alignment} bytes does not start a page: align it to ${PAGE_BYTES}`,
+      );
+    const variable = this.pool.take();
+    this.asm.mov(variable.register, physicalAddress(buffer.label));
+    this.asm.shift("shr", variable.register, 12);
+    return variable;
   }
 
   /** Runs `body` that many times; a loop in the guest, emitted once. */

@@ -57,6 +57,7 @@ describe("a guest's source", () => {
       g.printDecimal(v);
     });
     refuse("VALUE", (g) => g.printDecimal(0.5));
+    refuse("VALUE", (g) => g.frameOf(g.buffer(4096, 2048)));
     refuse("VALUE", (g) => g.printRatio(1, 0));
   });
 
