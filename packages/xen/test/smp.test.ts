@@ -354,6 +354,30 @@ describe.each([
     expect(digest(system)).toBe(digest(whole));
   });
 
+  it("are restored where one has run code of Xen's that another has not, and not only that", () => {
+    const make = () =>
+      guest(profile, 2, {
+        bodies: [
+          [
+            ...start(1),
+            ...await_(COUNTS, 1),
+            ...[0xb9, ...le(30_000), 0xe2, 0xfe], // until it sleeps: mov ecx; loop
+            ...call(VCPU_OP, DOWN, 1), // nobody has run this yet
+            ...[CLI, HLT],
+          ],
+          [...count(COUNTS), STI, HLT],
+        ],
+      });
+    const whole = make();
+    expect(whole.run()).toMatchObject({ reason: "halted" });
+    const first = make();
+    first.run({ maxInstructions: whole.counters().guestInstructions - 1 });
+    const second = make();
+    second.restore(decodeSnapshot(encodeSnapshot(first.snapshot())));
+    second.run();
+    expect(digest(second)).toBe(digest(whole));
+  });
+
   it("come to the same state whatever budgets they are run with", () => {
     const whole = byApic();
     whole.run();

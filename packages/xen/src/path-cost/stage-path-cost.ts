@@ -307,7 +307,8 @@ export class StagePathCost implements PathCost {
     for (let id = this.compiled; id < stages.length; id++) {
       const stage = later.find((each) => each.name === stages[id]);
       if (stage === undefined) throw new RangeError(`no path-cost stage is called "${stages[id]}"`);
-      this.compile(stage);
+      this.options.text.idOf(stage);
+      this.fillRows(id + 1); // another processor may have compiled more
     }
     const differs = this.stages.slice(0, this.compiled).findIndex((stage, id) => stage.name !== stages[id]);
     if (differs >= 0 || snapshot.textSeen.length !== stages.length)
@@ -414,11 +415,12 @@ export class StagePathCost implements PathCost {
     this.textSeen[stage] = this.textNow;
   }
 
-  /** Rows for all stages that have numbers by now. */
-  private fillRows(): void {
+  /** Rows for the first stages; default all that have numbers by now. */
+  private fillRows(count = this.stages.length): void {
     const { stages } = this;
     if (stages.length > MAX_STAGES) throw new RangeError(`more than ${MAX_STAGES} path-cost stages`);
-    for (; this.compiled < stages.length; this.compiled++) this.fillRow(this.compiled, stages[this.compiled]);
+    for (; this.compiled < count && this.compiled < stages.length; this.compiled++)
+      this.fillRow(this.compiled, stages[this.compiled]);
   }
 
   private fillRow(id: StageId, stage: Stage): void {
