@@ -2930,11 +2930,12 @@ export class Interpreter implements ExecutionEngine {
       return StopReason.Requested;
     }
     words[State.Attention] &= ~(Attention.ModeChanged | Attention.CodeWritten);
-    if ((raised & Attention.Debug) !== 0) {
+    if ((raised & Attention.Debug) !== 0 && (words[State.GuestMode] & GuestRun.MonitorTrapDue) === 0) {
       const stop = this.pendingDebug();
       if (stop !== GO_ON) return stop;
     }
-    if ((raised & Attention.Interrupt) !== 0) {
+    // The delivery of a debug trap may have made a monitor trap due.
+    if ((words[State.Attention] & Attention.Interrupt) !== 0) {
       if (processor.guestMode === null) {
         const stop = this.takeInterrupt();
         if (stop !== GO_ON) return stop;
@@ -3114,7 +3115,8 @@ export class Interpreter implements ExecutionEngine {
 
   /**
    * #DB after an instruction: data and port breakpoints it matched, those held back before, and the single step. MOV SS
-   * and POP SS hold what they matched back, and are not stepped over.
+   * and POP SS hold what they matched back, and are not stepped over; an exit by the monitor trap flag comes before all of
+   * it (SDM vol. 3, 26.5.2).
    * @param step `Dr6.SingleStep` or 0
    */
   private debugTrap(step: number): number {
@@ -3126,7 +3128,11 @@ export class Interpreter implements ExecutionEngine {
       if (pending !== 0) words[State.Attention] |= Attention.Debug;
       return GO_ON;
     }
-    return (pending | step) === 0 ? GO_ON : this.debugException(pending | step);
+    if ((words[State.GuestMode] & GuestRun.MonitorTrapDue) === 0)
+      return (pending | step) === 0 ? GO_ON : this.debugException(pending | step);
+    words[State.PendingDebug] = pending | step;
+    if ((pending | step) !== 0) words[State.Attention] |= Attention.Debug;
+    return GO_ON;
   }
 
   /** A debug trap whose MOV SS is over; without a breakpoint armed nobody needs to look again. */

@@ -76,7 +76,7 @@ export function vmexit(guest: VmxGuest): void {
   ledger.leave();
 }
 
-/** Debug traps that the guest has not taken yet: held back by MOV SS. */
+/** Debug traps that the guest has not taken yet: held back by MOV SS, or after a monitor trap. */
 function savePendingDebug(guest: VmxGuest): void {
   const { i32, at, words } = guest;
   const pending = words[State.PendingDebug];

@@ -93,4 +93,29 @@ describe("a single step around VM exits", () => {
     machine.vmx.raiseInterrupt(0x40);
     expect(step(machine)).toBe(CODE);
   });
+
+  it("waits behind the exit of the monitor trap flag, as a pending debug exception (SDM vol. 3, 26.5.2)", () => {
+    const machine = stepping([NOP, NOP, HLT]);
+    const { vmcs } = machine.vmx;
+    vmcs.write(VmcsField.PrimaryControls, vmcs.read(VmcsField.PrimaryControls) | PrimaryControl.MonitorTrap);
+    for (const behind of [CODE + 1, CODE + 2]) {
+      expect(machine.enter().code).toBe(VmxExitReason.MonitorTrap);
+      expect(field(machine, VmcsField.GuestRip)).toBe(behind);
+      expect(field(machine, VmcsField.GuestPendingDebugExceptions)).toBe(BS);
+      expect(step(machine)).toBe(behind);
+    }
+  });
+
+  it("lets the monitor trap flag leave again before its handler", () => {
+    const machine = stepping([NOP, NOP, HLT]);
+    const { vmcs } = machine.vmx;
+    vmcs.write(VmcsField.ExceptionBitmap, 0);
+    vmcs.write(VmcsField.PrimaryControls, vmcs.read(VmcsField.PrimaryControls) | PrimaryControl.MonitorTrap);
+    const places = [1, 2].map(() => {
+      expect(machine.enter().code).toBe(VmxExitReason.MonitorTrap);
+      return field(machine, VmcsField.GuestRip);
+    });
+    expect(places).toEqual([CODE + 1, HANDLERS + 16]);
+    expect(field(machine, VmcsField.GuestPendingDebugExceptions)).toBe(0);
+  });
 });
