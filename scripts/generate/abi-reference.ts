@@ -2,7 +2,7 @@ import type { AbiGroup, AbiOperation, AbiValue } from "@hyperwalk/xen/abi-loader
 import { BANNER, type Source } from "./source.ts";
 
 const REGISTERS = ["rax", "rdi", "rsi", "r8", "r9", "r10", "r11", "r12"];
-const ARGUMENTS = ["rsi", "rdx", "r10"];
+const ARGUMENTS = ["rdi", "rsi", "rdx", "r10"];
 
 /** The operations as a Markdown page of tables. */
 export function abiReference(sources: readonly Source[]): string {
@@ -48,13 +48,20 @@ function row(group: AbiGroup, operation: AbiOperation): string {
   const args = operation.inputs.filter((v) => v.offset === -1).map((v) => v.name);
   if (operation.struct !== undefined) args.push(`${operation.struct} *`);
   if (group.array) args.push("count");
-  const traditional = args.map((text, i) => `${ARGUMENTS[i]} ${text}`).join(", ");
+  const traditional = args.map((text, i) => `${ARGUMENTS[group.plain ? i : i + 1]} ${text}`).join(", ");
   const copies = `${operation.copyIn}, ${operation.copyOut}`;
   const carried = (values: readonly AbiValue[]) => values.map(place).join(", ");
   const fast = group.fastabi
     ? [carried(operation.inputs), carried(operation.outputs)]
     : ["not dispatched", "not dispatched"];
-  const cells = [operation.name, operation.subop, traditional, copies, ...fast, operation.errors.join(" ")];
+  const cells = [
+    operation.name,
+    group.plain ? "" : operation.subop,
+    traditional,
+    copies,
+    ...fast,
+    operation.errors.join(" "),
+  ];
   return `| ${cells.map((cell) => (cell === "" ? "none" : cell)).join(" | ")} |`;
 }
 

@@ -150,10 +150,8 @@ function stubs(group: AbiGroup, operation: AbiOperation): string[] {
 function traditional(group: AbiGroup, operation: AbiOperation, physical: boolean): string[] {
   const address = (expression: string) =>
     physical ? `hw_virt_to_phys(${expression})` : `(uintptr_t)${expression}`;
-  const numbers = [
-    `HW_HYPERCALL_${group.name.toUpperCase()}`,
-    `HW_${constantName(group.name, operation.name)}`,
-  ];
+  const number = `HW_HYPERCALL_${group.name.toUpperCase()}`;
+  const subop = group.plain ? [] : [`HW_${constantName(group.name, operation.name)}`];
   const args = registerArguments(operation).map((v) => {
     if (v.implied !== undefined) return String(v.implied);
     return v.type?.pointer ? address(v.name) : v.name;
@@ -162,7 +160,8 @@ function traditional(group: AbiGroup, operation: AbiOperation, physical: boolean
   const handles = physical ? (struct?.fields.filter((f) => f.type.pointer) ?? []) : [];
   if (struct !== undefined) args.push(address(handles.length > 0 ? "&copy" : "arg"));
   if (group.array) args.push("1");
-  const call = `HW_CALL${1 + args.length}(${[...numbers, ...args].join(", ")})`;
+  args.unshift(...subop);
+  const call = `HW_CALL${args.length}(${[number, ...args].join(", ")})`;
   if (struct === undefined || handles.length === 0) return [`return ${call};`];
   // Pointers inside the struct are physical too: pass a copy with the converted ones.
   return [

@@ -1984,6 +1984,32 @@ static inline int64_t hw_sched_pin_override(enum hw_abi abi, struct sched_pin_ov
     }
 }
 
+/* ---- set_timer_op: One timer interrupt at an absolute system time. */
+
+#define HW_HYPERCALL_SET_TIMER_OP 15
+#define HW_SET_TIMER_OP_SET 0
+
+/* Nanoseconds of system time; 0 stops the timer. What is negative or more than 2^50 ns ahead fires after 100 ms. */
+static inline int64_t hw_set_timer_op_set_linear(int64_t timeout)
+{
+    return HW_CALL1(HW_HYPERCALL_SET_TIMER_OP, timeout);
+}
+
+static inline int64_t hw_set_timer_op_set_physaddr(int64_t timeout)
+{
+    return HW_CALL1(HW_HYPERCALL_SET_TIMER_OP, timeout);
+}
+
+static inline int64_t hw_set_timer_op_set(enum hw_abi abi, int64_t timeout)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_set_timer_op_set_physaddr(timeout);
+    default:
+        return hw_set_timer_op_set_linear(timeout);
+    }
+}
+
 /* ---- vcpu: State, time and registration areas of a vCPU. */
 
 #define HW_HYPERCALL_VCPU 24
@@ -1992,6 +2018,7 @@ static inline int64_t hw_sched_pin_override(enum hw_abi abi, struct sched_pin_ov
 #define HW_VCPU_DOWN 2
 #define HW_VCPU_IS_UP 3
 #define HW_VCPU_GET_RUNSTATE_INFO 4
+#define HW_VCPU_REGISTER_RUNSTATE_MEMORY_AREA 5
 #define HW_VCPU_SET_PERIODIC_TIMER 6
 #define HW_VCPU_STOP_PERIODIC_TIMER 7
 #define HW_VCPU_SET_SINGLESHOT_TIMER 8
@@ -1999,6 +2026,7 @@ static inline int64_t hw_sched_pin_override(enum hw_abi abi, struct sched_pin_ov
 #define HW_VCPU_REGISTER_VCPU_INFO 10
 #define HW_VCPU_SEND_NMI 11
 #define HW_VCPU_GET_PHYSID 12
+#define HW_VCPU_REGISTER_VCPU_TIME_MEMORY_AREA 13
 #define HW_VCPU_REGISTER_RUNSTATE_PHYS_AREA 14
 #define HW_VCPU_REGISTER_VCPU_TIME_PHYS_AREA 15
 
@@ -2006,6 +2034,7 @@ static inline int64_t hw_sched_pin_override(enum hw_abi abi, struct sched_pin_ov
 #define RUNSTATE_RUNNABLE 1
 #define RUNSTATE_BLOCKED 2
 #define RUNSTATE_OFFLINE 3
+#define VCPU_SSHOTTMR_FUTURE 1
 
 struct vcpu_hvm_context {
     uint32_t mode;
@@ -2026,6 +2055,14 @@ _Static_assert(sizeof(struct vcpu_runstate_info) == 48, "layout of vcpu_runstate
 _Static_assert(offsetof(struct vcpu_runstate_info, state) == 0, "layout of vcpu_runstate_info");
 _Static_assert(offsetof(struct vcpu_runstate_info, state_entry_time) == 8, "layout of vcpu_runstate_info");
 _Static_assert(offsetof(struct vcpu_runstate_info, time) == 16, "layout of vcpu_runstate_info");
+
+struct vcpu_register_memory_area {
+    union {
+        void *h;
+    } addr;
+};
+_Static_assert(sizeof(struct vcpu_register_memory_area) == 8, "layout of vcpu_register_memory_area");
+_Static_assert(offsetof(struct vcpu_register_memory_area, addr.h) == 0, "layout of vcpu_register_memory_area");
 
 struct vcpu_register_time_memory_area {
     union {
@@ -2251,7 +2288,35 @@ static inline int64_t hw_vcpu_get_runstate_info(enum hw_abi abi, uint32_t vcpuid
     }
 }
 
-/* Period of the vCPU's timer interrupt in nanoseconds, at least 1 ms. */
+/* Address, as the guest maps it, where Xen keeps a copy of the run state; 0 for none. */
+static inline int64_t hw_vcpu_register_runstate_memory_area_linear(uint32_t vcpuid, struct vcpu_register_memory_area *arg)
+{
+    return HW_CALL3(HW_HYPERCALL_VCPU, HW_VCPU_REGISTER_RUNSTATE_MEMORY_AREA, vcpuid, (uintptr_t)arg);
+}
+
+static inline int64_t hw_vcpu_register_runstate_memory_area_physaddr(uint32_t vcpuid, struct vcpu_register_memory_area *arg)
+{
+    struct vcpu_register_memory_area copy = *arg;
+    int64_t result;
+
+    copy.addr.h = (void *)(uintptr_t)hw_virt_to_phys(arg->addr.h);
+    result = HW_CALL3(HW_HYPERCALL_VCPU, HW_VCPU_REGISTER_RUNSTATE_MEMORY_AREA, vcpuid, hw_virt_to_phys(&copy));
+    copy.addr.h = arg->addr.h;
+    *arg = copy;
+    return result;
+}
+
+static inline int64_t hw_vcpu_register_runstate_memory_area(enum hw_abi abi, uint32_t vcpuid, struct vcpu_register_memory_area *arg)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_vcpu_register_runstate_memory_area_physaddr(vcpuid, arg);
+    default:
+        return hw_vcpu_register_runstate_memory_area_linear(vcpuid, arg);
+    }
+}
+
+/* Period of the vCPU's timer interrupt in nanoseconds, 1 ms to 2^62 - 1 ns. */
 static inline int64_t hw_vcpu_set_periodic_timer_linear(uint32_t vcpuid, struct vcpu_set_periodic_timer *arg)
 {
     return HW_CALL3(HW_HYPERCALL_VCPU, HW_VCPU_SET_PERIODIC_TIMER, vcpuid, (uintptr_t)arg);
@@ -2321,7 +2386,7 @@ static inline int64_t hw_vcpu_stop_periodic_timer(enum hw_abi abi, uint32_t vcpu
     }
 }
 
-/* One timer interrupt at an absolute system time in nanoseconds; own vCPU only. */
+/* One timer interrupt at an absolute system time in nanoseconds, at once if that has passed; own vCPU only. */
 static inline int64_t hw_vcpu_set_singleshot_timer_linear(uint32_t vcpuid, struct vcpu_set_singleshot_timer *arg)
 {
     return HW_CALL3(HW_HYPERCALL_VCPU, HW_VCPU_SET_SINGLESHOT_TIMER, vcpuid, (uintptr_t)arg);
@@ -2503,7 +2568,35 @@ static inline int64_t hw_vcpu_get_physid(enum hw_abi abi, uint32_t vcpuid, struc
     }
 }
 
-/* Guest-physical address where Xen keeps a copy of the run state. */
+/* Address, as the guest maps it, where Xen keeps a copy of the vCPU's time information; 0 for none. */
+static inline int64_t hw_vcpu_register_vcpu_time_memory_area_linear(uint32_t vcpuid, struct vcpu_register_memory_area *arg)
+{
+    return HW_CALL3(HW_HYPERCALL_VCPU, HW_VCPU_REGISTER_VCPU_TIME_MEMORY_AREA, vcpuid, (uintptr_t)arg);
+}
+
+static inline int64_t hw_vcpu_register_vcpu_time_memory_area_physaddr(uint32_t vcpuid, struct vcpu_register_memory_area *arg)
+{
+    struct vcpu_register_memory_area copy = *arg;
+    int64_t result;
+
+    copy.addr.h = (void *)(uintptr_t)hw_virt_to_phys(arg->addr.h);
+    result = HW_CALL3(HW_HYPERCALL_VCPU, HW_VCPU_REGISTER_VCPU_TIME_MEMORY_AREA, vcpuid, hw_virt_to_phys(&copy));
+    copy.addr.h = arg->addr.h;
+    *arg = copy;
+    return result;
+}
+
+static inline int64_t hw_vcpu_register_vcpu_time_memory_area(enum hw_abi abi, uint32_t vcpuid, struct vcpu_register_memory_area *arg)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_vcpu_register_vcpu_time_memory_area_physaddr(vcpuid, arg);
+    default:
+        return hw_vcpu_register_vcpu_time_memory_area_linear(vcpuid, arg);
+    }
+}
+
+/* Guest-physical address where Xen keeps a copy of the run state; all ones for none. */
 static inline int64_t hw_vcpu_register_runstate_phys_area_linear(uint32_t vcpuid, struct vcpu_register_time_memory_area *arg)
 {
     return HW_CALL3(HW_HYPERCALL_VCPU, HW_VCPU_REGISTER_RUNSTATE_PHYS_AREA, vcpuid, (uintptr_t)arg);
@@ -2539,7 +2632,7 @@ static inline int64_t hw_vcpu_register_runstate_phys_area(enum hw_abi abi, uint3
     }
 }
 
-/* Guest-physical address where Xen keeps a copy of the vCPU's time information. */
+/* Guest-physical address where Xen keeps a copy of the vCPU's time information; all ones for none. */
 static inline int64_t hw_vcpu_register_vcpu_time_phys_area_linear(uint32_t vcpuid, struct vcpu_register_time_memory_area *arg)
 {
     return HW_CALL3(HW_HYPERCALL_VCPU, HW_VCPU_REGISTER_VCPU_TIME_PHYS_AREA, vcpuid, (uintptr_t)arg);

@@ -42,6 +42,7 @@ export interface DomainSnapshot {
   readonly params: Float64Array;
   readonly shutdownReason: number;
   readonly shutdownCode: number;
+  readonly vmAssist: number;
   readonly exitCode: number;
   /** Guest frame of shared_info, or -1. */
   readonly sharedInfoGfn: number;
@@ -92,6 +93,8 @@ export class Domain {
   readonly ports: readonly PortDevice[];
   /** What SCHEDOP_shutdown_code recorded for a later shutdown, or -1. */
   shutdownCode = -1;
+  /** Bits of VMASST_TYPE_*: what the guest asked for with vm_assist. */
+  vmAssist = 0;
   /** Where the guest mapped frames that are not where the toolstack put them, by machine frame. */
   private readonly homes = new Map<number, number>();
   /** Machine frames that the guest gave back, which it may have again. */
@@ -216,9 +219,20 @@ export class Domain {
     return true;
   }
 
-  /** The first bytes of a machine frame. Costs nothing: the access is priced apart. */
-  readFrame(mfn: number, bytes: number): Uint8Array {
-    return this.memory.readBytes(mfn * FRAME_BYTES, bytes);
+  /** Bytes of a machine frame, the first ones unless told. Costs nothing: the access is priced apart. */
+  readFrame(mfn: number, bytes: number, offset = 0): Uint8Array {
+    return this.memory.readBytes(mfn * FRAME_BYTES + offset, bytes);
+  }
+
+  /** The same in the other direction. */
+  writeFrame(mfn: number, bytes: Uint8Array, offset: number): void {
+    this.memory.writeBytes(mfn * FRAME_BYTES + offset, bytes);
+  }
+
+  /** `hvm_latch_shinfo_size`: shared_info gets the layout of the caller's mode, and with it the wall-clock time. */
+  latchLayout(is32Bit: boolean): void {
+    this.eventChannels.events.latchLayout(is32Bit);
+    this.sharedInfo.writeWallclock(this.memory, is32Bit);
   }
 
   /** Guest frame at which the guest mapped a frame, or -1. */
@@ -231,6 +245,7 @@ export class Domain {
       params: this.params.slice(),
       shutdownReason: this.shutdownReason,
       shutdownCode: this.shutdownCode,
+      vmAssist: this.vmAssist,
       exitCode: this.exitCode,
       sharedInfoGfn: this.sharedInfo.gfn,
       maxMappedGfn: this.p2m.maxMappedGfn,
@@ -249,6 +264,7 @@ export class Domain {
     this.params.set(snapshot.params);
     this.shutdownReason = snapshot.shutdownReason;
     this.shutdownCode = snapshot.shutdownCode;
+    this.vmAssist = snapshot.vmAssist;
     this.exitCode = snapshot.exitCode;
     this.sharedInfo.gfn = snapshot.sharedInfoGfn;
     this.p2m.maxMappedGfn = snapshot.maxMappedGfn;

@@ -4,6 +4,19 @@ const WORD = 2 ** 32;
 /** Words that {@link Runstate.read} writes: state, entry time and four times, each as a pair. */
 export const RUNSTATE_WORDS = 12;
 
+/** Bytes of a `vcpu_runstate_info`, and of the one of 32-bit guests. */
+export const RUNSTATE_BYTES = 48;
+export const RUNSTATE_BYTES_32BIT = 44;
+
+/** Lays the words of {@link Runstate.read} out as guests have them. @returns bytes written */
+export function layOutRunstate(words: Int32Array, is32Bit: boolean, to: DataView): number {
+  const entryTime = is32Bit ? 4 : 8;
+  to.setInt32(0, words[0], true);
+  if (!is32Bit) to.setInt32(4, 0, true);
+  for (let i = 2; i < RUNSTATE_WORDS; i++) to.setInt32(entryTime + 4 * (i - 2), words[i], true);
+  return is32Bit ? RUNSTATE_BYTES_32BIT : RUNSTATE_BYTES;
+}
+
 /** A vCPU's accounting as plain data, in nanoseconds. */
 export interface RunstateSnapshot {
   readonly state: number;
@@ -52,6 +65,12 @@ export class Runstate {
       words[4 + 2 * i] = time | 0;
       words[5 + 2 * i] = Math.floor(time / WORD) | 0;
     }
+  }
+
+  /** The same as of the latest change of state, which is what Xen copies to a registered area. */
+  record(words: Int32Array): void {
+    const entry = this.ns[0];
+    this.read(entry | 0, Math.floor(entry / WORD) | 0, words);
   }
 
   snapshot(): RunstateSnapshot {

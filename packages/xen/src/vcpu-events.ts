@@ -71,6 +71,15 @@ export class VcpuEvents {
     return this.compat;
   }
 
+  /** Host frame of a vCPU's `vcpu_info`, or -1, and its offset there. */
+  infoFrameOf(vcpu: number): number {
+    return this.infoFrame[vcpu];
+  }
+
+  infoOffsetOf(vcpu: number): number {
+    return this.infoOffset[vcpu];
+  }
+
   /** Xen latches shared_info's layout when the hypercall page or the callback is set (`hvm_latch_shinfo_size`). */
   latchLayout(is32Bit: boolean): void {
     this.compat = is32Bit;

@@ -1,11 +1,14 @@
-import { type CycleLedger, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
+import type { CycleLedger } from "@hyperwalk/mmu";
 import type { Domain } from "./domain.js";
 import type { GuestAccess } from "./guest-access/guest-access.js";
+import { GuestAreas, type GuestAreasSnapshot } from "./guest-areas.js";
 import type { VcpuContext } from "./host/vcpu-context.js";
 import { RUNSTATE_OFFLINE, RUNSTATE_RUNNING } from "./operations/descriptors.gen.js";
 import type { OperationCall } from "./operations/operation.js";
 import type { PathCost } from "./path-cost/path-cost.js";
 import { Runstate, type RunstateSnapshot } from "./runstate.js";
+import { VcpuTimers, type VcpuTimersSnapshot } from "./vcpu-timers.js";
+import { VIRQ_TIMER } from "./virq.js";
 
 /** Values of one call; more than any operation has. */
 const CALL_WORDS = 64;
@@ -19,6 +22,8 @@ export interface VcpuSnapshot {
   readonly down: boolean;
   readonly pollPort: number;
   readonly unblocked: boolean;
+  readonly timers: VcpuTimersSnapshot;
+  readonly areas: GuestAreasSnapshot;
 }
 
 /** What runs a vCPU, as operations that name it see it; the caller is another one, or the same. */
@@ -43,6 +48,8 @@ export interface VcpuOptions {
   readonly cost: PathCost;
   readonly access: GuestAccess;
   readonly runner: VcpuRunner;
+  /** Cycles that the guest's time stamp is ahead of the processor's. */
+  readonly timestampOffset: () => number;
 }
 
 /** A virtual CPU: its accounting, its clock, whether it is up, and the hypercall it is making. */
@@ -64,8 +71,10 @@ export class Vcpu {
   pollPort = 0;
   /** What it waited for has come, without an upcall (`vcpu_unblock`). */
   unblocked = false;
+  readonly timers: VcpuTimers;
+  /** Copies of its time and run state in guest memory. */
+  readonly areas: GuestAreas;
   private readonly ledger: CycleLedger;
-  private readonly ticksPerNs: number;
 
   constructor(options: VcpuOptions) {
     const { id, domain } = options;
@@ -73,7 +82,8 @@ export class Vcpu {
     this.domain = domain;
     this.ledger = options.ledger;
     this.runner = options.runner;
-    this.ticksPerNs = TICKS_PER_CYCLE * options.ghz;
+    this.timers = new VcpuTimers(options.ghz);
+    this.areas = new GuestAreas(this, options.ghz, options.timestampOffset);
     this.initialised = id === 0;
     this.down = id !== 0;
     this.runstate = new Runstate(this.down ? RUNSTATE_OFFLINE : RUNSTATE_RUNNING, 0, 0);
@@ -89,9 +99,14 @@ export class Vcpu {
     };
   }
 
+  /** System time in nanoseconds. */
+  get nowNs(): number {
+    return this.timers.timeAt(this.ledger.clock[0]);
+  }
+
   /** Reads the system time, which follows the ledger, into {@link timeLo} and {@link timeHi}. Allocates nothing. */
   systemTimeNs(): void {
-    const ns = Math.floor(this.ledger.clock[0] / this.ticksPerNs);
+    const ns = this.nowNs;
     this.timeLo = ns | 0;
     this.timeHi = Math.floor(ns / 2 ** 32) | 0;
   }
@@ -103,6 +118,31 @@ export class Vcpu {
     this.runstate.change(state, this.timeLo, this.timeHi);
   }
 
+  /** Does what its expired timers are for. @param cost who pays for telling it */
+  runTimers(cost: PathCost): void {
+    const { timers, nowNs } = this;
+    if (timers.takeSingleshot(nowNs)) this.sendTimerEvent(cost);
+    if (timers.takePeriodic(nowNs)) this.sendTimerEvent(cost);
+    if (timers.takePoll(nowNs)) this.endPoll(-1);
+  }
+
+  /** `send_timer_event` */
+  sendTimerEvent(cost: PathCost): void {
+    this.domain.eventChannels.raiseVirq(VIRQ_TIMER, this.id, cost);
+  }
+
+  /**
+   * What SCHEDOP_poll waited for has come, if it polls. @param port that has become pending, or -1: the time-out
+   * @returns whether it did
+   */
+  endPoll(port: number): boolean {
+    const { pollPort } = this;
+    if (pollPort === 0 || (port !== -1 && pollPort !== port && pollPort !== -1)) return false;
+    this.pollPort = 0;
+    this.unblocked = true;
+    return true;
+  }
+
   snapshot(): VcpuSnapshot {
     const { initialised, down, pollPort, unblocked } = this;
     return {
@@ -112,11 +152,15 @@ export class Vcpu {
       down,
       pollPort,
       unblocked,
+      timers: this.timers.snapshot(),
+      areas: this.areas.snapshot(),
     };
   }
 
   restore(snapshot: VcpuSnapshot): void {
     this.runstate.restore(snapshot.runstate);
+    this.timers.restore(snapshot.timers);
+    this.areas.restore(snapshot.areas);
     [this.timeLo, this.timeHi] = snapshot.time;
     ({
       initialised: this.initialised,

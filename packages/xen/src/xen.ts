@@ -178,6 +178,11 @@ export class XenSystem {
     }
     const { cmdline, modules } = config;
     control.start(protocol.build(domain, image, { cmdline, modules }));
+    first.vcpu.areas.startTime();
+    if (scheduler === undefined)
+      domain.eventChannels.events.onPending = (port) => {
+        first.vcpu.endPoll(port);
+      };
     this.processor = processor;
     this.ledger = processor.ledger;
     this.cost = pcpu.cost;

@@ -52,6 +52,8 @@ const TABLE: readonly [string, number, number, number, Readonly<Record<string, n
   ["sched.pin_override", 4, 4, 0, { pcpu: 0 }],
   ["vcpu.initialise", 128, 128, 0, {}],
   ["vcpu.get_runstate_info", 48, 0, 48, { state: 0, state_entry_time: 8, "time[0]": 16, "time[3]": 40 }],
+  ["vcpu.register_runstate_memory_area", 8, 8, 0, { "addr.h": 0 }],
+  ["vcpu.register_vcpu_time_memory_area", 8, 8, 0, { "addr.h": 0 }],
   ["vcpu.set_periodic_timer", 8, 8, 0, { period_ns: 0 }],
   ["vcpu.set_singleshot_timer", 16, 16, 0, { timeout_abs_ns: 0, flags: 8 }],
   ["vcpu.register_vcpu_info", 16, 16, 0, { mfn: 0, offset: 8 }],
@@ -129,7 +131,7 @@ describe("descriptors", () => {
 
   it("finds each by hypercall and sub-operation, and nothing else", () => {
     for (const d of DESCRIPTORS) expect(findDescriptor(d.hypercall, d.subop)).toBe(d);
-    expect(findDescriptor(HYPERCALLS.vcpu, 5)).toBeUndefined();
+    expect(findDescriptor(HYPERCALLS.vcpu, 16)).toBeUndefined();
     expect(findDescriptor(HYPERCALLS.vcpu, 63)).toBeUndefined();
     expect(findDescriptor(0, 0)).toBeUndefined();
     expect(findDescriptor(-1, -1)).toBeUndefined();

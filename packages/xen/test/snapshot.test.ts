@@ -199,6 +199,7 @@ describe("a system's snapshot", () => {
     domain.shutdownReason = 1;
     domain.shutdownCode = 2;
     domain.exitCode = 3;
+    domain.vmAssist = 32;
     domain.mapSharedInfo(0x2000);
     domain.mapFrame(domain.grantTable.sharedFrame(0), 0x110000);
     domain.releaseFrame(0x10);

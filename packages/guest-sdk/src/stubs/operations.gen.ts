@@ -43,11 +43,13 @@ export type OperationName =
   | "sched.shutdown_code"
   | "sched.watchdog"
   | "sched.pin_override"
+  | "set_timer_op.set"
   | "vcpu.initialise"
   | "vcpu.up"
   | "vcpu.down"
   | "vcpu.is_up"
   | "vcpu.get_runstate_info"
+  | "vcpu.register_runstate_memory_area"
   | "vcpu.set_periodic_timer"
   | "vcpu.stop_periodic_timer"
   | "vcpu.set_singleshot_timer"
@@ -55,6 +57,7 @@ export type OperationName =
   | "vcpu.register_vcpu_info"
   | "vcpu.send_nmi"
   | "vcpu.get_physid"
+  | "vcpu.register_vcpu_time_memory_area"
   | "vcpu.register_runstate_phys_area"
   | "vcpu.register_vcpu_time_phys_area"
   | "version.version"
@@ -171,6 +174,12 @@ export interface SchedStubs<Value, Result> {
   pinOverride(inputs: { readonly pcpu: Value }): Result;
 }
 
+/** One timer interrupt at an absolute system time. */
+export interface SetTimerOpStubs<Value, Result> {
+  /** Nanoseconds of system time; 0 stops the timer. What is negative or more than 2^50 ns ahead fires after 100 ms. */
+  set(inputs: { readonly timeout: Value }): Result;
+}
+
 /** State, time and registration areas of a vCPU. */
 export interface VcpuStubs<Value, Result> {
   /** First register state of a vCPU that is not running yet. */
@@ -183,11 +192,13 @@ export interface VcpuStubs<Value, Result> {
   isUp(inputs: { readonly vcpuid: Value }): Result;
   /** Present run state and the nanoseconds spent in each: running 0, runnable 1, blocked 2, offline 3. Results: state, state_entry_time, time[0], time[1], time[2], time[3]. */
   getRunstateInfo(inputs: { readonly vcpuid: Value }): Result;
-  /** Period of the vCPU's timer interrupt in nanoseconds, at least 1 ms. */
+  /** Address, as the guest maps it, where Xen keeps a copy of the run state; 0 for none. */
+  registerRunstateMemoryArea(inputs: { readonly vcpuid: Value; readonly addrH: Value }): Result;
+  /** Period of the vCPU's timer interrupt in nanoseconds, 1 ms to 2^62 - 1 ns. */
   setPeriodicTimer(inputs: { readonly vcpuid: Value; readonly periodNs: Value }): Result;
   /** Stops the periodic timer. */
   stopPeriodicTimer(inputs: { readonly vcpuid: Value }): Result;
-  /** One timer interrupt at an absolute system time in nanoseconds; own vCPU only. */
+  /** One timer interrupt at an absolute system time in nanoseconds, at once if that has passed; own vCPU only. */
   setSingleshotTimer(inputs: { readonly vcpuid: Value; readonly timeoutAbsNs: Value; readonly flags: Value }): Result;
   /** Stops the one-shot timer; own vCPU only. */
   stopSingleshotTimer(inputs: { readonly vcpuid: Value }): Result;
@@ -197,9 +208,11 @@ export interface VcpuStubs<Value, Result> {
   sendNmi(inputs: { readonly vcpuid: Value }): Result;
   /** Physical identity of a pinned hardware-domain vCPU. Results: phys_id. */
   getPhysid(inputs: { readonly vcpuid: Value }): Result;
-  /** Guest-physical address where Xen keeps a copy of the run state. */
+  /** Address, as the guest maps it, where Xen keeps a copy of the vCPU's time information; 0 for none. */
+  registerVcpuTimeMemoryArea(inputs: { readonly vcpuid: Value; readonly addrH: Value }): Result;
+  /** Guest-physical address where Xen keeps a copy of the run state; all ones for none. */
   registerRunstatePhysArea(inputs: { readonly vcpuid: Value; readonly addrP: Value }): Result;
-  /** Guest-physical address where Xen keeps a copy of the vCPU's time information. */
+  /** Guest-physical address where Xen keeps a copy of the vCPU's time information; all ones for none. */
   registerVcpuTimePhysArea(inputs: { readonly vcpuid: Value; readonly addrP: Value }): Result;
 }
 
@@ -233,6 +246,7 @@ export interface HypercallStubs<Value, Result> {
   readonly hvm: HvmStubs<Value, Result>;
   readonly memory: MemoryStubs<Value, Result>;
   readonly sched: SchedStubs<Value, Result>;
+  readonly setTimerOp: SetTimerOpStubs<Value, Result>;
   readonly vcpu: VcpuStubs<Value, Result>;
   readonly version: VersionStubs<Value, Result>;
 }
@@ -297,12 +311,16 @@ export function bindHypercallStubs<Value, Result>(
       watchdog: (inputs) => call("sched.watchdog", [inputs.id, inputs.timeout]),
       pinOverride: (inputs) => call("sched.pin_override", [inputs.pcpu]),
     },
+    setTimerOp: {
+      set: (inputs) => call("set_timer_op.set", [inputs.timeout]),
+    },
     vcpu: {
       initialise: (inputs) => call("vcpu.initialise", [inputs.vcpuid, inputs.contextGfn]),
       up: (inputs) => call("vcpu.up", [inputs.vcpuid]),
       down: (inputs) => call("vcpu.down", [inputs.vcpuid]),
       isUp: (inputs) => call("vcpu.is_up", [inputs.vcpuid]),
       getRunstateInfo: (inputs) => call("vcpu.get_runstate_info", [inputs.vcpuid]),
+      registerRunstateMemoryArea: (inputs) => call("vcpu.register_runstate_memory_area", [inputs.vcpuid, inputs.addrH]),
       setPeriodicTimer: (inputs) => call("vcpu.set_periodic_timer", [inputs.vcpuid, inputs.periodNs]),
       stopPeriodicTimer: (inputs) => call("vcpu.stop_periodic_timer", [inputs.vcpuid]),
       setSingleshotTimer: (inputs) => call("vcpu.set_singleshot_timer", [inputs.vcpuid, inputs.timeoutAbsNs, inputs.flags]),
@@ -310,6 +328,7 @@ export function bindHypercallStubs<Value, Result>(
       registerVcpuInfo: (inputs) => call("vcpu.register_vcpu_info", [inputs.vcpuid, inputs.mfn, inputs.offset]),
       sendNmi: (inputs) => call("vcpu.send_nmi", [inputs.vcpuid, undefined]),
       getPhysid: (inputs) => call("vcpu.get_physid", [inputs.vcpuid]),
+      registerVcpuTimeMemoryArea: (inputs) => call("vcpu.register_vcpu_time_memory_area", [inputs.vcpuid, inputs.addrH]),
       registerRunstatePhysArea: (inputs) => call("vcpu.register_runstate_phys_area", [inputs.vcpuid, inputs.addrP]),
       registerVcpuTimePhysArea: (inputs) => call("vcpu.register_vcpu_time_phys_area", [inputs.vcpuid, inputs.addrP]),
     },

@@ -34,7 +34,7 @@ export function traditionalStubs(abi: "linear" | "physaddr", memory: StubMemory)
     operation: OperationDescriptor,
     inputs: readonly (Operand | undefined)[],
   ): void {
-    const inRegisters: Operand[] = [operation.subop];
+    const inRegisters: Operand[] = operation.plain ? [] : [operation.subop];
     operation.inputs.forEach((field, i) => {
       const value = inputs[i] ?? field.implied ?? 0;
       if (field.offset >= 0) emitStore(a, operation, field, value);

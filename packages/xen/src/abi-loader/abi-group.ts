@@ -15,6 +15,8 @@ export interface AbiGroup {
   readonly fastabi: boolean;
   /** The traditional struct pointer names an array and is followed by its length. */
   readonly array: boolean;
+  /** It has no sub-operation: its arguments begin in the first register. There is one operation, with index 0. */
+  readonly plain: boolean;
   /** Numbers that go with the operations: `HVM_PARAM_CONSOLE_PFN`. */
   readonly constants: ReadonlyMap<string, number>;
   readonly structs: readonly AbiStruct[];

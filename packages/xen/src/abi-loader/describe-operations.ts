@@ -1,6 +1,6 @@
 import type { OperationDescriptor, OperationField } from "../operations/operation.js";
 import { AbiError } from "./abi-error.js";
-import type { AbiGroup, AbiOperation, AbiValue } from "./abi-group.js";
+import { type AbiGroup, type AbiOperation, type AbiValue, REGISTER_ARGUMENT } from "./abi-group.js";
 import { compatBytes, compatLayout } from "./compat-layout.js";
 
 /**
@@ -24,6 +24,7 @@ function describeOperation(group: AbiGroup, operation: AbiOperation, file: strin
         `a layout of ${operation.struct ?? "its struct"} under structs`,
       );
     const { name, register, type, offset, implied } = value;
+    const isPair = offset === REGISTER_ARGUMENT && type.bytes === 8 && !type.pointer && !type.word;
     const compatOffset = offset >= 0 && compat !== undefined ? compat.offsetOf(offset) : offset;
     return {
       name,
@@ -35,6 +36,7 @@ function describeOperation(group: AbiGroup, operation: AbiOperation, file: strin
       ...(offset < 0 || !layout?.compat || compatBytes(type) === type.bytes
         ? {}
         : { compatBytes: compatBytes(type) }),
+      ...(isPair && { compatPair: true as const }),
       ...(implied === undefined ? {} : { implied }),
     };
   };
@@ -60,6 +62,7 @@ function describeOperation(group: AbiGroup, operation: AbiOperation, file: strin
     ...(operation.copyOutField !== undefined && { copyOutField: operation.copyOutField }),
     ...(operation.alwaysOut && { alwaysOut: true as const }),
     ...(group.array && { array: true as const }),
+    ...(group.plain && { plain: true as const }),
     ...(!operation.fastabi && { traditionalOnly: true as const }),
   };
 }

@@ -21,8 +21,8 @@ const TYPE_NAMES = ABI_TYPES.map((t) => t.name).join(", ");
 
 /**
  * Reads one description of a hypercall's operations (`abi/*.yml`). The grammar is that of the FastABI RFC; `structs`,
- * `constants`, `implied`, `copy_in`, `copy_out`, `copy_out_field`, `always_out`, `array`, `fastabi`, `doc`, `errors` and `c_lang.fastabi_only` are optional
- * additions of ours, which the traditional interface needs. A file without `structs` gives values without types.
+ * `constants`, `implied`, `copy_in`, `copy_out`, `copy_out_field`, `always_out`, `array`, `plain`, `fastabi`, `doc`, `errors` and
+ * `c_lang.fastabi_only` are optional additions of ours, which the traditional interface needs. A file without `structs` gives values without types.
  *
  * @param text the YAML text, at most 131,072 characters
  * @param file name to put into errors
@@ -36,6 +36,7 @@ export function loadAbi(text: string, file: string): AbiGroup {
     "doc",
     "fastabi",
     "array",
+    "plain",
     "constants",
     "structs",
     "subops",
@@ -47,6 +48,7 @@ export function loadAbi(text: string, file: string): AbiGroup {
     doc: readDoc(keys.get("doc")),
     fastabi: keys.get("fastabi")?.flag() ?? true,
     array: keys.get("array")?.flag() ?? false,
+    plain: keys.get("plain")?.flag() ?? false,
     constants: new Map(keys.get("constants")?.entries().map(readConstant)),
     structs: structs ?? [],
   };
@@ -58,6 +60,8 @@ export function loadAbi(text: string, file: string): AbiGroup {
       source.fail("duplicate-index", "an index that no other operation of the file has");
     operations.push(operation);
   }
+  if (group.plain && (operations.length !== 1 || operations[0].subop !== 0 || operations[0].fastabi))
+    keys.get("plain")?.fail("duplicate-index", "one operation, with index 0, that FastABI does not dispatch");
   return { ...group, operations };
 }
 

@@ -1,5 +1,6 @@
 import type { GuestRegisters } from "../host/guest-registers.js";
 import { GuestCodeMode } from "../host/guest-registers.js";
+import type { HypercallArguments } from "./hypercall-arguments.js";
 
 /** rdi, rsi, rdx, r10, r8: arguments of a 64-bit caller. */
 const LONG_ARGUMENTS: readonly number[] = [7, 6, 2, 10, 8];
@@ -7,7 +8,7 @@ const LONG_ARGUMENTS: readonly number[] = [7, 6, 2, 10, 8];
 const COMPAT_ARGUMENTS: readonly number[] = [3, 1, 2, 6, 7];
 
 /** The five register arguments of a traditional hypercall, by the mode of the caller. */
-export class ArgumentRegisters {
+export class ArgumentRegisters implements HypercallArguments {
   /** After {@link latch}: the caller is not in 64-bit mode. */
   compat = false;
   private readonly registers: GuestRegisters;

@@ -1,12 +1,12 @@
 import type { Operation, OperationField } from "../operations/operation.js";
 
 /** Where the traditional interface finds one value. */
-export const Place = { Zero: 0, Argument: 1, Struct: 2 } as const;
+export const Place = { Zero: 0, Argument: 1, Struct: 2, ArgumentPair: 3 } as const;
 
 /** One value's way in or out, as small integers. */
 export interface FieldPlan {
   readonly place: number;
-  /** Argument index, or byte offset in the struct. */
+  /** Argument index (of a pair: the low word's), or byte offset in the struct. */
   readonly at: number;
   readonly bytes: number;
   readonly signed: boolean;
@@ -32,16 +32,21 @@ export interface OperationPlan {
 }
 
 /**
- * Arguments in order: the sub-operation, the register parameters as the descriptor lists them, the struct's pointer,
+ * Arguments in order: the sub-operation, where there are several, the register parameters as the descriptor lists them, the struct's pointer,
  * an array's length.
  * @param compat for a 32-bit caller, whose structs have another layout
  */
 export function planOperation(operation: Operation, stage: number, compat = false): OperationPlan {
-  const { inputs, outputs, struct, copyIn, copyOut, copyOutField, alwaysOut, array } = operation.descriptor;
-  let argument = 1; // argument 0 is the sub-operation
+  const { inputs, outputs, struct, copyIn, copyOut, copyOutField, alwaysOut, array, plain } =
+    operation.descriptor;
+  let argument = plain ? 0 : 1;
   const plan = (field: OperationField): FieldPlan => {
     const { signed, offset } = field;
     const bytes = (compat ? field.compatBytes : undefined) ?? field.bytes;
+    if (offset === -1 && compat && field.compatPair) {
+      argument += 2;
+      return { place: Place.ArgumentPair, at: argument - 2, bytes, signed };
+    }
     if (offset === -1) return { place: Place.Argument, at: argument++, bytes, signed };
     if (offset === -2) return { place: Place.Zero, at: 0, bytes, signed };
     return { place: Place.Struct, at: (compat ? field.compatOffset : undefined) ?? offset, bytes, signed };

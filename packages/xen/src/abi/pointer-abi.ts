@@ -5,6 +5,7 @@ import type { Operation, OperationCall } from "../operations/operation.js";
 import type { PathCost } from "../path-cost/path-cost.js";
 import { ArgumentRegisters } from "./argument-registers.js";
 import type { HypercallAbi } from "./hypercall-abi.js";
+import type { HypercallArguments } from "./hypercall-arguments.js";
 import { type FieldPlan, type OperationPlan, Place, planOperation } from "./operation-plan.js";
 
 /** memory_op keeps a continuation's progress in the bits above its sub-operation (MEMOP_EXTENT_SHIFT). */
@@ -22,6 +23,8 @@ export abstract class PointerAbi implements HypercallAbi {
   private readonly access: GuestAccess;
   private readonly cost: PathCost;
   private readonly argumentRegisters: ArgumentRegisters;
+  /** Those of the latest call that was decoded. */
+  private arguments: HypercallArguments;
   private readonly plans: PlanTable;
   /** For callers that are not in 64-bit mode. */
   private readonly compatPlans: PlanTable;
@@ -36,6 +39,7 @@ export abstract class PointerAbi implements HypercallAbi {
     this.access = access;
     this.cost = cost;
     this.argumentRegisters = new ArgumentRegisters(registers);
+    this.arguments = this.argumentRegisters;
     this.plans = planTable(operations, cost, false);
     this.compatPlans = planTable(operations, cost, true);
   }
@@ -45,16 +49,21 @@ export abstract class PointerAbi implements HypercallAbi {
   }
 
   decode(number: number): Operation | undefined {
-    const { argumentRegisters } = this;
-    argumentRegisters.latch();
-    const plans = argumentRegisters.compat ? this.compatPlans : this.plans;
+    this.argumentRegisters.latch();
+    return this.decodeFrom(number, this.argumentRegisters);
+  }
+
+  /** {@link decode} with arguments that need not be in registers. Numbers are those that this interface claims. */
+  decodeFrom(number: number, from: HypercallArguments): Operation | undefined {
+    const plans = from.compat ? this.compatPlans : this.plans;
     const group = number >= 0 && number < plans.length ? plans[number] : undefined;
     if (group === undefined) return undefined;
-    const command = argumentRegisters.lo(0);
-    const subop = number === MEMORY_OP ? command & MEMORY_OP_MASK : command;
-    const plan = subop >= 0 && subop < group.length ? group[subop] : undefined;
+    const command = from.lo(0);
+    const subop = group.plain ? 0 : number === MEMORY_OP ? command & MEMORY_OP_MASK : command;
+    const plan = subop >= 0 && subop < group.plans.length ? group.plans[subop] : undefined;
     if (plan === undefined) return undefined;
     this.plan = plan;
+    this.arguments = from;
     return plan.operation;
   }
 
@@ -62,13 +71,13 @@ export abstract class PointerAbi implements HypercallAbi {
   invoke(operation: Operation, call: OperationCall): number {
     const { plan, access, cost } = this;
     if (plan === undefined || plan.operation !== operation) return -Errno.ENOSYS;
-    const { argumentRegisters } = this;
-    const pointerLo = argumentRegisters.lo(plan.pointer);
-    const pointerHi = argumentRegisters.hi(plan.pointer);
-    if (plan.isArray && argumentRegisters.lo(plan.pointer + 1) !== 1) return -Errno.EINVAL;
+    const given = this.arguments;
+    const pointerLo = given.lo(plan.pointer);
+    const pointerHi = given.hi(plan.pointer);
+    if (plan.isArray && given.lo(plan.pointer + 1) !== 1) return -Errno.EINVAL;
     if (plan.copyIn > 0 && access.copyFromGuest(pointerLo, pointerHi, plan.copyIn) !== 0)
       return -Errno.EFAULT;
-    call.compat = argumentRegisters.compat;
+    call.compat = given.compat;
     call.byRegister = false;
     this.takeInputs(plan, call.inputs);
     for (let i = 2 * plan.outputs.length - 1; i >= 0; i--) call.outputs[i] = 0;
@@ -92,15 +101,18 @@ export abstract class PointerAbi implements HypercallAbi {
   }
 
   private takeInputs(plan: OperationPlan, words: Int32Array): void {
-    const { argumentRegisters, access } = this;
+    const { arguments: given, access } = this;
     const { inputs } = plan;
     for (let i = 0; i < inputs.length; i++) {
       const field = inputs[i];
       let lo = 0;
       let hi = 0;
       if (field.place === Place.Argument) {
-        lo = argumentRegisters.lo(field.at);
-        hi = argumentRegisters.hi(field.at);
+        lo = given.lo(field.at);
+        hi = given.hi(field.at);
+      } else if (field.place === Place.ArgumentPair) {
+        lo = given.lo(field.at);
+        hi = given.lo(field.at + 1);
       } else if (field.place === Place.Struct) {
         lo = readLow(access.buffer, field);
         if (field.bytes === 8) hi = access.buffer.getInt32(field.at + 4, true);
@@ -120,17 +132,25 @@ export abstract class PointerAbi implements HypercallAbi {
   }
 }
 
-type PlanTable = readonly (readonly (OperationPlan | undefined)[] | undefined)[];
+/** One hypercall's operations. */
+interface PlanGroup {
+  /** It has no sub-operation. */
+  readonly plain: boolean;
+  /** By sub-operation. */
+  readonly plans: (OperationPlan | undefined)[];
+}
+/** By number. */
+type PlanTable = readonly (PlanGroup | undefined)[];
 
 function planTable(operations: readonly Operation[], cost: PathCost, compat: boolean): PlanTable {
-  const plans: (OperationPlan | undefined)[][] = [];
+  const table: (PlanGroup | undefined)[] = [];
   for (const operation of operations) {
-    const { hypercall, subop } = operation.descriptor;
-    plans[hypercall] ??= [];
+    const { hypercall, subop, plain = false } = operation.descriptor;
+    table[hypercall] ??= { plain, plans: [] };
     const stage = operation.rare ? -1 : cost.compile(operation.stage);
-    plans[hypercall][subop] = planOperation(operation, stage, compat);
+    table[hypercall].plans[subop] = planOperation(operation, stage, compat);
   }
-  return plans;
+  return table;
 }
 
 function writeFields(buffer: DataView, fields: readonly FieldPlan[], words: Int32Array): void {

@@ -589,7 +589,7 @@ export const HVM_FLUSH_TLBS: OperationDescriptor = {
   hypercall: 34,
   subop: 5,
   inputs: [
-    { name: "arg", bytes: 8, signed: false, register: 0, offset: -1, implied: 0 },
+    { name: "arg", bytes: 8, signed: false, register: 0, offset: -1, compatPair: true, implied: 0 },
   ],
   outputs: [],
   struct: undefined,
@@ -895,12 +895,34 @@ export const SCHED_PIN_OVERRIDE: OperationDescriptor = {
 /** Low words in `call.inputs`. */
 export const SCHED_PIN_OVERRIDE_IN = { pcpu: 0 } as const;
 
+// set_timer_op: hypercall 15
+
+/** Nanoseconds of system time; 0 stops the timer. What is negative or more than 2^50 ns ahead fires after 100 ms. */
+export const SET_TIMER_OP_SET: OperationDescriptor = {
+  name: "set_timer_op.set",
+  hypercall: 15,
+  subop: 0,
+  inputs: [
+    { name: "timeout", bytes: 8, signed: true, register: 0, offset: -1, compatPair: true },
+  ],
+  outputs: [],
+  struct: undefined,
+  copyIn: 0,
+  copyOut: 0,
+  plain: true,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const SET_TIMER_OP_SET_IN = { timeout: 0 } as const;
+
 // vcpu: hypercall 24
 
 export const RUNSTATE_RUNNING = 0;
 export const RUNSTATE_RUNNABLE = 1;
 export const RUNSTATE_BLOCKED = 2;
 export const RUNSTATE_OFFLINE = 3;
+export const VCPU_SSHOTTMR_FUTURE = 1;
 
 /** First register state of a vCPU that is not running yet. */
 export const VCPU_INITIALISE: OperationDescriptor = {
@@ -998,7 +1020,26 @@ export const VCPU_GET_RUNSTATE_INFO_IN = { vcpuid: 0 } as const;
 /** Low words in `call.outputs`. */
 export const VCPU_GET_RUNSTATE_INFO_OUT = { state: 0, stateEntryTime: 2, time0: 4, time1: 6, time2: 8, time3: 10 } as const;
 
-/** Period of the vCPU's timer interrupt in nanoseconds, at least 1 ms. */
+/** Address, as the guest maps it, where Xen keeps a copy of the run state; 0 for none. */
+export const VCPU_REGISTER_RUNSTATE_MEMORY_AREA: OperationDescriptor = {
+  name: "vcpu.register_runstate_memory_area",
+  hypercall: 24,
+  subop: 5,
+  inputs: [
+    { name: "vcpuid", bytes: 4, signed: false, register: 0, offset: -1 },
+    { name: "addr.h", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4 },
+  ],
+  outputs: [],
+  struct: { name: "vcpu_register_memory_area", bytes: 8, compatBytes: 4 },
+  copyIn: 8,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const VCPU_REGISTER_RUNSTATE_MEMORY_AREA_IN = { vcpuid: 0, addrH: 2 } as const;
+
+/** Period of the vCPU's timer interrupt in nanoseconds, 1 ms to 2^62 - 1 ns. */
 export const VCPU_SET_PERIODIC_TIMER: OperationDescriptor = {
   name: "vcpu.set_periodic_timer",
   hypercall: 24,
@@ -1033,7 +1074,7 @@ export const VCPU_STOP_PERIODIC_TIMER: OperationDescriptor = {
 /** Low words in `call.inputs`. */
 export const VCPU_STOP_PERIODIC_TIMER_IN = { vcpuid: 0 } as const;
 
-/** One timer interrupt at an absolute system time in nanoseconds; own vCPU only. */
+/** One timer interrupt at an absolute system time in nanoseconds, at once if that has passed; own vCPU only. */
 export const VCPU_SET_SINGLESHOT_TIMER: OperationDescriptor = {
   name: "vcpu.set_singleshot_timer",
   hypercall: 24,
@@ -1128,7 +1169,26 @@ export const VCPU_GET_PHYSID_IN = { vcpuid: 0 } as const;
 /** Low words in `call.outputs`. */
 export const VCPU_GET_PHYSID_OUT = { physId: 0 } as const;
 
-/** Guest-physical address where Xen keeps a copy of the run state. */
+/** Address, as the guest maps it, where Xen keeps a copy of the vCPU's time information; 0 for none. */
+export const VCPU_REGISTER_VCPU_TIME_MEMORY_AREA: OperationDescriptor = {
+  name: "vcpu.register_vcpu_time_memory_area",
+  hypercall: 24,
+  subop: 13,
+  inputs: [
+    { name: "vcpuid", bytes: 4, signed: false, register: 0, offset: -1 },
+    { name: "addr.h", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4 },
+  ],
+  outputs: [],
+  struct: { name: "vcpu_register_memory_area", bytes: 8, compatBytes: 4 },
+  copyIn: 8,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const VCPU_REGISTER_VCPU_TIME_MEMORY_AREA_IN = { vcpuid: 0, addrH: 2 } as const;
+
+/** Guest-physical address where Xen keeps a copy of the run state; all ones for none. */
 export const VCPU_REGISTER_RUNSTATE_PHYS_AREA: OperationDescriptor = {
   name: "vcpu.register_runstate_phys_area",
   hypercall: 24,
@@ -1146,7 +1206,7 @@ export const VCPU_REGISTER_RUNSTATE_PHYS_AREA: OperationDescriptor = {
 /** Low words in `call.inputs`. */
 export const VCPU_REGISTER_RUNSTATE_PHYS_AREA_IN = { vcpuid: 0, addrP: 2 } as const;
 
-/** Guest-physical address where Xen keeps a copy of the vCPU's time information. */
+/** Guest-physical address where Xen keeps a copy of the vCPU's time information; all ones for none. */
 export const VCPU_REGISTER_VCPU_TIME_PHYS_AREA: OperationDescriptor = {
   name: "vcpu.register_vcpu_time_phys_area",
   hypercall: 24,
@@ -1380,11 +1440,13 @@ export const DESCRIPTORS: readonly OperationDescriptor[] = [
   SCHED_SHUTDOWN_CODE,
   SCHED_WATCHDOG,
   SCHED_PIN_OVERRIDE,
+  SET_TIMER_OP_SET,
   VCPU_INITIALISE,
   VCPU_UP,
   VCPU_DOWN,
   VCPU_IS_UP,
   VCPU_GET_RUNSTATE_INFO,
+  VCPU_REGISTER_RUNSTATE_MEMORY_AREA,
   VCPU_SET_PERIODIC_TIMER,
   VCPU_STOP_PERIODIC_TIMER,
   VCPU_SET_SINGLESHOT_TIMER,
@@ -1392,6 +1454,7 @@ export const DESCRIPTORS: readonly OperationDescriptor[] = [
   VCPU_REGISTER_VCPU_INFO,
   VCPU_SEND_NMI,
   VCPU_GET_PHYSID,
+  VCPU_REGISTER_VCPU_TIME_MEMORY_AREA,
   VCPU_REGISTER_RUNSTATE_PHYS_AREA,
   VCPU_REGISTER_VCPU_TIME_PHYS_AREA,
   VERSION_VERSION,
@@ -1493,13 +1556,16 @@ const BY_HYPERCALL: Readonly<Record<number, readonly (OperationDescriptor | unde
     SCHED_WATCHDOG,
     SCHED_PIN_OVERRIDE,
   ],
+  15: [
+    SET_TIMER_OP_SET,
+  ],
   24: [
     VCPU_INITIALISE,
     VCPU_UP,
     VCPU_DOWN,
     VCPU_IS_UP,
     VCPU_GET_RUNSTATE_INFO,
-    undefined,
+    VCPU_REGISTER_RUNSTATE_MEMORY_AREA,
     VCPU_SET_PERIODIC_TIMER,
     VCPU_STOP_PERIODIC_TIMER,
     VCPU_SET_SINGLESHOT_TIMER,
@@ -1507,7 +1573,7 @@ const BY_HYPERCALL: Readonly<Record<number, readonly (OperationDescriptor | unde
     VCPU_REGISTER_VCPU_INFO,
     VCPU_SEND_NMI,
     VCPU_GET_PHYSID,
-    undefined,
+    VCPU_REGISTER_VCPU_TIME_MEMORY_AREA,
     VCPU_REGISTER_RUNSTATE_PHYS_AREA,
     VCPU_REGISTER_VCPU_TIME_PHYS_AREA,
   ],
@@ -1531,4 +1597,4 @@ export function findDescriptor(hypercall: number, subop: number): OperationDescr
 }
 
 /** Hypercall numbers by group name. */
-export const HYPERCALLS = { console_io: 18, event_channel: 32, grant_table: 20, hvm: 34, memory: 12, sched: 29, vcpu: 24, version: 17 } as const;
+export const HYPERCALLS = { console_io: 18, event_channel: 32, grant_table: 20, hvm: 34, memory: 12, sched: 29, set_timer_op: 15, vcpu: 24, version: 17 } as const;

@@ -130,7 +130,10 @@ export const setParam: Operation = {
       return -Errno.EINVAL;
     call.domain.params[index] = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
     // Its type is in the top byte, which a double would round away together with the vector.
-    if (index === HVM_PARAM_CALLBACK_IRQ) call.domain.eventChannels.setCallback(lo, hi);
+    if (index === HVM_PARAM_CALLBACK_IRQ) {
+      call.domain.eventChannels.setCallback(lo, hi);
+      call.domain.latchLayout(call.compat);
+    }
     return 0;
   },
 };

@@ -1,12 +1,14 @@
 import * as consoleIo from "./console-io.js";
 import * as eventChannel from "./event-channel.js";
 import * as grantTable from "./grant-table.js";
+import * as guestArea from "./guest-area.js";
 import * as hvm from "./hvm.js";
 import * as memory from "./memory.js";
 import type { Operation } from "./operation.js";
 import * as reservation from "./reservation.js";
 import * as sched from "./sched.js";
 import * as vcpu from "./vcpu.js";
+import * as vcpuTimer from "./vcpu-timer.js";
 import * as version from "./version.js";
 
 /** Every operation that is modelled; all others answer -ENOSYS, as Xen does for those that it lacks. */
@@ -53,7 +55,16 @@ export const OPERATIONS: readonly Operation[] = [
   vcpu.sendNmi,
   vcpu.getRunstateInfo,
   vcpu.getPhysid,
-  vcpu.registerVcpuInfo,
+  guestArea.registerVcpuInfo,
+  guestArea.registerRunstateMemoryArea,
+  guestArea.registerRunstatePhysArea,
+  guestArea.registerVcpuTimeMemoryArea,
+  guestArea.registerVcpuTimePhysArea,
+  vcpuTimer.setPeriodicTimer,
+  vcpuTimer.stopPeriodicTimer,
+  vcpuTimer.setSingleshotTimer,
+  vcpuTimer.stopSingleshotTimer,
+  vcpuTimer.setTimerOp,
   version.version,
   version.getFeatures,
   version.extraversion,

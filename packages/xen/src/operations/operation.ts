@@ -23,6 +23,8 @@ export interface OperationField {
   /** Byte offset and size in the struct of 32-bit guests, where they differ. */
   readonly compatOffset?: number;
   readonly compatBytes?: 1 | 2 | 4 | 8;
+  /** A register argument that 32-bit guests pass in two registers, low word first. */
+  readonly compatPair?: true;
   /** Value that FastABI takes for granted; also what stubs pass for a register argument. */
   readonly implied?: number;
 }
@@ -49,6 +51,8 @@ export interface OperationDescriptor {
   readonly alwaysOut?: true;
   /** The traditional pointer names an array of the struct and is followed by its length (grant_table_op). */
   readonly array?: true;
+  /** The hypercall has no sub-operation: its arguments begin in the first register. */
+  readonly plain?: true;
   /** FastABI does not dispatch this hypercall at all: -ENOSYS there. */
   readonly traditionalOnly?: true;
 }

@@ -12,6 +12,7 @@ import {
   SCHED_YIELD,
 } from "./descriptors.gen.js";
 import type { Operation, OperationCall } from "./operation.js";
+import { instantOf } from "./vcpu-timer.js";
 
 const MAX_POLL_PORTS = 128;
 
@@ -84,42 +85,46 @@ export const block: Operation = {
 /**
  * SCHEDOP_poll: returns at once when one of the ports is pending, else leaves the vCPU blocked. FastABI names one
  * port in a register; the traditional struct names an array, which is copied port by port.
- * A time-out that has passed ends it too; one in the future does not wake the vCPU later.
+ * The time-out ends it at its instant; one that has passed, at once.
  */
 export const poll: Operation = {
   descriptor: SCHED_POLL,
   stage: { ...SCHED_OP_BLOCK, name: "do_poll", instructions: 130, range: [90, 260] },
   handle: (call) => {
-    const { inputs, domain, cost, access } = call;
+    const { inputs, vcpu, domain, cost } = call;
     const count = inputs[SCHED_POLL_IN.nrPorts] >>> 0;
     if (count > MAX_POLL_PORTS) return -Errno.EINVAL;
     const { eventChannels } = domain;
-    let pending = eventChannels.events.hasUpcall(call.vcpu.id, cost);
-    let polled = 0;
+    if (eventChannels.events.hasUpcall(vcpu.id, cost)) return 0;
     // Port 0 is never given out: as the register value it means that there is an array, or nothing to poll.
-    const single = inputs[SCHED_POLL_IN.port];
-    if (single !== 0) {
-      if (!eventChannels.exists(single)) return -Errno.EINVAL;
-      pending ||= eventChannels.isPending(single, cost);
-      polled = single;
-    }
-    for (let i = 0; i < count; i++) {
-      const lo = inputs[SCHED_POLL_IN.ports] + 4 * i;
-      const carry = lo >>> 0 < inputs[SCHED_POLL_IN.ports] >>> 0 ? 1 : 0;
-      if (access.copyFromGuest(lo | 0, (inputs[SCHED_POLL_IN.ports + 1] + carry) | 0, 4) !== 0)
-        return -Errno.EFAULT;
-      const port = access.buffer.getInt32(0, true);
+    let port = inputs[SCHED_POLL_IN.port];
+    const single = port !== 0 ? 1 : 0;
+    for (let i = 0; i < count + single; i++) {
+      if (i >= single) {
+        if (!copyPort(call, i - single)) return -Errno.EFAULT;
+        port = call.access.buffer.getInt32(0, true);
+      }
       if (!eventChannels.exists(port)) return -Errno.EINVAL;
-      pending ||= eventChannels.isPending(port, cost);
-      polled = port;
+      if (eventChannels.isPending(port, cost)) return 0;
     }
-    if (!pending && !hasPassed(call, inputs[SCHED_POLL_IN.timeout], inputs[SCHED_POLL_IN.timeout + 1])) {
-      call.vcpu.pollPort = polled !== 0 && count <= 1 ? polled : -1;
-      sleep(call);
-    }
+    const lo = inputs[SCHED_POLL_IN.timeout];
+    const hi = inputs[SCHED_POLL_IN.timeout + 1];
+    const timeout = instantOf(lo, hi);
+    const timed = (lo | hi) !== 0;
+    if (timed) vcpu.timers.setPoll(timeout);
+    if (timed && timeout <= vcpu.nowNs) return 0;
+    vcpu.pollPort = count + single === 1 ? port : -1;
+    sleep(call);
     return 0;
   },
 };
+
+/** Copies one port of the array to the buffer. */
+function copyPort({ inputs, access }: OperationCall, i: number): boolean {
+  const at = inputs[SCHED_POLL_IN.ports] + 4 * i;
+  const carry = (at | 0) >>> 0 < inputs[SCHED_POLL_IN.ports] >>> 0 ? 1 : 0;
+  return access.copyFromGuest(at | 0, (inputs[SCHED_POLL_IN.ports + 1] + carry) | 0, 4) === 0;
+}
 
 /** SCHEDOP_shutdown: ends the domain, with the code that SCHEDOP_shutdown_code left or else this one's low byte. */
 export const shutdown: Operation = {
@@ -158,15 +163,6 @@ export const pinOverride: Operation = {
 
 function recordCode(call: OperationCall): void {
   if (call.domain.shutdownCode < 0) call.domain.shutdownCode = call.inputs[SCHED_SHUTDOWN_IN.reason] & 0xff;
-}
-
-/** Is this instant, unless it is 0 ("none"), not after now? */
-function hasPassed(call: OperationCall, lo: number, hi: number): boolean {
-  if ((lo | hi) === 0) return false;
-  const { vcpu } = call;
-  vcpu.systemTimeNs();
-  if (hi !== vcpu.timeHi) return hi >>> 0 < vcpu.timeHi >>> 0;
-  return lo >>> 0 <= vcpu.timeLo >>> 0;
 }
 
 function sleep(call: OperationCall): void {

@@ -11,8 +11,6 @@ import {
   VCPU_INITIALISE_IN,
   VCPU_IS_UP,
   VCPU_IS_UP_IN,
-  VCPU_REGISTER_VCPU_INFO,
-  VCPU_REGISTER_VCPU_INFO_IN,
   VCPU_SEND_NMI,
   VCPU_SEND_NMI_IN,
   VCPU_UP,
@@ -191,43 +189,4 @@ export const getPhysid: Operation = {
   descriptor: VCPU_GET_PHYSID,
   stage: DO_VCPU_OP_PHYSID,
   handle: (call) => (call.domain.vcpus[call.inputs[0]] === undefined ? -Errno.ENOENT : -Errno.EINVAL),
-};
-
-/** Bytes of a `vcpu_info`, and what its address must be a multiple of. */
-const VCPU_INFO_BYTES = 64;
-const VCPU_INFO_ALIGN = 8;
-
-const MAP_GUEST_AREA: Stage = {
-  name: "map_guest_area (vcpu_info)",
-  phase: "operation",
-  instructions: 450,
-  basis: "estimate",
-  source:
-    "read in source: type reference, global mapping, copy of the old contents, event marking; the p2m look-up is its own stage",
-  range: [250, 1500],
-  coldBranches: 37,
-  lfences: 4,
-  lockLfences: 4,
-  atomics: 6,
-};
-
-/** VCPUOP_register_vcpu_info: once for each vCPU, within one page of RAM. */
-export const registerVcpuInfo: Operation = {
-  descriptor: VCPU_REGISTER_VCPU_INFO,
-  stage: MAP_GUEST_AREA,
-  handle: (call) => {
-    const { inputs, domain } = call;
-    const { vcpuid, mfn, offset } = VCPU_REGISTER_VCPU_INFO_IN;
-    const id = inputs[vcpuid];
-    if (domain.vcpus[id] === undefined) return -Errno.ENOENT;
-    const at = inputs[offset] >>> 0;
-    if (at > 4096 - VCPU_INFO_BYTES || at % VCPU_INFO_ALIGN !== 0) return -Errno.ENXIO;
-    const { events } = domain.eventChannels;
-    if (!events.hasInitialVcpuInfo(id)) return -Errno.EBUSY;
-    // The reference that the look-up takes stays for as long as the area is registered.
-    const frame = domain.p2m.lookup((inputs[mfn + 1] >>> 0) * 2 ** 32 + (inputs[mfn] >>> 0));
-    if (frame < 0) return -Errno.EINVAL;
-    events.moveVcpuInfo(id, frame, at);
-    return 0;
-  },
 };

@@ -3,7 +3,7 @@ import type { Mmu } from "@hyperwalk/mmu";
 import { type CpuidPolicy, HYPERCALL_PAGE_MSR } from "../../cpuid-policy.js";
 import type { PortDevice } from "../../devices/port-device.js";
 import type { Domain } from "../../domain.js";
-import type { MsrPolicy } from "../../msr-policy.js";
+import { Msr, type MsrPolicy } from "../../msr-policy.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
 import {
   CPUID_HYPERVISOR_LEAF,
@@ -118,6 +118,7 @@ export class EmulatedExits {
     if (this.options.msrs.isApic(msr)) this.apicStage();
     const done =
       msr === HYPERCALL_PAGE_MSR ? this.writeHypercallPage(lo, hi) : this.options.msrs.write(msr, lo, hi);
+    if (done && (msr === Msr.Tsc || msr === Msr.TscAdjust)) this.updateTime(); // hvm_set_guest_tsc_msr
     return done ? true : this.generalProtection();
   }
 
@@ -205,6 +206,11 @@ export class EmulatedExits {
     return undefined;
   }
 
+  private updateTime(): void {
+    const vcpu = this.options.domain.vcpus[this.options.vcpuId];
+    vcpu.areas.updateTime(vcpu, false);
+  }
+
   private apicStage(): void {
     const { cost, registers } = this;
     cost.run(cost.compile(APIC_MSR_ACCESS));
@@ -225,7 +231,7 @@ export class EmulatedExits {
   private writeHypercallPage(lo: number, hi: number): boolean {
     if ((lo & 0xfff) !== 0) return false;
     const { cost, options, registers } = this;
-    const { p2m, eventChannels } = options.domain;
+    const { p2m } = options.domain;
     cost.run(this.pageStage);
     const mfn = p2m.lookup((lo >>> 12) + (hi >>> 0) * 0x100000);
     if (mfn < 0) return false;
@@ -235,7 +241,7 @@ export class EmulatedExits {
       options.mmu.memory.arena.u8.set(page.subarray(line * 64, line * 64 + 64), at);
     }
     p2m.putPage(mfn);
-    eventChannels.events.latchLayout(registers.mode !== GuestCodeMode.Long); // hvm_latch_shinfo_size
+    options.domain.latchLayout(registers.mode !== GuestCodeMode.Long);
     return true;
   }
 }

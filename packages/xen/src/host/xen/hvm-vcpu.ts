@@ -77,16 +77,17 @@ export class HvmVcpu implements VcpuRunner {
     const walker = new GuestWalker(p2m, cost, counters, memory, registers, physicalAddressBits);
     const access =
       config.abi === "physaddr" ? new PhysicalAccess(copyOptions) : new LinearAccess(copyOptions, walker);
-    this.vcpu = new Vcpu({ id, domain, ledger, ghz: profile.ghz, cost, access, runner: this });
-
     let msrs: MsrPolicy | undefined;
+    const timestampOffset = () => msrs?.timestampOffset ?? 0;
+    const { ghz } = profile;
+    this.vcpu = new Vcpu({ id, domain, ledger, ghz, cost, access, runner: this, timestampOffset });
     const vlapic = new Vlapic({
       vcpuId: id,
       ledger,
-      ghz: profile.ghz,
+      ghz,
       physicalAddressBits,
       tscDeadline: hasTscDeadline(profile.cpuid),
-      timestampOffset: () => msrs?.timestampOffset ?? 0,
+      timestampOffset,
       onTaskPriority: (priority) => control.setTaskPriority(priority),
       ...(scheduler === undefined
         ? {}
@@ -125,7 +126,7 @@ export class HvmVcpu implements VcpuRunner {
       hypercallPage: hypercallPage(control.hardware.hypercallInstruction),
     });
     const mmio = new MmioExits({ processor, registers, cost, vlapic, context: control.context });
-    this.interrupts = new VirtualInterrupts(vlapic, control, cost);
+    this.interrupts = new VirtualInterrupts(this.vcpu, vlapic, control, cost);
     this.host = new XenHost({
       processor,
       domain,

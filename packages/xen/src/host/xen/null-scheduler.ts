@@ -206,13 +206,7 @@ export class NullScheduler implements Hypervisor, ApicBus {
 
   /** `evtchn_check_pollers` */
   private wakePollers(port: number, cost: PathCost | undefined): void {
-    for (const each of this.vcpus) {
-      const { vcpu } = each;
-      if (vcpu.pollPort !== port && vcpu.pollPort !== -1) continue;
-      vcpu.pollPort = 0;
-      vcpu.unblocked = true;
-      this.kick(each, cost);
-    }
+    for (const each of this.vcpus) if (each.vcpu.endPoll(port)) this.kick(each, cost);
   }
 
   private flushSecondStage(): void {

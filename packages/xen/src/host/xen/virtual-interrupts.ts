@@ -1,12 +1,15 @@
 import { State } from "@hyperwalk/cpu";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
 import { APIC_INJECTION, INTERRUPT_WINDOW, TIMER_INTERRUPT } from "../../path-cost/stages/interrupts.js";
+import { VCPU_TIMER } from "../../path-cost/stages/time.js";
+import type { Vcpu } from "../../vcpu.js";
 import type { Vlapic } from "../../vlapic.js";
 import type { GuestRegisters } from "../guest-registers.js";
 import type { VcpuControl } from "../vcpu-control.js";
 
 /** `svm_intr_assist` and `vmx_intr_assist`: what the virtual local APIC has for the guest before each VM entry. */
 export class VirtualInterrupts {
+  private readonly vcpu: Vcpu;
   private readonly vlapic: Vlapic;
   private readonly control: VcpuControl;
   private readonly registers: GuestRegisters;
@@ -14,16 +17,17 @@ export class VirtualInterrupts {
   /** The guest is to leave once it can take an interrupt. */
   windowWanted = false;
 
-  constructor(vlapic: Vlapic, control: VcpuControl, cost: StagePathCost) {
+  constructor(vcpu: Vcpu, vlapic: Vlapic, control: VcpuControl, cost: StagePathCost) {
+    this.vcpu = vcpu;
     this.vlapic = vlapic;
     this.control = control;
     this.registers = control.registers;
     this.cost = cost;
   }
 
-  /** Ledger clock of the next timer expiry. */
+  /** Ledger clock of the next expiry of a timer, the local APIC's or one of Xen's for the vCPU. */
   get due(): number {
-    return this.vlapic.due;
+    return Math.min(this.vlapic.due, this.vcpu.timers.due);
   }
 
   get nmiPending(): boolean {
@@ -31,20 +35,25 @@ export class VirtualInterrupts {
   }
 
   get timerRuns(): boolean {
-    return this.vlapic.apic.timerRuns;
+    return this.vlapic.apic.timerRuns || this.vcpu.timers.running;
   }
 
-  /** Whether that expiry would be taken by a guest with interrupts on. */
+  /** Whether the local APIC's timer has an expiry that a guest with interrupts on would take. */
   get timerCanWake(): boolean {
     this.followTaskPriority();
-    return this.due !== Number.POSITIVE_INFINITY && this.vlapic.apic.timerCanInterrupt;
+    return this.vlapic.due !== Number.POSITIVE_INFINITY && this.vlapic.apic.timerCanInterrupt;
   }
 
-  /** Runs a timer that has expired. @param now ledger clock */
+  /** Runs timers that have expired. @param now ledger clock */
   expire(now: number): void {
-    if (this.vlapic.due > now) return;
-    this.cost.run(this.cost.compile(TIMER_INTERRUPT));
-    this.vlapic.apic.advance();
+    const { vcpu, vlapic, cost } = this;
+    if (vlapic.due <= now) {
+      cost.run(cost.compile(TIMER_INTERRUPT));
+      vlapic.apic.advance();
+    }
+    if (vcpu.timers.due > now) return;
+    cost.run(cost.compile(VCPU_TIMER));
+    vcpu.runTimers(cost);
   }
 
   /** Whether the guest would take an interrupt or NMI if it were entered now (`hvm_local_events_need_delivery`). */

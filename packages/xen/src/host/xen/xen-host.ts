@@ -229,7 +229,7 @@ export class XenHost implements Hypervisor {
       }
       if (this.waitsFor !== "" && !this.wait(untilTicks)) {
         if (this.ended !== undefined) return this.ended;
-        if (this.others !== undefined && !this.canBeWoken) return "asleep";
+        if (this.others !== undefined && !this.canBeWoken(this.waitsFor)) return "asleep";
         continue;
       }
       if (!this.ready) this.returnToGuest();
@@ -263,7 +263,7 @@ export class XenHost implements Hypervisor {
 
   /** Ledger clock at which a vCPU that waits wakes by itself; infinity when only others can wake it. */
   get wakesAt(): number {
-    return this.canBeWoken ? this.interrupts.due : Number.POSITIVE_INFINITY;
+    return this.canBeWoken(this.waitsFor) ? this.interrupts.due : Number.POSITIVE_INFINITY;
   }
 
   /** Asks something of the vCPU. @param request bits of {@link Request} */
@@ -331,14 +331,32 @@ export class XenHost implements Hypervisor {
     vcpu.down = true;
     if (this.waitsFor === COMING_UP) return;
     if (this.waitsFor === "") cost.run(cost.compile(IDLE_SWITCH));
+    const wasRunning = this.waitsFor === "";
     this.waitsFor = COMING_UP;
     vcpu.changeRunstate(RUNSTATE_OFFLINE);
+    if (wasRunning) this.leaveProcessor();
   }
 
   /** The switch back from idle was paid for when it went there. */
   private comeUp(): void {
     this.waitsFor = "";
-    this.vcpu.changeRunstate(RUNSTATE_RUNNING);
+    this.enterProcessor();
+  }
+
+  /** `sched_switch_units`, `context_switch`: what they do about time for a vCPU that makes room for idle. */
+  private leaveProcessor(): void {
+    const { vcpu } = this;
+    vcpu.timers.suspendPeriodic();
+    vcpu.areas.updateRunstate();
+  }
+
+  /** The same for one that comes back. */
+  private enterProcessor(): void {
+    const { vcpu, cost } = this;
+    vcpu.changeRunstate(RUNSTATE_RUNNING);
+    if (vcpu.timers.resumePeriodic(vcpu.nowNs)) vcpu.sendTimerEvent(cost);
+    vcpu.areas.updateRunstate();
+    vcpu.areas.updateTime(vcpu, false);
   }
 
   /** From the end of the exit's handling to just before VMRUN. */
@@ -520,8 +538,9 @@ export class XenHost implements Hypervisor {
   private block(what: string): RunOutcome | undefined {
     const { domain, vcpu, interrupts, cost } = this;
     if (!domain.eventChannels.events.hasUpcall(vcpu.id) && !interrupts.deliverable) {
+      vcpu.timers.suspendPeriodic();
       if (this.others === undefined) {
-        if (!this.canBeWoken) return this.halted(what);
+        if (!this.canBeWoken(what)) return this.halted(what);
       } else if (what === HLT && (this.registers.rflags & Flag.If) === 0) {
         this.goDown(); // hvm_hlt: whoever halts like this wants to stop
         return undefined;
@@ -529,16 +548,20 @@ export class XenHost implements Hypervisor {
       cost.run(cost.compile(IDLE_SWITCH));
       this.waitsFor = what;
       vcpu.changeRunstate(RUNSTATE_BLOCKED);
+      this.leaveProcessor();
       return undefined;
     }
     this.wake();
     return undefined;
   }
 
-  /** Only a maskable timer interrupt can come by itself. */
-  private get canBeWoken(): boolean {
-    if (this.waitsFor === COMING_UP) return false;
-    return (this.registers.rflags & Flag.If) !== 0 && this.interrupts.timerCanWake;
+  /** Only timers come by themselves: the local APIC's as a maskable interrupt, the others as events. */
+  private canBeWoken(what: string): boolean {
+    if (what === COMING_UP) return false;
+    const interruptible = (this.registers.rflags & Flag.If) !== 0;
+    // Events end a HLT with interrupts off no more than they do on a real processor (`hvm_hlt`).
+    if ((interruptible || what !== HLT) && this.vcpu.timers.running) return true;
+    return interruptible && this.interrupts.timerCanWake;
   }
 
   private halted(what: string): RunOutcome {
@@ -553,7 +576,7 @@ export class XenHost implements Hypervisor {
   private wait(untilTicks: number): boolean {
     const { interrupts, vcpu } = this;
     const { ledger } = this.processor;
-    if (this.canBeWoken) {
+    if (this.canBeWoken(this.waitsFor)) {
       const until = Math.min(untilTicks, interrupts.due);
       if (until > ledger.clock[0]) ledger.charge(Cause.Idle, until - ledger.clock[0]);
       interrupts.expire(ledger.clock[0]);
@@ -565,7 +588,9 @@ export class XenHost implements Hypervisor {
     const { events } = this.domain.eventChannels;
     if (!vcpu.unblocked && !interrupts.deliverable && !events.hasUpcall(vcpu.id)) return false;
     this.waitsFor = "";
-    this.wake();
+    vcpu.pollPort = 0;
+    vcpu.unblocked = false;
+    this.enterProcessor();
     return true;
   }
 

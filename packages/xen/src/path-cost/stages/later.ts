@@ -21,6 +21,7 @@ import {
   INTERRUPT_WINDOW,
   TIMER_INTERRUPT,
 } from "./interrupts.js";
+import { UPDATE_RUNSTATE, UPDATE_TIME, VCPU_TIMER } from "./time.js";
 
 /** Stages that are compiled when they first run, and not when a system is made. Their order does not matter. */
 export const LATER_STAGES: readonly Stage[] = [
@@ -42,6 +43,9 @@ export const LATER_STAGES: readonly Stage[] = [
   INTERRUPT_WINDOW,
   TASK_SWITCH,
   TIMER_INTERRUPT,
+  UPDATE_RUNSTATE,
+  UPDATE_TIME,
   VCPU_KICK,
+  VCPU_TIMER,
   ...OPERATIONS.filter(({ rare }) => rare).map(({ stage }) => stage),
 ];
