@@ -3,6 +3,7 @@ import { ExitKind } from "../hardware-virtualization.js";
 import { EventKind } from "../virtualized-processor.js";
 import { ExitControl, PinControl, PrimaryControl } from "./controls.js";
 import { ActivityState, InterruptionInfo, OTHER_EVENT, VmxExitReason } from "./exit-reason.js";
+import { preemptionTimerExpired } from "./preemption-timer.js";
 import { VmcsField } from "./vmcs-fields.js";
 import { wordOf } from "./vmcs-layout.js";
 import type { VmxGuest } from "./vmx-guest.js";
@@ -32,7 +33,8 @@ export function injectEvent(guest: VmxGuest, event: number): void {
 
 /**
  * What is due between two instructions of the guest, by priority: a TPR that fell below its threshold, INIT, the monitor
- * trap, the NMI window, an NMI, the interrupt window, an external interrupt (SDM vol. 3, 26.2 and 26.5).
+ * trap, the preemption timer, the NMI window, an NMI, the interrupt window, an external interrupt (SDM vol. 3, 26.2 and
+ * 26.5).
  * @returns true when a VM exit is on record
  */
 export function externalEvent(guest: VmxGuest): boolean {
@@ -48,6 +50,7 @@ export function externalEvent(guest: VmxGuest): boolean {
   }
   if ((words[State.GuestMode] & GuestRun.MonitorTrapDue) !== 0)
     return leave(guest, VmxExitReason.MonitorTrap);
+  if (preemptionTimerExpired(guest)) return true;
   const shadow = words[State.InterruptShadow];
   if ((shadow & Shadow.MovSs) !== Shadow.MovSs) {
     if (nmiWindowOpen(guest)) return leave(guest, VmxExitReason.NmiWindow);

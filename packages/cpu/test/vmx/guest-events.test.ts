@@ -181,6 +181,27 @@ describe("the preemption timer", () => {
     expect(rip(machine)).toBe(CODE);
   });
 
+  it.each([
+    ["an external interrupt", (machine: GuestMachine) => machine.vmx.raiseInterrupt(0x40)],
+    ["an NMI", (machine: GuestMachine) => machine.vmx.raiseNmi()],
+    ["the NMI window", (machine: GuestMachine) => primary(machine, PrimaryControl.NmiWindowExiting)],
+  ])("comes before %s that waits behind the delivery of a debug trap", (_name, raise) => {
+    const machine = timed(0, [NOP, ...HLT]);
+    const both = PinControl.PreemptionTimer | PinControl.ExternalInterruptExiting | PinControl.NmiExiting;
+    pin(machine, both | PinControl.VirtualNmis);
+    machine.vmx.vmcs.write(VmcsField.GuestPendingDebugExceptions, 0x4000);
+    raise(machine);
+    expect(machine.enter().code).toBe(VmxExitReason.PreemptionTimer);
+    expect(rip(machine)).toBe(HANDLERS + 16);
+    pin(machine, (both & ~PinControl.PreemptionTimer) | PinControl.VirtualNmis);
+    expect([
+      VmxExitReason.ExternalInterrupt,
+      VmxExitReason.ExceptionOrNmi,
+      VmxExitReason.NmiWindow,
+    ]).toContain(machine.enter().code);
+    expect(rip(machine)).toBe(HANDLERS + 16);
+  });
+
   it("lets a monitor trap that VM entry injects come first (27.7.8)", () => {
     const machine = timed(0, [NOP, ...HLT]);
     machine.vmx.vmcs.write(VmcsField.EntryInterruptionInfo, VALID | (7 << 8));
