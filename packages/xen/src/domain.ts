@@ -120,6 +120,7 @@ export class Domain {
       vcpus: config.vcpus,
       sharedInfoFrame: this.sharedInfo.frame,
       allocateFrame,
+      ports: config.maxEventChannels + 1,
       hardwareDomain: config.hardwareDomain,
     });
     this.console = new Console(this.guestMemory);

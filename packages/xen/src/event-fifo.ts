@@ -115,8 +115,7 @@ export class FifoEvents implements EventAbi {
    * {@link disable}. @returns 0, or -EINVAL: not within a page, not aligned, not RAM, or it has one
    */
   mapControlBlock(vcpu: number, gfn: number, offset: number, guest: GuestPages): number {
-    if (offset > 4096 - CONTROL_BLOCK_BYTES || offset % CONTROL_BLOCK_ALIGN !== 0) return -Errno.EINVAL;
-    if (this.controlFrame[vcpu] >= 0) return -Errno.EINVAL;
+    if (!isWithinPage(offset) || this.controlFrame[vcpu] >= 0) return -Errno.EINVAL;
     const frame = mapGuestPage(gfn, guest);
     if (frame < 0) return frame;
     for (let i = 0; i < this.heap.length; i++) if (this.heap[i] === 0) this.heap[i] = this.allocateFrame();
@@ -244,13 +243,28 @@ export class FifoEvents implements EventAbi {
     };
   }
 
+  /** @throws RangeError for frames that are no memory and counts that cannot be */
   restore(snapshot: FifoEventsSnapshot): void {
+    this.check(snapshot);
     this.on = snapshot.enabled;
     this.controlFrame.set(snapshot.controlFrame);
     this.controlOffset.set(snapshot.controlOffset);
     this.pages.set(snapshot.pages);
     this.pageCount = snapshot.pageCount;
     this.heap.set(snapshot.heap);
+  }
+
+  private check({ enabled, controlFrame, controlOffset, pages, pageCount, heap }: FifoEventsSnapshot): void {
+    const { memory } = this;
+    if (!Number.isInteger(pageCount) || pageCount < 0 || pageCount > (enabled ? MAX_PAGES : 0))
+      throw new RangeError(`${pageCount} pages of event words`);
+    const stray =
+      pages.subarray(0, pageCount).find((frame) => !memory.isRam(frame)) ??
+      heap.find((frame) => (frame !== 0 || enabled) && !memory.isRam(frame)) ??
+      controlFrame.find((frame) => frame !== -1 && !(enabled && memory.isRam(frame)));
+    if (stray !== undefined) throw new RangeError(`frame ${stray} of FIFO event channels is not RAM`);
+    const outside = controlOffset.find((offset) => !isWithinPage(offset));
+    if (outside !== undefined) throw new RangeError(`a control block at offset ${outside}`);
   }
 
   /** Appends a port to a queue. @returns whether the queue was empty before */
@@ -356,4 +370,9 @@ export class FifoEvents implements EventAbi {
   private u16(at: number): number {
     return this.u8[at] | (this.u8[at + 1] << 8);
   }
+}
+
+/** Can a control block be at this offset of a page? */
+function isWithinPage(offset: number): boolean {
+  return offset >= 0 && offset <= 4096 - CONTROL_BLOCK_BYTES && offset % CONTROL_BLOCK_ALIGN === 0;
 }

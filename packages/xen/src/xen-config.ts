@@ -47,6 +47,8 @@ export interface DomainConfig {
   readonly p2mPage?: PageSizeName | undefined;
   /** Handlers that `hvm_mmio_internal` asks; default 1 (the local APIC), 5 for a hardware domain. 0 to 16. */
   readonly mmioHandlers?: number | undefined;
+  /** Highest port that it may bind, 2 to 131071 (2^17 - 1, which only FIFO event channels reach); default 1023. */
+  readonly maxEventChannels?: number | undefined;
   /** May write to Xen's console and bind global VIRQs; default false. */
   readonly hardwareDomain?: boolean | undefined;
 }
@@ -83,6 +85,7 @@ export interface ResolvedDomainConfig {
   readonly vcpus: number;
   readonly p2mPage: PageSizeName;
   readonly mmioHandlers: number;
+  readonly maxEventChannels: number;
   readonly hardwareDomain: boolean;
 }
 
@@ -90,6 +93,11 @@ const PAGES: readonly string[] = ["4k", "2m", "1g"];
 const MIN_MEMORY = 2 ** 20;
 const MAX_MEMORY = 2 ** 40;
 const MAX_MMIO_HANDLERS = 16;
+/** Console and xenstore take one each. */
+const MIN_EVENT_CHANNELS = 2;
+/** xl's default and the highest port of the FIFO ABI. */
+const DEFAULT_EVENT_CHANNELS = 1023;
+const MAX_EVENT_CHANNELS = 2 ** 17 - 1;
 /** Those whose `vcpu_info` lies in shared_info (XEN_LEGACY_MAX_VCPUS). */
 export const MAX_VCPUS = 32;
 /** `hvm_mmio_internal` of a PVH hardware domain: local APIC, I/O APIC, MSI-X table, vPCI, MMCFG (estimate). */
@@ -136,12 +144,35 @@ export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig 
       mmioHandlers,
       `an integer from 0 to ${MAX_MMIO_HANDLERS}`,
     );
+  const { maxEventChannels = DEFAULT_EVENT_CHANNELS } = config;
+  if (
+    !Number.isInteger(maxEventChannels) ||
+    maxEventChannels < MIN_EVENT_CHANNELS ||
+    maxEventChannels > MAX_EVENT_CHANNELS
+  )
+    throw new XenConfigError(
+      "domain.maxEventChannels",
+      maxEventChannels,
+      `an integer from ${MIN_EVENT_CHANNELS} to ${MAX_EVENT_CHANNELS}`,
+    );
   if (!(config.image instanceof Uint8Array))
     throw new XenConfigError("domain.image", typeof config.image, "a Uint8Array with a guest image");
   const { image, boot, modules = [] } = config;
   if (boot !== undefined && !BOOT_PROTOCOLS.includes(boot))
     throw new XenConfigError("domain.boot", boot, BOOT_PROTOCOLS.join(", "));
-  return { image, boot, modules, memoryBytes, cmdline, abi, vcpus, p2mPage, mmioHandlers, hardwareDomain };
+  return {
+    image,
+    boot,
+    modules,
+    memoryBytes,
+    cmdline,
+    abi,
+    vcpus,
+    p2mPage,
+    mmioHandlers,
+    maxEventChannels,
+    hardwareDomain,
+  };
 }
 
 function checkAnnouncement(config: DomainConfig): void {

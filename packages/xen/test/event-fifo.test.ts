@@ -1,7 +1,10 @@
+import { epyc9124 } from "@hyperwalk/cpu";
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { Errno } from "../src/errno.ts";
 import { VIRQ_TIMER } from "../src/virq.ts";
+import { createXenSystem } from "../src/xen.ts";
+import { elfImage } from "./elf-image.ts";
 import {
   CONTROL_GFN,
   DEVICE_GFN,
@@ -238,6 +241,18 @@ describe("the number of ports", () => {
     expect(available(2 ** 17, (domain) => domain.useFifo())).toBe(2 ** 17);
   });
 
+  it("is in a domain's configuration", () => {
+    const bound = (maxEventChannels?: number) => {
+      const image = elfImage({ bits: 64, segments: [{ address: 0x100000, bytes: 64 }] });
+      const domain = { image, memoryBytes: 8 * 2 ** 20, abi: "linear", maxEventChannels } as const;
+      const { eventChannels } = createXenSystem({ profile: epyc9124, domain }).domain;
+      let last = 2; // the toolstack's
+      while (eventChannels.bindIpi(0) > 0) last++;
+      return last;
+    };
+    expect([bound(2), bound(5), bound(), bound(4096)]).toEqual([2, 5, 1023, 4095]);
+  });
+
   it("needs pages of event words, up to 128", () => {
     const domain = new EventDomain({ ports: 2 ** 17 });
     const { ports } = domain;
@@ -405,6 +420,26 @@ describe("any sequence of what Xen and a guest do", () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  it("is not restored from what cannot be", () => {
+    const { ports } = domainWithFifo();
+    const whole = ports.snapshot();
+    const { fifo } = whole;
+    const { length } = fifo.controlFrame;
+    const wrong: Partial<typeof fifo>[] = [
+      { pageCount: 129 },
+      { pageCount: 0.5 },
+      { pageCount: -1 },
+      { pageCount: 2, pages: new Int32Array(128).fill(2 ** 28) },
+      { enabled: false },
+      { heap: new Int32Array(fifo.heap.length).fill(-5) },
+      { controlFrame: new Int32Array(length).fill(-2) },
+      { controlOffset: new Int32Array(length).fill(4032) },
+      { controlOffset: new Int32Array(length).fill(4) },
+    ];
+    for (const part of wrong)
+      expect(() => ports.restore({ ...whole, fifo: { ...fifo, ...part } })).toThrow(RangeError);
   });
 
   it("stays within its pages and ends, whatever a guest writes to them meanwhile", () => {
