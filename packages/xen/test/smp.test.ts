@@ -1,4 +1,4 @@
-import { epyc9124, type ProcessorProfile, skylakeSp } from "@hyperwalk/cpu";
+import { epyc9124, Intercept, type ProcessorProfile, skylakeSp } from "@hyperwalk/cpu";
 import { describe, expect, it, vi } from "vitest";
 import { Errno } from "../src/errno.ts";
 import { decodeSnapshot, encodeSnapshot } from "../src/snapshot/encoding.ts";
@@ -6,6 +6,7 @@ import { SnapshotError } from "../src/snapshot/snapshot-error.ts";
 import { createXenSystem, type XenSystem } from "../src/xen.ts";
 import { XenConfigError } from "../src/xen-config.ts";
 import { elfImage } from "./elf-image.ts";
+import { ScriptedProcessor } from "./scripted-processor.ts";
 
 vi.setConfig({ testTimeout: 60_000 }); // simulated work, however slow the host
 
@@ -631,6 +632,72 @@ describe.each([
     const timed = make();
     timed.run({ maxInstructions: 1e6 });
     expect(word(timed, COUNTS)).toBe(word(system, COUNTS));
+  });
+});
+
+describe("VCPUOP_initialise through FastABI", () => {
+  const RDI = 7;
+  const RSI = 6;
+  const R8 = 8;
+  const FASTABI = 0x40000000;
+  const TABLES = 0x20000;
+
+  it("takes a 64-bit context from the frame that it names", () => {
+    const answers: number[] = [];
+    // [sub-operation, frame]
+    const calls = [
+      [INITIALISE, 0xf0000], // no memory there
+      [INITIALISE, CONTEXT >> 12],
+      [INITIALISE, CONTEXT >> 12],
+      [UP, 0],
+      [IS_UP, 0],
+    ] as const;
+    const cpu = new ScriptedProcessor(epyc9124, (it, step) => {
+      if (step === 0) it.enterLongMode(0);
+      else answers.push(it.words[0]);
+      if (step === calls.length) return Intercept.Hlt; // with interrupts off
+      it.set(RDI, calls[step][0]);
+      it.set(RSI, 1);
+      it.set(R8, calls[step][1]);
+      return it.hypercall(VCPU_OP | FASTABI);
+    });
+    const system = createXenSystem({
+      profile: epyc9124,
+      domain: {
+        image: elfImage({ bits: 64, segments: [{ address: CODE, bytes: 4096 }] }),
+        memoryBytes: 16 * 2 ** 20,
+        abi: "fastabi",
+        vcpus: 2,
+      },
+      processor: cpu.asProcessor(),
+    });
+    const { guestMemory } = system.domain;
+    const context = new Uint8Array(128);
+    const view = new DataView(context.buffer);
+    const put = (at: number, value: bigint) => view.setBigUint64(at, value, true);
+    view.setUint32(0, 1, true);
+    put(8, 0x1122334455667788n); // RAX
+    put(8 + 8 * 4, 0x80000n); // RSP
+    put(72, BigInt(CODE));
+    put(80, 2n);
+    put(88, 0x80000011n);
+    put(96, BigInt(TABLES));
+    put(104, 0x20n);
+    put(112, 0x100n);
+    guestMemory.writeBytes(CONTEXT, context);
+    for (const [at, entry] of [
+      [TABLES, TABLES + 0x1007],
+      [TABLES + 0x1000, TABLES + 0x2007],
+      [TABLES + 0x2000, 0x87],
+    ])
+      guestMemory.writeU32(at, entry);
+    // mov [RESULTS], rax; mov al, 'L'; out e9h, al; jmp $
+    const code = [0x48, 0xa3, ...le(RESULTS), 0, 0, 0, 0, ...print("L"), 0xeb, 0xfe];
+    guestMemory.writeBytes(CODE, Uint8Array.from(code));
+    expect(system.run({ maxCycles: 1e6 })).toMatchObject({ reason: "budget" });
+    expect(answers).toEqual([-Errno.EINVAL, 0, -Errno.EEXIST, 0, 1]);
+    expect(system.console).toBe("L");
+    expect(guestMemory.readBytes(RESULTS, 8)).toEqual(context.slice(8, 16));
   });
 });
 

@@ -98,10 +98,10 @@ export class NullScheduler implements Hypervisor, ApicBus {
       const end = vcpu.host.turn(left, limit);
       left -= engine.instructions - before;
       if (typeof end === "object") return this.end({ ...end, vcpu: this.running });
-      if (end === "stop-point") return this.outOfBudget(end);
       // A budget ends in the middle of a turn, which goes on with the next run as if nothing had been.
+      if (end === "instructions" || end === "stop-point") return this.outOfBudget(end);
       if (end === "cycles" && limit < this.until && !vcpu.host.turnIsOver) return this.outOfBudget(end);
-      if (end !== "instructions") this.running = NOBODY;
+      this.running = NOBODY;
     }
   }
 
