@@ -176,6 +176,71 @@ describe("operands in memory", () => {
     expect(stored).toEqual([0, 2, 0, 0, 0, 0, 7, 0, 0, 0, 0, 12, 0, 0, 0, 0]);
   });
 
+  // Faults, and the bytes that have been stored by then, as on a Zen 3 with the same pages.
+  describe("MASKMOVQ and MASKMOVDQU at the end of 32-bit addresses in 64-bit code", () => {
+    const TOP = 0xffff_f000;
+    const BEHIND = 0x1_0000_0000;
+    const NEAR = 0;
+    /** Only these pages may be written. @returns the machine, and CR2 or nothing */
+    function store(bytes: 8 | 16, before: number, pages: readonly number[], first: boolean, last: boolean) {
+      const machine = long();
+      const { memory } = machine.processor;
+      // Pages of 4 KiB at the end of the fourth GiB, and from 4 GiB on.
+      memory.writeU64(0x2018, 0x20007n);
+      memory.writeU64(0x20000 + 8 * 511, 0x21007n);
+      memory.writeU64(0x2020, 0x22007n);
+      memory.writeU64(0x22000, 0x23007n);
+      memory.writeU64(0x3000, 0x24007n);
+      for (let i = 0; i < 512; i++) memory.writeU64(0x24000 + 8 * i, (BigInt(i) << 12n) | 7n);
+      const entries = { [TOP]: 0x21000 + 8 * 511, [BEHIND]: 0x23000, [NEAR]: 0x24000 };
+      for (const [page, at] of Object.entries(entries)) {
+        const frame = Number(page) === NEAR ? 0x300000n : Number(page) === TOP ? 0x301000n : 0x302000n;
+        memory.writeU64(at, frame | (pages.includes(Number(page)) ? 7n : 0n));
+      }
+      const data = new Uint8Array(16).fill(0x5a);
+      const mask = Uint8Array.from({ length: 16 }, (_, i) => ((i < before ? first : last) ? 0x80 : 0));
+      if (bytes === 8) {
+        machine.setMmx(1, data.subarray(0, 8));
+        machine.setMmx(2, mask.subarray(0, 8));
+      } else {
+        machine.setXmm(1, data);
+        machine.setXmm(2, mask);
+      }
+      machine.setGpr(7, BigInt(BEHIND - before));
+      machine.words[State.Cr2Lo] = -1;
+      const code = [0x67, ...registers(bytes === 8 ? 0 : 0x66, [0xf7], 1, 2)];
+      const vector = vectorOf(machine, code);
+      const stored = (at: number) => [...memory.readBytes(at, 16)].filter((byte) => byte === 0x5a).length;
+      const cr2 = machine.words[State.Cr2Hi] * 2 ** 32 + (machine.words[State.Cr2Lo] >>> 0);
+      return {
+        fault: vector === PF ? cr2 : vector,
+        stored: [stored(0x302000 - 16), stored(0x302000), stored(0x300000)],
+      };
+    }
+
+    const all = [TOP, BEHIND, NEAR];
+    it.each([
+      [8, 3, all, true, true, NOTHING, [3, 0, 5]],
+      [16, 6, all, true, true, NOTHING, [6, 0, 10]],
+      [16, 11, all, true, true, NOTHING, [11, 0, 5]],
+      [8, 4, [BEHIND, NEAR], false, false, BEHIND - 4, [0, 0, 0]],
+      [8, 4, [TOP, NEAR], true, false, BEHIND, [0, 0, 0]],
+      [8, 4, [TOP, BEHIND], true, false, NOTHING, [4, 0, 0]],
+      [8, 4, [TOP, BEHIND], true, true, 0, [4, 0, 0]],
+      [16, 1, [TOP, BEHIND], false, false, 7, [0, 0, 0]],
+      [16, 6, [TOP, BEHIND], true, false, 2, [0, 0, 0]],
+      [16, 8, [TOP, BEHIND], true, false, 0, [0, 0, 0]],
+      [16, 8, [TOP, NEAR], true, true, NOTHING, [8, 0, 8]],
+      [16, 11, [TOP, BEHIND], true, true, 0, [11, 0, 0]],
+      [16, 11, [TOP, BEHIND], true, false, NOTHING, [11, 0, 0]],
+    ] as const)(
+      "%i bytes, %i of them before it, pages %j, mask %s %s",
+      (bytes, before, pages, first, last, fault, stored) => {
+        expect(store(bytes, before, pages, first, last)).toEqual({ fault, stored });
+      },
+    );
+  });
+
   it("limits and 16-bit addresses hold for them as for others", () => {
     const machine = new Machine().flat32(CODE);
     installTables(machine);

@@ -234,6 +234,39 @@ function faultOfFirstHalf(core: ExecutionCore, pc: number): void {
   mmu.writePending = 0;
 }
 
+/** Whether so many bytes at a 32-bit address in 64-bit code end behind its last one. */
+function wraps(core: ExecutionCore, pc: number, bytes: number): boolean {
+  if (core.mode !== 64 || ((core.code[pc + Entry.Form] >> Form.AddressShift) & 3) === 3) return false;
+  core.offsetOf(pc);
+  return (core.lo >>> 0) + bytes > 0x1_0000_0000;
+}
+
+/**
+ * As Zen 3 stores what {@link wraps}: a whole access to each half tells of faults, up to what lies behind the last 32-bit
+ * address; then each chosen byte goes to its own address, and a fault keeps those before it.
+ */
+function storeByteByByte(core: ExecutionCore, pc: number, bytes: number): number {
+  const { code, words, mmu } = core;
+  const segment = core.segmentOf(pc);
+  for (let half = 0; half < bytes; half += 8) {
+    if (!core.addressAfter(pc, half, 8, true) || !core.aligned(8)) return Status.Fault;
+    const at = mmu.write(core.eaLo, core.eaHi, 8);
+    mmu.writePending = 0;
+    if (at < 0) {
+      core.memoryFault(segment);
+      return Status.Fault;
+    }
+  }
+  for (let i = 0; i < bytes; i++) {
+    const word = i >> 2;
+    const shift = 8 * (i & 3);
+    if (((words[code[pc + Entry.B] + word] >>> shift) & 0x80) === 0) continue;
+    const value = words[code[pc + Entry.A] + word] >>> shift;
+    if (!core.addressAfter(pc, i, 1, true) || !core.store(0, value, 0, segment)) return Status.Fault;
+  }
+  return Status.Next;
+}
+
 /** MASKMOVQ, MASKMOVDQU: bytes whose mask has its top bit set go to DS:rDI, which lowering leaves as the base. */
 function maskedStore(core: ExecutionCore, pc: number): number {
   const { code, words, mmu } = core;
@@ -244,6 +277,7 @@ function maskedStore(core: ExecutionCore, pc: number): number {
   const bytes = wide ? 16 : 8;
   // Zen 3 has entered MMX before it looks at the address.
   if (!wide && core.amd) enterMmx(words);
+  if (core.amd && wraps(core, pc, bytes)) return storeByteByByte(core, pc, bytes);
   const reached = core.address(pc, bytes, true) && core.aligned(8);
   const at = reached ? mmu.write(core.eaLo, core.eaHi, bytes) : -2;
   if (at < 0) {
