@@ -1690,6 +1690,42 @@ static inline int64_t hw_memory_remove_from_physmap(enum hw_abi abi, struct xen_
     }
 }
 
+/* ---- multicall: Several hypercalls in one. */
+
+#define HW_HYPERCALL_MULTICALL 13
+#define HW_MULTICALL_CALL 0
+
+struct multicall_entry {
+    uint64_t op;
+    uint64_t result;
+    uint64_t args[6];
+};
+_Static_assert(sizeof(struct multicall_entry) == 64, "layout of multicall_entry");
+_Static_assert(offsetof(struct multicall_entry, op) == 0, "layout of multicall_entry");
+_Static_assert(offsetof(struct multicall_entry, result) == 8, "layout of multicall_entry");
+_Static_assert(offsetof(struct multicall_entry, args) == 16, "layout of multicall_entry");
+
+/* Makes the calls of a list in order; each entry gets its own result. Not from within one. */
+static inline int64_t hw_multicall_call_linear(void *call_list, uint64_t nr_calls)
+{
+    return HW_CALL2(HW_HYPERCALL_MULTICALL, (uintptr_t)call_list, nr_calls);
+}
+
+static inline int64_t hw_multicall_call_physaddr(void *call_list, uint64_t nr_calls)
+{
+    return HW_CALL2(HW_HYPERCALL_MULTICALL, hw_virt_to_phys(call_list), nr_calls);
+}
+
+static inline int64_t hw_multicall_call(enum hw_abi abi, void *call_list, uint64_t nr_calls)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_multicall_call_physaddr(call_list, nr_calls);
+    default:
+        return hw_multicall_call_linear(call_list, nr_calls);
+    }
+}
+
 /* ---- sched: Yield, block, poll and shut down. */
 
 #define HW_HYPERCALL_SCHED 29

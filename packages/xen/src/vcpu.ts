@@ -1,15 +1,19 @@
 import type { CycleLedger } from "@hyperwalk/mmu";
+import { Continuation } from "./continuation.js";
 import type { Domain } from "./domain.js";
+import { Errno } from "./errno.js";
 import type { GuestAccess } from "./guest-access/guest-access.js";
 import { GuestAreas, type GuestAreasSnapshot } from "./guest-areas.js";
 import type { VcpuContext } from "./host/vcpu-context.js";
 import { RUNSTATE_OFFLINE, RUNSTATE_RUNNING } from "./operations/descriptors.gen.js";
-import type { OperationCall } from "./operations/operation.js";
+import type { Constituents, OperationCall } from "./operations/operation.js";
 import type { PathCost } from "./path-cost/path-cost.js";
 import { Runstate, type RunstateSnapshot } from "./runstate.js";
 import { VcpuTimers, type VcpuTimersSnapshot } from "./vcpu-timers.js";
 import { VIRQ_TIMER } from "./virq.js";
 
+/** Until the vCPU has interfaces. */
+const NO_CONSTITUENTS: Constituents = { invoke: () => -Errno.ENOSYS };
 /** Values of one call; more than any operation has. */
 const CALL_WORDS = 64;
 
@@ -28,6 +32,8 @@ export interface VcpuSnapshot {
 
 /** What runs a vCPU, as operations that name it see it; the caller is another one, or the same. */
 export interface VcpuRunner {
+  /** Whether a long hypercall of the vCPU's own makes room: a softirq or an event waits (`hypercall_preempt_check`). */
+  readonly preempts: boolean;
   /** Drops the vCPU's cached translations. */
   flushTlb(): void;
   /** Takes over first registers (`arch_set_info_hvm_guest`). @returns 0 or -EINVAL */
@@ -60,6 +66,8 @@ export class Vcpu {
   /** The hypercall being handled; reused. */
   readonly call: OperationCall;
   readonly runner: VcpuRunner;
+  /** SCHEDOP_yield in the present hypercall: the scheduler is to run before the guest does. */
+  yielded = false;
   /** System time of the latest {@link systemTimeNs}, nanoseconds since the domain was built. */
   timeLo = 0;
   timeHi = 0;
@@ -96,6 +104,9 @@ export class Vcpu {
       compat: false,
       byRegister: false,
       access: options.access,
+      continuation: new Continuation(),
+      inMulticall: false,
+      constituents: NO_CONSTITUENTS,
     };
   }
 

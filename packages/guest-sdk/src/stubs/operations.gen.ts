@@ -36,6 +36,7 @@ export type OperationName =
   | "memory.add_to_physmap"
   | "memory.memory_map"
   | "memory.remove_from_physmap"
+  | "multicall.call"
   | "sched.yield"
   | "sched.block"
   | "sched.shutdown"
@@ -156,6 +157,12 @@ export interface MemoryStubs<Value, Result> {
   removeFromPhysmap(inputs: { readonly gpfn: Value }): Result;
 }
 
+/** Several hypercalls in one. */
+export interface MulticallStubs<Value, Result> {
+  /** Makes the calls of a list in order; each entry gets its own result. Not from within one. */
+  call(inputs: { readonly callList: Value; readonly nrCalls: Value }): Result;
+}
+
 /** Yield, block, poll and shut down. */
 export interface SchedStubs<Value, Result> {
   /** Lets another vCPU run. */
@@ -245,6 +252,7 @@ export interface HypercallStubs<Value, Result> {
   readonly grantTable: GrantTableStubs<Value, Result>;
   readonly hvm: HvmStubs<Value, Result>;
   readonly memory: MemoryStubs<Value, Result>;
+  readonly multicall: MulticallStubs<Value, Result>;
   readonly sched: SchedStubs<Value, Result>;
   readonly setTimerOp: SetTimerOpStubs<Value, Result>;
   readonly vcpu: VcpuStubs<Value, Result>;
@@ -301,6 +309,9 @@ export function bindHypercallStubs<Value, Result>(
       addToPhysmap: (inputs) => call("memory.add_to_physmap", [undefined, inputs.size, inputs.space, inputs.idx, inputs.gpfn]),
       memoryMap: (inputs) => call("memory.memory_map", [inputs.nrEntries, inputs.buffer]),
       removeFromPhysmap: (inputs) => call("memory.remove_from_physmap", [undefined, inputs.gpfn]),
+    },
+    multicall: {
+      call: (inputs) => call("multicall.call", [inputs.callList, inputs.nrCalls]),
     },
     sched: {
       yield: () => call("sched.yield", []),

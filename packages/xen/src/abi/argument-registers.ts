@@ -33,6 +33,11 @@ export class ArgumentRegisters implements HypercallArguments {
     });
   }
 
+  /** Sets an argument; a caller that is not in 64-bit mode has only the low words. */
+  set(argument: number, lo: number, hi: number): void {
+    this.registers.set(this.order[argument], lo, this.compat ? 0 : hi);
+  }
+
   lo(argument: number): number {
     return this.registers.lo(this.order[argument]);
   }

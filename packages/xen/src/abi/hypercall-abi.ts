@@ -1,4 +1,5 @@
 import type { Operation, OperationCall } from "../operations/operation.js";
+import type { HypercallArguments } from "./hypercall-arguments.js";
 
 /**
  * How a hypercall's number, values and results travel. An interface turns registers and guest memory into an
@@ -10,6 +11,8 @@ export interface HypercallAbi {
   claims(number: number): boolean;
   /** The operation that the guest's registers name, or `undefined` for -ENOSYS. */
   decode(number: number): Operation | undefined;
+  /** {@link decode} of a call whose arguments are elsewhere; absent where they can only be in registers. */
+  decodeFrom?(number: number, from: HypercallArguments): Operation | undefined;
   /** Brings the inputs in, runs the operation, takes the outputs out. @returns the result-register value (int32, sign-extended by the caller) */
   invoke(operation: Operation, call: OperationCall): number;
 }

@@ -773,6 +773,28 @@ export const MEMORY_REMOVE_FROM_PHYSMAP: OperationDescriptor = {
 /** Low words in `call.inputs`. */
 export const MEMORY_REMOVE_FROM_PHYSMAP_IN = { domid: 0, gpfn: 2 } as const;
 
+// multicall: hypercall 13
+
+/** Makes the calls of a list in order; each entry gets its own result. Not from within one. */
+export const MULTICALL_CALL: OperationDescriptor = {
+  name: "multicall.call",
+  hypercall: 13,
+  subop: 0,
+  inputs: [
+    { name: "call_list", bytes: 8, signed: false, register: 0, offset: -1 },
+    { name: "nr_calls", bytes: 8, signed: false, register: 0, offset: -1 },
+  ],
+  outputs: [],
+  struct: undefined,
+  copyIn: 0,
+  copyOut: 0,
+  plain: true,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const MULTICALL_CALL_IN = { callList: 0, nrCalls: 2 } as const;
+
 // sched: hypercall 29
 
 export const SHUTDOWN_POWEROFF = 0;
@@ -1433,6 +1455,7 @@ export const DESCRIPTORS: readonly OperationDescriptor[] = [
   MEMORY_ADD_TO_PHYSMAP,
   MEMORY_MEMORY_MAP,
   MEMORY_REMOVE_FROM_PHYSMAP,
+  MULTICALL_CALL,
   SCHED_YIELD,
   SCHED_BLOCK,
   SCHED_SHUTDOWN,
@@ -1546,6 +1569,9 @@ const BY_HYPERCALL: Readonly<Record<number, readonly (OperationDescriptor | unde
     undefined,
     MEMORY_REMOVE_FROM_PHYSMAP,
   ],
+  13: [
+    MULTICALL_CALL,
+  ],
   29: [
     SCHED_YIELD,
     SCHED_BLOCK,
@@ -1597,4 +1623,4 @@ export function findDescriptor(hypercall: number, subop: number): OperationDescr
 }
 
 /** Hypercall numbers by group name. */
-export const HYPERCALLS = { console_io: 18, event_channel: 32, grant_table: 20, hvm: 34, memory: 12, sched: 29, set_timer_op: 15, vcpu: 24, version: 17 } as const;
+export const HYPERCALLS = { console_io: 18, event_channel: 32, grant_table: 20, hvm: 34, memory: 12, multicall: 13, sched: 29, set_timer_op: 15, vcpu: 24, version: 17 } as const;

@@ -4,6 +4,7 @@ import * as grantTable from "./grant-table.js";
 import * as guestArea from "./guest-area.js";
 import * as hvm from "./hvm.js";
 import * as memory from "./memory.js";
+import * as multicall from "./multicall.js";
 import type { Operation } from "./operation.js";
 import * as reservation from "./reservation.js";
 import * as sched from "./sched.js";
@@ -65,6 +66,7 @@ export const OPERATIONS: readonly Operation[] = [
   vcpuTimer.setSingleshotTimer,
   vcpuTimer.stopSingleshotTimer,
   vcpuTimer.setTimerOp,
+  multicall.multicall,
   version.version,
   version.getFeatures,
   version.extraversion,

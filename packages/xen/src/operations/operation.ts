@@ -1,8 +1,19 @@
+import type { Continuation } from "../continuation.js";
 import type { Domain } from "../domain.js";
 import type { GuestAccess } from "../guest-access/guest-access.js";
+import type { MulticallEntry } from "../multicall-entry.js";
 import type { PathCost } from "../path-cost/path-cost.js";
 import type { Stage } from "../path-cost/stage.js";
 import type { Vcpu } from "../vcpu.js";
+
+/**
+ * What makes the calls of a multicall's entries. It is apart from the multicall itself, so that the list and its entries
+ * can come through different interfaces.
+ */
+export interface Constituents {
+  /** Makes an entry's call with the caller's vCPU and domain, whose values it changes. @returns the result, 32 bits */
+  invoke(entry: MulticallEntry, call: OperationCall): number;
+}
 
 /** One value of an operation: where each interface carries it. Generated from `abi/*.yml`. */
 export interface OperationField {
@@ -73,6 +84,12 @@ export interface OperationCall {
   byRegister: boolean;
   /** For operations whose struct holds further guest pointers. */
   access: GuestAccess;
+  /** What it becomes if it cannot be done in one go. */
+  readonly continuation: Continuation;
+  /** It is an entry of a multicall, or a multicall. */
+  inMulticall: boolean;
+  /** Makes the calls of a multicall's entries. */
+  constituents: Constituents;
 }
 
 /**

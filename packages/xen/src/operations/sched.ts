@@ -64,7 +64,10 @@ const SCHED_OP_SHUTDOWN: Stage = {
 export const yieldOperation: Operation = {
   descriptor: SCHED_YIELD,
   stage: SCHED_OP_YIELD,
-  handle: () => 0,
+  handle: ({ vcpu }) => {
+    vcpu.yielded = true;
+    return 0;
+  },
 };
 
 /**

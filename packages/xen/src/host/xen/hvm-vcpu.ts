@@ -110,6 +110,7 @@ export class HvmVcpu implements VcpuRunner {
       cost,
       counters,
     );
+    this.vcpu.call.constituents = this.hypercalls;
     const emulated = new EmulatedExits({
       vcpuId: id,
       domain,
@@ -147,6 +148,10 @@ export class HvmVcpu implements VcpuRunner {
   get wakesAt(): number {
     const now = this.pcpu.ledger.clock[0];
     return this.host.asleep ? Math.max(now, this.host.wakesAt) : now;
+  }
+
+  get preempts(): boolean {
+    return this.host.preempts;
   }
 
   flushTlb(): void {

@@ -1,13 +1,15 @@
 import { ArgumentRegisters } from "../../abi/argument-registers.js";
 import { FASTABI_MASK } from "../../abi/fastabi.js";
 import type { HypercallAbi } from "../../abi/hypercall-abi.js";
+import type { Continuation } from "../../continuation.js";
 import { Errno } from "../../errno.js";
 import type { ExitAccounting } from "../../exit-accounting.js";
 import type { HypervisorCounters } from "../../hypervisor-counters.js";
-import type { OperationCall } from "../../operations/operation.js";
+import type { MulticallEntry } from "../../multicall-entry.js";
+import type { Constituents, OperationCall } from "../../operations/operation.js";
 import { Phase } from "../../path-cost/phases.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
-import { HVM_HYPERCALL } from "../../path-cost/stages/dispatch.js";
+import { CONTINUATION, HVM_HYPERCALL } from "../../path-cost/stages/dispatch.js";
 import { GuestCodeMode, type GuestRegisters } from "../guest-registers.js";
 
 const RAX = 0;
@@ -26,7 +28,7 @@ export interface HypercallEvent {
 }
 
 /** `hvm_hypercall`: mode, privilege, Viridian's bit, interface, table. */
-export class HypercallHandler {
+export class HypercallHandler implements Constituents {
   /** Told about every call while set. */
   onHypercall: ((event: HypercallEvent) => void) | undefined;
   /** Told the name of every call while set. */
@@ -55,9 +57,15 @@ export class HypercallHandler {
     this.operationPhase = cost.phase(Phase.Operation);
   }
 
-  /** Handles the call in the registers and leaves the result in rax. */
-  handle(call: OperationCall): void {
+  /**
+   * Handles the call in the registers and leaves the result in rax.
+   * @returns false when the guest is to make the call that is now in its registers instead of going on
+   */
+  handle(call: OperationCall): boolean {
     const { registers } = this;
+    const { continuation } = call;
+    continuation.pending = false;
+    call.vcpu.yielded = false;
     this.counters.hypercalls++;
     this.cost.run(this.stage);
     const { mode } = registers;
@@ -65,7 +73,37 @@ export class HypercallHandler {
     const long = mode === GuestCodeMode.Long;
     const number = registers.lo(RAX);
     const result = this.dispatch(number, mode, call);
+    if (continuation.pending) {
+      this.createContinuation(continuation);
+      return false;
+    }
     registers.set(RAX, result, long ? result >> 31 : 0);
+    return true;
+  }
+
+  /** Makes the call of a multicall's entry: by number alone, without what the instruction checks (`call_handlers_hvm64`). */
+  invoke(entry: MulticallEntry, call: OperationCall): number {
+    const { abis } = this;
+    const number = entry.numberLo;
+    if (number < 0 || entry.numberHi !== 0) return -Errno.ENOSYS;
+    for (let i = 0; i < abis.length; i++) {
+      const abi = abis[i];
+      if (abi.decodeFrom === undefined || !abi.claims(number)) continue;
+      const operation = abi.decodeFrom(number, entry);
+      if (operation === undefined) return -Errno.ENOSYS;
+      const result = abi.invoke(operation, call);
+      return call.continuation.pending ? call.continuation.number : result;
+    }
+    return -Errno.ENOSYS;
+  }
+
+  /** Number and arguments of the call that goes on, where the instruction takes them from. */
+  private createContinuation({ number, count, lo, hi }: Continuation): void {
+    const { argumentRegisters, registers } = this;
+    this.cost.run(this.cost.compile(CONTINUATION));
+    argumentRegisters.latch();
+    registers.set(RAX, number, 0);
+    for (let i = 0; i < count; i++) argumentRegisters.set(i, lo[i], hi[i]);
   }
 
   private dispatch(number: number, mode: number, call: OperationCall): number {

@@ -266,6 +266,27 @@ export class XenHost implements Hypervisor {
     return this.canBeWoken(this.waitsFor) ? this.interrupts.due : Number.POSITIVE_INFINITY;
   }
 
+  /**
+   * `hypercall_preempt_check`: a physical interrupt or request has come, or a scheduling decision is due, or the guest
+   * would take an event if it were entered.
+   */
+  get preempts(): boolean {
+    const { domain, vcpu, interrupts, requests, registers } = this;
+    if (requests !== 0 || vcpu.yielded || vcpu.down || domain.shutdownReason >= 0) return true;
+    if (vcpu.runstate.state === RUNSTATE_BLOCKED) return true;
+    const now = this.processor.ledger.clock[0];
+    if (interrupts.due <= now) return true;
+    return interrupts.deliverable || (this.eventVector >= 0 && registers.canTakeInterrupt);
+  }
+
+  /** Vector of an event that waits, or -1. */
+  private get eventVector(): number {
+    const { eventChannels } = this.domain;
+    const { id } = this.vcpu;
+    const vector = eventChannels.upcallVectors[id] || eventChannels.callbackVector;
+    return vector >= FIRST_USABLE_VECTOR && eventChannels.events.hasUpcall(id) ? vector : -1;
+  }
+
   /** Asks something of the vCPU. @param request bits of {@link Request} */
   request(request: number): void {
     this.requests |= request;
@@ -361,17 +382,11 @@ export class XenHost implements Hypervisor {
 
   /** From the end of the exit's handling to just before VMRUN. */
   private returnToGuest(): void {
-    const { cost, domain, vcpu, registers, interrupts } = this;
+    const { cost, registers, interrupts } = this;
     if (interrupts.timerRuns) interrupts.expire(this.processor.ledger.clock[0]);
     cost.run(this.returnStage);
-    const { eventChannels } = domain;
-    const vector = eventChannels.upcallVectors[vcpu.id] || eventChannels.callbackVector;
-    if (
-      vector >= FIRST_USABLE_VECTOR &&
-      eventChannels.events.hasUpcall(vcpu.id) &&
-      registers.canTakeInterrupt
-    )
-      registers.injectInterrupt(vector); // hvm_intsrc_vector: no EOI, again until the guest clears it
+    const vector = this.eventVector;
+    if (vector >= 0 && registers.canTakeInterrupt) registers.injectInterrupt(vector); // hvm_intsrc_vector: no EOI, again until the guest clears it
     interrupts.assist();
     this.ready = true;
   }
@@ -429,8 +444,7 @@ export class XenHost implements Hypervisor {
     const { hypercalls, vcpu, emulated, cost } = this;
     switch (exit.kind) {
       case ExitKind.Hypercall:
-        hypercalls.handle(vcpu.call);
-        this.skip(exit);
+        if (hypercalls.handle(vcpu.call)) this.skip(exit);
         return this.afterHypercall();
       case ExitKind.Cpuid:
         return this.emulatedBy(exit, emulated.cpuid());

@@ -126,3 +126,14 @@ export const SECOND_STAGE_FAULT: Stage = {
   lfences: 6,
   atomics: 6,
 };
+
+/** A hypercall that goes on later. */
+export const CONTINUATION: Stage = {
+  name: "hypercall_create_continuation",
+  phase: Phase.HypercallDispatch,
+  instructions: 70,
+  basis: "estimate",
+  source: "read in source: a format string of a few letters, each through two switches",
+  range: [40, 140],
+  coldBranches: 6,
+};

@@ -1,8 +1,9 @@
 import { EVTCHN_2L_SET_PENDING } from "../../event-2l.js";
 import { EVTCHN_NOTIFY_REMOTE } from "../../event-channel.js";
 import { OPERATIONS } from "../../operations/index.js";
+import { MULTICALL_ENTRY } from "../../operations/multicall.js";
 import type { Stage } from "../stage.js";
-import { TASK_SWITCH } from "./dispatch.js";
+import { CONTINUATION, TASK_SWITCH } from "./dispatch.js";
 import {
   EVTCHN_FIFO_ADD_PORT,
   EVTCHN_FIFO_APPEND,
@@ -37,10 +38,12 @@ export const LATER_STAGES: readonly Stage[] = [
   APIC_INJECTION,
   APIC_MSR_ACCESS,
   APIC_PAGE_ACCESS,
+  CONTINUATION,
   EVENT_CHECK_INTERRUPT,
   FLUSH_IPI,
   IDLE_SWITCH,
   INTERRUPT_WINDOW,
+  MULTICALL_ENTRY,
   TASK_SWITCH,
   TIMER_INTERRUPT,
   UPDATE_RUNSTATE,
