@@ -134,6 +134,16 @@ describe("a queue", () => {
     expect(domain.ready(0)).toBe(1 << 7); // the default priority again
   });
 
+  it("does not tell a vCPU that has not seen its READY bit yet", () => {
+    const { domain, ports, ipis } = domainWithFifo();
+    domain.memory.writeU32(domain.controlAt(0), 1 << 7);
+    ports.send(ipis[0]);
+    expect([domain.head(0, 7), domain.upcalls]).toEqual([ipis[0], []]);
+    ports.setPriority(ipis[1], 8);
+    ports.send(ipis[1]);
+    expect([domain.ready(0), domain.upcalls]).toEqual([3 << 7, [0]]);
+  });
+
   it("clears BUSY and whatever the guest wrote to LINK", () => {
     const { domain, ports, ipis } = domainWithFifo();
     const [a, b] = ipis;

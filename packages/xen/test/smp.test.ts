@@ -21,8 +21,11 @@ const RESULTS = 0xa000;
 const COUNTS = 0xb000; // one for each vCPU
 const STRUCT = 0xc000;
 const SHARED = 0xd000;
+const CONTROL = 0xe000; // FIFO control blocks, 128 bytes apart
+const EVENT_WORDS = 0xf000;
 const STACK = 0x80000; // grows down, 4 KiB for each vCPU
 const APIC = 0xfee00000;
+const FIRST_PORT = 3; // after the toolstack's
 const VECTOR = 0x30; // plus the number of the vCPU
 const HLT = 0xf4;
 const STI = 0xfb;
@@ -286,11 +289,24 @@ describe.each([
     return exchange(answer, ENABLE, ENABLE);
   };
 
-  const byEvents = () => {
+  const byEvents = (fifo = false) => {
+    // there is one event at a time
     const clear = (id: number) => [
-      ...put(SHARED + 2048, 0), // pending bits: there is one event at a time
-      ...put(SHARED + 64 * id + 8, 0),
+      ...put(fifo ? EVENT_WORDS + 4 * (FIRST_PORT + id) : SHARED + 2048, 0), // pending bits
+      ...put(fifo ? CONTROL + 128 * id : SHARED + 64 * id + 8, 0), // READY, or the selector
       ...put(SHARED + 64 * id, 0),
+    ];
+    const useFifo = [
+      ...[0, 1].flatMap((id) => [
+        ...put(STRUCT, CONTROL >> 12),
+        ...put(STRUCT + 4, 0),
+        ...put(STRUCT + 8, 128 * id),
+        ...put(STRUCT + 12, id),
+        ...call(EVENT_CHANNEL_OP, 11, STRUCT), // init_control
+      ]),
+      ...put(STRUCT, EVENT_WORDS >> 12),
+      ...put(STRUCT + 4, 0),
+      ...call(EVENT_CHANNEL_OP, 12, STRUCT), // expand_array
     ];
     acknowledge = clear;
     const bind = (id: number) => [
@@ -309,6 +325,7 @@ describe.each([
       ...call(MEMORY_OP, 7, STRUCT), // shared_info
       ...bind(0),
       ...bind(1),
+      ...(fifo ? useFifo : []),
     ];
     const answer = (id: number) => call(EVENT_CHANNEL_OP, 4, STRUCT + 0x100 + 16 * (1 - id)); // send
     return exchange(answer, before, []);
@@ -317,6 +334,7 @@ describe.each([
   it.each([
     ["the APIC", byApic],
     ["event channels", byEvents],
+    ["FIFO event channels", () => byEvents(true)],
   ] as const)("exchange interrupts through %s, each awake only while it has one", (_way, make) => {
     const system = make();
     expect(system.run({ maxInstructions: 1e6 })).toMatchObject({ reason: "shutdown", vcpu: 0 });
@@ -338,6 +356,7 @@ describe.each([
   it.each([
     ["the APIC", byApic],
     ["event channels", byEvents],
+    ["FIFO event channels", () => byEvents(true)],
   ] as const)("go on from snapshots in the middle of an exchange through %s", (_way, make) => {
     const whole = make();
     whole.run({ maxInstructions: 1e6 });
