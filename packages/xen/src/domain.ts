@@ -151,6 +151,7 @@ export class Domain {
     writeDomainNodes(store.tree, {
       id,
       memoryBytes: config.memoryBytes,
+      vcpus: config.vcpus,
       consoleGfn: CONSOLE_GFN,
       consolePort: this.params[HVM_PARAM_CONSOLE_EVTCHN],
       storeGfn: XENSTORE_GFN,

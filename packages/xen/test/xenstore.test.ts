@@ -20,6 +20,7 @@ class Guest {
     writeDomainNodes(this.server.tree, {
       id: 7,
       memoryBytes: 2 ** 26,
+      vcpus: 2,
       consoleGfn: 1,
       consolePort: 2,
       storeGfn: 3,
@@ -81,6 +82,8 @@ describe("xenstore", () => {
     expect(guest.ask(Read, "domid\0")).toEqual([[Read, "7"]]);
     expect(guest.ask(Read, "/local/domain/7/store/port\0")).toEqual([[Read, "4"]]);
     expect(guest.ask(Directory, "console\0")).toEqual([[Directory, "limit\0port\0ring-ref\0type\0"]]);
+    expect(guest.ask(Directory, "cpu\0")).toEqual([[Directory, "0\x001\0"]]);
+    expect(guest.ask(Read, "cpu/1/availability\0")).toEqual([[Read, "online"]]);
     expect(guest.ask(GetDomainPath, "3\0")).toEqual([[GetDomainPath, "/local/domain/3\0"]]);
   });
 

@@ -4,6 +4,7 @@ import type { StoreTree } from "./store-tree.js";
 export interface DomainNodes {
   readonly id: number;
   readonly memoryBytes: number;
+  readonly vcpus: number;
   readonly consoleGfn: number;
   readonly consolePort: number;
   readonly storeGfn: number;
@@ -13,12 +14,13 @@ export interface DomainNodes {
 /** Writes the nodes that a guest finds at its start (xl: `libxl__domain_make` and what follows it). */
 export function writeDomainNodes(tree: StoreTree, domain: DomainNodes): void {
   const home = `/local/domain/${domain.id}`;
+  const cpus = Array.from({ length: domain.vcpus }, (_, n) => [`cpu/${n}/availability`, "online"] as const);
   const nodes: Readonly<Record<string, string>> = {
     name: `guest-${domain.id}`,
     domid: String(domain.id),
     "memory/static-max": String(domain.memoryBytes / 1024),
     "memory/target": String(domain.memoryBytes / 1024),
-    "cpu/0/availability": "online",
+    ...Object.fromEntries(cpus),
     "console/ring-ref": String(domain.consoleGfn),
     "console/port": String(domain.consolePort),
     "console/type": "xenconsoled",
