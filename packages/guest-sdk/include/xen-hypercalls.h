@@ -118,6 +118,44 @@ static inline int64_t hw_console_io_read(enum hw_abi abi, uint32_t count, void *
     }
 }
 
+/* ---- domctl: Other domains, which only the control domain may change or look at. */
+
+#define HW_HYPERCALL_DOMCTL 36
+#define HW_DOMCTL_CALL 0
+
+#define XEN_DOMCTL_INTERFACE_VERSION 24
+#define XEN_DOMCTL_GET_DOMAIN_STATE 90
+
+struct xen_domctl {
+    uint32_t cmd;
+    uint32_t interface_version;
+    uint8_t _pad0[136];
+};
+_Static_assert(sizeof(struct xen_domctl) == 144, "layout of xen_domctl");
+_Static_assert(offsetof(struct xen_domctl, cmd) == 0, "layout of xen_domctl");
+_Static_assert(offsetof(struct xen_domctl, interface_version) == 4, "layout of xen_domctl");
+
+/* Refused, like every one of its commands. */
+static inline int64_t hw_domctl_call_linear(struct xen_domctl *arg)
+{
+    return HW_CALL1(HW_HYPERCALL_DOMCTL, (uintptr_t)arg);
+}
+
+static inline int64_t hw_domctl_call_physaddr(struct xen_domctl *arg)
+{
+    return HW_CALL1(HW_HYPERCALL_DOMCTL, hw_virt_to_phys(arg));
+}
+
+static inline int64_t hw_domctl_call(enum hw_abi abi, struct xen_domctl *arg)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_domctl_call_physaddr(arg);
+    default:
+        return hw_domctl_call_linear(arg);
+    }
+}
+
 /* ---- event_channel: Event channels, the paravirtual interrupt lines between domains. */
 
 #define HW_HYPERCALL_EVENT_CHANNEL 32
@@ -1726,6 +1764,124 @@ static inline int64_t hw_multicall_call(enum hw_abi abi, void *call_list, uint64
     }
 }
 
+/* ---- physdev: Interrupts of physical devices, which PVH domains do not get as event channels. */
+
+#define HW_HYPERCALL_PHYSDEV 33
+#define HW_PHYSDEV_MAP_PIRQ 13
+#define HW_PHYSDEV_UNMAP_PIRQ 14
+
+#define MAP_PIRQ_TYPE_MULTI_MSI 4
+
+struct physdev_map_pirq {
+    domid_t domid;
+    uint8_t _pad0[2];
+    int32_t type;
+    int32_t index;
+    int32_t pirq;
+    int32_t bus;
+    int32_t devfn;
+    int32_t entry_nr;
+    uint8_t _pad1[4];
+    uint64_t table_base;
+};
+_Static_assert(sizeof(struct physdev_map_pirq) == 40, "layout of physdev_map_pirq");
+_Static_assert(offsetof(struct physdev_map_pirq, domid) == 0, "layout of physdev_map_pirq");
+_Static_assert(offsetof(struct physdev_map_pirq, type) == 4, "layout of physdev_map_pirq");
+_Static_assert(offsetof(struct physdev_map_pirq, index) == 8, "layout of physdev_map_pirq");
+_Static_assert(offsetof(struct physdev_map_pirq, pirq) == 12, "layout of physdev_map_pirq");
+_Static_assert(offsetof(struct physdev_map_pirq, bus) == 16, "layout of physdev_map_pirq");
+_Static_assert(offsetof(struct physdev_map_pirq, devfn) == 20, "layout of physdev_map_pirq");
+_Static_assert(offsetof(struct physdev_map_pirq, entry_nr) == 24, "layout of physdev_map_pirq");
+_Static_assert(offsetof(struct physdev_map_pirq, table_base) == 32, "layout of physdev_map_pirq");
+
+struct physdev_unmap_pirq {
+    domid_t domid;
+    uint8_t _pad0[2];
+    int32_t pirq;
+};
+_Static_assert(sizeof(struct physdev_unmap_pirq) == 8, "layout of physdev_unmap_pirq");
+_Static_assert(offsetof(struct physdev_unmap_pirq, domid) == 0, "layout of physdev_unmap_pirq");
+_Static_assert(offsetof(struct physdev_unmap_pirq, pirq) == 4, "layout of physdev_unmap_pirq");
+
+/* Makes a physical interrupt one that can be bound to an event channel. Only a device model or the control domain may. */
+static inline int64_t hw_physdev_map_pirq_linear(struct physdev_map_pirq *arg)
+{
+    return HW_CALL2(HW_HYPERCALL_PHYSDEV, HW_PHYSDEV_MAP_PIRQ, (uintptr_t)arg);
+}
+
+static inline int64_t hw_physdev_map_pirq_physaddr(struct physdev_map_pirq *arg)
+{
+    return HW_CALL2(HW_HYPERCALL_PHYSDEV, HW_PHYSDEV_MAP_PIRQ, hw_virt_to_phys(arg));
+}
+
+static inline int64_t hw_physdev_map_pirq(enum hw_abi abi, struct physdev_map_pirq *arg)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_physdev_map_pirq_physaddr(arg);
+    default:
+        return hw_physdev_map_pirq_linear(arg);
+    }
+}
+
+/* Undoes that. */
+static inline int64_t hw_physdev_unmap_pirq_linear(struct physdev_unmap_pirq *arg)
+{
+    return HW_CALL2(HW_HYPERCALL_PHYSDEV, HW_PHYSDEV_UNMAP_PIRQ, (uintptr_t)arg);
+}
+
+static inline int64_t hw_physdev_unmap_pirq_physaddr(struct physdev_unmap_pirq *arg)
+{
+    return HW_CALL2(HW_HYPERCALL_PHYSDEV, HW_PHYSDEV_UNMAP_PIRQ, hw_virt_to_phys(arg));
+}
+
+static inline int64_t hw_physdev_unmap_pirq(enum hw_abi abi, struct physdev_unmap_pirq *arg)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_physdev_unmap_pirq_physaddr(arg);
+    default:
+        return hw_physdev_unmap_pirq_linear(arg);
+    }
+}
+
+/* ---- platform_op: The machine itself, which only the control domain may change or look at. */
+
+#define HW_HYPERCALL_PLATFORM_OP 7
+#define HW_PLATFORM_OP_CALL 0
+
+#define XENPF_INTERFACE_VERSION 50331649
+
+struct xen_platform_op {
+    uint32_t cmd;
+    uint32_t interface_version;
+    uint8_t _pad0[128];
+};
+_Static_assert(sizeof(struct xen_platform_op) == 136, "layout of xen_platform_op");
+_Static_assert(offsetof(struct xen_platform_op, cmd) == 0, "layout of xen_platform_op");
+_Static_assert(offsetof(struct xen_platform_op, interface_version) == 4, "layout of xen_platform_op");
+
+/* Refused, like every one of its commands. */
+static inline int64_t hw_platform_op_call_linear(struct xen_platform_op *arg)
+{
+    return HW_CALL1(HW_HYPERCALL_PLATFORM_OP, (uintptr_t)arg);
+}
+
+static inline int64_t hw_platform_op_call_physaddr(struct xen_platform_op *arg)
+{
+    return HW_CALL1(HW_HYPERCALL_PLATFORM_OP, hw_virt_to_phys(arg));
+}
+
+static inline int64_t hw_platform_op_call(enum hw_abi abi, struct xen_platform_op *arg)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_platform_op_call_physaddr(arg);
+    default:
+        return hw_platform_op_call_linear(arg);
+    }
+}
+
 /* ---- sched: Yield, block, poll and shut down. */
 
 #define HW_HYPERCALL_SCHED 29
@@ -2043,6 +2199,43 @@ static inline int64_t hw_set_timer_op_set(enum hw_abi abi, int64_t timeout)
         return hw_set_timer_op_set_physaddr(timeout);
     default:
         return hw_set_timer_op_set_linear(timeout);
+    }
+}
+
+/* ---- sysctl: The hypervisor as a whole, which only the control domain may change or look at. */
+
+#define HW_HYPERCALL_SYSCTL 35
+#define HW_SYSCTL_CALL 0
+
+#define XEN_SYSCTL_INTERFACE_VERSION 22
+
+struct xen_sysctl {
+    uint32_t cmd;
+    uint32_t interface_version;
+    uint8_t _pad0[128];
+};
+_Static_assert(sizeof(struct xen_sysctl) == 136, "layout of xen_sysctl");
+_Static_assert(offsetof(struct xen_sysctl, cmd) == 0, "layout of xen_sysctl");
+_Static_assert(offsetof(struct xen_sysctl, interface_version) == 4, "layout of xen_sysctl");
+
+/* Refused, like every one of its commands. */
+static inline int64_t hw_sysctl_call_linear(struct xen_sysctl *arg)
+{
+    return HW_CALL1(HW_HYPERCALL_SYSCTL, (uintptr_t)arg);
+}
+
+static inline int64_t hw_sysctl_call_physaddr(struct xen_sysctl *arg)
+{
+    return HW_CALL1(HW_HYPERCALL_SYSCTL, hw_virt_to_phys(arg));
+}
+
+static inline int64_t hw_sysctl_call(enum hw_abi abi, struct xen_sysctl *arg)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_sysctl_call_physaddr(arg);
+    default:
+        return hw_sysctl_call_linear(arg);
     }
 }
 
@@ -2712,10 +2905,16 @@ static inline int64_t hw_vcpu_register_vcpu_time_phys_area(enum hw_abi abi, uint
 #define HW_VERSION_COMPILE_INFO 2
 #define HW_VERSION_CAPABILITIES 3
 #define HW_VERSION_CHANGESET 4
+#define HW_VERSION_PLATFORM_PARAMETERS 5
 #define HW_VERSION_GET_FEATURES 6
 #define HW_VERSION_PAGESIZE 7
 #define HW_VERSION_GUEST_HANDLE 8
 #define HW_VERSION_COMMANDLINE 9
+#define HW_VERSION_BUILD_ID 10
+#define HW_VERSION_EXTRAVERSION2 11
+#define HW_VERSION_CAPABILITIES2 12
+#define HW_VERSION_CHANGESET2 13
+#define HW_VERSION_COMMANDLINE2 14
 
 #define XENFEAT_WRITABLE_PAGE_TABLES 0
 #define XENFEAT_AUTO_TRANSLATED_PHYSMAP 2
@@ -2736,6 +2935,12 @@ struct xen_feature_info {
 _Static_assert(sizeof(struct xen_feature_info) == 8, "layout of xen_feature_info");
 _Static_assert(offsetof(struct xen_feature_info, submap_idx) == 0, "layout of xen_feature_info");
 _Static_assert(offsetof(struct xen_feature_info, submap) == 4, "layout of xen_feature_info");
+
+struct xen_platform_parameters {
+    uint64_t virt_start;
+};
+_Static_assert(sizeof(struct xen_platform_parameters) == 8, "layout of xen_platform_parameters");
+_Static_assert(offsetof(struct xen_platform_parameters, virt_start) == 0, "layout of xen_platform_parameters");
 
 /* The version in the result register: major * 65536 + minor. */
 static inline int64_t hw_version_version_linear(void)
@@ -2853,6 +3058,27 @@ static inline int64_t hw_version_changeset(enum hw_abi abi, void *buffer)
     }
 }
 
+/* Where the hypervisor is in a PV guest's address space; 0 for others. */
+static inline int64_t hw_version_platform_parameters_linear(struct xen_platform_parameters *arg)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_PLATFORM_PARAMETERS, (uintptr_t)arg);
+}
+
+static inline int64_t hw_version_platform_parameters_physaddr(struct xen_platform_parameters *arg)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_PLATFORM_PARAMETERS, hw_virt_to_phys(arg));
+}
+
+static inline int64_t hw_version_platform_parameters(enum hw_abi abi, struct xen_platform_parameters *arg)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_version_platform_parameters_physaddr(arg);
+    default:
+        return hw_version_platform_parameters_linear(arg);
+    }
+}
+
 /* A word of feature flags. */
 static inline int64_t hw_version_get_features_linear(struct xen_feature_info *arg)
 {
@@ -2951,6 +3177,141 @@ static inline int64_t hw_version_commandline(enum hw_abi abi, void *buffer)
         return hw_version_commandline_physaddr(buffer);
     default:
         return hw_version_commandline_linear(buffer);
+    }
+}
+
+/* What the build is known by; for the control domain. */
+static inline int64_t hw_version_build_id_linear(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_BUILD_ID, (uintptr_t)buffer);
+}
+
+static inline int64_t hw_version_build_id_physaddr(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_BUILD_ID, hw_virt_to_phys(buffer));
+}
+
+static inline int64_t hw_version_build_id(enum hw_abi abi, void *buffer)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_version_build_id_physaddr(buffer);
+    default:
+        return hw_version_build_id_linear(buffer);
+    }
+}
+
+/* What follows the version number, as long as it is, behind the 4-byte length of the buffer; null asks for its length. */
+static inline int64_t hw_version_extraversion2_linear(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_EXTRAVERSION2, (uintptr_t)buffer);
+}
+
+static inline int64_t hw_version_extraversion2_physaddr(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_EXTRAVERSION2, hw_virt_to_phys(buffer));
+}
+
+static inline int64_t hw_version_extraversion2(enum hw_abi abi, void *buffer)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_version_extraversion2_physaddr(buffer);
+    default:
+        return hw_version_extraversion2_linear(buffer);
+    }
+}
+
+/* Kinds of guests that the hypervisor can run, as long as it is, behind the 4-byte length of the buffer; null asks for its length. */
+static inline int64_t hw_version_capabilities2_linear(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_CAPABILITIES2, (uintptr_t)buffer);
+}
+
+static inline int64_t hw_version_capabilities2_physaddr(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_CAPABILITIES2, hw_virt_to_phys(buffer));
+}
+
+static inline int64_t hw_version_capabilities2(enum hw_abi abi, void *buffer)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_version_capabilities2_physaddr(buffer);
+    default:
+        return hw_version_capabilities2_linear(buffer);
+    }
+}
+
+/* What it was built from, as long as it is, behind the 4-byte length of the buffer; null asks for its length. */
+static inline int64_t hw_version_changeset2_linear(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_CHANGESET2, (uintptr_t)buffer);
+}
+
+static inline int64_t hw_version_changeset2_physaddr(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_CHANGESET2, hw_virt_to_phys(buffer));
+}
+
+static inline int64_t hw_version_changeset2(enum hw_abi abi, void *buffer)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_version_changeset2_physaddr(buffer);
+    default:
+        return hw_version_changeset2_linear(buffer);
+    }
+}
+
+/* The hypervisor's command line, for the control domain, as long as it is, behind the 4-byte length of the buffer; null asks for its length. */
+static inline int64_t hw_version_commandline2_linear(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_COMMANDLINE2, (uintptr_t)buffer);
+}
+
+static inline int64_t hw_version_commandline2_physaddr(void *buffer)
+{
+    return HW_CALL2(HW_HYPERCALL_VERSION, HW_VERSION_COMMANDLINE2, hw_virt_to_phys(buffer));
+}
+
+static inline int64_t hw_version_commandline2(enum hw_abi abi, void *buffer)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_version_commandline2_physaddr(buffer);
+    default:
+        return hw_version_commandline2_linear(buffer);
+    }
+}
+
+/* ---- vm_assist: Turns assistance on and off. */
+
+#define HW_HYPERCALL_VM_ASSIST 21
+#define HW_VM_ASSIST_SET 0
+
+#define VMASST_CMD_ENABLE 0
+#define VMASST_CMD_DISABLE 1
+#define VMASST_TYPE_RUNSTATE_UPDATE_FLAG 5
+
+/* Command 0 turns a type on, 1 off. HVM domains have type 5 alone: run-state areas tell of their updates. */
+static inline int64_t hw_vm_assist_set_linear(uint32_t cmd, uint32_t type)
+{
+    return HW_CALL2(HW_HYPERCALL_VM_ASSIST, cmd, type);
+}
+
+static inline int64_t hw_vm_assist_set_physaddr(uint32_t cmd, uint32_t type)
+{
+    return HW_CALL2(HW_HYPERCALL_VM_ASSIST, cmd, type);
+}
+
+static inline int64_t hw_vm_assist_set(enum hw_abi abi, uint32_t cmd, uint32_t type)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_vm_assist_set_physaddr(cmd, type);
+    default:
+        return hw_vm_assist_set_linear(cmd, type);
     }
 }
 

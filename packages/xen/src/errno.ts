@@ -21,5 +21,6 @@ export const Errno = {
   ENODATA: 61,
   ETIME: 62,
   EOPNOTSUPP: 95,
+  ENOBUFS: 105,
   ERESTART: 85,
 } as const;

@@ -15,7 +15,7 @@ const word = fc.oneof(
   fc.integer({ min: 0, max: 64 }),
 );
 const number = fc.oneof(
-  fc.constantFrom(12, 13, 15, 17, 18, 20, 24, 29, 32, 34),
+  fc.constantFrom(7, 12, 13, 15, 17, 18, 20, 21, 24, 29, 32, 33, 34, 35, 36),
   fc.constantFrom(12, 17, 20, 24, 29, 32, 34).map((n) => n | 0x40000000),
   word,
 );

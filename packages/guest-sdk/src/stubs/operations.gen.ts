@@ -5,6 +5,7 @@
 export type OperationName =
   | "console_io.write"
   | "console_io.read"
+  | "domctl.call"
   | "event_channel.bind_interdomain"
   | "event_channel.bind_virq"
   | "event_channel.bind_pirq"
@@ -37,6 +38,9 @@ export type OperationName =
   | "memory.memory_map"
   | "memory.remove_from_physmap"
   | "multicall.call"
+  | "physdev.map_pirq"
+  | "physdev.unmap_pirq"
+  | "platform_op.call"
   | "sched.yield"
   | "sched.block"
   | "sched.shutdown"
@@ -45,6 +49,7 @@ export type OperationName =
   | "sched.watchdog"
   | "sched.pin_override"
   | "set_timer_op.set"
+  | "sysctl.call"
   | "vcpu.initialise"
   | "vcpu.up"
   | "vcpu.down"
@@ -66,10 +71,17 @@ export type OperationName =
   | "version.compile_info"
   | "version.capabilities"
   | "version.changeset"
+  | "version.platform_parameters"
   | "version.get_features"
   | "version.pagesize"
   | "version.guest_handle"
-  | "version.commandline";
+  | "version.commandline"
+  | "version.build_id"
+  | "version.extraversion2"
+  | "version.capabilities2"
+  | "version.changeset2"
+  | "version.commandline2"
+  | "vm_assist.set";
 
 /** Xen's own console; a release build refuses it to every domain but the hardware domain. */
 export interface ConsoleIoStubs<Value, Result> {
@@ -77,6 +89,12 @@ export interface ConsoleIoStubs<Value, Result> {
   write(inputs: { readonly count: Value; readonly buffer: Value }): Result;
   /** Reads text; returns the number of bytes. */
   read(inputs: { readonly count: Value; readonly buffer: Value }): Result;
+}
+
+/** Other domains, which only the control domain may change or look at. */
+export interface DomctlStubs<Value, Result> {
+  /** Refused, like every one of its commands. */
+  call(inputs: { readonly cmd: Value; readonly interfaceVersion: Value }): Result;
 }
 
 /** Event channels, the paravirtual interrupt lines between domains. */
@@ -163,6 +181,20 @@ export interface MulticallStubs<Value, Result> {
   call(inputs: { readonly callList: Value; readonly nrCalls: Value }): Result;
 }
 
+/** Interrupts of physical devices, which PVH domains do not get as event channels. */
+export interface PhysdevStubs<Value, Result> {
+  /** Makes a physical interrupt one that can be bound to an event channel. Only a device model or the control domain may. */
+  mapPirq(inputs: { readonly domid: Value; readonly type: Value; readonly index: Value; readonly pirq: Value; readonly bus: Value; readonly devfn: Value; readonly entryNr: Value; readonly tableBase: Value }): Result;
+  /** Undoes that. */
+  unmapPirq(inputs: { readonly domid: Value; readonly pirq: Value }): Result;
+}
+
+/** The machine itself, which only the control domain may change or look at. */
+export interface PlatformOpStubs<Value, Result> {
+  /** Refused, like every one of its commands. */
+  call(inputs: { readonly cmd: Value; readonly interfaceVersion: Value }): Result;
+}
+
 /** Yield, block, poll and shut down. */
 export interface SchedStubs<Value, Result> {
   /** Lets another vCPU run. */
@@ -185,6 +217,12 @@ export interface SchedStubs<Value, Result> {
 export interface SetTimerOpStubs<Value, Result> {
   /** Nanoseconds of system time; 0 stops the timer. What is negative or more than 2^50 ns ahead fires after 100 ms. */
   set(inputs: { readonly timeout: Value }): Result;
+}
+
+/** The hypervisor as a whole, which only the control domain may change or look at. */
+export interface SysctlStubs<Value, Result> {
+  /** Refused, like every one of its commands. */
+  call(inputs: { readonly cmd: Value; readonly interfaceVersion: Value }): Result;
 }
 
 /** State, time and registration areas of a vCPU. */
@@ -235,6 +273,8 @@ export interface VersionStubs<Value, Result> {
   capabilities(inputs: { readonly buffer: Value }): Result;
   /** What it was built from, 64 bytes of text. */
   changeset(inputs: { readonly buffer: Value }): Result;
+  /** Where the hypervisor is in a PV guest's address space; 0 for others. Results: virt_start. */
+  platformParameters(): Result;
   /** A word of feature flags. Results: submap. */
   getFeatures(inputs: { readonly submapIdx: Value }): Result;
   /** Bytes of a page. */
@@ -243,20 +283,41 @@ export interface VersionStubs<Value, Result> {
   guestHandle(inputs: { readonly buffer: Value }): Result;
   /** The hypervisor's command line, 1024 bytes of text; other domains than the hardware domain read that they may not. */
   commandline(inputs: { readonly buffer: Value }): Result;
+  /** What the build is known by; for the control domain. */
+  buildId(inputs: { readonly buffer: Value }): Result;
+  /** What follows the version number, as long as it is, behind the 4-byte length of the buffer; null asks for its length. */
+  extraversion2(inputs: { readonly buffer: Value }): Result;
+  /** Kinds of guests that the hypervisor can run, as long as it is, behind the 4-byte length of the buffer; null asks for its length. */
+  capabilities2(inputs: { readonly buffer: Value }): Result;
+  /** What it was built from, as long as it is, behind the 4-byte length of the buffer; null asks for its length. */
+  changeset2(inputs: { readonly buffer: Value }): Result;
+  /** The hypervisor's command line, for the control domain, as long as it is, behind the 4-byte length of the buffer; null asks for its length. */
+  commandline2(inputs: { readonly buffer: Value }): Result;
+}
+
+/** Turns assistance on and off. */
+export interface VmAssistStubs<Value, Result> {
+  /** Command 0 turns a type on, 1 off. HVM domains have type 5 alone: run-state areas tell of their updates. */
+  set(inputs: { readonly cmd: Value; readonly type: Value }): Result;
 }
 
 /** All stubs, by group: `stubs.vcpu.getRunstateInfo({ vcpuid: 0 })`. */
 export interface HypercallStubs<Value, Result> {
   readonly consoleIo: ConsoleIoStubs<Value, Result>;
+  readonly domctl: DomctlStubs<Value, Result>;
   readonly eventChannel: EventChannelStubs<Value, Result>;
   readonly grantTable: GrantTableStubs<Value, Result>;
   readonly hvm: HvmStubs<Value, Result>;
   readonly memory: MemoryStubs<Value, Result>;
   readonly multicall: MulticallStubs<Value, Result>;
+  readonly physdev: PhysdevStubs<Value, Result>;
+  readonly platformOp: PlatformOpStubs<Value, Result>;
   readonly sched: SchedStubs<Value, Result>;
   readonly setTimerOp: SetTimerOpStubs<Value, Result>;
+  readonly sysctl: SysctlStubs<Value, Result>;
   readonly vcpu: VcpuStubs<Value, Result>;
   readonly version: VersionStubs<Value, Result>;
+  readonly vmAssist: VmAssistStubs<Value, Result>;
 }
 
 /**
@@ -270,6 +331,9 @@ export function bindHypercallStubs<Value, Result>(
     consoleIo: {
       write: (inputs) => call("console_io.write", [inputs.count, inputs.buffer]),
       read: (inputs) => call("console_io.read", [inputs.count, inputs.buffer]),
+    },
+    domctl: {
+      call: (inputs) => call("domctl.call", [inputs.cmd, inputs.interfaceVersion]),
     },
     eventChannel: {
       bindInterdomain: (inputs) => call("event_channel.bind_interdomain", [inputs.remoteDom, inputs.remotePort]),
@@ -313,6 +377,13 @@ export function bindHypercallStubs<Value, Result>(
     multicall: {
       call: (inputs) => call("multicall.call", [inputs.callList, inputs.nrCalls]),
     },
+    physdev: {
+      mapPirq: (inputs) => call("physdev.map_pirq", [inputs.domid, inputs.type, inputs.index, inputs.pirq, inputs.bus, inputs.devfn, inputs.entryNr, inputs.tableBase]),
+      unmapPirq: (inputs) => call("physdev.unmap_pirq", [inputs.domid, inputs.pirq]),
+    },
+    platformOp: {
+      call: (inputs) => call("platform_op.call", [inputs.cmd, inputs.interfaceVersion]),
+    },
     sched: {
       yield: () => call("sched.yield", []),
       block: () => call("sched.block", []),
@@ -324,6 +395,9 @@ export function bindHypercallStubs<Value, Result>(
     },
     setTimerOp: {
       set: (inputs) => call("set_timer_op.set", [inputs.timeout]),
+    },
+    sysctl: {
+      call: (inputs) => call("sysctl.call", [inputs.cmd, inputs.interfaceVersion]),
     },
     vcpu: {
       initialise: (inputs) => call("vcpu.initialise", [inputs.vcpuid, inputs.contextGfn]),
@@ -349,10 +423,19 @@ export function bindHypercallStubs<Value, Result>(
       compileInfo: (inputs) => call("version.compile_info", [inputs.buffer]),
       capabilities: (inputs) => call("version.capabilities", [inputs.buffer]),
       changeset: (inputs) => call("version.changeset", [inputs.buffer]),
+      platformParameters: () => call("version.platform_parameters", []),
       getFeatures: (inputs) => call("version.get_features", [inputs.submapIdx]),
       pagesize: (inputs) => call("version.pagesize", [inputs.buffer]),
       guestHandle: (inputs) => call("version.guest_handle", [inputs.buffer]),
       commandline: (inputs) => call("version.commandline", [inputs.buffer]),
+      buildId: (inputs) => call("version.build_id", [inputs.buffer]),
+      extraversion2: (inputs) => call("version.extraversion2", [inputs.buffer]),
+      capabilities2: (inputs) => call("version.capabilities2", [inputs.buffer]),
+      changeset2: (inputs) => call("version.changeset2", [inputs.buffer]),
+      commandline2: (inputs) => call("version.commandline2", [inputs.buffer]),
+    },
+    vmAssist: {
+      set: (inputs) => call("vm_assist.set", [inputs.cmd, inputs.type]),
     },
   };
 }

@@ -43,6 +43,31 @@ export const CONSOLE_IO_READ: OperationDescriptor = {
 /** Low words in `call.inputs`. */
 export const CONSOLE_IO_READ_IN = { count: 0, buffer: 2 } as const;
 
+// domctl: hypercall 36
+
+export const XEN_DOMCTL_INTERFACE_VERSION = 24;
+export const XEN_DOMCTL_GET_DOMAIN_STATE = 90;
+
+/** Refused, like every one of its commands. */
+export const DOMCTL_CALL: OperationDescriptor = {
+  name: "domctl.call",
+  hypercall: 36,
+  subop: 0,
+  inputs: [
+    { name: "cmd", bytes: 4, signed: false, register: 0, offset: 0 },
+    { name: "interface_version", bytes: 4, signed: false, register: 0, offset: 4 },
+  ],
+  outputs: [],
+  struct: { name: "xen_domctl", bytes: 144 },
+  copyIn: 144,
+  copyOut: 0,
+  plain: true,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const DOMCTL_CALL_IN = { cmd: 0, interfaceVersion: 2 } as const;
+
 // event_channel: hypercall 32
 
 export const EVTCHNSTAT_CLOSED = 0;
@@ -795,6 +820,78 @@ export const MULTICALL_CALL: OperationDescriptor = {
 /** Low words in `call.inputs`. */
 export const MULTICALL_CALL_IN = { callList: 0, nrCalls: 2 } as const;
 
+// physdev: hypercall 33
+
+export const MAP_PIRQ_TYPE_MULTI_MSI = 4;
+
+/** Makes a physical interrupt one that can be bound to an event channel. Only a device model or the control domain may. */
+export const PHYSDEV_MAP_PIRQ: OperationDescriptor = {
+  name: "physdev.map_pirq",
+  hypercall: 33,
+  subop: 13,
+  inputs: [
+    { name: "domid", bytes: 2, signed: false, register: 0, offset: 0 },
+    { name: "type", bytes: 4, signed: true, register: 0, offset: 4 },
+    { name: "index", bytes: 4, signed: true, register: 0, offset: 8 },
+    { name: "pirq", bytes: 4, signed: true, register: 0, offset: 12 },
+    { name: "bus", bytes: 4, signed: true, register: 0, offset: 16 },
+    { name: "devfn", bytes: 4, signed: true, register: 0, offset: 20 },
+    { name: "entry_nr", bytes: 4, signed: true, register: 0, offset: 24 },
+    { name: "table_base", bytes: 8, signed: false, register: 0, offset: 32, compatOffset: 28 },
+  ],
+  outputs: [],
+  struct: { name: "physdev_map_pirq", bytes: 40, compatBytes: 36 },
+  copyIn: 40,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const PHYSDEV_MAP_PIRQ_IN = { domid: 0, type: 2, index: 4, pirq: 6, bus: 8, devfn: 10, entryNr: 12, tableBase: 14 } as const;
+
+/** Undoes that. */
+export const PHYSDEV_UNMAP_PIRQ: OperationDescriptor = {
+  name: "physdev.unmap_pirq",
+  hypercall: 33,
+  subop: 14,
+  inputs: [
+    { name: "domid", bytes: 2, signed: false, register: 0, offset: 0 },
+    { name: "pirq", bytes: 4, signed: true, register: 0, offset: 4 },
+  ],
+  outputs: [],
+  struct: { name: "physdev_unmap_pirq", bytes: 8 },
+  copyIn: 8,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const PHYSDEV_UNMAP_PIRQ_IN = { domid: 0, pirq: 2 } as const;
+
+// platform_op: hypercall 7
+
+export const XENPF_INTERFACE_VERSION = 50331649;
+
+/** Refused, like every one of its commands. */
+export const PLATFORM_OP_CALL: OperationDescriptor = {
+  name: "platform_op.call",
+  hypercall: 7,
+  subop: 0,
+  inputs: [
+    { name: "cmd", bytes: 4, signed: false, register: 0, offset: 0 },
+    { name: "interface_version", bytes: 4, signed: false, register: 0, offset: 4 },
+  ],
+  outputs: [],
+  struct: { name: "xen_platform_op", bytes: 136 },
+  copyIn: 136,
+  copyOut: 0,
+  plain: true,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const PLATFORM_OP_CALL_IN = { cmd: 0, interfaceVersion: 2 } as const;
+
 // sched: hypercall 29
 
 export const SHUTDOWN_POWEROFF = 0;
@@ -937,6 +1034,30 @@ export const SET_TIMER_OP_SET: OperationDescriptor = {
 
 /** Low words in `call.inputs`. */
 export const SET_TIMER_OP_SET_IN = { timeout: 0 } as const;
+
+// sysctl: hypercall 35
+
+export const XEN_SYSCTL_INTERFACE_VERSION = 22;
+
+/** Refused, like every one of its commands. */
+export const SYSCTL_CALL: OperationDescriptor = {
+  name: "sysctl.call",
+  hypercall: 35,
+  subop: 0,
+  inputs: [
+    { name: "cmd", bytes: 4, signed: false, register: 0, offset: 0 },
+    { name: "interface_version", bytes: 4, signed: false, register: 0, offset: 4 },
+  ],
+  outputs: [],
+  struct: { name: "xen_sysctl", bytes: 136 },
+  copyIn: 136,
+  copyOut: 0,
+  plain: true,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const SYSCTL_CALL_IN = { cmd: 0, interfaceVersion: 2 } as const;
 
 // vcpu: hypercall 24
 
@@ -1344,6 +1465,24 @@ export const VERSION_CHANGESET: OperationDescriptor = {
 /** Low words in `call.inputs`. */
 export const VERSION_CHANGESET_IN = { buffer: 0 } as const;
 
+/** Where the hypervisor is in a PV guest's address space; 0 for others. */
+export const VERSION_PLATFORM_PARAMETERS: OperationDescriptor = {
+  name: "version.platform_parameters",
+  hypercall: 17,
+  subop: 5,
+  inputs: [],
+  outputs: [
+    { name: "virt_start", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4 },
+  ],
+  struct: { name: "xen_platform_parameters", bytes: 8, compatBytes: 4 },
+  copyIn: 0,
+  copyOut: 8,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.outputs`. */
+export const VERSION_PLATFORM_PARAMETERS_OUT = { virtStart: 0 } as const;
+
 /** A word of feature flags. */
 export const VERSION_GET_FEATURES: OperationDescriptor = {
   name: "version.get_features",
@@ -1420,10 +1559,127 @@ export const VERSION_COMMANDLINE: OperationDescriptor = {
 /** Low words in `call.inputs`. */
 export const VERSION_COMMANDLINE_IN = { buffer: 0 } as const;
 
+/** What the build is known by; for the control domain. */
+export const VERSION_BUILD_ID: OperationDescriptor = {
+  name: "version.build_id",
+  hypercall: 17,
+  subop: 10,
+  inputs: [
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+  ],
+  outputs: [],
+  struct: undefined,
+  copyIn: 0,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const VERSION_BUILD_ID_IN = { buffer: 0 } as const;
+
+/** What follows the version number, as long as it is, behind the 4-byte length of the buffer; null asks for its length. */
+export const VERSION_EXTRAVERSION2: OperationDescriptor = {
+  name: "version.extraversion2",
+  hypercall: 17,
+  subop: 11,
+  inputs: [
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+  ],
+  outputs: [],
+  struct: undefined,
+  copyIn: 0,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const VERSION_EXTRAVERSION2_IN = { buffer: 0 } as const;
+
+/** Kinds of guests that the hypervisor can run, as long as it is, behind the 4-byte length of the buffer; null asks for its length. */
+export const VERSION_CAPABILITIES2: OperationDescriptor = {
+  name: "version.capabilities2",
+  hypercall: 17,
+  subop: 12,
+  inputs: [
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+  ],
+  outputs: [],
+  struct: undefined,
+  copyIn: 0,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const VERSION_CAPABILITIES2_IN = { buffer: 0 } as const;
+
+/** What it was built from, as long as it is, behind the 4-byte length of the buffer; null asks for its length. */
+export const VERSION_CHANGESET2: OperationDescriptor = {
+  name: "version.changeset2",
+  hypercall: 17,
+  subop: 13,
+  inputs: [
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+  ],
+  outputs: [],
+  struct: undefined,
+  copyIn: 0,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const VERSION_CHANGESET2_IN = { buffer: 0 } as const;
+
+/** The hypervisor's command line, for the control domain, as long as it is, behind the 4-byte length of the buffer; null asks for its length. */
+export const VERSION_COMMANDLINE2: OperationDescriptor = {
+  name: "version.commandline2",
+  hypercall: 17,
+  subop: 14,
+  inputs: [
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+  ],
+  outputs: [],
+  struct: undefined,
+  copyIn: 0,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const VERSION_COMMANDLINE2_IN = { buffer: 0 } as const;
+
+// vm_assist: hypercall 21
+
+export const VMASST_CMD_ENABLE = 0;
+export const VMASST_CMD_DISABLE = 1;
+export const VMASST_TYPE_RUNSTATE_UPDATE_FLAG = 5;
+
+/** Command 0 turns a type on, 1 off. HVM domains have type 5 alone: run-state areas tell of their updates. */
+export const VM_ASSIST_SET: OperationDescriptor = {
+  name: "vm_assist.set",
+  hypercall: 21,
+  subop: 0,
+  inputs: [
+    { name: "cmd", bytes: 4, signed: false, register: 0, offset: -1 },
+    { name: "type", bytes: 4, signed: false, register: 0, offset: -1 },
+  ],
+  outputs: [],
+  struct: undefined,
+  copyIn: 0,
+  copyOut: 0,
+  plain: true,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const VM_ASSIST_SET_IN = { cmd: 0, type: 2 } as const;
+
 /** Every described operation, in the order of hypercall and sub-operation of its file. */
 export const DESCRIPTORS: readonly OperationDescriptor[] = [
   CONSOLE_IO_WRITE,
   CONSOLE_IO_READ,
+  DOMCTL_CALL,
   EVENT_CHANNEL_BIND_INTERDOMAIN,
   EVENT_CHANNEL_BIND_VIRQ,
   EVENT_CHANNEL_BIND_PIRQ,
@@ -1456,6 +1712,9 @@ export const DESCRIPTORS: readonly OperationDescriptor[] = [
   MEMORY_MEMORY_MAP,
   MEMORY_REMOVE_FROM_PHYSMAP,
   MULTICALL_CALL,
+  PHYSDEV_MAP_PIRQ,
+  PHYSDEV_UNMAP_PIRQ,
+  PLATFORM_OP_CALL,
   SCHED_YIELD,
   SCHED_BLOCK,
   SCHED_SHUTDOWN,
@@ -1464,6 +1723,7 @@ export const DESCRIPTORS: readonly OperationDescriptor[] = [
   SCHED_WATCHDOG,
   SCHED_PIN_OVERRIDE,
   SET_TIMER_OP_SET,
+  SYSCTL_CALL,
   VCPU_INITIALISE,
   VCPU_UP,
   VCPU_DOWN,
@@ -1485,16 +1745,26 @@ export const DESCRIPTORS: readonly OperationDescriptor[] = [
   VERSION_COMPILE_INFO,
   VERSION_CAPABILITIES,
   VERSION_CHANGESET,
+  VERSION_PLATFORM_PARAMETERS,
   VERSION_GET_FEATURES,
   VERSION_PAGESIZE,
   VERSION_GUEST_HANDLE,
   VERSION_COMMANDLINE,
+  VERSION_BUILD_ID,
+  VERSION_EXTRAVERSION2,
+  VERSION_CAPABILITIES2,
+  VERSION_CHANGESET2,
+  VERSION_COMMANDLINE2,
+  VM_ASSIST_SET,
 ];
 
 const BY_HYPERCALL: Readonly<Record<number, readonly (OperationDescriptor | undefined)[]>> = {
   18: [
     CONSOLE_IO_WRITE,
     CONSOLE_IO_READ,
+  ],
+  36: [
+    DOMCTL_CALL,
   ],
   32: [
     EVENT_CHANNEL_BIND_INTERDOMAIN,
@@ -1572,6 +1842,26 @@ const BY_HYPERCALL: Readonly<Record<number, readonly (OperationDescriptor | unde
   13: [
     MULTICALL_CALL,
   ],
+  33: [
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    PHYSDEV_MAP_PIRQ,
+    PHYSDEV_UNMAP_PIRQ,
+  ],
+  7: [
+    PLATFORM_OP_CALL,
+  ],
   29: [
     SCHED_YIELD,
     SCHED_BLOCK,
@@ -1584,6 +1874,9 @@ const BY_HYPERCALL: Readonly<Record<number, readonly (OperationDescriptor | unde
   ],
   15: [
     SET_TIMER_OP_SET,
+  ],
+  35: [
+    SYSCTL_CALL,
   ],
   24: [
     VCPU_INITIALISE,
@@ -1609,11 +1902,19 @@ const BY_HYPERCALL: Readonly<Record<number, readonly (OperationDescriptor | unde
     VERSION_COMPILE_INFO,
     VERSION_CAPABILITIES,
     VERSION_CHANGESET,
-    undefined,
+    VERSION_PLATFORM_PARAMETERS,
     VERSION_GET_FEATURES,
     VERSION_PAGESIZE,
     VERSION_GUEST_HANDLE,
     VERSION_COMMANDLINE,
+    VERSION_BUILD_ID,
+    VERSION_EXTRAVERSION2,
+    VERSION_CAPABILITIES2,
+    VERSION_CHANGESET2,
+    VERSION_COMMANDLINE2,
+  ],
+  21: [
+    VM_ASSIST_SET,
   ],
 };
 
@@ -1623,4 +1924,4 @@ export function findDescriptor(hypercall: number, subop: number): OperationDescr
 }
 
 /** Hypercall numbers by group name. */
-export const HYPERCALLS = { console_io: 18, event_channel: 32, grant_table: 20, hvm: 34, memory: 12, multicall: 13, sched: 29, set_timer_op: 15, vcpu: 24, version: 17 } as const;
+export const HYPERCALLS = { console_io: 18, domctl: 36, event_channel: 32, grant_table: 20, hvm: 34, memory: 12, multicall: 13, physdev: 33, platform_op: 7, sched: 29, set_timer_op: 15, sysctl: 35, vcpu: 24, version: 17, vm_assist: 21 } as const;

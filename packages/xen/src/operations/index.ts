@@ -1,4 +1,5 @@
 import * as consoleIo from "./console-io.js";
+import * as control from "./control.js";
 import * as eventChannel from "./event-channel.js";
 import * as grantTable from "./grant-table.js";
 import * as guestArea from "./guest-area.js";
@@ -6,11 +7,14 @@ import * as hvm from "./hvm.js";
 import * as memory from "./memory.js";
 import * as multicall from "./multicall.js";
 import type { Operation } from "./operation.js";
+import * as physdev from "./physdev.js";
 import * as reservation from "./reservation.js";
 import * as sched from "./sched.js";
 import * as vcpu from "./vcpu.js";
 import * as vcpuTimer from "./vcpu-timer.js";
 import * as version from "./version.js";
+import * as versionText from "./version-text.js";
+import * as vmAssist from "./vm-assist.js";
 
 /** Every operation that is modelled; all others answer -ENOSYS, as Xen does for those that it lacks. */
 export const OPERATIONS: readonly Operation[] = [
@@ -67,6 +71,18 @@ export const OPERATIONS: readonly Operation[] = [
   vcpuTimer.stopSingleshotTimer,
   vcpuTimer.setTimerOp,
   multicall.multicall,
+  versionText.platformParameters,
+  versionText.buildId,
+  versionText.extraversion2,
+  versionText.capabilities2,
+  versionText.changeset2,
+  versionText.commandline2,
+  vmAssist.set,
+  physdev.mapPirq,
+  physdev.unmapPirq,
+  control.platformOp,
+  control.sysctl,
+  control.domctl,
   version.version,
   version.getFeatures,
   version.extraversion,

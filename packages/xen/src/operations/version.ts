@@ -82,9 +82,9 @@ export const getFeatures: Operation = {
 };
 
 /** Texts that the modelled hypervisor gives of itself. */
-const EXTRAVERSION = ".0-hyperwalk";
-const CAPABILITIES = "hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ";
-const CHANGESET = "unavailable";
+export const EXTRAVERSION = ".0-hyperwalk";
+export const CAPABILITIES = "hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ";
+export const CHANGESET = "unavailable";
 const COMPILER = "hyperwalk";
 const DENIED = "<denied>";
 const EXTRAVERSION_BYTES = 16;
@@ -148,11 +148,16 @@ export const guestHandle: Operation = {
   handle: (call) => giveTexts(call, [""], [HANDLE_BYTES]),
 };
 
-/** XENVER_commandline. */
+/** XENVER_commandline: who may not read it gets no more than the text that says so. */
 export const commandline: Operation = {
   descriptor: VERSION_COMMANDLINE,
   stage: XENVER_TEXT,
-  handle: (call) => giveTexts(call, [call.domain.config.hardwareDomain ? "" : DENIED], [COMMANDLINE_BYTES]),
+  handle: (call) => {
+    const { hardwareDomain } = call.domain.config;
+    return hardwareDomain
+      ? giveTexts(call, [""], [COMMANDLINE_BYTES])
+      : giveTexts(call, [DENIED], [DENIED.length + 1]);
+  },
 };
 
 /** Copies texts to the guest's buffer, each filled up with zeros to its size. */
