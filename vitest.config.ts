@@ -18,6 +18,8 @@ const config: ViteUserConfig = defineConfig({
         extends: true,
         test: {
           name: "unit",
+          // Timings are benchmarks, never tests: this is for what hangs, on a busy machine too.
+          testTimeout: 30_000,
           include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts"],
           exclude: ["**/node_modules/**", "test/differential/**", "test/browser/**"],
         },

@@ -83,7 +83,7 @@ it("flags that are not made are never seen: not at the end, not by a reader, not
     ),
     { numRuns: 200 },
   );
-}, 30_000);
+});
 
 it("marks what is replaced before anything can look, and nothing else", () => {
   const marked = (...ops: readonly number[]) => {
