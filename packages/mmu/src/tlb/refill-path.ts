@@ -37,9 +37,9 @@ function firstRing({ policy, entries, ways }: TlbArray): RecencyRing | undefined
 /**
  * The look-up in TLBs whose first level is one fully associative array of all page sizes, as AMD's Zen parts have, as one
  * function over the arena. It does what `TlbHierarchy` does by asking its levels, which stays the rule that this must
- * agree with, and asks it whenever a refill is not the plain one: a full first level, entries that nobody watches, no page
- * that is there in pieces, no global one. In a closure, because V8 takes what the first one of a process captures
- * for constants.
+ * agree with. Written out is the plain refill, of a full first level by a page that is neither global nor there in pieces, in
+ * place of one that nobody watches; for any other it asks the rule's functions. In a closure, because V8 takes what the
+ * first one of a process captures for constants.
  * @param arena32,arena64 the arena's views
  */
 export function refillPath(
