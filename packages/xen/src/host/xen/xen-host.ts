@@ -234,7 +234,8 @@ export class XenHost implements Hypervisor {
       }
       if (!this.ready) this.returnToGuest();
       if (memory.arena.free < memory.headroom * FRAME_BYTES) memory.grow();
-      const due = this.interrupts.due;
+      // Without a timer nothing asks for the number, which V8 would allocate to pass it on.
+      const due = this.interrupts.timerRuns ? this.interrupts.due : untilTicks;
       // biome-ignore lint/complexity/useMathMinMax: its result is a new number, which V8 would allocate to pass it on
       const exit = control.hardware.enter(this.stepsOverIret ? 1 : left, due < untilTicks ? due : untilTicks);
       const stopped = exit.kind === ExitKind.EngineStop;
