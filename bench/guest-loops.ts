@@ -74,7 +74,7 @@ export async function guestLoops(children: Children): Promise<void> {
       continue;
     }
     // A boot is over before a first system is compiled.
-    const alone = guest.boot ? undefined : await measureFirst(children, guest);
+    const alone = guest.boot ? undefined : await measureFirst(children, guest, "full");
     const which = guest.boot ? "boot" : "later";
     const measured = await measureLater(children, guest, which, "full");
     const speed = median((alone ?? measured).mips);
@@ -87,7 +87,9 @@ export async function guestLoops(children: Children): Promise<void> {
       undefined,
     );
     if (alone) line("  later systems of a process", `${spread(measured.mips, 1)} MIPS`, "none", undefined);
-    const functional = await measureLater(children, guest, which, "functional");
+    const functional = guest.boot
+      ? await measureLater(children, guest, which, "functional")
+      : await measureFirst(children, guest, "functional");
     if (functional.checksum !== measured.checksum)
       throw new Error(`${guest.name}: with timing off the guest computed ${functional.checksum}`);
     line(

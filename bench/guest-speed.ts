@@ -23,13 +23,16 @@ export function imageOf(image: string): string {
   return fileURLToPath(new URL(`./guests/${image}`, import.meta.url));
 }
 
-/** Speed with full timing of a guest as the only system of a process, in several. */
-export async function measureFirst(children: Children, guest: Guest): Promise<MeasuredSpeed> {
+/** `functional`: with timing off, a fast-forward. */
+export type Timing = "full" | "functional";
+
+/** Speed of a guest as the only system of a process, in several. */
+export async function measureFirst(children: Children, guest: Guest, timing: Timing): Promise<MeasuredSpeed> {
   const runs = await children.runEach<MeasuredSpeed>("guest-loop", [
     guest.image,
     guest.cmdline,
     "first",
-    "full",
+    timing,
   ]);
   return {
     ...runs[0],
@@ -42,13 +45,12 @@ export async function measureFirst(children: Children, guest: Guest): Promise<Me
  * Speed of a guest in systems that others of the process went before.
  *
  * @param which `boot`: from the first instruction
- * @param timing `functional`: with timing off, a fast-forward
  */
 export function measureLater(
   children: Children,
   guest: Guest,
   which: "later" | "boot",
-  timing: "full" | "functional",
+  timing: Timing,
 ): Promise<MeasuredSpeed> {
   return children.run<MeasuredSpeed>("guest-loop", [guest.image, guest.cmdline, which, timing]);
 }

@@ -14,7 +14,11 @@ export interface OwnSpeed {
 /** Measures hyperwalk on a guest as the headline figures of `npm run bench` are, and counts the instructions that the others are timed by. */
 export async function ownSpeed(children: Children, guest: PeerGuest): Promise<OwnSpeed> {
   const cmdline = cmdlineOf(guest, guest.iterations);
-  const { mips, instructions, checksum } = await measureFirst(children, { image: guest.image, cmdline });
+  const { mips, instructions, checksum } = await measureFirst(
+    children,
+    { image: guest.image, cmdline },
+    "full",
+  );
   const empty = await children.run<{ instructions: number }>("guest-instructions", [
     guest.image,
     cmdlineOf(guest, 0),
