@@ -49,15 +49,22 @@ export { descriptorOf } from "./stubs/descriptor-of.js";
 export { FASTABI_BIT, fastabiStubs } from "./stubs/fastabi.js";
 export type {
   ConsoleIoStubs,
+  DomctlStubs,
   EventChannelStubs,
   GrantTableStubs,
   HvmStubs,
   HypercallStubs,
   MemoryStubs,
+  MulticallStubs,
   OperationName,
+  PhysdevStubs,
+  PlatformOpStubs,
   SchedStubs,
+  SetTimerOpStubs,
+  SysctlStubs,
   VcpuStubs,
   VersionStubs,
+  VmAssistStubs,
 } from "./stubs/operations.gen.js";
 export type { AbiName, Operand, StubEmitter, StubMemory, Vendor } from "./stubs/stub-emitter.js";
 export { traditionalStubs } from "./stubs/traditional.js";

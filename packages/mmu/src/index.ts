@@ -58,6 +58,7 @@ export { RecencyClock } from "./recency-clock.js";
 export { LeastRecentlyUsed } from "./replacement/lru.js";
 export { REPLACEMENT_POLICIES } from "./replacement/policies.js";
 export { RandomReplacement } from "./replacement/random.js";
+export type { RecencyRing } from "./replacement/recency-ring.js";
 export type { ReplacementPolicy } from "./replacement/replacement-policy.js";
 export type { SetOrder, SetOrderSnapshot } from "./replacement/set-order.js";
 export { StampOrder } from "./replacement/stamp-order.js";

@@ -6,6 +6,7 @@
 
 export { FASTABI_MASK, FastAbi } from "./abi/fastabi.js";
 export type { HypercallAbi } from "./abi/hypercall-abi.js";
+export type { HypercallArguments } from "./abi/hypercall-arguments.js";
 export { LinearAbi } from "./abi/linear.js";
 export { PhysaddrAbi } from "./abi/physaddr.js";
 export { PointerAbi } from "./abi/pointer-abi.js";
@@ -20,6 +21,7 @@ export {
   type ConsoleSource,
 } from "./console.js";
 export { ConsoleStream } from "./console-stream.js";
+export type { Continuation } from "./continuation.js";
 export { CpuidPolicy, type CpuidPolicyOptions, HYPERCALL_PAGE_MSR, XEN_CPUID_BASE } from "./cpuid-policy.js";
 export type { PortDevice } from "./devices/port-device.js";
 export { Domain, type DomainOptions, type DomainSnapshot } from "./domain.js";
@@ -51,6 +53,7 @@ export { GuestWalker } from "./guest-access/guest-walk.js";
 export { HvmCopy, type HvmCopyOptions } from "./guest-access/hvm-copy.js";
 export { LinearAccess } from "./guest-access/linear.js";
 export { PhysicalAccess } from "./guest-access/physical.js";
+export type { GuestArea, GuestAreaSnapshot, GuestAreas, GuestAreasSnapshot } from "./guest-areas.js";
 export { GuestAddressError, GuestMemory } from "./guest-memory.js";
 export type { GuestPages } from "./guest-pages.js";
 export { exitName } from "./host/exit-name.js";
@@ -71,9 +74,11 @@ export { hypercallPage } from "./hypercall-page.js";
 export { HypervisorCounters, type HypervisorCountersSnapshot } from "./hypervisor-counters.js";
 export type { Instant, MeasuredWindow, SystemCounters, WindowRecorderSnapshot } from "./measured-window.js";
 export type { MsrPolicySnapshot } from "./msr-policy.js";
+export type { MulticallEntry } from "./multicall-entry.js";
 export * from "./operations/descriptors.gen.js";
 export { OPERATIONS, operationTable } from "./operations/index.js";
 export type {
+  Constituents,
   Operation,
   OperationCall,
   OperationDescriptor,
@@ -104,6 +109,7 @@ export type { PcpuSnapshot, SystemIdentity, XenSystemSnapshot } from "./snapshot
 export { Vcpu, type VcpuOptions, type VcpuRunner, type VcpuSnapshot } from "./vcpu.js";
 export type { VcpuEventsOptions, VcpuEventsSnapshot } from "./vcpu-events.js";
 export { VcpuEvents } from "./vcpu-events.js";
+export type { VcpuTimers, VcpuTimersSnapshot } from "./vcpu-timers.js";
 export { VIRQ_TIMER } from "./virq.js";
 export { Vlapic, type VlapicOptions, type VlapicSnapshot } from "./vlapic.js";
 export {
