@@ -48,7 +48,7 @@ static void on_sigill(int number, siginfo_t *info, void *context)
             registers[fast[i]] = (greg_t)(0x8182838485868700ull + i);
     } else if (bytes != 0) {
         /* A struct's address is far above the values of other arguments. */
-        uint64_t at = (seen[2] > 0x10000 ? seen[2] : seen[3]) - offset;
+        uint64_t at = (seen[1] > 0x10000 ? seen[1] : seen[2] > 0x10000 ? seen[2] : seen[3]) - offset;
 
         memcpy(found, (void *)(uintptr_t)at, bytes);
     }
