@@ -88,7 +88,7 @@ export class TlbArray {
   /** Indices in the 32-bit view: of the hash buckets, and of the number of valid entries of each kind. */
   readonly headsAt: number;
   readonly liveOfKindAt: number;
-  /** From a {@link hash} to its bucket. */
+  /** From a key's hash to its bucket. */
   readonly hashShift: number;
   private readonly buckets: number;
   /** Valid entries in no particular order, and where each stands in that list: flushes visit only these. */

@@ -288,7 +288,7 @@ export class XenHost implements Hypervisor {
     return vector >= FIRST_USABLE_VECTOR && eventChannels.events.hasUpcall(id) ? vector : -1;
   }
 
-  /** Asks something of the vCPU. @param request bits of {@link Request} */
+  /** Asks something of the vCPU. @param request bits of `Request` */
   request(request: number): void {
     this.requests |= request;
     // What INIT resets has no start-up to follow any more.
