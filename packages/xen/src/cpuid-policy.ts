@@ -1,6 +1,5 @@
 import { type CpuidLeaf, definedCr4, type ResolvedProfile } from "@hyperwalk/cpu";
 import { XEN_MAJOR, XEN_MINOR } from "./operations/version.js";
-import type { HypercallAbiName } from "./xen-config.js";
 
 /** First of Xen's CPUID leaves; there is no Viridian here to come before it. */
 export const XEN_CPUID_BASE = 0x40000000;
@@ -14,8 +13,6 @@ const HVM_IOMMU_MAPPINGS = 1 << 2;
 const HVM_VCPU_ID_PRESENT = 1 << 3;
 const HVM_DOMID_PRESENT = 1 << 4;
 const HVM_UPCALL_VECTOR = 1 << 6;
-/** XEN_HVM_CPUID_PHYS_ADDR_ABI of one proposal, XEN_HVM_CPUID_FASTABI of the other. */
-const HVM_NEW_ABI = 1 << 7;
 const TSC_HOST_RELIABLE = 1 << 1;
 
 const FEATURE_HYPERVISOR = 1 << 31;
@@ -35,7 +32,8 @@ const CR4_PKE = 1 << 22;
 /** What a domain's CPUID policy is made from. */
 export interface CpuidPolicyOptions {
   readonly profile: ResolvedProfile;
-  readonly abi: HypercallAbiName;
+  /** Bits of EAX in the HVM leaf that announce the domain's hypercall interface. */
+  readonly abiFeatures: number;
   readonly domainId: number;
 }
 
@@ -52,18 +50,14 @@ export class CpuidPolicy {
   private readonly khz: number;
 
   constructor(options: CpuidPolicyOptions) {
-    const { profile, abi } = options;
+    const { profile, abiFeatures } = options;
     this.leaves = profile.cpuid
       .filter((leaf) => leaf[0] !== 0x8000000a)
       .map((leaf) => levelled(leaf, profile.vendor));
     this.domainId = options.domainId;
     this.khz = Math.round(profile.ghz * 1e6);
     this.hvmFeatures =
-      HVM_IOMMU_MAPPINGS |
-      HVM_VCPU_ID_PRESENT |
-      HVM_DOMID_PRESENT |
-      HVM_UPCALL_VECTOR |
-      (abi === "linear" ? 0 : HVM_NEW_ABI);
+      HVM_IOMMU_MAPPINGS | HVM_VCPU_ID_PRESENT | HVM_DOMID_PRESENT | HVM_UPCALL_VECTOR | abiFeatures;
   }
 
   /** Whether the guest has XSAVES and XRSTORS. */

@@ -4,12 +4,14 @@
  * @packageDocumentation
  */
 
+export type { AbiParts, DomainAbi } from "./abi/domain-abi.js";
 export { FASTABI_MASK, FastAbi } from "./abi/fastabi.js";
 export type { HypercallAbi } from "./abi/hypercall-abi.js";
 export type { HypercallArguments } from "./abi/hypercall-arguments.js";
 export { LinearAbi } from "./abi/linear.js";
 export { PhysaddrAbi } from "./abi/physaddr.js";
 export { PointerAbi } from "./abi/pointer-abi.js";
+export { DOMAIN_ABIS } from "./abi/registry.js";
 export * from "./boot/index.js";
 export type { CappedTextSnapshot, ConsoleSnapshot } from "./console.js";
 export {

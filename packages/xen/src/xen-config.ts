@@ -1,5 +1,7 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
 import type { PageSizeName } from "@hyperwalk/mmu";
+import type { DomainAbi } from "./abi/domain-abi.js";
+import { DOMAIN_ABIS } from "./abi/registry.js";
 import { BOOT_PROTOCOLS, type BootModule, type BootProtocolName } from "./boot/index.js";
 
 /** Hypervisor-wide switches, in the words of Xen's `spec-ctrl=`. What is left out follows the processor profile. */
@@ -20,6 +22,7 @@ export interface XenConfig {
   readonly lockHarden?: boolean | undefined;
 }
 
+/** Names of hypercall interfaces in a configuration; `abi/registry.ts` makes them. */
 export const HYPERCALL_ABIS = ["linear", "physaddr", "fastabi"] as const;
 export type HypercallAbiName = (typeof HYPERCALL_ABIS)[number];
 
@@ -34,7 +37,8 @@ export interface DomainConfig {
   /** Guest RAM in bytes: a multiple of 4096, at least 1 MiB and at most 1 TiB. */
   readonly memoryBytes: number;
   readonly cmdline?: string | undefined;
-  readonly abi: HypercallAbiName;
+  /** Its hypercall interface, by name or as made elsewhere. */
+  readonly abi: HypercallAbiName | DomainAbi;
   /**
    * What HVM CPUID leaf EAX bit 7 announces. Given only to say it explicitly: the bit is claimed by physaddr and by
    * FastABI, so it follows from `abi`, and asking for both is refused.
@@ -81,7 +85,7 @@ export interface ResolvedDomainConfig {
   readonly modules: readonly BootModule[];
   readonly memoryBytes: number;
   readonly cmdline: string;
-  readonly abi: HypercallAbiName;
+  readonly abi: DomainAbi;
   readonly vcpus: number;
   readonly p2mPage: PageSizeName;
   readonly mmioHandlers: number;
@@ -124,9 +128,9 @@ export function resolveXenConfig(config: XenConfig, profile: ProcessorProfile): 
 
 /** @throws XenConfigError for the first key that is wrong */
 export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig {
-  const { memoryBytes, abi, vcpus = 1, p2mPage = "2m", hardwareDomain = false, cmdline = "" } = config;
-  if (!HYPERCALL_ABIS.includes(abi)) throw new XenConfigError("domain.abi", abi, HYPERCALL_ABIS.join(", "));
-  checkAnnouncement(config);
+  const { memoryBytes, vcpus = 1, p2mPage = "2m", hardwareDomain = false, cmdline = "" } = config;
+  const abi = resolveAbi(config.abi);
+  checkAnnouncement(config, abi.name);
   if (
     !Number.isInteger(memoryBytes) ||
     memoryBytes % 4096 !== 0 ||
@@ -175,8 +179,16 @@ export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig 
   };
 }
 
-function checkAnnouncement(config: DomainConfig): void {
-  const { abi, physaddrAbi, fastabi } = config;
+function resolveAbi(abi: HypercallAbiName | DomainAbi): DomainAbi {
+  if (typeof abi === "object" && abi !== null && typeof abi.make === "function") return abi;
+  const named = HYPERCALL_ABIS.find((name) => name === abi);
+  if (named === undefined)
+    throw new XenConfigError("domain.abi", abi, `${HYPERCALL_ABIS.join(", ")}, or a DomainAbi`);
+  return DOMAIN_ABIS[named];
+}
+
+function checkAnnouncement(config: DomainConfig, abi: string): void {
+  const { physaddrAbi, fastabi } = config;
   const reason =
     "both proposals claim bit 7 of EAX in Xen's HVM CPUID leaf, so a guest could not tell which it has";
   if (physaddrAbi === true && (fastabi === true || abi === "fastabi"))

@@ -1,5 +1,6 @@
 import { epyc9124, resolveProfile, skylakeSp } from "@hyperwalk/cpu";
 import { describe, expect, it } from "vitest";
+import { DOMAIN_ABIS } from "../src/abi/registry.ts";
 import { CpuidPolicy } from "../src/cpuid-policy.ts";
 import { hypercallPage } from "../src/hypercall-page.ts";
 import { MsrPolicy } from "../src/msr-policy.ts";
@@ -17,7 +18,11 @@ const MIB = 2 ** 20;
 
 describe("CPUID", () => {
   const query = (abi: "linear" | "physaddr" | "fastabi", leaf: number, subleaf = 0, profile = epyc9124) => {
-    const policy = new CpuidPolicy({ profile: resolveProfile(profile), abi, domainId: 7 });
+    const policy = new CpuidPolicy({
+      profile: resolveProfile(profile),
+      abiFeatures: DOMAIN_ABIS[abi].cpuidFeatures,
+      domainId: 7,
+    });
     policy.query(leaf | 0, subleaf, 0, 0);
     return [...policy.result].map((word) => word >>> 0);
   };

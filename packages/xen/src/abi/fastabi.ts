@@ -31,6 +31,7 @@ interface Plan {
  */
 export class FastAbi implements HypercallAbi {
   readonly id = "fastabi";
+  readonly longModeOnly = true;
   private readonly registers: GuestRegisters;
   private readonly cost: PathCost;
   private readonly plans: readonly (readonly (Plan | undefined)[] | undefined)[];

@@ -6,7 +6,9 @@ import type { HypercallArguments } from "./hypercall-arguments.js";
  * {@link OperationCall} and back; it knows every operation only through its descriptor.
  */
 export interface HypercallAbi {
-  readonly id: "linear" | "physaddr" | "fastabi";
+  readonly id: string;
+  /** Callers in other modes than 64-bit do not have it. */
+  readonly longModeOnly: boolean;
   /** Does this interface claim a call with this number in rax (low word; bits 63:32 are zero)? */
   claims(number: number): boolean;
   /** The operation that the guest's registers name, or `undefined` for -ENOSYS. */

@@ -19,7 +19,8 @@ const FASTABI_MASK = 0x40000000;
  * to. What a pointer means is the {@link GuestAccess}'s business, so linear and physical pointers share all of this.
  */
 export abstract class PointerAbi implements HypercallAbi {
-  abstract readonly id: "linear" | "physaddr";
+  abstract readonly id: string;
+  readonly longModeOnly: boolean = false;
   private readonly access: GuestAccess;
   private readonly cost: PathCost;
   private readonly argumentRegisters: ArgumentRegisters;

@@ -1,5 +1,6 @@
 import type { ProcessorSnapshot, ResolvedProfile } from "@hyperwalk/cpu";
 import type { PhysicalMemory, PhysicalMemorySnapshot } from "@hyperwalk/mmu";
+import { describeAbi } from "../abi/domain-abi.js";
 import type { DomainSnapshot } from "../domain.js";
 import type { ExitAccountingSnapshot } from "../exit-accounting.js";
 import type { FrameAllocatorSnapshot } from "../frame-allocator.js";
@@ -68,12 +69,13 @@ export interface IdentityOptions {
 /** Names each option, files and tables by length and CRC-32. */
 export function identify(options: IdentityOptions): SystemIdentity {
   const { profile, xen, domain, accounting, measureWindow } = options;
-  const { image, modules, ...rest } = domain;
+  const { image, modules, abi, ...rest } = domain;
   const named: [string, unknown][] = [
     ["machine", `${profile.id} ${digest(new TextEncoder().encode(JSON.stringify(profile)))}`],
     ...Object.entries(xen).map(([key, value]): [string, unknown] => [`xen.${key}`, value]),
     ["domain.image", digest(image)],
     ["domain.modules", modules.map(({ bytes, cmdline }) => `${digest(bytes)} "${cmdline}"`).join(", ")],
+    ["domain.abi", describeAbi(abi)],
     ...Object.entries(rest).map(([key, value]): [string, unknown] => [`domain.${key}`, value]),
     ["accounting", accounting],
     ["measureWindow", measureWindow],

@@ -1,8 +1,4 @@
 import type { CpuidLeaf } from "@hyperwalk/cpu";
-import { FastAbi } from "../../abi/fastabi.js";
-import type { HypercallAbi } from "../../abi/hypercall-abi.js";
-import { LinearAbi } from "../../abi/linear.js";
-import { PhysaddrAbi } from "../../abi/physaddr.js";
 import { CpuidPolicy } from "../../cpuid-policy.js";
 import type { Domain } from "../../domain.js";
 import { Errno } from "../../errno.js";
@@ -75,8 +71,9 @@ export class HvmVcpu implements VcpuRunner {
     const { mmioHandlers } = config;
     const copyOptions = { p2m, cost, counters, memory, ledger, timing, mmioHandlers };
     const walker = new GuestWalker(p2m, cost, counters, memory, registers, physicalAddressBits);
-    const access =
-      config.abi === "physaddr" ? new PhysicalAccess(copyOptions) : new LinearAccess(copyOptions, walker);
+    const linear = new LinearAccess(copyOptions, walker);
+    const physical = new PhysicalAccess(copyOptions);
+    const access = config.abi.pointers === "physical" ? physical : linear;
     let msrs: MsrPolicy | undefined;
     const timestampOffset = () => msrs?.timestampOffset ?? 0;
     const { ghz } = profile;
@@ -99,13 +96,13 @@ export class HvmVcpu implements VcpuRunner {
     });
     this.vlapic = vlapic;
     if (scheduler !== undefined) vlapic.apic.bus = scheduler;
-    const cpuid = new CpuidPolicy({ profile, abi: config.abi, domainId: domain.id });
+    const cpuid = new CpuidPolicy({ profile, abiFeatures: config.abi.cpuidFeatures, domainId: domain.id });
     this.cpuid = cpuid;
     msrs = new MsrPolicy(registers, control, () => ledger.cycles, vlapic.apic, vendor, cpuid.xsaves);
     this.msrs = msrs;
 
     this.hypercalls = new HypercallHandler(
-      makeAbis(config, control, access, cost),
+      config.abi.make({ operations: OPERATIONS, registers, cost, linear, physical }),
       registers,
       cost,
       counters,
@@ -120,10 +117,7 @@ export class HvmVcpu implements VcpuRunner {
       cpuid,
       msrs,
       vlapic,
-      strings: new StringIo(
-        registers,
-        access instanceof LinearAccess ? access : new LinearAccess(copyOptions, walker),
-      ),
+      strings: new StringIo(registers, linear),
       hypercallPage: hypercallPage(control.hardware.hypercallInstruction),
     });
     const mmio = new MmioExits({ processor, registers, cost, vlapic, context: control.context });
@@ -257,18 +251,6 @@ export class HvmVcpu implements VcpuRunner {
   private comeUpForNmi(): void {
     if (this.vcpu.initialised) this.vcpu.down = false;
   }
-}
-
-function makeAbis(
-  config: ResolvedDomainConfig,
-  control: VcpuControl,
-  access: LinearAccess | PhysicalAccess,
-  cost: PathCost,
-): readonly HypercallAbi[] {
-  const { registers } = control;
-  if (config.abi === "physaddr") return [new PhysaddrAbi(OPERATIONS, registers, access, cost)];
-  const linear = new LinearAbi(OPERATIONS, registers, access, cost);
-  return config.abi === "fastabi" ? [new FastAbi(OPERATIONS, registers, cost), linear] : [linear];
 }
 
 const LEAF1_TSC_DEADLINE = 1 << 24;

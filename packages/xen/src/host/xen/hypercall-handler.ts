@@ -1,5 +1,4 @@
 import { ArgumentRegisters } from "../../abi/argument-registers.js";
-import { FASTABI_MASK } from "../../abi/fastabi.js";
 import type { HypercallAbi } from "../../abi/hypercall-abi.js";
 import type { Continuation } from "../../continuation.js";
 import { Errno } from "../../errno.js";
@@ -116,7 +115,7 @@ export class HypercallHandler implements Constituents {
     const { abis } = this;
     for (let i = 0; i < abis.length; i++) {
       const abi = abis[i];
-      if (!abi.claims(number) || ((number & FASTABI_MASK) !== 0 && mode !== GuestCodeMode.Long)) continue;
+      if (!abi.claims(number) || (abi.longModeOnly && mode !== GuestCodeMode.Long)) continue;
       const operation = abi.decode(number);
       if (operation === undefined) return this.report(number, undefined, abi, -Errno.ENOSYS);
       this.cost.enter(this.operationPhase);

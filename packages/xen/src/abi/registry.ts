@@ -1,0 +1,38 @@
+import type { HypercallAbiName } from "../xen-config.js";
+import type { DomainAbi } from "./domain-abi.js";
+import { FastAbi } from "./fastabi.js";
+import { LinearAbi } from "./linear.js";
+import { PhysaddrAbi } from "./physaddr.js";
+
+/** XEN_HVM_CPUID_PHYS_ADDR_ABI of one proposal, XEN_HVM_CPUID_FASTABI of the other. */
+const HVM_CPUID_NEW_ABI = 1 << 7;
+
+const linear: DomainAbi = {
+  name: "linear",
+  pointers: "linear",
+  cpuidFeatures: 0,
+  make: ({ operations, registers, linear, cost }) => [new LinearAbi(operations, registers, linear, cost)],
+};
+
+const physaddr: DomainAbi = {
+  name: "physaddr",
+  pointers: "physical",
+  cpuidFeatures: HVM_CPUID_NEW_ABI,
+  make: ({ operations, registers, physical, cost }) => [
+    new PhysaddrAbi(operations, registers, physical, cost),
+  ],
+};
+
+const fastabi: DomainAbi = {
+  name: "fastabi",
+  pointers: "linear",
+  cpuidFeatures: HVM_CPUID_NEW_ABI,
+  make: (parts) => {
+    const { operations, registers, cost } = parts;
+    const before = linear.make(parts);
+    return [new FastAbi(operations, registers, cost), ...before];
+  },
+};
+
+/** The interfaces that a domain's configuration can name. */
+export const DOMAIN_ABIS: Readonly<Record<HypercallAbiName, DomainAbi>> = { linear, physaddr, fastabi };
