@@ -5,12 +5,18 @@ import type { HypervisorCounters } from "../hypervisor-counters.js";
 import type { P2m } from "../p2m.js";
 import { Phase } from "../path-cost/phases.js";
 import type { StagePathCost } from "../path-cost/stage-path-cost.js";
-import { GUEST_WALK_UNPAGED, GUEST_WALKS, SET_AD_BITS } from "../path-cost/stages/guest-copy.js";
+import {
+  GUEST_WALK_FIVE_LEVELS,
+  GUEST_WALK_UNPAGED,
+  GUEST_WALKS,
+  SET_AD_BITS,
+} from "../path-cost/stages/guest-copy.js";
 
 const CR0_PG = 1 << 31;
 const CR0_WP = 1 << 16;
 const CR4_PSE = 0x10;
 const CR4_PAE = 0x20;
+const CR4_LA57 = 0x1000;
 const CR4_SMAP = 1 << 21;
 const EFER_LMA = 0x400;
 const EFER_NXE = 0x800;
@@ -20,7 +26,7 @@ const USER = 4;
 const ACCESSED = 0x20;
 const DIRTY = 0x40;
 const SUPERPAGE = 0x80;
-const MAX_LEVELS = 4;
+const MAX_LEVELS = 5;
 /** Frames below 2^31 only: a larger one is beyond any p2m here, and -1 would be ambiguous. */
 const NO_FRAME = -1;
 
@@ -28,6 +34,9 @@ const NO_FRAME = -1;
  * Xen's software walk of a guest's page tables (`guest_walk_tables_{2,3,4}_levels` through
  * `hap_p2m_ga_to_gfn_*_levels`) with the access rights of CPL 0: look-up of the CR3 frame, then at each level one guest
  * entry and a look-up of the table below, at the end a look-up of the result. Nothing is cached between two walks.
+ *
+ * A guest with five levels, which Xen does not let a guest have (its CPUID policy hides LA57), is walked in the same way
+ * with one level more.
  */
 export class GuestWalker {
   /** After a failed {@link walk}: the page-fault error code that Xen computed (`pfec`). */
@@ -87,10 +96,12 @@ export class GuestWalker {
       this.rights = WRITABLE | USER;
       this.errorCode = write ? PageFaultCode.Write : 0;
       const cr4 = words[State.Cr4];
-      if ((words[State.EferLo] & EFER_LMA) !== 0) gfn = this.walkLong(lo, hi, write);
+      if ((words[State.EferLo] & EFER_LMA) !== 0)
+        gfn = this.walkLong(lo, hi, write, (cr4 & CR4_LA57) !== 0 ? 5 : 4);
       else if ((cr4 & CR4_PAE) !== 0) gfn = this.walkPae(lo, write);
       else gfn = this.walkLegacy(lo, write, (cr4 & CR4_PSE) !== 0);
-      cost.run(this.walkStages[this.depth]);
+      const { depth } = this;
+      cost.run(depth === MAX_LEVELS ? cost.compile(GUEST_WALK_FIVE_LEVELS) : this.walkStages[depth]);
       for (let i = 0; i < this.depth; i++) if (this.tables[i] >= 0) this.p2m.putPage(this.tables[i]);
       // hap_p2m_ga_to_gfn looks the result up once more to report paged-out and shared pages.
       if (gfn >= 0) gfn = this.confirm(gfn);
@@ -99,15 +110,15 @@ export class GuestWalker {
     return gfn;
   }
 
-  private walkLong(lo: number, hi: number, write: boolean): number {
+  private walkLong(lo: number, hi: number, write: boolean, levels: number): number {
     const words = this.registers.words;
-    const upper = hi >> 15; // bits 63:47
+    const upper = hi >> (levels === 5 ? 24 : 15); // bits 63:56, 63:47
     if (upper !== 0 && upper !== -1) return this.fail(0);
     let table = frameOf(words[State.Cr3Lo], words[State.Cr3Hi]);
-    for (let level = 4; level >= 1; level--) {
+    for (let level = levels; level >= 1; level--) {
       const index =
-        level === 4
-          ? (hi >>> 7) & 511
+        level >= 4
+          ? (hi >>> (level === 5 ? 16 : 7)) & 511
           : level === 3
             ? ((lo >>> 30) | (hi << 2)) & 511
             : (lo >>> (level === 2 ? 21 : 12)) & 511;
@@ -117,7 +128,7 @@ export class GuestWalker {
       const entryLo = i32[at];
       const entryHi = i32[at + 1];
       const leaf = level === 1 || (entryLo & SUPERPAGE) !== 0;
-      if (!this.accept(entryLo, entryHi, level === 4 ? SUPERPAGE : leaf ? alignmentMask(level) : 0))
+      if (!this.accept(entryLo, entryHi, level >= 4 ? SUPERPAGE : leaf ? alignmentMask(level) : 0))
         return NO_FRAME;
       table = frameOf(entryLo, entryHi);
       if (leaf) return this.finish(table, lo, level, write);

@@ -84,6 +84,15 @@ export const GUEST_WALKS: readonly Stage[] = [0, 1, 2, 3, 4].map((levels) =>
   ]),
 );
 
+const GUEST_WALK_FIFTH_LEVEL: Stage = { ...GUEST_WALK_LEVELS[0], name: "guest_walk_tables, fifth level" };
+
+/** The same with five-level paging: a fifth level that costs what the others do. Xen has no such walk. */
+export const GUEST_WALK_FIVE_LEVELS: Stage = composeStage("guest walk of 5 levels", Phase.GuestWalk, [
+  GVA_TO_GFN,
+  GUEST_WALK,
+  ...[...GUEST_WALK_LEVELS, GUEST_WALK_FIFTH_LEVEL].flatMap((level) => [level, MAP_DOMAIN_PAGE]),
+]);
+
 /** `hap_gva_to_gfn_real_mode`: with paging off the address is the result. */
 export const GUEST_WALK_UNPAGED: Stage = {
   name: "hap_gva_to_gfn_real_mode",

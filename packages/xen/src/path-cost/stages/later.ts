@@ -13,6 +13,7 @@ import {
   EVTCHN_FIFO_SET_PENDING,
   EVTCHN_FIFO_SETUP_PORT,
 } from "./event-fifo.js";
+import { GUEST_WALK_FIVE_LEVELS } from "./guest-copy.js";
 import { EVENT_CHECK_INTERRUPT, FLUSH_IPI, VCPU_KICK } from "./inter-processor.js";
 import {
   APIC_INJECTION,
@@ -41,6 +42,7 @@ export const LATER_STAGES: readonly Stage[] = [
   CONTINUATION,
   EVENT_CHECK_INTERRUPT,
   FLUSH_IPI,
+  GUEST_WALK_FIVE_LEVELS,
   IDLE_SWITCH,
   INTERRUPT_WINDOW,
   MULTICALL_ENTRY,
