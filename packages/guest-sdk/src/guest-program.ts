@@ -83,13 +83,19 @@ export class GuestProgram {
     this.asm = asm;
     this.stubs = stubs;
     this.routines = routines;
-    this.hypercall = bindHypercallStubs((name, inputs) => {
-      const operation = descriptorOf(name);
-      const operands = inputs.map((value) => (value === undefined ? undefined : this.operand(value)));
-      this.overwritten++;
-      this.stubs.emitCall(this.asm, operation, operands);
-      return new HypercallResult(this, operation, this.overwritten);
-    });
+    this.hypercall = bindHypercallStubs((name, inputs) => this.call(descriptorOf(name), inputs));
+  }
+
+  /**
+   * Calls an operation by its descriptor: what {@link hypercall} does for those that have a method there.
+   * @param inputs in the order of `operation.inputs`; `undefined` stands for the field's implied value, or 0
+   * @throws GuestSourceError when the interface cannot carry the operation or one of the values
+   */
+  call(operation: OperationDescriptor, inputs: readonly (Value | undefined)[]): HypercallResult {
+    const operands = inputs.map((value) => (value === undefined ? undefined : this.operand(value)));
+    this.overwritten++;
+    this.stubs.emitCall(this.asm, operation, operands);
+    return new HypercallResult(this, operation, this.overwritten);
   }
 
   /** A new variable with that value. At most five variables and running loops at a time. */

@@ -8,8 +8,11 @@ export interface SystemCounters {
   /** Retired ones: what leaves the guest, a hypercall among others, has not. */
   readonly guestInstructions: number;
   readonly p2mLookups: number;
+  readonly pageReferences: number;
   readonly p2mTableReads: number;
   readonly guestPteReads: number;
+  readonly copiesFromGuest: number;
+  readonly copiesToGuest: number;
   readonly bytesCopied: number;
   readonly accessedDirtyUpdates: number;
 }

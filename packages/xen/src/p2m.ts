@@ -132,6 +132,7 @@ export class P2m {
     const { reads } = this;
     counters.p2mTableReads += reads;
     if (mfn >= 0) {
+      counters.pageReferences++;
       const at = this.pageInfo(mfn);
       cost.run(this.foundStages[reads]);
       this.memory.arena.i32[at >> 2]++;

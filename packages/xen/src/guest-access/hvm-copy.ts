@@ -67,10 +67,12 @@ export abstract class HvmCopy implements GuestAccess {
   }
 
   copyFromGuest(lo: number, hi: number, bytes: number): number {
+    this.counters.copiesFromGuest++;
     return this.copy(lo, hi, bytes, false);
   }
 
   copyToGuest(lo: number, hi: number, bytes: number): number {
+    this.counters.copiesToGuest++;
     return this.copy(lo, hi, bytes, true);
   }
 

@@ -200,8 +200,11 @@ export class HvmVcpu implements VcpuRunner {
       hypervisorInstructions: cost.instructions,
       guestInstructions: processor.engine.instructions,
       p2mLookups: c.p2mLookups,
+      pageReferences: c.pageReferences,
       p2mTableReads: c.p2mTableReads,
       guestPteReads: c.guestPteReads,
+      copiesFromGuest: c.copiesFromGuest,
+      copiesToGuest: c.copiesToGuest,
       bytesCopied: c.bytesCopied,
       accessedDirtyUpdates: c.accessedDirtyUpdates,
     };
