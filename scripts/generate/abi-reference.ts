@@ -51,7 +51,7 @@ function row(group: AbiGroup, operation: AbiOperation): string {
   const traditional = args.map((text, i) => `${ARGUMENTS[group.plain ? i : i + 1]} ${text}`).join(", ");
   const copies = `${operation.copyIn}, ${operation.copyOut}`;
   const carried = (values: readonly AbiValue[]) => values.map(place).join(", ");
-  const fast = group.fastabi
+  const fast = operation.fastabi
     ? [carried(operation.inputs), carried(operation.outputs)]
     : ["not dispatched", "not dispatched"];
   const cells = [

@@ -1061,23 +1061,11 @@ static inline int64_t hw_grant_table_setup_table_physaddr(struct gnttab_setup_ta
     return result;
 }
 
-static inline int64_t hw_grant_table_setup_table_fastabi(struct gnttab_setup_table *arg)
-{
-    (void)arg;
-    register uint64_t rax __asm__("rax") = HW_FASTABI_MASK | HW_HYPERCALL_GRANT_TABLE;
-    register uint64_t rdi __asm__("rdi") = HW_GRANT_TABLE_SETUP_TABLE;
-
-    HW_VENDOR_CALL(: "+r"(rax) : "r"(rdi) : "memory");
-    return (int64_t)rax;
-}
-
 static inline int64_t hw_grant_table_setup_table(enum hw_abi abi, struct gnttab_setup_table *arg)
 {
     switch (abi) {
     case HW_ABI_PHYSADDR:
         return hw_grant_table_setup_table_physaddr(arg);
-    case HW_ABI_FASTABI:
-        return hw_grant_table_setup_table_fastabi(arg);
     default:
         return hw_grant_table_setup_table_linear(arg);
     }

@@ -136,7 +136,7 @@ export interface GrantTableStubs<Value, Result> {
   /** Unmaps a granted frame. The RFC returns nothing; the status is ours. Results: status. */
   unmapGrantRef(inputs: { readonly hostAddr: Value; readonly handle: Value }): Result;
   /** Grows the table and writes the guest frames at which its frames are mapped. HVM guests map them themselves. Results: status. */
-  setupTable(): Result;
+  setupTable(inputs: { readonly nrFrames: Value; readonly frameList: Value }): Result;
   /** Present and largest number of grant frames. Results: nr_frames, max_nr_frames, status. */
   querySize(): Result;
   /** Chooses grant entries of version 1 or 2. Results: version. */
@@ -354,7 +354,7 @@ export function bindHypercallStubs<Value, Result>(
     grantTable: {
       mapGrantRef: (inputs) => call("grant_table.map_grant_ref", [inputs.dom, inputs.hostAddr, inputs.flags, inputs.ref]),
       unmapGrantRef: (inputs) => call("grant_table.unmap_grant_ref", [inputs.hostAddr, inputs.handle]),
-      setupTable: () => call("grant_table.setup_table", [undefined, undefined, undefined]),
+      setupTable: (inputs) => call("grant_table.setup_table", [undefined, inputs.nrFrames, inputs.frameList]),
       querySize: () => call("grant_table.query_size", [undefined]),
       setVersion: (inputs) => call("grant_table.set_version", [inputs.version]),
       getVersion: () => call("grant_table.get_version", [undefined]),

@@ -34,6 +34,8 @@ export function traditionalStubs(abi: "linear" | "physaddr", memory: StubMemory)
     operation: OperationDescriptor,
     inputs: readonly (Operand | undefined)[],
   ): void {
+    if (operation.fastabiOnly)
+      throw new GuestSourceError("UNSUPPORTED_BY_ABI", `${operation.name}: only FastABI dispatches it`);
     const inRegisters: Operand[] = operation.plain ? [] : [operation.subop];
     operation.inputs.forEach((field, i) => {
       const value = inputs[i] ?? field.implied ?? 0;

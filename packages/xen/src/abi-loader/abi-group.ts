@@ -19,6 +19,7 @@ export interface AbiGroup {
   readonly plain: boolean;
   /** Numbers that go with the operations: `HVM_PARAM_CONSOLE_PFN`. */
   readonly constants: ReadonlyMap<string, number>;
+  /** Those of the file, else those of other files that its operations name. */
   readonly structs: readonly AbiStruct[];
   readonly operations: readonly AbiOperation[];
 }

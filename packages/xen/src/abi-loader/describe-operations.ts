@@ -1,29 +1,42 @@
 import type { OperationDescriptor, OperationField } from "../operations/operation.js";
 import { AbiError } from "./abi-error.js";
-import { type AbiGroup, type AbiOperation, type AbiValue, REGISTER_ARGUMENT } from "./abi-group.js";
+import {
+  type AbiGroup,
+  type AbiOperation,
+  type AbiValue,
+  FASTABI_ONLY,
+  REGISTER_ARGUMENT,
+} from "./abi-group.js";
+import { type AbiType, findAbiType } from "./abi-type.js";
 import { compatBytes, compatLayout } from "./compat-layout.js";
+
+/** A value of which nothing but the register is known: all of the register. */
+const UNTYPED = findAbiType("u64") as AbiType;
 
 /**
  * Turns a loaded group into the descriptors that the interfaces work with.
- * @throws AbiError `missing-struct` when the file gives no layout for a struct that an operation names
+ * A value without a type, as descriptions that give no layouts have them, has 64 bits, and its operation is one of FastABI's alone.
+ * @throws AbiError `missing-struct` when nobody gave a layout for a struct that an operation names
  */
 export function describeOperations(group: AbiGroup, file: string): OperationDescriptor[] {
   return group.operations.map((operation) => describeOperation(group, operation, file));
 }
 
 function describeOperation(group: AbiGroup, operation: AbiOperation, file: string): OperationDescriptor {
+  const values = [...operation.inputs, ...operation.outputs];
   const layout = group.structs.find((s) => s.name === operation.struct);
   const compat = layout === undefined ? undefined : compatLayout(layout);
   const field = (value: AbiValue): OperationField => {
-    if (value.type === undefined || value.offset === undefined)
+    const { name, register, implied } = value;
+    if (operation.struct !== undefined && layout === undefined)
       throw new AbiError(
         "missing-struct",
         file,
         operation.line,
-        `subops.${operation.name}.${value.name}`,
-        `a layout of ${operation.struct ?? "its struct"} under structs`,
+        `subops.${operation.name}.${name}`,
+        `a layout of ${operation.struct} under structs`,
       );
-    const { name, register, type, offset, implied } = value;
+    const { type = UNTYPED, offset = FASTABI_ONLY } = value;
     const isPair = offset === REGISTER_ARGUMENT && type.bytes === 8 && !type.pointer && !type.word;
     const compatOffset = offset >= 0 && compat !== undefined ? compat.offsetOf(offset) : offset;
     return {
@@ -64,5 +77,6 @@ function describeOperation(group: AbiGroup, operation: AbiOperation, file: strin
     ...(group.array && { array: true as const }),
     ...(group.plain && { plain: true as const }),
     ...(!operation.fastabi && { traditionalOnly: true as const }),
+    ...(values.some(({ type }) => type === undefined) && { fastabiOnly: true as const }),
   };
 }

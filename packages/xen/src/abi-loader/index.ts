@@ -16,5 +16,5 @@ export {
 } from "./abi-group.js";
 export { ABI_TYPES, type AbiType, findAbiType } from "./abi-type.js";
 export { describeOperations } from "./describe-operations.js";
-export { loadAbi } from "./load-abi.js";
+export { type LoadAbiOptions, loadAbi } from "./load-abi.js";
 export { MAX_ABI_TEXT } from "./yaml-source.js";

@@ -15,9 +15,19 @@ const NAME = /^[a-z][a-z0-9_]{0,63}$/;
 const CONSTANT = /^[A-Z][A-Z0-9_]{0,63}$/;
 const PATH = /^[a-z_][a-z0-9_]*(\[\d\])?(\.[a-z_][a-z0-9_]*(\[\d\])?){0,4}$/;
 const MAX_STRUCT_BYTES = 4096;
-const MAX_HYPERCALL = 63;
-const MAX_SUBOP = 63;
+/** The hypercall page has that many stubs. */
+const MAX_HYPERCALL = 127;
+const MAX_SUBOP = 255;
 const TYPE_NAMES = ABI_TYPES.map((t) => t.name).join(", ");
+
+/** What a description need not say itself. */
+export interface LoadAbiOptions {
+  /**
+   * Layouts of structs that the file names and does not lay out, as the RFC's own files never do: {@link AbiGroup.structs}
+   * of other files. A value that its struct has no member for is then one that only FastABI carries.
+   */
+  readonly structs?: readonly AbiStruct[] | undefined;
+}
 
 /**
  * Reads one description of a hypercall's operations (`abi/*.yml`). The grammar is that of the FastABI RFC; `structs`,
@@ -28,7 +38,7 @@ const TYPE_NAMES = ABI_TYPES.map((t) => t.name).join(", ");
  * @param file name to put into errors
  * @throws AbiError for everything that is wrong with the text, with its line
  */
-export function loadAbi(text: string, file: string): AbiGroup {
+export function loadAbi(text: string, file: string, options: LoadAbiOptions = {}): AbiGroup {
   const root = parseYaml(text, file);
   const keys = root.record([
     "name",
@@ -42,6 +52,7 @@ export function loadAbi(text: string, file: string): AbiGroup {
     "subops",
   ]);
   const structs = keys.get("structs")?.entries().map(readStruct);
+  const layouts: Layouts = { own: structs, others: options.structs ?? [] };
   const group = {
     name: readName(required(root, keys, "name")),
     hypercall: required(root, keys, "hypercall_index").integer(0, MAX_HYPERCALL),
@@ -50,19 +61,19 @@ export function loadAbi(text: string, file: string): AbiGroup {
     array: keys.get("array")?.flag() ?? false,
     plain: keys.get("plain")?.flag() ?? false,
     constants: new Map(keys.get("constants")?.entries().map(readConstant)),
-    structs: structs ?? [],
   };
   const operations: AbiOperation[] = [];
   for (const [name, source] of required(root, keys, "subops").entries()) {
     if (!NAME.test(name)) source.fail("bad-name", "lower-case letters, digits and _");
-    const operation = readOperation(name, source, structs, keys.get("fastabi")?.flag() ?? true);
+    const operation = readOperation(name, source, layouts, keys.get("fastabi")?.flag() ?? true);
     if (operations.some((o) => o.subop === operation.subop))
       source.fail("duplicate-index", "an index that no other operation of the file has");
     operations.push(operation);
   }
   if (group.plain && (operations.length !== 1 || operations[0].subop !== 0 || operations[0].fastabi))
     keys.get("plain")?.fail("duplicate-index", "one operation, with index 0, that FastABI does not dispatch");
-  return { ...group, operations };
+  const named = (struct: AbiStruct) => operations.some((operation) => operation.struct === struct.name);
+  return { ...group, structs: structs ?? layouts.others.filter(named), operations };
 }
 
 function required(parent: YamlSource, keys: Map<string, YamlSource>, name: string): YamlSource {
@@ -117,10 +128,19 @@ function readType(source: YamlSource): AbiType {
   return findAbiType(source.text()) ?? source.fail("unknown-type", TYPE_NAMES);
 }
 
+/** Where structs are laid out. */
+interface Layouts {
+  /** Of the file itself; undefined when it gives none at all. */
+  readonly own: readonly AbiStruct[] | undefined;
+  readonly others: readonly AbiStruct[];
+}
+
 /** What the keys of one operation say about its values. */
 interface Carriage {
-  /** Does the file give layouts at all? The RFC's files do not. */
+  /** Is there a layout to look values up in, or nothing that would need one? */
   readonly described: boolean;
+  /** The layout is another file's, which need not have a member for every value. */
+  readonly borrowed: boolean;
   readonly struct: AbiStruct | undefined;
   readonly structName: string | undefined;
   readonly params: Map<string, AbiType>;
@@ -129,12 +149,7 @@ interface Carriage {
   readonly implied: Map<string, number>;
 }
 
-function readOperation(
-  name: string,
-  source: YamlSource,
-  structs: readonly AbiStruct[] | undefined,
-  fastabi: boolean,
-): AbiOperation {
+function readOperation(name: string, source: YamlSource, layouts: Layouts, fastabi: boolean): AbiOperation {
   const keys = source.record([
     "index",
     "doc",
@@ -149,9 +164,10 @@ function readOperation(
     "errors",
     "c_lang",
   ]);
-  const carriage = readCarriage(keys, structs);
+  const carriage = readCarriage(keys, layouts);
   const inputs = readValues(keys.get("input"), carriage, fastabi ? 2 : 8);
   const outputs = readValues(keys.get("output"), carriage, fastabi ? 1 : 8);
+  checkNames(keys.get("c_lang"), [...inputs, ...outputs]);
   for (const [implied] of carriage.implied) {
     const input = inputs.find((v) => v.name === implied);
     if (input === undefined || input.register !== 0)
@@ -190,15 +206,27 @@ function readErrno(source: YamlSource): string {
   return name;
 }
 
-function readCarriage(keys: Map<string, YamlSource>, structs: readonly AbiStruct[] | undefined): Carriage {
+/** Every name under c_lang is a value's. */
+function checkNames(source: YamlSource | undefined, values: readonly AbiValue[]): void {
+  for (const [key, names] of source?.entries() ?? []) {
+    if (key === "struct") continue;
+    for (const [name, of] of names.entries())
+      if (!values.some((value) => value.name === name))
+        of.fail("missing-field", values.map((value) => value.name).join(", ") || "an input or output");
+  }
+}
+
+function readCarriage(keys: Map<string, YamlSource>, { own: structs, others }: Layouts): Carriage {
   const lang = keys.get("c_lang")?.record(["struct", "params", "mapping", "fastabi_only"]);
   const structSource = lang?.get("struct");
   const structName = structSource === undefined ? undefined : readName(structSource);
-  const struct = structs?.find((s) => s.name === structName);
+  const struct = (structs ?? others).find((s) => s.name === structName);
   if (structs !== undefined && structName !== undefined && struct === undefined)
     structSource?.fail("missing-struct", structs.map((s) => s.name).join(", ") || "a struct under structs");
   return {
-    described: structs !== undefined || (structName === undefined && lang !== undefined),
+    described:
+      structs !== undefined || struct !== undefined || (structName === undefined && lang !== undefined),
+    borrowed: structs === undefined && struct !== undefined,
     struct,
     structName,
     params: new Map(
@@ -272,6 +300,8 @@ function placeOf(name: string, carriage: Carriage, source: YamlSource): Omit<Abi
     return { type: undefined, path: undefined, offset: undefined, implied, source: undefined };
   const path = carriage.mapping.get(name) ?? name;
   const found = carriage.struct === undefined ? undefined : locate(carriage.struct, path);
+  if (found === undefined && carriage.borrowed)
+    return { type: undefined, path: undefined, offset: undefined, implied, source: undefined };
   if (found === undefined) {
     const fields = carriage.struct?.fields.map((f) => f.path).join(", ");
     source.fail(

@@ -126,11 +126,12 @@ function plain(node: unknown, file: string, line: (at: number) => number, depth:
     const content = new Map<string, Plain>();
     for (const pair of node.items) {
       const key = isScalar(pair.key) ? pair.key.value : undefined;
-      if (typeof key !== "string") return refuse("keys that are names");
-      if (content.has(key)) refuse("each key once");
+      const keyLine = line((pair.key as Node | null)?.range?.[0] ?? 0);
+      if (typeof key !== "string") throw new AbiError("syntax", file, keyLine, "", "keys that are names");
+      if (content.has(key)) throw new AbiError("syntax", file, keyLine, "", "each key once");
       const { content: value } = plain(pair.value, file, line, depth + 1);
       // The key's line: a mapping below it begins on the next one, and an absent value nowhere.
-      content.set(key, { line: line((pair.key as Node).range?.[0] ?? 0), content: value });
+      content.set(key, { line: keyLine, content: value });
     }
     return { line: at, content };
   }

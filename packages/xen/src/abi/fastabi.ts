@@ -63,8 +63,10 @@ export class FastAbi implements HypercallAbi {
     const index = number & ~FASTABI_MASK;
     const group = index >= 0 && index < this.plans.length ? this.plans[index] : undefined;
     if (group === undefined) return undefined;
-    const subop = this.registers.lo(REGISTERS[1]);
-    this.plan = subop >= 0 && subop < group.length ? group[subop] : undefined;
+    const { registers } = this;
+    const subop = registers.lo(REGISTERS[1]);
+    const isIndex = subop >= 0 && subop < group.length && registers.hi(REGISTERS[1]) === 0;
+    this.plan = isIndex ? group[subop] : undefined;
     return this.plan?.operation;
   }
 

@@ -146,7 +146,8 @@ type PlanTable = readonly (PlanGroup | undefined)[];
 function planTable(operations: readonly Operation[], cost: PathCost, compat: boolean): PlanTable {
   const table: (PlanGroup | undefined)[] = [];
   for (const operation of operations) {
-    const { hypercall, subop, plain = false } = operation.descriptor;
+    const { hypercall, subop, plain = false, fastabiOnly } = operation.descriptor;
+    if (fastabiOnly) continue;
     table[hypercall] ??= { plain, plans: [] };
     const stage = operation.rare ? -1 : cost.compile(operation.stage);
     table[hypercall].plans[subop] = planOperation(operation, stage, compat);

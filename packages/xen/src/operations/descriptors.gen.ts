@@ -454,6 +454,7 @@ export const GRANT_TABLE_SETUP_TABLE: OperationDescriptor = {
   copyOut: 2,
   copyOutField: "status",
   array: true,
+  traditionalOnly: true,
 };
 
 /** Low words in `call.inputs`. */

@@ -66,6 +66,8 @@ export interface OperationDescriptor {
   readonly plain?: true;
   /** FastABI does not dispatch this hypercall at all: -ENOSYS there. */
   readonly traditionalOnly?: true;
+  /** The traditional interfaces cannot carry it: -ENOSYS there. */
+  readonly fastabiOnly?: true;
 }
 
 /**
