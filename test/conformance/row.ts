@@ -1,0 +1,96 @@
+import type { OperationName } from "@hyperwalk/guest-sdk";
+import type { XenSystem } from "@hyperwalk/xen";
+
+/** Pages of the guest's that rows use, two after each other under every name. */
+export const PAGES = ["buffer", "list", "context", "control", "array", "info", "area", "time"] as const;
+export type PageName = (typeof PAGES)[number];
+export const PAGE_BYTES = 8192;
+
+/** What a row passes for a value. */
+export type RowValue =
+  | number
+  | bigint
+  /** An output of an earlier row, by the name that it was saved under. */
+  | { readonly saved: string }
+  /** A pointer, as the interface passes pointers. */
+  | { readonly page: PageName; readonly offset?: number }
+  | { readonly frameOf: PageName }
+  /** A guest-physical address, whatever the interface. */
+  | { readonly addressOf: PageName; readonly offset?: number };
+
+/** Words that the guest stores before the call. */
+export interface Store {
+  readonly page: PageName;
+  readonly offset: number;
+  readonly value: RowValue;
+  readonly bytes: 4 | 8;
+}
+
+/** What is left of an output: the value itself, or a name that later rows know it by. */
+export type RowOutput = number | bigint | { readonly save: string };
+
+/** What can be looked at right after a call. */
+export interface World {
+  readonly system: XenSystem;
+  /** Guest-physical address of a page. */
+  readonly address: (page: PageName) => number;
+  /** An output that an earlier row saved. */
+  readonly saved: (name: string) => number;
+}
+
+/** One call and what comes of it, whatever carries it. */
+export interface Row {
+  /** Unique; what is special about it. */
+  readonly name: string;
+  readonly operation: OperationName;
+  readonly inputs: Readonly<Record<string, RowValue>>;
+  /** What rax has afterwards: a value or a negative errno. */
+  readonly result: number;
+  /** Those that the interface carries are compared. */
+  readonly outputs?: Readonly<Record<string, RowOutput>>;
+  readonly before?: readonly Store[];
+  /** Passed instead of a pointer to the struct of the guest's stubs. Interfaces that pass no struct leave the row out. */
+  readonly struct?: RowValue;
+  /** Looked at right after the call, and what is seen then. */
+  readonly look?: (world: World) => unknown;
+  readonly seen?: unknown;
+  /** Copies that do not depend on the operation alone: bytes of each, in and out; see `copies.ts`. */
+  readonly copies?: { readonly from: readonly number[]; readonly to: readonly number[] };
+  /** Look-ups that the operation itself makes, besides those of copies. */
+  readonly lookups?: number;
+  /** Not for 32-bit callers. */
+  readonly only64?: true;
+}
+
+export const SELF = 0x7ff0;
+/** Neither mapped in any guest here, nor within its memory. */
+export const NOWHERE = 0x7f00000000n;
+/** The same for 32-bit guests. */
+export const NOWHERE32 = 0x7f000000;
+export const BEYOND_MEMORY_GFN = 0x700000;
+
+export const saved = (name: string): RowValue => ({ saved: name });
+export const pointer = (page: PageName, offset = 0): RowValue => ({ page, offset });
+export const frameOf = (page: PageName): RowValue => ({ frameOf: page });
+export const addressOf = (page: PageName, offset = 0): RowValue => ({ addressOf: page, offset });
+
+/** One row; what is not said is 0, or what the operation's description implies. */
+export function row(
+  operation: OperationName,
+  what: string,
+  inputs: Row["inputs"],
+  result: number,
+  more: Omit<Row, "name" | "operation" | "inputs" | "result"> = {},
+): Row {
+  return { name: `${operation}, ${what}`, operation, inputs, result, ...more };
+}
+
+/** Consecutive words in a page. */
+export function words(
+  page: PageName,
+  offset: number,
+  bytes: 4 | 8,
+  ...values: readonly RowValue[]
+): readonly Store[] {
+  return values.map((value, i) => ({ page, offset: offset + i * bytes, value, bytes }));
+}

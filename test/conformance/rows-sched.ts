@@ -1,0 +1,52 @@
+import { Errno } from "@hyperwalk/xen";
+import { NOWHERE, pointer, type Row, row, words } from "./row.js";
+
+const { EFAULT, EINVAL, EPERM } = Errno;
+const NO_SUCH_PORT = 1000;
+const MAX_PORTS = 128;
+
+/** Before any event is pending: then poll returns at once. */
+export const POLL_ROWS: readonly Row[] = [
+  row("sched.poll", "one port, until an instant that has passed", { timeout: 1, port: 1 }, 0),
+  row("sched.poll", "no such port", { timeout: 1, port: NO_SUCH_PORT }, -EINVAL),
+  row("sched.poll", "two ports in memory", {}, 0, {
+    before: [...words("list", 0, 4, 1, 2), ...words("buffer", 0, 8, pointer("list"), 2, 1)],
+    struct: pointer("buffer"),
+    copies: { from: [24, 4, 4], to: [] },
+    only64: true,
+  }),
+  row("sched.poll", "ports nowhere", {}, -EFAULT, {
+    before: words("buffer", 0, 8, NOWHERE, 2, 1),
+    struct: pointer("buffer"),
+    only64: true,
+  }),
+  row("sched.poll", "too many ports", {}, -EINVAL, {
+    before: words("buffer", 0, 8, pointer("list"), MAX_PORTS + 1, 1),
+    struct: pointer("buffer"),
+    only64: true,
+  }),
+  row("sched.poll", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
+];
+
+/** While one is. */
+export const SCHED_ROWS: readonly Row[] = [
+  row("sched.yield", "to nobody", {}, 0),
+  row("sched.block", "with an event pending", {}, 0),
+  row("sched.poll", "with an event pending", { timeout: 0, port: NO_SUCH_PORT }, 0),
+  row("sched.pin_override", "by a guest", { pcpu: 0 }, -EPERM),
+  row("sched.pin_override", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
+];
+
+/** The last ones. */
+export const SHUTDOWN_ROWS: readonly Row[] = [
+  row("sched.shutdown_code", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
+  row("sched.shutdown_code", "to be kept", { reason: 1 }, 0, {
+    look: ({ system }) => system.domain.shutdownCode,
+    seen: 1,
+  }),
+  row("sched.shutdown", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
+  row("sched.shutdown", "with another reason", { reason: 0 }, 0, {
+    look: ({ system }) => system.domain.shutdownReason,
+    seen: 1,
+  }),
+];

@@ -1,0 +1,90 @@
+import { epyc9124, type ProcessorProfile } from "@hyperwalk/cpu";
+import {
+  createXenSystem,
+  type DomainConfig,
+  type HypercallAbiName,
+  type SystemCounters,
+  type XenSystem,
+} from "@hyperwalk/xen";
+import { PAGE_ADDRESSES, RESULT_BYTES, ROW_AT, resultAt, savedPlaces } from "./guest.js";
+import { PAGES, type Row, type World } from "./row.js";
+
+/** What came of one row. */
+export interface RowOutcome {
+  readonly result: number;
+  /** By output, in the order of the operation's outputs. */
+  readonly outputs: readonly bigint[];
+  readonly seen: unknown;
+  /** What was counted for the call, from the end of the one before. */
+  readonly counters: SystemCounters;
+}
+
+export interface ConformanceRun {
+  readonly system: XenSystem;
+  readonly outcomes: ReadonlyMap<Row, RowOutcome>;
+  readonly end: ReturnType<XenSystem["run"]>;
+}
+
+export interface ConformanceOptions {
+  readonly image: Uint8Array;
+  readonly abi: HypercallAbiName;
+  readonly profile?: ProcessorProfile;
+  readonly domain?: Partial<DomainConfig>;
+  /** Before the guest runs. */
+  readonly prepare?: (system: XenSystem) => void;
+}
+
+/** Runs a guest that makes the calls of a table, and looks at each. */
+export function runRows(rows: readonly Row[], options: ConformanceOptions): ConformanceRun {
+  const { image, abi, profile = epyc9124, domain } = options;
+  const system = createXenSystem({
+    profile,
+    domain: { image, memoryBytes: 64 * 2 ** 20, abi, vcpus: 2, p2mPage: "4k", ...domain },
+  });
+  options.prepare?.(system);
+  const { guestMemory } = system.domain;
+  const places = savedPlaces(rows);
+  const world: World = {
+    system,
+    address: (page) => guestMemory.readU32(PAGE_ADDRESSES + 8 * PAGES.indexOf(page)) * 4096,
+    saved: (name) => guestMemory.readU32(places.get(name) ?? -1),
+  };
+  const looks = new Map<number, { seen: unknown; counters: SystemCounters }>();
+  let before = system.counters();
+  system.on("hypercall", () => {
+    const at = guestMemory.readU32(ROW_AT) - 1;
+    const now = system.counters();
+    const known = looks.get(at);
+    if (at >= 0)
+      looks.set(at, {
+        seen: rows[at].look?.(world),
+        // A call that goes on later is seen several times.
+        counters: combine(known?.counters, now, before),
+      });
+    before = now;
+  });
+  const end = system.run({ maxInstructions: 10_000_000 });
+  const outcomes = new Map<Row, RowOutcome>();
+  rows.forEach((row, index) => {
+    const look = looks.get(index);
+    if (look === undefined) return;
+    const bytes = guestMemory.readBytes(resultAt(index), RESULT_BYTES);
+    const view = new DataView(bytes.buffer);
+    const outputs = Array.from({ length: RESULT_BYTES / 8 - 1 }, (_, i) =>
+      view.getBigUint64(8 + 8 * i, true),
+    );
+    outcomes.set(row, { result: Number(view.getBigInt64(0, true)), outputs, ...look });
+  });
+  return { system, outcomes, end };
+}
+
+function combine(
+  known: SystemCounters | undefined,
+  now: SystemCounters,
+  before: SystemCounters,
+): SystemCounters {
+  const keys = Object.keys(now) as (keyof SystemCounters)[];
+  return Object.fromEntries(
+    keys.map((key) => [key, (known?.[key] ?? 0) + now[key] - before[key]]),
+  ) as unknown as SystemCounters;
+}
