@@ -4,6 +4,7 @@ import { CONSOLE_GFN, Console, type ConsoleSnapshot } from "./console.js";
 import { bootDevices } from "./devices/boot-devices.js";
 import type { PortDevice } from "./devices/port-device.js";
 import { TEST_MEMORY_FRAMES, TEST_MEMORY_GFN } from "./devices/test-device.js";
+import { DomainList } from "./domain-list.js";
 import { Errno } from "./errno.js";
 import { EventChannels, type EventChannelsSnapshot } from "./event-channel.js";
 import { GrantTable, type GrantTableSnapshot } from "./grant-table.js";
@@ -35,6 +36,8 @@ export interface DomainOptions {
   readonly sharedInfoFrame: number;
   /** A zeroed frame of Xen's heap. */
   readonly allocateFrame: () => number;
+  /** All domains of the host, to which this one is added; default it is alone. */
+  readonly domains?: DomainList;
 }
 
 /** A domain as plain data, memory and vCPUs excepted. */
@@ -81,6 +84,8 @@ export class Domain {
   readonly eventChannels: EventChannels;
   readonly grantTable: GrantTable;
   readonly console: Console;
+  /** All domains of the host. */
+  readonly domains: DomainList;
   /** HVM parameters by number. */
   readonly params: Float64Array = new Float64Array(HVM_NR_PARAMS);
   /** SCHEDOP_shutdown's reason, or -1 while the domain runs. */
@@ -109,6 +114,8 @@ export class Domain {
     this.boot = options.boot;
     this.memory = memory;
     this.p2m = p2m;
+    this.domains = options.domains ?? new DomainList();
+    this.domains.add(this);
     this.guestMemory = new GuestMemory(memory, p2m);
     this.sharedInfo = new SharedInfo(options.sharedInfoFrame);
     for (let i = 0; i < SPECIAL_FRAMES; i++) p2m.setEntry(SPECIAL_GFN + i, allocateFrame());
@@ -122,6 +129,7 @@ export class Domain {
       allocateFrame,
       ports: config.maxEventChannels + 1,
       hardwareDomain: config.hardwareDomain,
+      remote: (other) => this.domains.find(other)?.eventChannels,
     });
     this.console = new Console(this.guestMemory);
     this.grantTable = new GrantTable({ memory, allocateFrame });

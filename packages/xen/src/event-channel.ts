@@ -50,8 +50,10 @@ export interface EventChannelsOptions {
    * the 2-level ABI gives out 4096, or 1024 to 32-bit guests.
    */
   readonly ports?: number;
-  /** May the domain bind VIRQs that only one domain gets? Default false. */
+  /** May the domain bind VIRQs that only one domain gets, and change other domains' ports? Default false. */
   readonly hardwareDomain?: boolean;
+  /** Event channels of another domain, undefined for one that does not exist; default there are no others. */
+  readonly remote?: (domain: number) => EventChannels | undefined;
 }
 
 /** What is not in the records themselves, as plain data. */
@@ -70,7 +72,7 @@ export interface EventChannelsSnapshot {
 /**
  * A domain's event channels (Xen: `common/event_channel.c`) over the ABI that it uses. Per-port state lives in simulated
  * frames; with a {@link PathCost} every touch goes through the caches, without one (builders, devices, tests) it is
- * free. The only other domain that exists is dom0, and only as the backends of {@link connectBackend}.
+ * free. dom0 may exist only as the backends of {@link connectBackend}.
  * Operations return 0 or a port, or a negative errno.
  */
 export class EventChannels {
@@ -86,6 +88,7 @@ export class EventChannels {
   private readonly domainId: number;
   private readonly vcpus: number;
   private readonly hardwareDomain: boolean;
+  private readonly remote: (domain: number) => EventChannels | undefined;
   private readonly records: PortRecords;
   private readonly twoLevel: TwoLevelEvents;
   private readonly fifo: FifoEvents;
@@ -104,6 +107,7 @@ export class EventChannels {
     this.domainId = options.domainId;
     this.vcpus = options.vcpus;
     this.hardwareDomain = options.hardwareDomain ?? false;
+    this.remote = options.remote ?? (() => undefined);
     this.records = new PortRecords({ memory, allocateFrame, ports: this.ports });
     this.events = new VcpuEvents(options);
     const parts = { memory, vcpuEvents: this.events };
@@ -147,12 +151,10 @@ export class EventChannels {
     switch (this.u8[at + STATE]) {
       case EVTCHNSTAT_INTERDOMAIN: {
         if (this.word(at + SOURCE) !== this.domainId) {
-          cost?.run(cost.compile(EVTCHN_NOTIFY_REMOTE));
-          this.backends[port]?.();
+          this.notifyRemote(port, at, cost);
           return 0;
         }
-        const remote = this.word(at + REMOTE_PORT);
-        this.abi.setPending(remote, this.word(this.records.at(remote, cost, false) + NOTIFY_VCPU), cost);
+        this.receive(this.word(at + REMOTE_PORT), cost);
         return 0;
       }
       case EVTCHNSTAT_IPI:
@@ -165,26 +167,27 @@ export class EventChannels {
     }
   }
 
-  /** EVTCHNOP_alloc_unbound on the domain itself. @returns the port, or -EPERM, -ESRCH, -ENOSPC */
+  /** EVTCHNOP_alloc_unbound. @returns the port, one of `dom`'s, or -EPERM, -ESRCH, -ENOSPC */
   allocUnbound(dom: number, remoteDom: number, cost?: PathCost): number {
-    const error = this.checkSelf(dom);
-    if (error !== 0) return error;
-    return this.allocate(EVTCHNSTAT_UNBOUND, this.resolve(remoteDom), 0, 0, cost);
+    const target = this.target(dom);
+    if (typeof target === "number") return target;
+    return target.allocate(EVTCHNSTAT_UNBOUND, this.resolve(remoteDom), 0, 0, cost);
   }
 
   /** EVTCHNOP_bind_interdomain. @returns the local port, or -ESRCH, -ENOSPC, -EINVAL */
   bindInterdomain(remoteDom: number, remotePort: number, cost?: PathCost): number {
     const remote = this.resolve(remoteDom);
-    if (remote !== this.domainId && remote !== 0) return -Errno.ESRCH;
+    const other = remote === this.domainId ? this : this.remote(remote);
+    if (other === undefined && remote !== 0) return -Errno.ESRCH;
     const port = this.findFree();
     if (port < 0) return port;
-    if (remote !== this.domainId || !this.exists(remotePort)) return -Errno.EINVAL; // dom0 offers us no ports
-    const at = this.records.at(remotePort, cost, true);
+    if (other === undefined || !other.exists(remotePort)) return -Errno.EINVAL; // such a dom0 offers no ports
+    const at = other.records.at(remotePort, cost, true);
     if (this.u8[at + STATE] !== EVTCHNSTAT_UNBOUND || this.word(at + SOURCE) !== this.domainId)
       return -Errno.EINVAL;
-    this.assign(port, EVTCHNSTAT_INTERDOMAIN, remote, remotePort, 0, cost);
     this.u8[at + STATE] = EVTCHNSTAT_INTERDOMAIN;
     this.setWord(at + REMOTE_PORT, port);
+    this.assign(port, EVTCHNSTAT_INTERDOMAIN, remote, remotePort, 0, cost);
     this.abi.setPending(port, 0, cost); // a notification before the binding may have been lost
     return port;
   }
@@ -233,11 +236,7 @@ export class EventChannels {
         for (let i = 0; i < this.virqPort.length; i++) if (this.virqPort[i] === port) this.virqPort[i] = 0;
         break;
       case EVTCHNSTAT_INTERDOMAIN:
-        if (this.word(at + SOURCE) === this.domainId) {
-          const remote = this.records.at(this.word(at + REMOTE_PORT), cost, true);
-          this.u8[remote + STATE] = EVTCHNSTAT_UNBOUND;
-        }
-        this.backends[port] = undefined;
+        this.unbindRemote(port, at, cost);
         break;
     }
     this.abi.clearPending(port, cost);
@@ -287,12 +286,14 @@ export class EventChannels {
 
   /**
    * EVTCHNOP_reset of the domain itself: closes every port and goes back to the 2-level ABI. Xen lets itself be interrupted
-   * every 64 ports when something waits, which needs a continuation; here it goes on to the end.
-   * @param closing told before each port that Xen looks at @returns 0, or -EPERM, -ESRCH
+   * every 64 ports when something waits, which needs a continuation; here it goes on to the end. Another domain's ports
+   * are not reset, since no domain is ever paused.
+   * @param closing told before each port that Xen looks at @returns 0, or -EPERM, -ESRCH, -EINVAL
    */
   reset(dom: number, guest: GuestPages, closing: () => void, cost?: PathCost): number {
-    const error = this.checkSelf(dom);
-    if (error !== 0) return error;
+    const target = this.target(dom);
+    if (typeof target === "number") return target;
+    if (target !== this) return -Errno.EINVAL;
     let active = 0;
     for (let port = 1; this.exists(port); port++) if (this.isOpen(port)) active++;
     for (let port = 1; active > 0; port++) {
@@ -309,10 +310,10 @@ export class EventChannels {
    * (remote domain and port, or VIRQ). @returns 0, or -EPERM, -ESRCH, -EINVAL
    */
   status(dom: number, port: number, words: Int32Array, cost?: PathCost): number {
-    const error = this.checkSelf(dom);
-    if (error !== 0) return error;
-    if (!this.exists(port)) return -Errno.EINVAL;
-    const at = this.records.at(port, cost, true);
+    const target = this.target(dom);
+    if (typeof target === "number") return target;
+    if (!target.exists(port)) return -Errno.EINVAL;
+    const at = target.records.at(port, cost, true);
     const state = this.u8[at + STATE];
     const hasSource = state !== EVTCHNSTAT_CLOSED && state !== EVTCHNSTAT_IPI;
     words.fill(0, 0, 8);
@@ -444,8 +445,44 @@ export class EventChannels {
     return dom === DOMID_SELF ? this.domainId : dom;
   }
 
-  private checkSelf(dom: number): number {
-    if (this.resolve(dom) === this.domainId) return 0;
-    return dom === 0 ? -Errno.EPERM : -Errno.ESRCH;
+  /** Whose ports an operation is about: the domain's own, and for dom0 anybody's. @returns or -EPERM, -ESRCH */
+  private target(dom: number): EventChannels | number {
+    const id = this.resolve(dom);
+    if (id === this.domainId) return this;
+    const other = this.remote(id);
+    if (other === undefined) return id === 0 ? -Errno.EPERM : -Errno.ESRCH;
+    return this.hardwareDomain ? other : -Errno.EPERM;
+  }
+
+  /** The other end is another domain's. */
+  private notifyRemote(port: number, at: number, cost: PathCost | undefined): void {
+    const backend = this.backends[port];
+    if (backend !== undefined) {
+      cost?.run(cost.compile(EVTCHN_NOTIFY_REMOTE));
+      backend();
+      return;
+    }
+    const remotePort = this.word(at + REMOTE_PORT);
+    this.remote(this.word(at + SOURCE))?.receive(remotePort, cost);
+  }
+
+  /** A port of the domain's that is somebody's other end has an event. */
+  private receive(port: number, cost: PathCost | undefined): void {
+    this.abi.setPending(port, this.word(this.records.at(port, cost, false) + NOTIFY_VCPU), cost);
+  }
+
+  /** The other end of an interdomain port that is closed waits for this domain again. */
+  private unbindRemote(port: number, at: number, cost: PathCost | undefined): void {
+    if (this.backends[port] !== undefined) {
+      this.backends[port] = undefined;
+      return;
+    }
+    const source = this.word(at + SOURCE);
+    const remotePort = this.word(at + REMOTE_PORT);
+    const other = source === this.domainId ? this : this.remote(source);
+    if (other === undefined) return;
+    const remote = other.records.at(remotePort, cost, true);
+    this.u8[remote + STATE] = EVTCHNSTAT_UNBOUND;
+    this.setWord(remote + SOURCE, this.domainId);
   }
 }

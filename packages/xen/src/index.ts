@@ -27,6 +27,7 @@ export type { Continuation } from "./continuation.js";
 export { CpuidPolicy, type CpuidPolicyOptions, HYPERCALL_PAGE_MSR, XEN_CPUID_BASE } from "./cpuid-policy.js";
 export type { PortDevice } from "./devices/port-device.js";
 export { Domain, type DomainOptions, type DomainSnapshot } from "./domain.js";
+export { DomainList } from "./domain-list.js";
 export { Errno } from "./errno.js";
 export type { TwoLevelEventsOptions } from "./event-2l.js";
 export { TwoLevelEvents } from "./event-2l.js";
@@ -59,9 +60,9 @@ export type { GuestArea, GuestAreaSnapshot, GuestAreas, GuestAreasSnapshot } fro
 export { GuestAddressError, GuestMemory } from "./guest-memory.js";
 export type { GuestPages } from "./guest-pages.js";
 export { exitName } from "./host/exit-name.js";
-export { FrameTable } from "./host/frame-table.js";
+export { FrameTable, type OwnedFrames } from "./host/frame-table.js";
 export { GuestCodeMode, GuestRegisters } from "./host/guest-registers.js";
-export { HostMemory, type HostView } from "./host/host-memory.js";
+export { HostMemory, type HostView, type PeerFrames } from "./host/host-memory.js";
 export type { Homes } from "./host/host-objects.js";
 export type { Hypervisor } from "./host/hypervisor.js";
 export type { Pcpu } from "./host/pcpu.js";
@@ -102,6 +103,8 @@ export {
 } from "./path-cost/stage-path-cost.js";
 export type { TextPlace } from "./path-cost/xen-text.js";
 export { XenText } from "./path-cost/xen-text.js";
+export { MAX_PEERS, type PeerConfig, type ResolvedPeerConfig } from "./peer-config.js";
+export { PeerDomain, type PeerDomainOptions, type PeerSnapshot, type PortStatus } from "./peer-domain.js";
 export { Runstate, type RunstateSnapshot } from "./runstate.js";
 export { SharedInfo } from "./shared-info.js";
 export { decodeSnapshot, encodeSnapshot, SNAPSHOT_VERSION } from "./snapshot/encoding.js";

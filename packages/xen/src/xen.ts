@@ -6,9 +6,10 @@ import {
 } from "@hyperwalk/cpu";
 import { type CycleLedger, TICKS_PER_CYCLE, ticks } from "@hyperwalk/mmu";
 import { EventEmitter } from "eventemitter3";
-import { bootProtocol, MEMMAP_RAM, pvhMemoryMap } from "./boot/index.js";
+import { bootProtocol, guestAddressSpace } from "./boot/index.js";
 import type { ConsoleSource } from "./console.js";
 import { Domain } from "./domain.js";
+import { DomainList } from "./domain-list.js";
 import { type ExitAccount, ExitAccounting, together } from "./exit-accounting.js";
 import { type FastForward, type FastForwardTarget, resolveTarget } from "./fast-forward.js";
 import { exitName } from "./host/exit-name.js";
@@ -25,6 +26,8 @@ import { type MeasuredWindow, type SystemCounters, sumOf, WindowRecorder } from 
 import { P2m } from "./p2m.js";
 import type { StageEstimate, StagePathCost } from "./path-cost/stage-path-cost.js";
 import { XenText } from "./path-cost/xen-text.js";
+import { type PeerConfig, type ResolvedPeerConfig, resolvePeers } from "./peer-config.js";
+import { PeerDomain } from "./peer-domain.js";
 import { SnapshotError } from "./snapshot/snapshot-error.js";
 import {
   checkSnapshot,
@@ -52,6 +55,8 @@ export interface XenSystemOptions {
   readonly profile: ProcessorProfile;
   readonly xen?: XenConfig | undefined;
   readonly domain: DomainConfig;
+  /** Further domains without code of their own, see {@link XenSystem.peers}; default none. */
+  readonly peers?: readonly PeerConfig[] | undefined;
   /** An existing processor of that profile for vCPU 0, with nothing in its memory yet; default a new one. */
   readonly processor?: Processor | undefined;
   /** Keep {@link XenSystem.exitAccounts}; default false. */
@@ -86,7 +91,11 @@ export class XenSystem {
   readonly ledger: CycleLedger;
   readonly domain: Domain;
   readonly vcpu: Vcpu;
-  readonly config: { readonly xen: ResolvedXenConfig; readonly domain: ResolvedDomainConfig };
+  readonly config: {
+    readonly xen: ResolvedXenConfig;
+    readonly domain: ResolvedDomainConfig;
+    readonly peers: readonly ResolvedPeerConfig[];
+  };
   /** VMRUN or VMRESUME of this processor. */
   readonly hardware: HardwareVirtualization;
   readonly cost: StagePathCost;
@@ -96,6 +105,8 @@ export class XenSystem {
   readonly vlapic: Vlapic;
   /** All vCPUs by number, with their processors. */
   readonly vcpus: readonly HvmVcpu[];
+  /** Further domains, in the order of the options. */
+  readonly peers: readonly PeerDomain[];
   private readonly profile: ProcessorProfile;
   private readonly hostMemory: HostMemory;
   private hasRun = false;
@@ -111,18 +122,17 @@ export class XenSystem {
     const config = resolveDomainConfig(options.domain);
     const protocol = bootProtocol(config.image, config.boot);
     const image = protocol.load(config.image);
-    this.config = { xen, domain: config };
+    const id = config.hardwareDomain ? 0 : DOMAIN_ID;
+    const peers = resolvePeers(options.peers ?? [], id);
+    this.config = { xen, domain: config, peers };
     this.profile = profile;
     this.accounting = options.accounting === true;
     const processor = options.processor ?? new Processor({ profile });
     const { memory } = processor;
 
-    const map = pvhMemoryMap(config.memoryBytes);
-    const ram = map
-      .filter((entry) => entry.type === MEMMAP_RAM)
-      .map((entry) => ({ first: entry.address / 4096, count: entry.size / 4096 }));
-    const guestFrames = Math.max(...map.map((entry) => (entry.address + entry.size) / 4096));
-    const hostMemory = new HostMemory(processor.mmu, guestFrames, ram);
+    const { frames: guestFrames, ram } = guestAddressSpace(config.memoryBytes);
+    const spaces = peers.map(({ memoryBytes }) => guestAddressSpace(memoryBytes));
+    const hostMemory = new HostMemory(processor.mmu, guestFrames, ram, spaces);
     this.hostMemory = hostMemory;
     this.frameTable = hostMemory.frameTable;
     const controlFrame = hostMemory.heap.allocate(1);
@@ -143,14 +153,16 @@ export class XenSystem {
     });
     const control = pcpu.createControl(hostMemory, p2m, xen);
     p2m.onChange = () => control.flushSecondStage();
+    const domains = new DomainList();
     const domain = new Domain({
-      id: config.hardwareDomain ? 0 : DOMAIN_ID,
+      id,
       config,
       boot: protocol.id,
       memory,
       p2m,
       sharedInfoFrame,
       allocateFrame: () => hostMemory.heap.allocate(),
+      domains,
     });
     this.domain = domain;
     const scheduler = config.vcpus > 1 ? new NullScheduler(domain) : undefined;
@@ -183,6 +195,12 @@ export class XenSystem {
       domain.eventChannels.events.onPending = (port) => {
         first.vcpu.endPoll(port);
       };
+    this.peers = peers.map(
+      (peer, i) =>
+        new PeerDomain({ peer, like: config, pcpu, hostMemory, frames: hostMemory.peers[i], domains }),
+    );
+    if (peers.length > 0) for (const { host } of this.vcpus) host.hasPeers = true;
+    if (scheduler !== undefined) scheduler.otherP2ms = this.peers.map((peer) => peer.domain.p2m);
     this.processor = processor;
     this.ledger = processor.ledger;
     this.cost = pcpu.cost;
@@ -205,6 +223,10 @@ export class XenSystem {
     const { maxInstructions = Number.MAX_SAFE_INTEGER, maxCycles = DEFAULT_MAX_CYCLES } = budget;
     this.hasRun = true;
     const { scheduler } = this;
+    if (this.peers.length > 0) {
+      scheduler?.revive();
+      for (const { host } of this.vcpus) host.revive();
+    }
     const outcome =
       scheduler === undefined
         ? this.vcpus[0].host.run(maxInstructions, this.ledger.clock[0] + ticks(maxCycles))
@@ -278,6 +300,7 @@ export class XenSystem {
       heap: hostMemory.heap.snapshot(),
       p2mPool: hostMemory.p2mPool.snapshot(),
       domain: this.domain.snapshot(),
+      peers: this.peers.map((peer) => peer.snapshot()),
       vcpus: this.vcpus.map((vcpu) => vcpu.snapshot()),
       scheduler: this.scheduler?.snapshot(),
       window: this.recorder?.snapshot(),
@@ -303,6 +326,9 @@ export class XenSystem {
       hostMemory.heap.restore(snapshot.heap);
       hostMemory.p2mPool.restore(snapshot.p2mPool);
       this.domain.restore(snapshot.domain);
+      this.peers.forEach((peer, n) => {
+        peer.restore(snapshot.peers[n]);
+      });
       this.vcpus.forEach((vcpu, n) => {
         vcpu.restore(snapshot.vcpus[n]);
       });

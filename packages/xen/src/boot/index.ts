@@ -10,6 +10,8 @@ export { buildHvmDomain } from "./hvm-domain.js";
 export { loadHvmImage } from "./hvm-image.js";
 export { ImageError, type ImageErrorCode } from "./image-error.js";
 export {
+  type GuestAddressSpace,
+  guestAddressSpace,
   LOW_RAM_LIMIT,
   MEMMAP_RAM,
   MEMMAP_RESERVED,

@@ -42,3 +42,19 @@ export function pvhMemoryMap(memoryBytes: number): readonly MemoryMapEntry[] {
   if (memoryBytes > low) map.push({ address: HIGH_RAM_START, size: memoryBytes - low, type: MEMMAP_RAM });
   return map;
 }
+
+/** A domain's guest-physical address space, in frames. */
+export interface GuestAddressSpace {
+  /** Holes included. */
+  readonly frames: number;
+  readonly ram: readonly { readonly first: number; readonly count: number }[];
+}
+
+/** Where {@link pvhMemoryMap} has RAM, and its end. */
+export function guestAddressSpace(memoryBytes: number): GuestAddressSpace {
+  const map = pvhMemoryMap(memoryBytes);
+  const ram = map
+    .filter((entry) => entry.type === MEMMAP_RAM)
+    .map((entry) => ({ first: entry.address / 4096, count: entry.size / 4096 }));
+  return { frames: Math.max(...map.map((entry) => (entry.address + entry.size) / 4096)), ram };
+}

@@ -11,9 +11,15 @@ const PGC_ALLOCATED_HI = 0x80000000;
 /** PGT_writable_page (7) and PGT_validated. */
 const PGT_WRITABLE_HI = 0x74000000;
 
+/** Machine frames from `first` on, up to the next range, that belong to the domain whose struct lies in frame `owner`. */
+export interface OwnedFrames {
+  readonly first: number;
+  readonly owner: number;
+}
+
 /**
  * Xen's frame table: one `page_info` for every machine frame, in a range of frames of its own. Entries come into being
- * with the frame of them that is touched first: allocated, writable, one reference, owned by the one domain.
+ * with the frame of them that is touched first: allocated, writable, one reference, owned by their domain.
  */
 export class FrameTable {
   /** First frame of the table itself. */
@@ -22,18 +28,29 @@ export class FrameTable {
   readonly frames: number;
   private readonly memory: PhysicalMemory;
 
-  /** @param owner frame of the struct domain that owns the described frames (a pdx in Xen) */
-  constructor(memory: PhysicalMemory, first: number, frames: number, owner: number) {
+  /**
+   * @param owner frame of the struct domain that owns the described frames (a pdx in Xen)
+   * @param others frames of other domains, in ascending order
+   */
+  constructor(
+    memory: PhysicalMemory,
+    first: number,
+    frames: number,
+    owner: number,
+    others: readonly OwnedFrames[] = [],
+  ) {
     this.memory = memory;
     this.first = first;
     this.frames = frames;
-    memory.addRam(first, Math.ceil(frames / PER_FRAME), (_frame, bytes) => {
+    memory.addRam(first, Math.ceil(frames / PER_FRAME), (frame, bytes) => {
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
       for (let at = 0; at < FRAME_BYTES; at += PAGE_INFO_BYTES) {
+        const mfn = (frame - first) * PER_FRAME + at / PAGE_INFO_BYTES;
+        const other = others.filter((range) => mfn >= range.first).at(-1);
         view.setUint32(at + COUNT_INFO, 1, true);
         view.setUint32(at + COUNT_INFO + 4, PGC_ALLOCATED_HI, true);
         view.setUint32(at + TYPE_INFO_HI, PGT_WRITABLE_HI, true);
-        view.setUint32(at + OWNER, owner, true);
+        view.setUint32(at + OWNER, other?.owner ?? owner, true);
       }
     });
   }
@@ -50,6 +67,21 @@ export class FrameTable {
 
   /** References on a frame (PGC_count_mask). Costs nothing: for tests and tools. */
   references(mfn: number): number {
-    return this.memory.readU32(this.frameOf(mfn) * FRAME_BYTES + this.offsetOf(mfn) + COUNT_INFO);
+    return this.memory.readU32(this.addressOf(mfn) + COUNT_INFO);
+  }
+
+  /** Frame of the struct domain that owns a frame. Costs nothing. */
+  ownerOf(mfn: number): number {
+    return this.memory.readU32(this.addressOf(mfn) + OWNER);
+  }
+
+  /** Takes references on a frame, or with a negative count drops them, for those who pay nothing or have paid. */
+  addReferences(mfn: number, count: number): void {
+    const at = this.addressOf(mfn) + COUNT_INFO;
+    this.memory.writeU32(at, (this.memory.readU32(at) + count) >>> 0);
+  }
+
+  private addressOf(mfn: number): number {
+    return this.frameOf(mfn) * FRAME_BYTES + this.offsetOf(mfn);
   }
 }

@@ -6,6 +6,7 @@ import {
   Pte,
   type TranslationContext,
 } from "@hyperwalk/mmu";
+import type { GuestAddressSpace } from "../boot/memory-map.js";
 import { FrameAllocator } from "../frame-allocator.js";
 import { FrameTable } from "./frame-table.js";
 
@@ -19,6 +20,16 @@ const DIRECTMAP_PAGE = 0xffff830000000; // page number of 0xffff830000000000
 const TEXT_PAGE = 0xffff82d040200; // page number of 0xffff82d040200000
 const LEAF = Pte.Present | Pte.Write | Pte.Accessed | Pte.Dirty;
 
+/** Where a further domain's memory and p2m tables are. */
+export interface PeerFrames {
+  /** First machine frame; guest frame n of ordinary RAM is at `first + n`. */
+  readonly first: number;
+  readonly space: GuestAddressSpace;
+  readonly p2mPool: FrameAllocator;
+  /** Frame of its struct domain. */
+  readonly domainFrame: number;
+}
+
 /** What the control structure of one vCPU is made from. */
 export interface HostView {
   readonly memory: PhysicalMemory;
@@ -30,7 +41,7 @@ export interface HostView {
 
 /**
  * Machine memory of the host and Xen's view of it. From below: Xen's text, Xen's heap, then from 1 GiB on the guest's
- * frames (so that 1 GiB pages are aligned), the p2m's table pool, the frame table. Host page tables are real: the
+ * frames and those of further domains (so that 1 GiB pages are aligned), the p2ms' table pools, the frame table. Host page tables are real: the
  * direct map in 1 GiB pages, the text in 2 MiB pages, used through one `TranslationContext` with ASID 0.
  */
 export class HostMemory implements HostView {
@@ -42,6 +53,8 @@ export class HostMemory implements HostView {
   /** Frames reserved for the domain's p2m tables. */
   readonly p2mPool: FrameAllocator;
   readonly frameTable: FrameTable;
+  /** Of further domains, in their order. */
+  readonly peers: readonly PeerFrames[];
   /** Frame of struct domain, the owner that page_info entries name. */
   readonly domainFrame: number;
   /** Xen's own address space, on the first processor. */
@@ -52,27 +65,48 @@ export class HostMemory implements HostView {
   /**
    * @param guestFrames guest-physical address space in frames, holes included
    * @param ram ranges of guest frames that are RAM
+   * @param peers address spaces of further domains
    */
   constructor(
     mmu: Mmu,
     guestFrames: number,
     ram: readonly { readonly first: number; readonly count: number }[],
+    peers: readonly GuestAddressSpace[] = [],
   ) {
     const { memory } = mmu;
     this.memory = memory;
     this.guestFirst = GIB_FRAMES;
     const guestEnd = this.guestFirst + guestFrames;
-    const p2mFirst = Math.ceil(guestEnd / GIB_FRAMES) * GIB_FRAMES;
-    const p2mCount = Math.ceil(guestFrames / 512) * 2 + 4096;
-    const tableFirst = p2mFirst + Math.ceil(p2mCount / GIB_FRAMES) * GIB_FRAMES;
+    let ramEnd = guestEnd;
+    const peerFirst = peers.map(({ frames }) => {
+      const first = nextGib(ramEnd);
+      ramEnd = first + frames;
+      return first;
+    });
+    const p2mFirst = nextGib(ramEnd);
+    const p2mCount = tablePool(guestFrames);
+    let poolEnd = p2mFirst + p2mCount;
+    const poolFirst = peers.map(({ frames }) => {
+      const first = nextGib(poolEnd);
+      poolEnd = first + tablePool(frames);
+      return first;
+    });
+    const tableFirst = nextGib(poolEnd);
     memory.addRam(TEXT_FIRST, GIB_FRAMES - TEXT_FIRST);
     for (const { first, count } of ram) memory.addRam(this.guestFirst + first, count);
     this.heap = new FrameAllocator("Xen's heap", HEAP_FIRST, GIB_FRAMES - HEAP_FIRST);
     this.p2mPool = new FrameAllocator("the domain's p2m pool", p2mFirst, p2mCount);
     this.domainFrame = this.heap.allocate();
-    this.frameTable = new FrameTable(memory, tableFirst, guestEnd, this.domainFrame);
+    this.peers = peers.map((space, i) => {
+      const first = peerFirst[i];
+      for (const range of space.ram) memory.addRam(first + range.first, range.count);
+      const p2mPool = new FrameAllocator(`the p2m pool of peer ${i}`, poolFirst[i], tablePool(space.frames));
+      return { first, space, p2mPool, domainFrame: this.heap.allocate() };
+    });
+    const others = this.peers.map(({ first, domainFrame }) => ({ first, owner: domainFrame }));
+    this.frameTable = new FrameTable(memory, tableFirst, ramEnd, this.domainFrame, others);
     const tables = new LongModeTables({ memory, allocate: () => this.heap.allocate() });
-    const end = tableFirst + Math.ceil((guestEnd * 32) / 4096);
+    const end = tableFirst + Math.ceil((ramEnd * 32) / 4096);
     for (let frame = 0; frame < end; frame += GIB_FRAMES)
       tables.map(DIRECTMAP_PAGE + frame, frame, "1g", LEAF | Pte.NoExecute);
     for (let frame = 0; frame < XEN_TEXT_BYTES / 4096; frame += 512)
@@ -93,4 +127,14 @@ export class HostMemory implements HostView {
     context.user = false;
     return context;
   }
+}
+
+/** Frames rounded up to whole GiB. */
+function nextGib(frame: number): number {
+  return Math.ceil(frame / GIB_FRAMES) * GIB_FRAMES;
+}
+
+/** Frames for the p2m tables of a domain of so many frames. */
+function tablePool(frames: number): number {
+  return Math.ceil(frames / 512) * 2 + 4096;
 }

@@ -11,6 +11,8 @@ import type { HypervisorCountersSnapshot } from "../hypervisor-counters.js";
 import type { WindowRecorderSnapshot } from "../measured-window.js";
 import type { MsrPolicySnapshot } from "../msr-policy.js";
 import type { StagePathCostSnapshot } from "../path-cost/stage-path-cost.js";
+import type { ResolvedPeerConfig } from "../peer-config.js";
+import type { PeerSnapshot } from "../peer-domain.js";
 import type { VcpuSnapshot } from "../vcpu.js";
 import type { VlapicSnapshot } from "../vlapic.js";
 import type { ResolvedDomainConfig, ResolvedXenConfig } from "../xen-config.js";
@@ -47,6 +49,8 @@ export interface XenSystemSnapshot {
   readonly heap: FrameAllocatorSnapshot;
   readonly p2mPool: FrameAllocatorSnapshot;
   readonly domain: DomainSnapshot;
+  /** Further domains, in their order. */
+  readonly peers: readonly PeerSnapshot[];
   /** By number. */
   readonly vcpus: readonly PcpuSnapshot[];
   /** Undefined for a domain with one vCPU. */
@@ -62,13 +66,14 @@ export interface IdentityOptions {
   readonly profile: ResolvedProfile;
   readonly xen: ResolvedXenConfig;
   readonly domain: ResolvedDomainConfig;
+  readonly peers: readonly ResolvedPeerConfig[];
   readonly accounting: boolean;
   readonly measureWindow: boolean;
 }
 
 /** Names each option, files and tables by length and CRC-32. */
 export function identify(options: IdentityOptions): SystemIdentity {
-  const { profile, xen, domain, accounting, measureWindow } = options;
+  const { profile, xen, domain, peers, accounting, measureWindow } = options;
   const { image, modules, abi, ...rest } = domain;
   const named: [string, unknown][] = [
     ["machine", `${profile.id} ${digest(new TextEncoder().encode(JSON.stringify(profile)))}`],
@@ -77,6 +82,7 @@ export function identify(options: IdentityOptions): SystemIdentity {
     ["domain.modules", modules.map(({ bytes, cmdline }) => `${digest(bytes)} "${cmdline}"`).join(", ")],
     ["domain.abi", describeAbi(abi)],
     ...Object.entries(rest).map(([key, value]): [string, unknown] => [`domain.${key}`, value]),
+    ["peers", peers.map(({ id, memoryBytes, p2mPage }) => `${id}: ${memoryBytes} ${p2mPage}`).join(", ")],
     ["accounting", accounting],
     ["measureWindow", measureWindow],
   ];
@@ -98,6 +104,11 @@ const VARIABLE: ReadonlySet<string> = new Set([
   "domain.console.debugPort.bytes",
   "domain.store.request",
   "domain.store.waiting",
+  "peers[].domain.console.output.bytes",
+  "peers[].domain.console.serial.bytes",
+  "peers[].domain.console.debugPort.bytes",
+  "peers[].domain.store.request",
+  "peers[].domain.store.waiting",
 ]);
 
 /**
@@ -115,7 +126,8 @@ export function checkSnapshot(
   const { identity: _identity, memory: _memory, ...pattern } = own;
   const wrong =
     misfit(state, pattern, "", VARIABLE) ??
-    checkCount(state.vcpus, own.vcpus.length) ??
+    checkCount("vCPUs", state.vcpus, own.vcpus.length) ??
+    checkCount("peers", state.peers, own.peers.length) ??
     checkMemory(record(frames), memory);
   if (wrong !== undefined) throw new SnapshotError("CORRUPT", `not a snapshot of a system: ${wrong}`);
 }
@@ -135,9 +147,9 @@ function checkIdentity(identity: Readonly<Record<string, unknown>>, own: SystemI
       );
 }
 
-function checkCount(vcpus: unknown, wanted: number): string | undefined {
-  const count = Array.isArray(vcpus) ? vcpus.length : 0;
-  return count === wanted ? undefined : `${count} vCPUs instead of ${wanted}`;
+function checkCount(what: string, items: unknown, wanted: number): string | undefined {
+  const count = Array.isArray(items) ? items.length : 0;
+  return count === wanted ? undefined : `${count} ${what} instead of ${wanted}`;
 }
 
 function checkMemory(

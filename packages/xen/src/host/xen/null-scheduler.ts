@@ -10,6 +10,7 @@ import {
 } from "@hyperwalk/cpu";
 import { Cause, ticks } from "@hyperwalk/mmu";
 import type { Domain } from "../../domain.js";
+import type { P2m } from "../../p2m.js";
 import type { PathCost } from "../../path-cost/path-cost.js";
 import type { Stage } from "../../path-cost/stage.js";
 import { FLUSH_IPI, VCPU_KICK } from "../../path-cost/stages/inter-processor.js";
@@ -47,6 +48,8 @@ export class NullScheduler implements Hypervisor, ApicBus {
   private readonly messages = new InterruptMessages();
   private readonly turns: TurnOrder;
   private readonly domain: Domain;
+  /** p2ms of other domains, which Xen looks into on behalf of this one's vCPUs. */
+  otherP2ms: readonly P2m[] = [];
   private running = NOBODY;
   private until = 0;
   private ended: RunOutcome | undefined;
@@ -133,6 +136,11 @@ export class NullScheduler implements Hypervisor, ApicBus {
     this.post(vcpu.vcpu.id, EVENT_CHECK, 0, false);
   }
 
+  /** A run ended because nothing could wake a vCPU: other domains may have woken one since. */
+  revive(): void {
+    if (this.ended?.reason === "halted") this.ended = undefined;
+  }
+
   /** Between two calls of {@link run}. */
   snapshot(): NullSchedulerSnapshot {
     const { running, until, ended } = this;
@@ -187,6 +195,7 @@ export class NullScheduler implements Hypervisor, ApicBus {
   /** From now on Xen runs there. */
   private takeOver({ pcpu }: HvmVcpu): void {
     this.domain.p2m.runOn(pcpu.cost, pcpu.counters);
+    for (const p2m of this.otherP2ms) p2m.runOn(pcpu.cost, pcpu.counters);
   }
 
   private post(target: number, mode: number, vector: number, level: boolean): void {

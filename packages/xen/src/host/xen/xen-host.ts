@@ -129,6 +129,8 @@ export class XenHost implements Hypervisor {
   accounting: ExitAccounting | undefined;
   /** Another vCPU may have something to do before this one's turn would end. */
   turnIsOver = false;
+  /** There are other domains, which may have events for it between two runs. */
+  hasPeers = false;
   private readonly processor: Processor;
   private readonly domain: Domain;
   private readonly vcpu: Vcpu;
@@ -255,6 +257,11 @@ export class XenHost implements Hypervisor {
       const outcome = stopped ? this.engineStop(exit.stop) : this.vmExit(exit);
       if (outcome !== undefined) return this.end(outcome);
     }
+  }
+
+  /** A run ended because nothing could wake the vCPU: other domains may have woken it since. */
+  revive(): void {
+    if (this.ended?.reason === "halted" && this.waitsFor !== "") this.ended = undefined;
   }
 
   /** Whether the vCPU waits, up or down. */
@@ -555,7 +562,7 @@ export class XenHost implements Hypervisor {
     if (!domain.eventChannels.events.hasUpcall(vcpu.id) && !interrupts.deliverable) {
       vcpu.timers.suspendPeriodic();
       if (this.others === undefined) {
-        if (!this.canBeWoken(what)) return this.halted(what);
+        if (!this.canBeWoken(what) && !this.peersCanWake(what)) return this.halted(what);
       } else if (what === HLT && (this.registers.rflags & Flag.If) === 0) {
         this.goDown(); // hvm_hlt: whoever halts like this wants to stop
         return undefined;
@@ -579,6 +586,17 @@ export class XenHost implements Hypervisor {
     return interruptible && this.interrupts.timerCanWake;
   }
 
+  /** Other domains' events come between two runs. */
+  private peersCanWake(what: string): boolean {
+    return this.hasPeers && (what !== HLT || (this.registers.rflags & Flag.If) !== 0);
+  }
+
+  /** Something has come that a vCPU which waits is told of. */
+  private get hasNews(): boolean {
+    const { vcpu, interrupts, domain } = this;
+    return vcpu.unblocked || interrupts.deliverable || domain.eventChannels.events.hasUpcall(vcpu.id);
+  }
+
   private halted(what: string): RunOutcome {
     return {
       reason: "halted",
@@ -595,13 +613,11 @@ export class XenHost implements Hypervisor {
       const until = Math.min(untilTicks, interrupts.due);
       if (until > ledger.clock[0]) ledger.charge(Cause.Idle, until - ledger.clock[0]);
       interrupts.expire(ledger.clock[0]);
-    } else if (this.others === undefined) {
+    } else if (this.others === undefined && (this.waitsFor === COMING_UP || !this.hasNews)) {
       this.ended = this.halted(this.waitsFor);
       return false;
     }
-    if (this.waitsFor === COMING_UP) return false;
-    const { events } = this.domain.eventChannels;
-    if (!vcpu.unblocked && !interrupts.deliverable && !events.hasUpcall(vcpu.id)) return false;
+    if (this.waitsFor === COMING_UP || !this.hasNews) return false;
     this.waitsFor = "";
     vcpu.pollPort = 0;
     vcpu.unblocked = false;
