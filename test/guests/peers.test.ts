@@ -1,12 +1,5 @@
 import { epyc9124, skylakeSp } from "@hyperwalk/cpu";
-import {
-  atLabel,
-  defineGuest,
-  type GuestBuffer,
-  type GuestProgram,
-  resized,
-  type Variable,
-} from "@hyperwalk/guest-sdk";
+import { defineGuest } from "@hyperwalk/guest-sdk";
 import { createXenSystem, decodeSnapshot, encodeSnapshot, type XenSystem } from "@hyperwalk/xen";
 import { describe, expect, it, vi } from "vitest";
 import { ABIS, type AbiName } from "./boot.js";
@@ -28,19 +21,12 @@ const waits = defineGuest("waits", (g) => {
   const { eventChannel, sched } = g.hypercall;
   const port = eventChannel.allocUnbound({ dom: 0x7ff0, remoteDom: PEER }).output("port");
   g.printDecimal(port);
-  const which = g.abi === "fastabi" ? { port } : { ports: listOf(g, port), nrPorts: 1 };
-  const result = sched.poll({ timeout: 0, ...which }).result();
-  g.when(result, "e", 0, () => g.print(" polled"));
+  const call = g.abi === "fastabi" ? sched.poll({ timeout: 0, port }) : sched.block();
+  const result = call.result();
+  g.when(result, "e", 0, () => g.print(" woken"));
   const sent = eventChannel.send({ port }).result();
   g.when(sent, "e", 0, () => g.print(" sent\n"));
 });
-
-/** The port where SCHEDOP_poll finds it, for interfaces that take a list. */
-function listOf(g: GuestProgram, port: Variable): GuestBuffer {
-  const list = g.buffer(4);
-  g.asm.mov(atLabel(list.label), resized(port.register, 32));
-  return list;
-}
 
 describe("a guest and a peer", () => {
   it("find Xen's errors between each other", () => {
@@ -91,7 +77,7 @@ describe("a guest and a peer", () => {
       expect(peer.takeEvents()).toEqual([theirs]);
       expect(peer.send(theirs)).toBe(0);
       expect(system.run(budget)).toMatchObject({ reason: "shutdown", shutdown: "poweroff" });
-      expect(system.console).toBe("3 polled sent\n");
+      expect(system.console).toBe("3 woken sent\n");
       expect(peer.takeEvents()).toEqual([theirs]);
     }
   });
