@@ -101,12 +101,13 @@ export function compare(
   });
   const settings = settingsFor(abis[0]);
   const { xen, domain } = runs[0].config;
+  const { debugBuild: _build, ...mitigations } = xen;
   return {
     tool: TOOL,
     machine: { id: machine.id, name: machine.name, vendor: machine.vendor, ghz: machine.frequency.value },
     host: {
       kind: "xen",
-      mitigations: xen,
+      mitigations,
       p2mPage: domain.p2mPage,
       guestPage: settings.guestPage,
       memoryMiB,

@@ -38,7 +38,7 @@ export interface SystemOutcome {
 export interface SimulatedSystem {
   /** The configuration with every default decided. */
   readonly config: {
-    readonly xen: Mitigations;
+    readonly xen: Mitigations & { readonly debugBuild?: boolean };
     readonly domain: { readonly p2mPage: P2mPage; readonly mmioHandlers: number };
   };
   run(budget: { maxInstructions?: number; maxCycles?: number }): SystemOutcome;

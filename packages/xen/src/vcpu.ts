@@ -56,6 +56,8 @@ export interface VcpuOptions {
   readonly runner: VcpuRunner;
   /** Cycles that the guest's time stamp is ahead of the processor's. */
   readonly timestampOffset: () => number;
+  /** Xen is a debug build. */
+  readonly debugBuild: boolean;
 }
 
 /** A virtual CPU: its accounting, its clock, whether it is up, and the hypercall it is making. */
@@ -106,6 +108,7 @@ export class Vcpu {
       access: options.access,
       continuation: new Continuation(),
       inMulticall: false,
+      debugBuild: options.debugBuild,
       constituents: NO_CONSTITUENTS,
     };
   }

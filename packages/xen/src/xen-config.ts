@@ -20,6 +20,12 @@ export interface XenConfig {
   readonly l1dFlush?: boolean | undefined;
   /** LFENCE after lock operations; default true. */
   readonly lockHarden?: boolean | undefined;
+  /**
+   * A debug build of Xen (`CONFIG_DEBUG`) in what guests can tell it by: argument registers and multicall entries
+   * overwritten after the call, instruction lengths decoded anew on SVM. All else keeps the release build's prices.
+   * Default false.
+   */
+  readonly debugBuild?: boolean | undefined;
 }
 
 /** Names of hypercall interfaces in a configuration; `abi/registry.ts` makes them. */
@@ -118,6 +124,7 @@ export function resolveXenConfig(config: XenConfig, profile: ProcessorProfile): 
     bhbClear: config.bhbClear ?? defaults.bhbClear,
     l1dFlush: config.l1dFlush ?? defaults.l1dFlush,
     lockHarden: config.lockHarden ?? true,
+    debugBuild: config.debugBuild ?? false,
   };
   for (const [key, value] of Object.entries(switches))
     if (typeof value !== "boolean") throw new XenConfigError(`xen.${key}`, value, "true or false");

@@ -1,5 +1,6 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
 import { createXenSystem, type XenSystem, type XenSystemOptions } from "../src/xen.ts";
+import type { DomainConfig } from "../src/xen-config.ts";
 import { elfImage } from "./elf-image.ts";
 
 export const CODE = 0x100000;
@@ -35,12 +36,17 @@ export const ENABLE: readonly number[] = store(0xf0, 0x1ff);
 export const EOI: readonly number[] = store(0xb0, 0);
 export const END: readonly number[] = [...print("\n"), CLI, HLT];
 
+/** How a {@link flatGuest} differs from the plain one. */
+export type FlatGuestOptions = Pick<XenSystemOptions, "accounting" | "xen"> & {
+  readonly domain?: Partial<DomainConfig>;
+};
+
 /** A PVH guest in flat 32-bit protected mode with a GDT, an IDT and handlers; others print "?" and halt. */
 export function flatGuest(
   profile: ProcessorProfile,
   body: readonly number[],
   handlers: Readonly<Record<number, readonly number[]>> = {},
-  options: Pick<XenSystemOptions, "accounting"> = {},
+  { domain, ...options }: FlatGuestOptions = {},
 ): XenSystem {
   const system = createXenSystem({
     profile,
@@ -48,6 +54,7 @@ export function flatGuest(
       image: elfImage({ bits: 64, segments: [{ address: CODE, bytes: 4096 }] }),
       memoryBytes: 16 * 2 ** 20,
       abi: "linear",
+      ...domain,
     },
     ...options,
   });

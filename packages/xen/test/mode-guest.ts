@@ -1,6 +1,6 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
 import type { XenSystem } from "../src/xen.ts";
-import { flatGuest, le } from "./flat-guest.ts";
+import { type FlatGuestOptions, flatGuest, le } from "./flat-guest.ts";
 
 /** Where the guest leaves a hypercall's result. */
 export const RESULT = 0x8000;
@@ -134,6 +134,7 @@ export function modeGuest(
   profile: ProcessorProfile,
   mode: GuestModeName,
   call: readonly number[],
+  options: FlatGuestOptions = {},
 ): XenSystem {
   const { cr4, tables, long = false } = MODES[mode];
   const control = (register: number, value: number) => [
@@ -165,7 +166,7 @@ export function modeGuest(
   } else if (long && mode !== "compat") {
     body.push(...far(CODE64, at(7)), ...callIn64(profile, call));
   } else body.push(...callIn32(profile, call));
-  const system = flatGuest(profile, body);
+  const system = flatGuest(profile, body, {}, options);
   const { guestMemory } = system.domain;
   const write = (address: number, bytes: readonly number[]) =>
     guestMemory.writeBytes(address, Uint8Array.from(bytes));

@@ -7,6 +7,10 @@ const LONG_ARGUMENTS: readonly number[] = [7, 6, 2, 10, 8];
 /** ebx, ecx, edx, esi, edi: arguments in every other mode. */
 const COMPAT_ARGUMENTS: readonly number[] = [3, 1, 2, 6, 7];
 
+/** What debug builds leave in an argument register, high word first. */
+const CLOBBERED_HI = 0xdeadbeef | 0;
+const CLOBBERED_LO = 0xdeadf00d | 0;
+
 /** The five register arguments of a traditional hypercall, by the mode of the caller. */
 export class ArgumentRegisters implements HypercallArguments {
   /** After {@link latch}: the caller is not in 64-bit mode. */
@@ -36,6 +40,11 @@ export class ArgumentRegisters implements HypercallArguments {
   /** Sets an argument; a caller that is not in 64-bit mode has only the low words. */
   set(argument: number, lo: number, hi: number): void {
     this.registers.set(this.order[argument], lo, this.compat ? 0 : hi);
+  }
+
+  /** `clobber_regs`: overwrites the first `count` arguments, so that nobody comes to rely on what a call leaves there. */
+  clobber(count: number): void {
+    for (let i = 0; i < count; i++) this.set(i, CLOBBERED_LO, CLOBBERED_HI);
   }
 
   lo(argument: number): number {

@@ -9,6 +9,8 @@ export interface HypercallAbi {
   readonly id: string;
   /** Callers in other modes than 64-bit do not have it. */
   readonly longModeOnly: boolean;
+  /** Debug builds of Xen overwrite the argument registers after its calls. */
+  readonly debugClobbers?: true;
   /** Does this interface claim a call with this number in rax (low word; bits 63:32 are zero)? */
   claims(number: number): boolean;
   /** The operation that the guest's registers name, or `undefined` for -ENOSYS. */

@@ -21,6 +21,7 @@ const FASTABI_MASK = 0x40000000;
 export abstract class PointerAbi implements HypercallAbi {
   abstract readonly id: string;
   readonly longModeOnly: boolean = false;
+  readonly debugClobbers = true;
   private readonly access: GuestAccess;
   private readonly cost: PathCost;
   private readonly argumentRegisters: ArgumentRegisters;

@@ -33,6 +33,19 @@ export const MULTICALL_ENTRY: Stage = {
   ],
 };
 
+/** A debug build spoils an entry before it writes the result; the copy comes on top. */
+export const MULTICALL_DEBUG: Stage = {
+  name: "do_multicall: entry overwritten",
+  phase: "operation",
+  instructions: 14,
+  basis: "estimate",
+  source: "read in source: a memset of 64 bytes and the call",
+  range: [6, 40],
+  coldBranches: 1,
+};
+/** What it has in it then. */
+const SPOILED = 0xaa;
+
 /**
  * HYPERVISOR_multicall: the calls of a list, one after the other. Each entry is read, called as by its own hypercall, and
  * gets its result; -EFAULT ends the list where an entry or its result cannot be reached, with earlier results in place.
@@ -74,6 +87,11 @@ function run(call: OperationCall): number {
     if (access.copyFromGuest(lo, hi, bytes) !== 0) return -Errno.EFAULT;
     entry.load(access.buffer, compat);
     entry.result = constituents.invoke(entry, call);
+    if (call.debugBuild) {
+      cost.run(cost.compile(MULTICALL_DEBUG));
+      for (let at = 0; at < bytes; at++) access.buffer.setUint8(at, SPOILED);
+      access.copyToGuest(lo, hi, bytes); // whether it could is not looked at
+    }
     entry.storeResult(access.buffer);
     const at = (lo + entry.resultOffset) | 0;
     const carry = at >>> 0 < lo >>> 0 ? 1 : 0;

@@ -90,6 +90,8 @@ export interface OperationCall {
   readonly continuation: Continuation;
   /** It is an entry of a multicall, or a multicall. */
   inMulticall: boolean;
+  /** Xen is a debug build. */
+  readonly debugBuild: boolean;
   /** Makes the calls of a multicall's entries. */
   constituents: Constituents;
 }

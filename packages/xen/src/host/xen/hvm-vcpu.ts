@@ -21,6 +21,7 @@ import { startUpContext, type VcpuContext } from "../vcpu-context.js";
 import type { VcpuControl } from "../vcpu-control.js";
 import { EmulatedExits } from "./emulated-exits.js";
 import { HypercallHandler } from "./hypercall-handler.js";
+import { InstructionLength } from "./instruction-length.js";
 import { MmioExits } from "./mmio-exits.js";
 import type { NullScheduler } from "./null-scheduler.js";
 import { StringIo } from "./string-io.js";
@@ -77,7 +78,18 @@ export class HvmVcpu implements VcpuRunner {
     let msrs: MsrPolicy | undefined;
     const timestampOffset = () => msrs?.timestampOffset ?? 0;
     const { ghz } = profile;
-    this.vcpu = new Vcpu({ id, domain, ledger, ghz, cost, access, runner: this, timestampOffset });
+    const { debugBuild } = options.xen;
+    this.vcpu = new Vcpu({
+      id,
+      domain,
+      ledger,
+      ghz,
+      cost,
+      access,
+      runner: this,
+      timestampOffset,
+      debugBuild,
+    });
     const vlapic = new Vlapic({
       vcpuId: id,
       ledger,
@@ -134,6 +146,8 @@ export class HvmVcpu implements VcpuRunner {
       emulated,
       mmio,
       interrupts: this.interrupts,
+      instructionLength:
+        debugBuild && vendor === "amd" ? new InstructionLength(registers, linear, cost) : undefined,
       others: scheduler === undefined ? undefined : this,
     });
   }

@@ -1,5 +1,6 @@
 import { ArgumentRegisters } from "../../abi/argument-registers.js";
 import type { HypercallAbi } from "../../abi/hypercall-abi.js";
+import { hypercallArity } from "../../abi/hypercall-arity.js";
 import type { Continuation } from "../../continuation.js";
 import { Errno } from "../../errno.js";
 import type { ExitAccounting } from "../../exit-accounting.js";
@@ -8,7 +9,7 @@ import type { MulticallEntry } from "../../multicall-entry.js";
 import type { Constituents, OperationCall } from "../../operations/operation.js";
 import { Phase } from "../../path-cost/phases.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
-import { CONTINUATION, HVM_HYPERCALL } from "../../path-cost/stages/dispatch.js";
+import { CONTINUATION, DEBUG_CLOBBER, HVM_HYPERCALL } from "../../path-cost/stages/dispatch.js";
 import { GuestCodeMode, type GuestRegisters } from "../guest-registers.js";
 
 const RAX = 0;
@@ -39,6 +40,8 @@ export class HypercallHandler implements Constituents {
   private readonly counters: HypervisorCounters;
   private readonly stage: number;
   private readonly operationPhase: number;
+  /** Number of the present call if a debug build overwrites its arguments, else -1. */
+  private clobbers = -1;
 
   /** @param abis the domain's interfaces; the first that claims a number has it */
   constructor(
@@ -71,13 +74,22 @@ export class HypercallHandler implements Constituents {
     // In 64-bit mode the whole of rax is the number, and the whole of rax is the result.
     const long = mode === GuestCodeMode.Long;
     const number = registers.lo(RAX);
+    this.clobbers = -1;
     const result = this.dispatch(number, mode, call);
     if (continuation.pending) {
       this.createContinuation(continuation);
       return false;
     }
     registers.set(RAX, result, long ? result >> 31 : 0);
+    if (call.debugBuild && this.clobbers >= 0 && result !== -Errno.ENOSYS) this.clobber();
     return true;
+  }
+
+  private clobber(): void {
+    const { argumentRegisters, cost } = this;
+    cost.run(cost.compile(DEBUG_CLOBBER));
+    argumentRegisters.latch();
+    argumentRegisters.clobber(hypercallArity(this.clobbers, argumentRegisters.compat));
   }
 
   /** Makes the call of a multicall's entry: by number alone, without what the instruction checks (`call_handlers_hvm64`). */
@@ -121,6 +133,7 @@ export class HypercallHandler implements Constituents {
       this.cost.enter(this.operationPhase);
       const result = abi.invoke(operation, call);
       this.cost.leave();
+      if (abi.debugClobbers) this.clobbers = operation.descriptor.hypercall;
       return this.report(number, operation.descriptor.name, abi, result);
     }
     return this.report(number, undefined, undefined, -Errno.ENOSYS);

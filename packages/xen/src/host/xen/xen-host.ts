@@ -40,6 +40,7 @@ import { type RunOutcome, SHUTDOWN_REASONS } from "../run-outcome.js";
 import type { VcpuControl } from "../vcpu-control.js";
 import type { EmulatedExits } from "./emulated-exits.js";
 import type { HypercallHandler } from "./hypercall-handler.js";
+import type { InstructionLength } from "./instruction-length.js";
 import { entryMitigations, exitBarrier, exitMitigations } from "./mitigations.js";
 import type { MmioExits } from "./mmio-exits.js";
 import type { VirtualInterrupts } from "./virtual-interrupts.js";
@@ -113,6 +114,8 @@ export interface XenHostOptions {
   readonly emulated: EmulatedExits;
   readonly mmio: MmioExits;
   readonly interrupts: VirtualInterrupts;
+  /** Where Xen finds out an instruction's length by itself. */
+  readonly instructionLength: InstructionLength | undefined;
   /** Undefined for the only vCPU, which nobody wakes. */
   readonly others: VcpuReset | undefined;
 }
@@ -166,6 +169,7 @@ export class XenHost implements Hypervisor {
   /** Bits of {@link Request}. */
   private requests = 0;
   private readonly others: VcpuReset | undefined;
+  private readonly instructionLength: InstructionLength | undefined;
 
   constructor(options: XenHostOptions) {
     const { cost, control, switches } = options;
@@ -182,6 +186,7 @@ export class XenHost implements Hypervisor {
     this.mmio = options.mmio;
     this.interrupts = options.interrupts;
     this.others = options.others;
+    this.instructionLength = options.instructionLength;
     if (options.vcpu.down) this.waitsFor = COMING_UP;
     this.ibpbOnExit = switches.ibpbEntry;
     this.overwritesReturnStack = switches.rsbOverwrite;
@@ -453,6 +458,7 @@ export class XenHost implements Hypervisor {
     switch (exit.kind) {
       case ExitKind.Hypercall:
         if (hypercalls.handle(vcpu.call)) this.skip(exit);
+        else this.instructionLength?.decode();
         return this.afterHypercall();
       case ExitKind.Cpuid:
         return this.emulatedBy(exit, emulated.cpuid());
@@ -512,6 +518,7 @@ export class XenHost implements Hypervisor {
   }
 
   private skip(exit: VmExit): void {
+    if (exit.kind !== ExitKind.Io) this.instructionLength?.decode();
     this.moveOn(exit.instructionLength);
   }
 

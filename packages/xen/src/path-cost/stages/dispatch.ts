@@ -127,6 +127,29 @@ export const SECOND_STAGE_FAULT: Stage = {
   atomics: 6,
 };
 
+/** What a debug build does after a hypercall. */
+export const DEBUG_CLOBBER: Stage = {
+  name: "clobber_regs",
+  phase: Phase.HypercallDispatch,
+  instructions: 30,
+  basis: "estimate",
+  source:
+    "read in source: the number's argument count, a switch that falls through its cases, one store each",
+  range: [12, 60],
+  coldBranches: 3,
+};
+
+/** How a debug build finds the length of an instruction on SVM; the copy of its bytes comes on top. */
+export const DEBUG_INSTRUCTION_LENGTH: Stage = {
+  name: "svm_get_insn_len, x86_decode_insn",
+  phase: Phase.ExitOperation,
+  instructions: 700,
+  basis: "estimate",
+  source: "read in source: set-up of an emulation context, segment look-ups, prefixes, opcode and ModRM",
+  range: [400, 1500],
+  coldBranches: 40,
+};
+
 /** A hypercall that goes on later. */
 export const CONTINUATION: Stage = {
   name: "hypercall_create_continuation",

@@ -1,9 +1,9 @@
 import { EVTCHN_2L_SET_PENDING } from "../../event-2l.js";
 import { EVTCHN_NOTIFY_REMOTE } from "../../event-channel.js";
 import { OPERATIONS } from "../../operations/index.js";
-import { MULTICALL_ENTRY } from "../../operations/multicall.js";
+import { MULTICALL_DEBUG, MULTICALL_ENTRY } from "../../operations/multicall.js";
 import type { Stage } from "../stage.js";
-import { CONTINUATION, TASK_SWITCH } from "./dispatch.js";
+import { CONTINUATION, DEBUG_CLOBBER, DEBUG_INSTRUCTION_LENGTH, TASK_SWITCH } from "./dispatch.js";
 import {
   EVTCHN_FIFO_ADD_PORT,
   EVTCHN_FIFO_APPEND,
@@ -40,11 +40,14 @@ export const LATER_STAGES: readonly Stage[] = [
   APIC_MSR_ACCESS,
   APIC_PAGE_ACCESS,
   CONTINUATION,
+  DEBUG_CLOBBER,
+  DEBUG_INSTRUCTION_LENGTH,
   EVENT_CHECK_INTERRUPT,
   FLUSH_IPI,
   GUEST_WALK_FIVE_LEVELS,
   IDLE_SWITCH,
   INTERRUPT_WINDOW,
+  MULTICALL_DEBUG,
   MULTICALL_ENTRY,
   TASK_SWITCH,
   TIMER_INTERRUPT,
