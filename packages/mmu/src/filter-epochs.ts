@@ -30,9 +30,8 @@ export class FilterEpochs {
     return c.user ? 1 : c.smap && c.ac ? 2 : 0;
   }
 
-  /** Epoch of a context as it is now. @param space, tag what its TLB entries carry */
-  of(c: TranslationContext, space: number, tag: number): number {
-    const key = c.epochKey;
+  /** Epoch of a context as it is now. @param level its {@link level} @param space, tag what its TLB entries carry */
+  of(c: TranslationContext, level: number, space: number, tag: number): number {
     const inputs =
       (c.wp ? 1 : 0) |
       (c.smep ? 2 : 0) |
@@ -40,21 +39,30 @@ export class FilterEpochs {
       (c.pke ? 8 : 0) |
       (c.paging << 4) |
       (c.pks ? 0x300 : 0x100);
-    const changed = key[0] !== inputs || key[1] !== space || key[2] !== tag;
-    if (changed || key[3] !== (c.pkru | 0) || key[4] !== (c.pkrs | 0)) {
-      key[0] = inputs;
-      key[1] = space;
-      key[2] = tag;
-      key[3] = c.pkru;
-      key[4] = c.pkrs;
+    const pkru = c.pkru | 0;
+    const pkrs = c.pkrs | 0;
+    if (
+      c.epochInputs !== inputs ||
+      c.epochSpace !== space ||
+      c.epochTag !== tag ||
+      c.epochPkru !== pkru ||
+      c.epochPkrs !== pkrs
+    ) {
+      c.epochInputs = inputs;
+      c.epochSpace = space;
+      c.epochTag = tag;
+      c.epochPkru = pkru;
+      c.epochPkrs = pkrs;
       c.epochs.fill(0);
     }
-    const level = this.level(c);
-    if (c.epochs[level] === 0) {
-      if (this.next >= LIMIT) this.restart();
-      c.rights[level].configure(c);
-      c.epochs[level] = this.next++;
-    }
+    const epoch = c.epochs[level];
+    return epoch !== 0 ? epoch : this.begin(c, level);
+  }
+
+  private begin(c: TranslationContext, level: number): number {
+    if (this.next >= LIMIT) this.restart();
+    c.rights[level].configure(c);
+    c.epochs[level] = this.next++;
     return c.epochs[level];
   }
 

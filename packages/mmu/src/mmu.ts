@@ -241,8 +241,9 @@ export class Mmu {
     this.tag = stage !== null && stage.format === "ept" ? stage.tag + 1 : 0;
     this.walkersStale = true;
     this.keysActive = (c.pke || c.pks) && c.paging >= PagingMode.FourLevel;
-    this.epoch = this.epochs.of(c, this.space, this.tag);
-    this.rights = c.rights[this.epochs.level(c)];
+    const level = this.epochs.level(c);
+    this.epoch = this.epochs.of(c, level, this.space, this.tag);
+    this.rights = c.rights[level];
   }
 
   /**

@@ -78,5 +78,9 @@ export class TranslationContext {
   /** Rights tests of the same three. Owned by `Mmu`. */
   rights: readonly AccessRights[] = [];
   /** What the epochs were made for: permission inputs, address space, second-stage tag, PKRU, PKRS. Owned by `Mmu`. */
-  readonly epochKey: Int32Array = new Int32Array(5);
+  epochInputs = 0;
+  epochSpace = 0;
+  epochTag = 0;
+  epochPkru = 0;
+  epochPkrs = 0;
 }

@@ -341,6 +341,8 @@ export class LocalApic {
 
   restore(snapshot: LocalApicSnapshot): void {
     this.registers.set(snapshot.registers);
+    this.requests.reread();
+    this.service.reread();
     [this.baseLo, this.baseHi] = snapshot.base;
     this.errors = snapshot.errors;
     this.timer.stop();

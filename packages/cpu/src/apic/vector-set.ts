@@ -2,6 +2,8 @@
 export class VectorSet {
   private readonly words: Int32Array;
   private readonly at: number;
+  /** Asked at every VM entry, mostly in vain: false while no vector can be set. */
+  private mayHave = true;
 
   /** @param words the page's registers, one word each @param at index of the first of eight */
   constructor(words: Int32Array, at: number) {
@@ -11,16 +13,19 @@ export class VectorSet {
 
   /** Highest vector that is set, or -1. */
   get highest(): number {
+    if (!this.mayHave) return -1;
     const { words, at } = this;
-    // Asked at every VM entry, mostly in vain.
-    const low = words[at] | words[(at + 1) | 0] | words[(at + 2) | 0] | words[(at + 3) | 0];
-    const high = words[(at + 4) | 0] | words[(at + 5) | 0] | words[(at + 6) | 0] | words[(at + 7) | 0];
-    if ((low | high) === 0) return -1;
     for (let i = 7; i >= 0; i--) {
       const word = words[at + i];
       if (word !== 0) return 32 * i + 31 - Math.clz32(word);
     }
+    this.mayHave = false;
     return -1;
+  }
+
+  /** The words were written by somebody else. */
+  reread(): void {
+    this.mayHave = true;
   }
 
   has(vector: number): boolean {
@@ -28,6 +33,7 @@ export class VectorSet {
   }
 
   set(vector: number): void {
+    this.mayHave = true;
     this.words[this.at + (vector >>> 5)] |= 1 << (vector & 31);
   }
 

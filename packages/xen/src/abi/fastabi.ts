@@ -3,19 +3,20 @@ import type { GuestRegisters } from "../host/guest-registers.js";
 import type { Operation, OperationCall, OperationField } from "../operations/operation.js";
 import type { PathCost } from "../path-cost/path-cost.js";
 import type { HypercallAbi } from "./hypercall-abi.js";
-import { narrowLow } from "./pointer-abi.js";
 
 /** `__HYPERVISOR_FASTABI_MASK`. */
 export const FASTABI_MASK = 0x40000000;
 /** reg0 to reg7: rax, rdi, rsi, r8, r9, r10, r11, r12. */
 const REGISTERS: readonly number[] = [0, 7, 6, 8, 9, 10, 11, 12];
 
-// Integers of one value's plan.
-const PLAN = 4;
-const WORD = 0; // state word of its register, -1: not carried
-const BYTES = 1;
-const SIGNED = 2; // 1 or 0
-const IMPLIED = 3;
+// One value's place: state word of its register, and how it is cut to its size.
+const WORD = 0x3f;
+/** It has less than 8 bytes. */
+const NARROW = 0x40;
+const SIGNED = 0x80;
+const SHIFT = 8; // bits that a 32-bit word has more
+/** No register carries it. */
+const NOWHERE = -1;
 
 interface Plan {
   readonly operation: Operation;
@@ -23,6 +24,8 @@ interface Plan {
   readonly stage: number;
   readonly inputs: Int32Array;
   readonly outputs: Int32Array;
+  /** Inputs taken for granted: index among the words of the inputs, low word. */
+  readonly implied: readonly (readonly [number, number])[];
 }
 
 /**
@@ -50,6 +53,7 @@ export class FastAbi implements HypercallAbi {
         stage: operation.rare ? -1 : cost.compile(operation.stage),
         inputs: planFields(operation.descriptor.inputs),
         outputs: planFields(operation.descriptor.outputs),
+        implied: planImplied(operation.descriptor.inputs),
       };
     }
     this.plans = plans;
@@ -74,50 +78,67 @@ export class FastAbi implements HypercallAbi {
   invoke(operation: Operation, call: OperationCall): number {
     const { plan, registers } = this;
     if (plan === undefined || plan.operation !== operation) return -Errno.ENOSYS;
-    takeInputs(plan.inputs, registers.words, call.inputs);
-    const { outputs } = plan;
-    for (let i = outputs.length >> 1; i > 0; ) call.outputs[--i] = 0;
+    takeInputs(plan, registers.words, call.inputs);
     call.compat = false;
     call.byRegister = true;
     const { cost } = this;
     cost.run(plan.stage >= 0 ? plan.stage : cost.compile(operation.stage));
     const result = operation.handle(call);
-    if (result >= 0) giveOutputs(outputs, call.outputs, registers.words);
+    if (result >= 0) giveOutputs(plan.outputs, call.outputs, registers.words);
+    else call.outputs.fill(0);
     return result;
   }
 }
 
 function planFields(fields: readonly OperationField[]): Int32Array {
-  return Int32Array.from(
-    fields.flatMap(({ register, bytes, signed, implied = 0 }) => [
-      register === 0 ? -1 : 2 * REGISTERS[register],
-      bytes,
-      signed ? 1 : 0,
-      implied,
-    ]),
+  return Int32Array.from(fields, ({ register, bytes, signed }) => {
+    if (register === 0) return NOWHERE;
+    const cut = bytes === 8 ? 0 : NARROW | (signed ? SIGNED : 0) | (Math.max(0, 32 - 8 * bytes) << SHIFT);
+    return (2 * REGISTERS[register]) | cut;
+  });
+}
+
+function planImplied(fields: readonly OperationField[]): Plan["implied"] {
+  return fields.flatMap(({ register, implied = 0 }, i) =>
+    register === 0 ? [[2 * i, implied] as const] : [],
   );
 }
 
 /** Values from their registers, cut to their sizes. */
-function takeInputs(plan: Int32Array, words: Int32Array, values: Int32Array): void {
-  for (let at = 0, i = 0; at < plan.length; at += PLAN, i += 2) {
-    const word = plan[at + WORD];
-    const bytes = plan[at + BYTES];
-    const signed = plan[at + SIGNED] !== 0;
-    const lo = narrowLow(word < 0 ? plan[at + IMPLIED] : words[word], bytes, signed);
-    values[i] = lo;
-    values[i + 1] = bytes === 8 ? (word < 0 ? lo >> 31 : words[word + 1]) : signed ? lo >> 31 : 0;
+function takeInputs({ inputs, implied }: Plan, words: Int32Array, values: Int32Array): void {
+  for (let i = 0; i < inputs.length; i++) {
+    const place = inputs[i];
+    if (place === NOWHERE) continue;
+    const word = place & WORD;
+    const lo = words[word];
+    values[2 * i] = place < NARROW ? lo : narrow(lo, place);
+    values[2 * i + 1] = place < NARROW ? words[word + 1] : (place & SIGNED) !== 0 ? values[2 * i] >> 31 : 0;
+  }
+  for (let i = 0; i < implied.length; i++) {
+    const [at, lo] = implied[i];
+    values[at] = lo;
+    values[at + 1] = lo >> 31;
   }
 }
 
-function giveOutputs(plan: Int32Array, values: Int32Array, words: Int32Array): void {
-  for (let at = 0, i = 0; at < plan.length; at += PLAN, i += 2) {
-    const word = plan[at + WORD];
-    if (word < 0) continue;
-    const bytes = plan[at + BYTES];
-    const signed = plan[at + SIGNED] !== 0;
-    const lo = narrowLow(values[i], bytes, signed);
-    words[word] = lo;
-    words[word + 1] = bytes === 8 ? values[i + 1] : signed ? lo >> 31 : 0;
+/** Results to their registers; what they came from is zero again, as every call finds it. */
+function giveOutputs(outputs: Int32Array, values: Int32Array, words: Int32Array): void {
+  for (let i = 0; i < outputs.length; i++) {
+    const place = outputs[i];
+    const lo = values[2 * i];
+    const hi = values[2 * i + 1];
+    values[2 * i] = 0;
+    values[2 * i + 1] = 0;
+    if (place === NOWHERE) continue;
+    const word = place & WORD;
+    const low = place < NARROW ? lo : narrow(lo, place);
+    words[word] = low;
+    words[word + 1] = place < NARROW ? hi : (place & SIGNED) !== 0 ? low >> 31 : 0;
   }
+}
+
+/** A word cut to its size and extended again. */
+function narrow(lo: number, place: number): number {
+  const shift = place >>> SHIFT;
+  return (place & SIGNED) !== 0 ? (lo << shift) >> shift : ((lo << shift) >>> shift) | 0;
 }

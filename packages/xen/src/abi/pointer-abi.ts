@@ -82,12 +82,15 @@ export abstract class PointerAbi implements HypercallAbi {
     call.compat = given.compat;
     call.byRegister = false;
     this.takeInputs(plan, call.inputs);
-    for (let i = 2 * plan.outputs.length - 1; i >= 0; i--) call.outputs[i] = 0;
     cost.run(plan.stage >= 0 ? plan.stage : cost.compile(operation.stage));
-    const result = operation.handle(call);
-    if (plan.copyOut === 0 || (result < 0 && !plan.alwaysOut)) return result;
-    this.writeStruct(plan, call);
-    return this.copyOut(plan, pointerLo, pointerHi) !== 0 ? -Errno.EFAULT : result;
+    let result = operation.handle(call);
+    if (plan.copyOut > 0 && (result >= 0 || plan.alwaysOut)) {
+      this.writeStruct(plan, call);
+      if (this.copyOut(plan, pointerLo, pointerHi) !== 0) result = -Errno.EFAULT;
+    }
+    // Every call finds them zero.
+    for (let i = 2 * plan.outputs.length - 1; i >= 0; i--) call.outputs[i] = 0;
+    return result;
   }
 
   /** Results go to the place in the guest's struct that they have in ours; a copy always starts at the buffer's start. */

@@ -76,6 +76,7 @@ export interface OperationDescriptor {
  */
 export interface OperationCall {
   readonly inputs: Int32Array;
+  /** All zero when a handler is called; the interface takes what it leaves and makes them zero again. */
   readonly outputs: Int32Array;
   vcpu: Vcpu;
   domain: Domain;
