@@ -95,6 +95,10 @@ export interface ProcessorProfile {
     readonly bhbClear: boolean;
     /** L1D flush on every VM entry (L1TF). */
     readonly l1dFlush: boolean;
+    /** Executable EPT superpages (`ept=exec-sp`): off where a guest can crash the host with them (CVE-2018-12207). */
+    readonly execSp: boolean;
+    /** Branch history injection affects the part, and BHI_DIS_S in SPEC_CTRL is there against it. */
+    readonly bhiDisS: boolean;
     readonly note: string;
   };
 }

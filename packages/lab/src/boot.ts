@@ -10,6 +10,7 @@ import {
   type FastForwardTarget,
   type RunBudget,
   type RunOutcome,
+  type XenConfig,
   type XenSystem,
 } from "@hyperwalk/xen";
 import { exitCodeOf } from "./boot-exit-code.js";
@@ -34,6 +35,8 @@ export interface BootRequest {
   readonly vcpus?: number;
   /** Default linear. */
   readonly abi?: AbiName;
+  /** Default: what Xen chooses on this machine, and lock hardening. `parseSpecCtrl` and `parseEpt` make one of text. */
+  readonly xen?: XenConfig;
   /** Is the guest the one that may write to Xen's own console? Default no. */
   readonly hardwareDomain?: boolean;
   /** Default {@link DEFAULT_BOOT_INSTRUCTIONS}. */
@@ -96,6 +99,7 @@ export function bootGuest(request: BootRequest): BootDocument {
   const memoryBytes = request.memoryBytes ?? DEFAULT_BOOT_MEMORY;
   const system = createXenSystem({
     profile: machine,
+    xen: request.xen,
     domain: {
       image: request.image,
       boot: request.protocol,

@@ -1,5 +1,5 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
-import { createXenSystem, type FastForwardTarget } from "@hyperwalk/xen";
+import { createXenSystem, type FastForwardTarget, type XenConfig } from "@hyperwalk/xen";
 import {
   DEFAULT_ITERATIONS,
   DEFAULT_MAX_INSTRUCTIONS,
@@ -9,14 +9,7 @@ import {
 import { mergeEstimates } from "./estimates.js";
 import { targetName } from "./fast-forward.js";
 import type { Guest, GuestOperation, GuestSettings } from "./guest.js";
-import {
-  ABIS,
-  type AbiName,
-  type CompareDocument,
-  type GuestPage,
-  type Mitigations,
-  type P2mPage,
-} from "./result.js";
+import { ABIS, type AbiName, type CompareDocument, type GuestPage, type P2mPage } from "./result.js";
 import { runGuest } from "./run-guest.js";
 import type { SystemFactory } from "./simulated-system.js";
 import { TOOL } from "./tool.js";
@@ -41,8 +34,8 @@ export interface CompareRequest {
   readonly mmioHandlers?: number;
   /** Default 64. */
   readonly memoryMiB?: number;
-  /** Default: what Xen chooses on this machine, and lock hardening. */
-  readonly mitigations?: Partial<Mitigations>;
+  /** Default: what Xen chooses on this machine, and lock hardening. `parseSpecCtrl` and `parseEpt` make one of text. */
+  readonly mitigations?: XenConfig;
   /** A run that has not ended after so many guest instructions is stopped. Default {@link DEFAULT_MAX_INSTRUCTIONS}. */
   readonly maxInstructions?: number;
   /** Run each guest with timing off up to here first; default not. */
@@ -101,13 +94,14 @@ export function compare(
   });
   const settings = settingsFor(abis[0]);
   const { xen, domain } = runs[0].config;
-  const { debugBuild: _build, ...mitigations } = xen;
+  const { debugBuild: _build, execSp, pml: _pml, bhbSeq, ...mitigations } = xen;
   return {
     tool: TOOL,
     machine: { id: machine.id, name: machine.name, vendor: machine.vendor, ghz: machine.frequency.value },
     host: {
       kind: "xen",
-      mitigations,
+      mitigations: { ...mitigations, ...(xen.bhbClear && bhbSeq !== undefined ? { bhbSeq } : {}) },
+      ...(execSp === false && domain.p2mPage !== "4k" ? { execSp } : {}),
       p2mPage: domain.p2mPage,
       guestPage: settings.guestPage,
       memoryMiB,

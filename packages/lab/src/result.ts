@@ -1,3 +1,4 @@
+import type { BhbSequence } from "@hyperwalk/xen";
 import type { FastForwardResult } from "./fast-forward.js";
 
 /** Hypercall interfaces that a comparison can run, in the order in which reports show them. */
@@ -19,6 +20,8 @@ export interface Mitigations {
   readonly specCtrlWrite: boolean;
   readonly verw: boolean;
   readonly bhbClear: boolean;
+  /** The sequence, where there is one. */
+  readonly bhbSeq?: BhbSequence;
   readonly l1dFlush: boolean;
   /** LFENCE after lock operations (`CONFIG_SPECULATIVE_HARDEN_LOCK`). */
   readonly lockHarden: boolean;
@@ -100,6 +103,8 @@ export interface CompareDocument {
   readonly host: {
     readonly kind: "xen";
     readonly mitigations: Mitigations;
+    /** Superpages of the p2m may be executed from; only where there are such pages and they may not. */
+    readonly execSp?: false;
     readonly p2mPage: P2mPage;
     readonly guestPage: GuestPage;
     readonly memoryMiB: number;

@@ -1,6 +1,6 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
 import type { LedgerRow, LedgerSnapshot } from "@hyperwalk/mmu";
-import type { FastForward, FastForwardTarget } from "@hyperwalk/xen";
+import type { FastForward, FastForwardTarget, XenConfig } from "@hyperwalk/xen";
 import type { AbiName, EstimateUsed, Mitigations, P2mPage } from "./result.js";
 
 /** Running totals of one system; the difference of two gives a window's. */
@@ -38,7 +38,11 @@ export interface SystemOutcome {
 export interface SimulatedSystem {
   /** The configuration with every default decided. */
   readonly config: {
-    readonly xen: Mitigations & { readonly debugBuild?: boolean };
+    readonly xen: Mitigations & {
+      readonly debugBuild?: boolean;
+      readonly execSp?: boolean;
+      readonly pml?: boolean;
+    };
     readonly domain: { readonly p2mPage: P2mPage; readonly mmioHandlers: number };
   };
   run(budget: { maxInstructions?: number; maxCycles?: number }): SystemOutcome;
@@ -56,7 +60,7 @@ export interface SimulatedSystem {
 /** What {@link SystemFactory} is given. */
 export interface SystemOptions {
   readonly profile: ProcessorProfile;
-  readonly xen: Partial<Mitigations>;
+  readonly xen: XenConfig;
   readonly domain: {
     readonly image: Uint8Array;
     readonly memoryBytes: number;

@@ -165,6 +165,22 @@ describe("compare", { timeout: 60_000 }, () => {
     expect(document.host.mitigations.ibpbEntry).toBe(false);
   });
 
+  it("takes Xen's own words for its mitigations", async () => {
+    const args = ["--iterations", "16", "--abi", "physaddr", "--machine", "skylake-sp", "--p2m-page", "2m"];
+    const words = ["--spec-ctrl", "no,bhb-entry=hvm,bhb-seq=long", "--ept", "no-exec-sp"];
+    const { out } = await hyperwalk("compare", "runstate-loop", "--json", ...args, ...words);
+    const document: CompareDocument = JSON.parse(out);
+    expect(document.host).toMatchObject({
+      mitigations: { rsbOverwrite: false, l1dFlush: false, bhbClear: true, bhbSeq: "long" },
+      execSp: false,
+    });
+    const wrong = await hyperwalk("compare", "runstate-loop", "--spec-ctrl", "rsb=all");
+    expect(wrong.code).toBe(2);
+    expect(wrong.err).toContain('option --spec-ctrl: spec-ctrl.rsb: "rsb=all"; allowed: a boolean');
+    const boot = await hyperwalk("boot", "nothing.elf", "--ept", "superpages");
+    expect([boot.code, boot.err]).toEqual([2, expect.stringContaining("nothing.elf")]);
+  });
+
   it("prints tables", async () => {
     const { code, out } = await hyperwalk("compare", "hypercall-bench", "--iterations", "64");
     expect(code).toBe(0);

@@ -25,6 +25,9 @@ export const CAUSES = [
   "entry-hardware",
   "predictor-barrier",
   "idle",
+  "lock-wait",
+  "lock-harden",
+  "l1d-flush",
 ] as const;
 export type CauseName = (typeof CAUSES)[number];
 
@@ -45,10 +48,13 @@ export const Cause = {
   EntryHardware: 12,
   PredictorBarrier: 13,
   Idle: 14,
+  LockWait: 15,
+  LockHarden: 16,
+  L1dFlush: 17,
 } as const;
 
-const STRIDE = 16; // cells per node: one per cause, the last one unused
-const STRIDE_BITS = 4;
+const STRIDE = 32; // cells per node: one per cause, the last ones unused
+const STRIDE_BITS = 5;
 /** Most phases of one ledger. */
 export const MAX_PHASES = 64;
 const MAX_NODES = 512;
@@ -78,7 +84,7 @@ export interface LedgerState {
   /** Nodes of the calling-context tree: phase and parent of each, the root first with parent -1. */
   readonly nodePhase: Int32Array;
   readonly nodeParent: Int32Array;
-  /** 16 cells a node. */
+  /** 32 cells a node. */
   readonly cells: Float64Array;
   readonly clock: number;
   /** Nodes on the phase stack, the present one last. */
@@ -95,7 +101,7 @@ export interface LedgerState {
  */
 export class CycleLedger {
   /**
-   * Cells by `node * 16 + cause`, to be read through {@link rows} and {@link snapshot}; hot code may add to
+   * Cells by `node * 32 + cause`, to be read through {@link rows} and {@link snapshot}; hot code may add to
    * `cells[base + cause]` and `clock[0]` together.
    */
   cells!: Float64Array;
@@ -176,9 +182,9 @@ export class CycleLedger {
 
   snapshot(into?: LedgerSnapshot): LedgerSnapshot {
     for (const settle of this.owed) settle();
-    const used = MAX_NODES * STRIDE;
-    const cells = into?.cells ?? new Float64Array(used);
-    cells.set(this.cells);
+    const used = this.nodeCount * STRIDE;
+    const cells = into?.cells ?? new Float64Array(MAX_NODES * STRIDE);
+    for (let cell = 0; cell < used; cell++) cells[cell] = this.cells[cell];
     return { clock: this.clock[0], cells };
   }
 

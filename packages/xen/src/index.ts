@@ -111,6 +111,7 @@ export { decodeSnapshot, encodeSnapshot, SNAPSHOT_VERSION } from "./snapshot/enc
 export type { PlainData } from "./snapshot/plain-data.js";
 export { SnapshotError, type SnapshotProblem } from "./snapshot/snapshot-error.js";
 export type { PcpuSnapshot, SystemIdentity, XenSystemSnapshot } from "./snapshot/system-snapshot.js";
+export { parseEpt, parseSpecCtrl } from "./spec-ctrl.js";
 export { Vcpu, type VcpuOptions, type VcpuRunner, type VcpuSnapshot } from "./vcpu.js";
 export type { VcpuEventsOptions, VcpuEventsSnapshot } from "./vcpu-events.js";
 export { VcpuEvents } from "./vcpu-events.js";
@@ -126,6 +127,8 @@ export {
   type XenSystemOptions,
 } from "./xen.js";
 export {
+  BHB_SEQUENCES,
+  type BhbSequence,
   type DomainConfig,
   HYPERCALL_ABIS,
   type HypercallAbiName,

@@ -4,7 +4,14 @@ import type { DomainAbi } from "./abi/domain-abi.js";
 import { DOMAIN_ABIS } from "./abi/registry.js";
 import { BOOT_PROTOCOLS, type BootModule, type BootProtocolName } from "./boot/index.js";
 
-/** Hypervisor-wide switches, in the words of Xen's `spec-ctrl=`. What is left out follows the processor profile. */
+/** Sequences that clear the branch history. */
+export const BHB_SEQUENCES = ["short", "long", "tsx"] as const;
+export type BhbSequence = (typeof BHB_SEQUENCES)[number];
+
+/**
+ * Hypervisor-wide switches, in the words of Xen's `spec-ctrl=` and `ept=`; `parseSpecCtrl` and `parseEpt` make them of its
+ * command line. What is left out follows the processor profile.
+ */
 export interface XenConfig {
   /** IBPB on every VM exit. */
   readonly ibpbEntry?: boolean | undefined;
@@ -14,8 +21,10 @@ export interface XenConfig {
   readonly specCtrlWrite?: boolean | undefined;
   /** VERW before every VM entry. */
   readonly verw?: boolean | undefined;
-  /** Clear the branch history on every VM exit. */
+  /** Clear the branch history on every VM exit (Intel: SVM's path has no such sequence). */
   readonly bhbClear?: boolean | undefined;
+  /** With which sequence; default "short". "tsx" is the short one on a part without RTM, as in Xen. */
+  readonly bhbSeq?: BhbSequence | undefined;
   /** Flush L1D on every VM entry (L1TF; Intel). */
   readonly l1dFlush?: boolean | undefined;
   /** LFENCE after lock operations; default true. */
@@ -26,6 +35,13 @@ export interface XenConfig {
    * Default false.
    */
   readonly debugBuild?: boolean | undefined;
+  /**
+   * Superpages of the p2m may be executed from (`ept=exec-sp`; Intel). Where they may not, the first fetch from one splits it
+   * (XSA-304). Never off for a hardware domain.
+   */
+  readonly execSp?: boolean | undefined;
+  /** Log-dirty mode uses the processor's page-modification log (`ept=pml`; Intel). */
+  readonly pml?: boolean | undefined;
 }
 
 /** Names of hypercall interfaces in a configuration; `abi/registry.ts` makes them. */
@@ -82,7 +98,7 @@ export class XenConfigError extends Error {
 }
 
 /** Switches with every default decided. */
-export type ResolvedXenConfig = { readonly [K in keyof XenConfig]-?: boolean };
+export type ResolvedXenConfig = { readonly [K in keyof XenConfig]-?: Exclude<XenConfig[K], undefined> };
 
 /** A domain's configuration with every default decided. */
 export interface ResolvedDomainConfig {
@@ -125,12 +141,29 @@ export function resolveXenConfig(config: XenConfig, profile: ProcessorProfile): 
     l1dFlush: config.l1dFlush ?? defaults.l1dFlush,
     lockHarden: config.lockHarden ?? true,
     debugBuild: config.debugBuild ?? false,
+    execSp: config.execSp ?? defaults.execSp,
+    pml: config.pml ?? profile.vendor === "intel",
   };
+  const { bhbSeq = "short" } = config;
+  if (!BHB_SEQUENCES.includes(bhbSeq))
+    throw new XenConfigError("xen.bhbSeq", bhbSeq, BHB_SEQUENCES.join(", "));
   for (const [key, value] of Object.entries(switches))
     if (typeof value !== "boolean") throw new XenConfigError(`xen.${key}`, value, "true or false");
   if (switches.l1dFlush && profile.vendor === "amd")
     throw new XenConfigError("xen.l1dFlush", true, "false on AMD, which has no FLUSH_CMD");
-  return switches;
+  if (switches.bhbClear && profile.vendor === "amd")
+    throw new XenConfigError("xen.bhbClear", true, "false on AMD: Xen's SVM path has no such sequence");
+  if (!switches.execSp && profile.vendor === "amd")
+    throw new XenConfigError("xen.execSp", false, "true on AMD, which has no EPT");
+  if (switches.pml && profile.vendor === "amd")
+    throw new XenConfigError("xen.pml", true, "false on AMD, which has no page-modification log");
+  return { ...switches, bhbSeq: bhbSeq === "tsx" && !hasRtm(profile) ? "short" : bhbSeq };
+}
+
+const LEAF7_RTM = 1 << 11;
+
+function hasRtm({ cpuid }: ProcessorProfile): boolean {
+  return ((cpuid.find(([leaf, subleaf]) => leaf === 7 && subleaf === 0)?.[3] ?? 0) & LEAF7_RTM) !== 0;
 }
 
 /** @throws XenConfigError for the first key that is wrong */

@@ -410,7 +410,7 @@ describe.each([
     for (const phase of [
       "vm-exit",
       "entry assembly",
-      "mitigations",
+      "mitigations: RSB overwrite",
       "guest walk",
       "p2m lookup",
       "copy",

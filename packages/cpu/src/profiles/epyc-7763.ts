@@ -225,6 +225,8 @@ export const epyc7763: ProcessorProfile = {
     verw: false,
     bhbClear: false,
     l1dFlush: false,
+    execSp: true,
+    bhiDisS: false,
     note:
       "Xen c447b7308b, no spec-ctrl= given, updated microcode. IBPB on entry: family 19h is probed for SBPB, which " +
       "forces IBPB_BRTYPE; without SRSO_NO or SRSO_MSR_FIX that turns IBPB-on-entry for HVM on (XSA-434); with " +

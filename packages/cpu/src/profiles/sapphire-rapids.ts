@@ -282,9 +282,12 @@ export const sapphireRapids: ProcessorProfile = {
     verw: false,
     bhbClear: false,
     l1dFlush: false,
+    execSp: true,
+    bhiDisS: true,
     note:
       "Xen c447b7308b, no spec-ctrl= given, updated microcode. RSB overwrite: always for HVM. SPEC_CTRL: written on " +
       "every exit where IBRSB is enumerated; enhanced IBRS stays set in it. BHB: BHI_DIS_S in SPEC_CTRL does the work " +
-      "of the clearing sequence. VERW and L1D flush: the part enumerates RDCL_NO and MDS_NO.",
+      "of the clearing sequence. VERW and L1D flush: the part enumerates RDCL_NO and MDS_NO. Executable " +
+      "EPT superpages: the part enumerates IF_PSCHANGE_MC_NO (estimate: not in the dump, true of all later cores).",
   },
 };

@@ -260,11 +260,14 @@ export const skylakeSp: ProcessorProfile = {
     verw: false,
     bhbClear: false,
     l1dFlush: true,
+    execSp: false,
+    bhiDisS: false,
     note:
       "Xen c447b7308b, no spec-ctrl= given, updated microcode. RSB overwrite: always for HVM. SPEC_CTRL: written on " +
       "every exit where IBRSB is enumerated. L1D flush on entry: the part is vulnerable to L1TF; for HAP guests it is " +
       "an entry of the VM-entry MSR load list. VERW (MDS): the flush does its work where MD_CLEAR is enumerated without " +
       "FB_CLEAR, as on parts that had buffer clearing for MDS; with spec-ctrl=no-l1d-flush VERW is on instead. BHB: " +
-      "Xen takes BHI to affect only parts with eIBRS, which this one lacks.",
+      "Xen takes BHI to affect only parts with eIBRS, which this one lacks. Executable EPT superpages: IF_PSCHANGE_MC_NO is not enumerated, so CVE-2018-12207 " +
+      "affects the part (XSA-304).",
   },
 };

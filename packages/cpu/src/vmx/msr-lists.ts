@@ -89,10 +89,10 @@ export class MsrLists {
   private apply(msr: number, lo: number, hi: number): void {
     const { ledger, profile, state, mmu } = this.processor;
     const { timing } = profile;
-    if (msr === MSR_SPEC_CTRL) ledger.charge(Cause.Serialise, ticks(timing.wrmsrSpecCtrl));
+    if (msr === MSR_SPEC_CTRL) ledger.charge(Cause.PredictorBarrier, ticks(timing.wrmsrSpecCtrl));
     else if (msr === MSR_PRED_CMD) ledger.charge(Cause.PredictorBarrier, ticks(timing.ibpb));
     else if (msr === MSR_FLUSH_CMD) {
-      ledger.charge(Cause.Serialise, ticks(timing.l1dFlush));
+      ledger.charge(Cause.L1dFlush, ticks(timing.l1dFlush));
       if ((lo & 1) !== 0) mmu.caches.l1d.removeAll();
     } else ledger.charge(Cause.Serialise, ticks(timing.wrmsr));
     const words = STATE_OF_MSR.get(msr);

@@ -12,9 +12,10 @@ import type { AbiName } from "../result.js";
 import { machineById } from "./machine.js";
 import type { Output } from "./output.js";
 import { UsageError } from "./usage-error.js";
+import { type XenOptions, xenConfig } from "./xen-options.js";
 
 /** What the command line of `boot` says, parsed. */
-export interface BootOptions {
+export interface BootOptions extends XenOptions {
   readonly machine: string;
   readonly abi: AbiName;
   readonly protocol?: BootProtocolName;
@@ -41,6 +42,7 @@ export async function bootCommand(path: string, options: BootOptions, output: Ou
     cmdline: each,
   }));
   const machine = machineById("option --machine", options.machine);
+  const xen = xenConfig(options, machine);
   const snapshot = snapshotRequest(options);
   const text = new TextDecoder();
   const trace = options.trace === undefined ? undefined : traceRequest(options.trace);
@@ -54,6 +56,7 @@ export async function bootCommand(path: string, options: BootOptions, output: Ou
       memoryBytes: options.memory,
       vcpus: options.vcpus,
       abi: options.abi,
+      xen,
       hardwareDomain: options.hardwareDomain ?? false,
       maxInstructions: options.maxInstructions,
       fastForward: options.fastForward,

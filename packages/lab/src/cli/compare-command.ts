@@ -7,9 +7,10 @@ import { guestFromArgument } from "./guest-argument.js";
 import { machineById } from "./machine.js";
 import type { Output } from "./output.js";
 import { UsageError } from "./usage-error.js";
+import { type XenOptions, xenConfig } from "./xen-options.js";
 
 /** What the command line of `compare` says, parsed. */
-export interface CompareOptions {
+export interface CompareOptions extends XenOptions {
   readonly machine: string;
   readonly abi: readonly AbiName[];
   readonly iterations: number;
@@ -34,9 +35,10 @@ export async function compareCommand(
   const chosen = guestFromArgument(guest);
   if (!chosen.operations.includes(options.op))
     throw new UsageError("option --op", `${guest} does not call ${options.op}`, chosen.operations.join(", "));
+  const machine = machineById("option --machine", options.machine);
   const document = compareOrExplain(guest, {
     guest: chosen,
-    machine: machineById("option --machine", options.machine),
+    machine,
     abis: options.abi,
     iterations: options.iterations,
     operation: options.op,
@@ -47,7 +49,10 @@ export async function compareCommand(
     memoryMiB: options.memory,
     maxInstructions: options.maxInstructions,
     fastForward: options.fastForward,
-    ...(options.ibpb === undefined ? {} : { mitigations: { ibpbEntry: options.ibpb === "on" } }),
+    mitigations: {
+      ...xenConfig(options, machine),
+      ...(options.ibpb === undefined ? {} : { ibpbEntry: options.ibpb === "on" }),
+    },
   });
   if (options.json) output.out(`${JSON.stringify(document, null, 2)}\n`);
   else {

@@ -123,6 +123,8 @@ function bootOptions(command: Command): Command {
         .argParser(oneOf("--abi", ABIS))
         .default("linear"),
     )
+    .addOption(specCtrlOption())
+    .addOption(eptOption())
     .option("--hardware-domain", "the guest may write to Xen's own console and has no PV console")
     .addOption(
       new Option("--max-instructions <n>", "stop the guest after so many instructions")
@@ -144,6 +146,17 @@ function bootOptions(command: Command): Command {
       "after",
       `\nExit code: what the guest writes to an exit port (port 0xf4 of multiboot guests, low 7 bits), or\n${codes.join("\n")}`,
     );
+}
+
+function specCtrlOption(): Option {
+  return new Option(
+    "--spec-ctrl <text>",
+    "mitigations in the words of Xen's command line: no, no-xen, rsb=no-hvm, ibpb-entry=hvm, …",
+  );
+}
+
+function eptOption(): Option {
+  return new Option("--ept <text>", "the same for Intel's second stage: exec-sp, no-exec-sp, pml=0, ad=0");
 }
 
 function fastForwardOption(): Option {
@@ -181,6 +194,8 @@ function compareOptions(command: Command): Command {
     .addOption(
       choice("--ibpb", "switch", ["on", "off"], "IBPB on each exit (default: as Xen chooses on the machine)"),
     )
+    .addOption(specCtrlOption())
+    .addOption(eptOption())
     .addOption(
       number("--mmio-handlers", 0, 16, DEFAULT_MMIO_HANDLERS, "handlers that Xen asks on each guest copy"),
     )

@@ -5,8 +5,16 @@
 export const Phase = {
   /** From the first instruction after the exit: saving registers, finding `current`. */
   EntryAssembly: "entry assembly",
-  /** IBPB, RSB overwrite, SPEC_CTRL, BHB loops, VERW, wherever on the path they stand. */
-  Mitigations: "mitigations",
+  /** Mitigations have a phase each, wherever on the path they stand: `spec-ctrl=ibpb-entry`, */
+  Ibpb: "mitigations: IBPB",
+  /** `rsb`, */
+  RsbOverwrite: "mitigations: RSB overwrite",
+  /** `msr-sc`, */
+  SpecCtrl: "mitigations: SPEC_CTRL",
+  /** `bhb-entry`, */
+  BhbClear: "mitigations: BHB clearing",
+  /** `verw`. */
+  Verw: "mitigations: VERW",
   /** `svm_vmexit_handler`, `vmx_vmexit_handler`: exit reason, instruction length, RIP update. */
   ExitHandler: "exit handler",
   /** `hvm_hypercall`: mode, privilege, table. */
@@ -30,6 +38,12 @@ export const Phase = {
   /** Restoring registers up to VMRUN or VMRESUME. */
   ExitAssembly: "exit assembly",
 } as const;
+
+/** What phases have in common that are lines of one part of the path: the name up to a colon. */
+export function familyOf(phase: string): string {
+  const end = phase.indexOf(":");
+  return end < 0 ? phase : phase.slice(0, end);
+}
 
 /** All of them, in path order. */
 export const HYPERVISOR_PHASES: readonly string[] = Object.values(Phase);

@@ -15,7 +15,8 @@ export function priceStages(stages: readonly Stage[], prices: StagePrices): Read
   const { timing, vendor, lockHarden } = prices;
   const sum = (pick: (stage: Stage) => PerVendor | undefined) =>
     stages.reduce((total, stage) => total + amountFor(pick(stage), vendor), 0);
-  const lfences = sum((s) => s.lfences) - (lockHarden ? 0 : sum((s) => s.lockLfences));
+  const hardening = sum((s) => s.lockLfences);
+  const lfences = sum((s) => s.lfences) - (lockHarden ? 0 : hardening);
   // [count, price in cycles, cause, is an instruction of its own]
   const priced: readonly (readonly [number, number, number, boolean])[] = [
     [lfences, timing.lfence, Cause.Serialise, true],
@@ -35,5 +36,22 @@ export function priceStages(stages: readonly Stage[], prices: StagePrices): Read
   const byCause = new Map<number, number>([[Cause.Issue, ticks(plain * timing.issue)]]);
   for (const [count, price, cause] of priced)
     if (count > 0) byCause.set(cause, (byCause.get(cause) ?? 0) + ticks(count * price));
+  if (lockHarden && hardening > 0) {
+    // Rounded together with the other LFENCEs, so that the switch alone moves the sum.
+    const share = ticks(lfences * timing.lfence) - ticks((lfences - hardening) * timing.lfence);
+    byCause.set(Cause.Serialise, byCause.get(Cause.Serialise)! - share);
+    byCause.set(Cause.LockHarden, share);
+  }
   return byCause;
+}
+
+/** What some stages add to others that run before them and are rounded together with them: the same sum, divided. */
+export function priceStagesAfter(
+  before: readonly Stage[],
+  stages: readonly Stage[],
+  prices: StagePrices,
+): ReadonlyMap<number, number> {
+  const already = priceStages(before, prices);
+  const together = priceStages([...before, ...stages], prices);
+  return new Map([...together].map(([cause, amount]) => [cause, amount - (already.get(cause) ?? 0)]));
 }

@@ -10,7 +10,8 @@ import {
 } from "@hyperwalk/mmu";
 import { coldBranchesOf, INSTRUCTIONS_PER_COLD_BRANCH, leavesOf } from "./compose.js";
 import type { PathCost, StageId } from "./path-cost.js";
-import { priceStages } from "./price-stage.js";
+import { familyOf } from "./phases.js";
+import { priceStagesAfter } from "./price-stage.js";
 import { amountFor, type HostObject, type Stage } from "./stage.js";
 import { ALL_COLD, WarmBranches } from "./warm-branches.js";
 import { directmapHi, directmapLo, type XenText } from "./xen-text.js";
@@ -245,12 +246,15 @@ export class StagePathCost implements PathCost {
     const cold = timed
       ? warmBranches.coldIn(this.warm, this.leaves[stage]).map((leaf) => this.leafStages[leaf])
       : [];
+    const families = new Map<string, readonly Stage[]>();
     const entered = this.enterOwn(stage * ROW);
     for (const [phase, parts] of byPhase(leavesOf(subject))) {
+      const relatives = families.get(familyOf(phase)) ?? [];
+      families.set(familyOf(phase), [...relatives, ...parts]);
       const number = ledger.registerPhase(phase);
       const nested = number !== this.rows[stage * ROW + PHASE];
       if (nested) ledger.enter(number);
-      const charges = [...priceStages(parts, options)];
+      const charges = [...priceStagesAfter(relatives, parts, options)];
       for (const leaf of cold)
         if (leaf.phase === phase)
           charges.push([

@@ -1,6 +1,7 @@
 import type { Stage } from "../../path-cost/stage.js";
 import {
   BHB_CLEAR,
+  BHB_CLEAR_LONG,
   IBPB_ENTRY,
   RSB_NOPS,
   RSB_OVERWRITE,
@@ -19,7 +20,7 @@ export function exitMitigations(switches: ResolvedXenConfig): readonly Stage[] {
   return [
     switches.rsbOverwrite ? RSB_OVERWRITE : RSB_NOPS,
     ...(switches.specCtrlWrite ? [SPEC_CTRL_WRITE] : []),
-    ...(switches.bhbClear ? [BHB_CLEAR] : []),
+    ...(switches.bhbClear ? [switches.bhbSeq === "long" ? BHB_CLEAR_LONG : BHB_CLEAR] : []),
   ];
 }
 

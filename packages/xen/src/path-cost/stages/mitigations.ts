@@ -5,7 +5,7 @@ import { COUNTED } from "./provenance.js";
 /** `spec-ctrl=ibpb-entry=hvm`: WRMSR PRED_CMD, first thing after the registers are saved (SVM). */
 export const IBPB_ENTRY: Stage = {
   name: "DO_OVERWRITE: ibpb-entry",
-  phase: Phase.Mitigations,
+  phase: Phase.Ibpb,
   instructions: 6,
   basis: "estimate",
   source: "read in source: per-CPU flag test, three moves, WRMSR; not present on the emulator that counted",
@@ -17,7 +17,7 @@ export const IBPB_ENTRY: Stage = {
 /** `rsb-hvm`: 16 iterations of two calls. */
 export const RSB_OVERWRITE: Stage = {
   name: "DO_OVERWRITE_RSB",
-  phase: Phase.Mitigations,
+  phase: Phase.RsbOverwrite,
   instructions: 71,
   basis: "measured",
   source: `${COUNTED}, and in source; without it 65 fewer were counted, the rest being NOPs left behind`,
@@ -27,7 +27,7 @@ export const RSB_OVERWRITE: Stage = {
 /** What stays in the instruction stream where the RSB overwrite is patched out. */
 export const RSB_NOPS: Stage = {
   name: "NOPs in place of DO_OVERWRITE_RSB",
-  phase: Phase.Mitigations,
+  phase: Phase.RsbOverwrite,
   instructions: 6,
   basis: "measured",
   source: `${COUNTED}: 65 fewer of 71`,
@@ -37,7 +37,7 @@ export const RSB_NOPS: Stage = {
 /** One WRMSR SPEC_CTRL with Xen's value: on VMX on the way out only, on SVM each way if the values differ. */
 export const SPEC_CTRL_WRITE: Stage = {
   name: "wrmsr SPEC_CTRL",
-  phase: Phase.Mitigations,
+  phase: Phase.SpecCtrl,
   instructions: 6,
   basis: "estimate",
   source:
@@ -47,10 +47,10 @@ export const SPEC_CTRL_WRITE: Stage = {
   wrmsrSpecCtrl: 1,
 };
 
-/** `clear_bhb_loops`, the short sequence (5 x 5). */
+/** `bhb-seq=short`: `clear_bhb_loops` of 5 x 5 branches (VMX alone). */
 export const BHB_CLEAR: Stage = {
   name: "clear_bhb_loops",
-  phase: Phase.Mitigations,
+  phase: Phase.BhbClear,
   instructions: 105,
   basis: "estimate",
   source: "counted in source: the short sequence of 5 x 5 branches, before Alder Lake and Sapphire Rapids",
@@ -58,10 +58,22 @@ export const BHB_CLEAR: Stage = {
   coldBranches: 3,
 };
 
+/** `bhb-seq=long`: the same of 12 x 7. */
+export const BHB_CLEAR_LONG: Stage = {
+  name: "clear_bhb_loops (long)",
+  phase: Phase.BhbClear,
+  instructions: 320,
+  basis: "estimate",
+  source:
+    "counted in source: 12 rounds of 25, 13 returns, call and flag test; Alder Lake and Sapphire Rapids",
+  range: [310, 325],
+  coldBranches: 3,
+};
+
 /** VERW just before VM entry. */
 export const VERW: Stage = {
   name: "verw",
-  phase: Phase.Mitigations,
+  phase: Phase.Verw,
   instructions: 2,
   basis: "estimate",
   source: "read in source: flag test and VERW",
