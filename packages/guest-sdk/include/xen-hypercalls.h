@@ -413,7 +413,7 @@ static inline int64_t hw_event_channel_bind_virq(enum hw_abi abi, struct evtchn_
     }
 }
 
-/* Binds a physical interrupt to a new port; needs pirq support, which PVH domains lack. */
+/* Binds a physical interrupt to a new port. An HVM or PVH domain may do so for any number that exists. */
 static inline int64_t hw_event_channel_bind_pirq_linear(struct evtchn_bind_pirq *arg)
 {
     return HW_CALL2(HW_HYPERCALL_EVENT_CHANNEL, HW_EVENT_CHANNEL_BIND_PIRQ, (uintptr_t)arg);
@@ -1217,6 +1217,9 @@ static inline int64_t hw_grant_table_get_version(enum hw_abi abi, struct gnttab_
 #define HVM_PARAM_VM86_TSS_SIZED 37
 #define HVM_PARAM_MCA_CAP 38
 #define HVM_NR_PARAMS 39
+#define HVMMEM_RAM_RW 0
+#define HVMMEM_RAM_RO 1
+#define HVMMEM_MMIO_DM 2
 
 struct xen_hvm_param {
     domid_t domid;

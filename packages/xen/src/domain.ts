@@ -229,6 +229,13 @@ export class Domain {
     return true;
   }
 
+  /** `domain_shutdown`: with the code that was recorded first. Nothing, when it is shutting down already. */
+  shutDown(reason: number): void {
+    if (this.shutdownReason >= 0) return;
+    if (this.shutdownCode < 0) this.shutdownCode = reason;
+    this.shutdownReason = this.shutdownCode;
+  }
+
   /** Bytes of a machine frame, the first ones unless told. Costs nothing: the access is priced apart. */
   readFrame(mfn: number, bytes: number, offset = 0): Uint8Array {
     return this.memory.readBytes(mfn * FRAME_BYTES + offset, bytes);

@@ -9,6 +9,7 @@ import {
   EVTCHNSTAT_CLOSED,
   EVTCHNSTAT_INTERDOMAIN,
   EVTCHNSTAT_IPI,
+  EVTCHNSTAT_PIRQ,
   EVTCHNSTAT_UNBOUND,
   EVTCHNSTAT_VIRQ,
 } from "./operations/descriptors.gen.js";
@@ -21,6 +22,9 @@ import { NR_VIRQS, VIRQ_TYPES } from "./virq.js";
 export const DOMID_SELF = 0x7ff0;
 
 const { State: STATE, NotifyVcpu: NOTIFY_VCPU, Source: SOURCE, RemotePort: REMOTE_PORT } = EventRecord;
+
+/** `nr_pirqs` of a domain: pins of one I/O APIC (estimate, as the host has none) and `extra_guest_irqs`. */
+const NR_PIRQS = 24 + 32;
 
 /** Telling a vCPU of another domain, which runs on another processor. */
 export const EVTCHN_NOTIFY_REMOTE: Stage = {
@@ -210,6 +214,19 @@ export class EventChannels {
     return this.allocate(EVTCHNSTAT_IPI, 0, 0, vcpu, cost);
   }
 
+  /**
+   * EVTCHNOP_bind_pirq: an HVM domain may bind any number that there is, whether or not an interrupt is behind it, which
+   * none is here. @returns the port, or -EINVAL, -EEXIST, -ENOSPC
+   */
+  bindPirq(pirq: number, cost?: PathCost): number {
+    if (pirq >>> 0 >= NR_PIRQS) return -Errno.EINVAL;
+    for (let port = 1; this.exists(port); port++) {
+      const at = this.records.at(port, undefined, false);
+      if (this.u8[at + STATE] === EVTCHNSTAT_PIRQ && this.word(at + SOURCE) === pirq) return -Errno.EEXIST;
+    }
+    return this.allocate(EVTCHNSTAT_PIRQ, pirq, 0, 0, cost);
+  }
+
   /** EVTCHNOP_bind_vcpu: per-vCPU VIRQs and IPIs stay where they are. @returns 0, or -ENOENT, -EINVAL */
   bindVcpu(port: number, vcpu: number, cost?: PathCost): number {
     if (!this.hasVcpu(vcpu)) return -Errno.ENOENT;
@@ -219,6 +236,7 @@ export class EventChannels {
     const movable =
       state === EVTCHNSTAT_UNBOUND ||
       state === EVTCHNSTAT_INTERDOMAIN ||
+      state === EVTCHNSTAT_PIRQ ||
       (state === EVTCHNSTAT_VIRQ && VIRQ_TYPES[this.word(at + SOURCE)] !== "vcpu");
     if (!movable) return -Errno.EINVAL;
     this.setWord(at + NOTIFY_VCPU, vcpu);

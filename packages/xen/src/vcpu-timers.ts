@@ -12,11 +12,16 @@ export interface VcpuTimersSnapshot {
   readonly periodic: number;
   readonly period: number;
   readonly lastPeriodic: number;
+  /** The domain's watchdogs, which vCPU 0's processor keeps. */
+  readonly watchdogs: readonly number[];
 }
 
+/** Watchdogs that a domain can have (NR_DOMAIN_WATCHDOG_TIMERS). */
+export const WATCHDOGS = 2;
+
 /**
- * The timers that Xen keeps for a vCPU besides its local APIC's (`common/sched/core.c`): one-shot, periodic, and the
- * time-out of SCHEDOP_poll. Instants are nanoseconds of system time, exact up to 2^53. The periodic one stands still while
+ * The timers that Xen keeps for a vCPU besides its local APIC's (`common/sched/core.c`): one-shot, periodic, the
+ * time-out of SCHEDOP_poll, and with vCPU 0's, as they are on processor 0, the domain's watchdogs. Instants are nanoseconds of system time, exact up to 2^53. The periodic one stands still while
  * the vCPU is not on a processor.
  */
 export class VcpuTimers {
@@ -27,6 +32,7 @@ export class VcpuTimers {
   private periodic = STOPPED;
   private period = 0;
   private lastPeriodic = 0;
+  private readonly watchdogs: number[] = new Array(WATCHDOGS).fill(STOPPED);
   private readonly ticksPerNs: number;
 
   /** @param ghz cycles a nanosecond */
@@ -107,6 +113,31 @@ export class VcpuTimers {
     return this.periodic <= now && this.resumePeriodic(now);
   }
 
+  /** @param watchdog from 0 */
+  hasWatchdog(watchdog: number): boolean {
+    return this.watchdogs[watchdog] !== STOPPED;
+  }
+
+  get hasWatchdogs(): boolean {
+    return this.watchdogs.some((instant) => instant !== STOPPED);
+  }
+
+  setWatchdog(watchdog: number, ns: number): void {
+    this.watchdogs[watchdog] = ns;
+    this.update();
+  }
+
+  stopWatchdog(watchdog: number): void {
+    this.setWatchdog(watchdog, STOPPED);
+  }
+
+  /** Whether one has expired; those that have do not run any more. */
+  takeWatchdogs(now: number): boolean {
+    const expired = this.watchdogs.some((instant) => instant <= now);
+    for (let i = 0; expired && i < WATCHDOGS; i++) if (this.watchdogs[i] <= now) this.stopWatchdog(i);
+    return expired;
+  }
+
   snapshot(): VcpuTimersSnapshot {
     const { period, lastPeriodic } = this;
     const instant = (ns: number) => (ns === STOPPED ? -1 : ns);
@@ -116,21 +147,28 @@ export class VcpuTimers {
       periodic: instant(this.periodic),
       period,
       lastPeriodic,
+      watchdogs: this.watchdogs.map(instant),
     };
   }
 
+  /** @throws RangeError for more watchdogs than there are */
   restore(snapshot: VcpuTimersSnapshot): void {
+    if (snapshot.watchdogs.length !== WATCHDOGS)
+      throw new RangeError(`${snapshot.watchdogs.length} watchdogs`);
     const instant = (ns: number) => (ns < 0 ? STOPPED : ns);
     this.singleshot = instant(snapshot.singleshot);
     this.poll = instant(snapshot.poll);
     this.periodic = instant(snapshot.periodic);
     this.period = snapshot.period;
     this.lastPeriodic = snapshot.lastPeriodic;
+    snapshot.watchdogs.forEach((ns, i) => {
+      this.watchdogs[i] = instant(ns);
+    });
     this.update();
   }
 
   private update(): void {
-    const next = Math.min(this.singleshot, this.poll, this.periodic);
+    const next = Math.min(this.singleshot, this.poll, this.periodic, ...this.watchdogs);
     this.due = next === STOPPED ? STOPPED : this.clockAt(next);
   }
 }

@@ -5,7 +5,7 @@ import { Errno } from "./errno.js";
 import type { GuestAccess } from "./guest-access/guest-access.js";
 import { GuestAreas, type GuestAreasSnapshot } from "./guest-areas.js";
 import type { VcpuContext } from "./host/vcpu-context.js";
-import { RUNSTATE_OFFLINE, RUNSTATE_RUNNING } from "./operations/descriptors.gen.js";
+import { RUNSTATE_OFFLINE, RUNSTATE_RUNNING, SHUTDOWN_WATCHDOG } from "./operations/descriptors.gen.js";
 import type { Constituents, OperationCall } from "./operations/operation.js";
 import type { PathCost } from "./path-cost/path-cost.js";
 import { Runstate, type RunstateSnapshot } from "./runstate.js";
@@ -138,6 +138,7 @@ export class Vcpu {
     if (timers.takeSingleshot(nowNs)) this.sendTimerEvent(cost);
     if (timers.takePeriodic(nowNs)) this.sendTimerEvent(cost);
     if (timers.takePoll(nowNs)) this.endPoll(-1);
+    if (timers.takeWatchdogs(nowNs)) this.domain.shutDown(SHUTDOWN_WATCHDOG);
   }
 
   /** `send_timer_event` */

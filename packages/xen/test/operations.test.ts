@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Console } from "../src/console.ts";
+import { Domain } from "../src/domain.ts";
 import { Errno } from "../src/errno.ts";
 import { EventChannels } from "../src/event-channel.ts";
 import { GrantTable } from "../src/grant-table.ts";
@@ -39,6 +40,7 @@ class Bench {
     readonly latchLayout: (is32Bit: boolean) => void;
     shutdownReason: number;
     shutdownCode: number;
+    readonly shutDown: (reason: number) => void;
     sharedInfoAt: number;
     readonly mapSharedInfo: (gfn: number) => void;
     readonly grantTable: GrantTable;
@@ -100,6 +102,7 @@ class Bench {
       params: new Float64Array(39),
       shutdownReason: -1,
       shutdownCode: -1,
+      shutDown: Domain.prototype.shutDown,
       sharedInfoAt: -1,
       latchLayout: (is32Bit) => eventChannels.events.latchLayout(is32Bit),
       mapSharedInfo: (gfn: number) => {

@@ -103,7 +103,7 @@ export interface EventChannelStubs<Value, Result> {
   bindInterdomain(inputs: { readonly remoteDom: Value; readonly remotePort: Value }): Result;
   /** Binds a virtual interrupt source to a new port. Results: port. */
   bindVirq(inputs: { readonly virq: Value; readonly vcpu: Value }): Result;
-  /** Binds a physical interrupt to a new port; needs pirq support, which PVH domains lack. Results: port. */
+  /** Binds a physical interrupt to a new port. An HVM or PVH domain may do so for any number that exists. Results: port. */
   bindPirq(inputs: { readonly pirq: Value; readonly flags: Value }): Result;
   /** Frees a port. */
   close(inputs: { readonly port: Value }): Result;

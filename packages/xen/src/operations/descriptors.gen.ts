@@ -131,7 +131,7 @@ export const EVENT_CHANNEL_BIND_VIRQ_IN = { virq: 0, vcpu: 2 } as const;
 /** Low words in `call.outputs`. */
 export const EVENT_CHANNEL_BIND_VIRQ_OUT = { port: 0 } as const;
 
-/** Binds a physical interrupt to a new port; needs pirq support, which PVH domains lack. */
+/** Binds a physical interrupt to a new port. An HVM or PVH domain may do so for any number that exists. */
 export const EVENT_CHANNEL_BIND_PIRQ: OperationDescriptor = {
   name: "event_channel.bind_pirq",
   hypercall: 32,
@@ -566,6 +566,9 @@ export const HVM_PARAM_X87_FIP_WIDTH = 36;
 export const HVM_PARAM_VM86_TSS_SIZED = 37;
 export const HVM_PARAM_MCA_CAP = 38;
 export const HVM_NR_PARAMS = 39;
+export const HVMMEM_RAM_RW = 0;
+export const HVMMEM_RAM_RO = 1;
+export const HVMMEM_MMIO_DM = 2;
 
 /** Sets one of the parameters that a guest may set on itself. */
 export const HVM_SET_PARAM: OperationDescriptor = {

@@ -6,6 +6,8 @@ import {
   EVENT_CHANNEL_BIND_INTERDOMAIN_IN,
   EVENT_CHANNEL_BIND_IPI,
   EVENT_CHANNEL_BIND_IPI_IN,
+  EVENT_CHANNEL_BIND_PIRQ,
+  EVENT_CHANNEL_BIND_PIRQ_IN,
   EVENT_CHANNEL_BIND_VCPU,
   EVENT_CHANNEL_BIND_VCPU_IN,
   EVENT_CHANNEL_BIND_VIRQ,
@@ -129,6 +131,15 @@ export const bindIpi: Operation = {
   stage: underEventLock("evtchn_bind_ipi", 210, [140, 380]),
   handle: (call) =>
     port(call, call.domain.eventChannels.bindIpi(call.inputs[EVENT_CHANNEL_BIND_IPI_IN.vcpu], call.cost)),
+};
+
+/** EVTCHNOP_bind_pirq. */
+export const bindPirq: Operation = {
+  descriptor: EVENT_CHANNEL_BIND_PIRQ,
+  stage: underEventLock("evtchn_bind_pirq", 320, [200, 600]),
+  rare: true,
+  handle: (call) =>
+    port(call, call.domain.eventChannels.bindPirq(call.inputs[EVENT_CHANNEL_BIND_PIRQ_IN.pirq], call.cost)),
 };
 
 /** EVTCHNOP_bind_vcpu. */

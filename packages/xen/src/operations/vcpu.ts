@@ -5,6 +5,8 @@ import {
   VCPU_DOWN,
   VCPU_DOWN_IN,
   VCPU_GET_PHYSID,
+  VCPU_GET_PHYSID_IN,
+  VCPU_GET_PHYSID_OUT,
   VCPU_GET_RUNSTATE_INFO,
   VCPU_GET_RUNSTATE_INFO_IN,
   VCPU_INITIALISE,
@@ -145,7 +147,7 @@ export const down: Operation = {
     const vcpu = domain.vcpus[call.inputs[VCPU_DOWN_IN.vcpuid]];
     if (vcpu === undefined) return -Errno.ENOENT;
     if (domain.vcpus.every((each) => each === vcpu || each.down)) {
-      if (domain.shutdownReason < 0) domain.shutdownReason = SHUTDOWN_POWEROFF;
+      domain.shutDown(SHUTDOWN_POWEROFF);
       return 0;
     }
     if (vcpu.down) return 0;
@@ -184,9 +186,19 @@ export const getRunstateInfo: Operation = {
   },
 };
 
-/** VCPUOP_get_physid: only for a hardware domain's vCPU that is pinned, which none here is. */
+/**
+ * VCPUOP_get_physid: only for a hardware domain's vCPUs that are pinned, as all of them are here. Processors have their
+ * numbers as local-APIC and ACPI identities.
+ */
 export const getPhysid: Operation = {
   descriptor: VCPU_GET_PHYSID,
   stage: DO_VCPU_OP_PHYSID,
-  handle: (call) => (call.domain.vcpus[call.inputs[0]] === undefined ? -Errno.ENOENT : -Errno.EINVAL),
+  handle: ({ inputs, outputs, domain }) => {
+    const id = inputs[VCPU_GET_PHYSID_IN.vcpuid];
+    if (domain.vcpus[id] === undefined) return -Errno.ENOENT;
+    if (!domain.config.hardwareDomain) return -Errno.EINVAL;
+    outputs[VCPU_GET_PHYSID_OUT.physId] = id;
+    outputs[VCPU_GET_PHYSID_OUT.physId + 1] = id;
+    return 0;
+  },
 };

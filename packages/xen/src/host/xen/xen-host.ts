@@ -396,12 +396,21 @@ export class XenHost implements Hypervisor {
   /** From the end of the exit's handling to just before VMRUN. */
   private returnToGuest(): void {
     const { cost, registers, interrupts } = this;
-    if (interrupts.timerRuns) interrupts.expire(this.processor.ledger.clock[0]);
+    if (interrupts.timerRuns) {
+      interrupts.expire(this.processor.ledger.clock[0]);
+      if (this.domain.shutdownReason >= 0) this.leaveForGood();
+    }
     cost.run(this.returnStage);
     const vector = this.eventVector;
     if (vector >= 0 && registers.canTakeInterrupt) registers.injectInterrupt(vector); // hvm_intsrc_vector: no EOI, again until the guest clears it
     interrupts.assist();
     this.ready = true;
+  }
+
+  /** A watchdog has shut the domain down: the guest is entered once more, and left before its next instruction. */
+  private leaveForGood(): void {
+    this.requests |= Request.EventCheck;
+    this.control.interruptGuest(EVENT_CHECK_VECTOR);
   }
 
   private engineStop(stop: number): RunOutcome | undefined {
@@ -586,7 +595,7 @@ export class XenHost implements Hypervisor {
 
   /** Only timers come by themselves: the local APIC's as a maskable interrupt, the others as events. */
   private canBeWoken(what: string): boolean {
-    if (what === COMING_UP) return false;
+    if (what === COMING_UP) return this.vcpu.timers.hasWatchdogs;
     const interruptible = (this.registers.rflags & Flag.If) !== 0;
     // Events end a HLT with interrupts off no more than they do on a real processor (`hvm_hlt`).
     if ((interruptible || what !== HLT) && this.vcpu.timers.running) return true;
@@ -620,6 +629,10 @@ export class XenHost implements Hypervisor {
       const until = Math.min(untilTicks, interrupts.due);
       if (until > ledger.clock[0]) ledger.charge(Cause.Idle, until - ledger.clock[0]);
       interrupts.expire(ledger.clock[0]);
+      if (this.domain.shutdownReason >= 0) {
+        this.end(this.shutdown());
+        return false;
+      }
     } else if (this.others === undefined && (this.waitsFor === COMING_UP || !this.hasNews)) {
       this.ended = this.halted(this.waitsFor);
       return false;
