@@ -86,6 +86,15 @@ export const EVENT_ROWS: readonly Row[] = [
   row("event_channel.bind_ipi", "to itself", { vcpu: 0 }, 0, { outputs: { port: { save: "ipi" } } }),
   row("event_channel.bind_ipi", "to no vCPU", { vcpu: 9 }, -ENOENT),
   row("event_channel.bind_ipi", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
+  row("event_channel.bind_pirq", "with nothing behind it", { pirq: 9, flags: 0 }, 0, {
+    outputs: { port: { save: "pirq" } },
+  }),
+  row("event_channel.bind_pirq", "again", { pirq: 9, flags: 0 }, -EEXIST),
+  row("event_channel.bind_pirq", "of none", { pirq: 5000, flags: 0 }, -EINVAL),
+  row("event_channel.bind_pirq", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
+  row("event_channel.status", "of a physical interrupt", { dom: SELF, port: saved("pirq") }, 0, {
+    outputs: { status: 3, vcpu: 0, output1: 9 },
+  }),
   row("event_channel.bind_vcpu", "to the other vCPU", { vcpu: 1, port: saved("unbound") }, 0),
   row("event_channel.status", "of a port of the other vCPU", { dom: SELF, port: saved("unbound") }, 0, {
     outputs: { status: 2, vcpu: 1 },

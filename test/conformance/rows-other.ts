@@ -1,5 +1,15 @@
 import { Errno } from "@hyperwalk/xen";
-import { NOWHERE, type PageName, pointer, type Row, row, SELF, type World, words } from "./row.js";
+import {
+  BEYOND_MEMORY_GFN,
+  NOWHERE,
+  type PageName,
+  pointer,
+  type Row,
+  row,
+  SELF,
+  type World,
+  words,
+} from "./row.js";
 
 const { EACCES, EFAULT, EINVAL, ENOBUFS, ENOENT, ENOSYS, EPERM, ESRCH } = Errno;
 const CALLBACK_IRQ = 0;
@@ -118,6 +128,13 @@ export const OTHER_ROWS: readonly Row[] = [
   }),
   row("hvm.flush_tlbs", "of all vCPUs", {}, 0),
   row("hvm.flush_tlbs", "with an argument", { arg: 1 }, -EINVAL),
+  row("hvm.get_mem_type", "of RAM", { domid: SELF, pfn: 1 }, 0, { outputs: { mem_type: 0 }, lookups: 1 }),
+  row("hvm.get_mem_type", "of nothing", { domid: SELF, pfn: BEYOND_MEMORY_GFN }, 0, {
+    outputs: { mem_type: 2 },
+    lookups: 1,
+  }),
+  row("hvm.get_mem_type", "of nobody's", { domid: 77, pfn: 1 }, -ESRCH),
+  row("hvm.get_mem_type", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
   row("hvm.get_time", "of the guest", {}, 0),
   row("hvm.get_time", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
   row("hvm.set_evtchn_upcall_vector", "of the processor's", { vcpu: 0, vector: 0xf }, -EINVAL),

@@ -1,7 +1,7 @@
 import { Errno } from "@hyperwalk/xen";
 import { NOWHERE, pointer, type Row, row, words } from "./row.js";
 
-const { EFAULT, EINVAL, EPERM } = Errno;
+const { EFAULT, EINVAL, ENOSPC, EPERM } = Errno;
 const NO_SUCH_PORT = 1000;
 const MAX_PORTS = 128;
 
@@ -33,6 +33,15 @@ export const SCHED_ROWS: readonly Row[] = [
   row("sched.yield", "to nobody", {}, 0),
   row("sched.block", "with an event pending", {}, 0),
   row("sched.poll", "with an event pending", { timeout: 0, port: NO_SUCH_PORT }, 0),
+  row("sched.watchdog", "that does not run", { id: 1, timeout: 9 }, -EINVAL),
+  row("sched.watchdog", "a new one", { id: 0, timeout: 9 }, 1),
+  row("sched.watchdog", "another", { id: 0, timeout: 9 }, 2),
+  row("sched.watchdog", "one too many", { id: 0, timeout: 9 }, -ENOSPC),
+  row("sched.watchdog", "poked", { id: 1, timeout: 19 }, 0),
+  row("sched.watchdog", "stopped", { id: 1, timeout: 0 }, 0),
+  row("sched.watchdog", "stopped again", { id: 1, timeout: 0 }, -EINVAL),
+  row("sched.watchdog", "the other stopped", { id: 2, timeout: 0 }, 0),
+  row("sched.watchdog", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
   row("sched.pin_override", "by a guest", { pcpu: 0 }, -EPERM),
   row("sched.pin_override", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
 ];
