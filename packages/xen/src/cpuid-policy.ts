@@ -1,14 +1,19 @@
 import { type CpuidLeaf, definedCr4, type ResolvedProfile } from "@hyperwalk/cpu";
 import { XEN_MAJOR, XEN_MINOR } from "./operations/version.js";
+import type { Viridian } from "./viridian/viridian.js";
 
-/** First of Xen's CPUID leaves; there is no Viridian here to come before it. */
+/** First of Xen's CPUID leaves where no Hyper-V leaves come before them. */
 export const XEN_CPUID_BASE = 0x40000000;
 /** MSR that writes the hypercall page, from leaf base+2. */
 export const HYPERCALL_PAGE_MSR = 0x40000000;
-const MAX_XEN_LEAF = XEN_CPUID_BASE + 5;
+/** The same two in a domain with Hyper-V's interface, which has the first place. */
+export const XEN_CPUID_BASE_BEHIND_VIRIDIAN = 0x40000100;
+export const HYPERCALL_PAGE_MSR_BEHIND_VIRIDIAN = 0x40000200;
+const LAST_XEN_LEAF = 5;
 /** "XenVMMXenVMM". */
 const SIGNATURE = [0x566e6558, 0x65584d4d, 0x4d4d566e] as const;
 
+const NOTHING = [0, 0, 0, 0] as const;
 const HVM_IOMMU_MAPPINGS = 1 << 2;
 const HVM_VCPU_ID_PRESENT = 1 << 3;
 const HVM_DOMID_PRESENT = 1 << 4;
@@ -35,6 +40,8 @@ export interface CpuidPolicyOptions {
   /** Bits of EAX in the HVM leaf that announce the domain's hypercall interface. */
   readonly abiFeatures: number;
   readonly domainId: number;
+  /** Undefined where the domain has no Hyper-V interface. */
+  readonly viridian?: Viridian | undefined;
 }
 
 /**
@@ -48,9 +55,17 @@ export class CpuidPolicy {
   private readonly hvmFeatures: number;
   private readonly domainId: number;
   private readonly khz: number;
+  private readonly viridian: Viridian | undefined;
+  /** Number of Xen's first leaf. */
+  private readonly base: number;
+  /** The MSR that writes Xen's hypercall page. */
+  readonly hypercallPageMsr: number;
 
   constructor(options: CpuidPolicyOptions) {
-    const { profile, abiFeatures } = options;
+    const { profile, abiFeatures, viridian } = options;
+    this.viridian = viridian;
+    this.base = viridian === undefined ? XEN_CPUID_BASE : XEN_CPUID_BASE_BEHIND_VIRIDIAN;
+    this.hypercallPageMsr = viridian === undefined ? HYPERCALL_PAGE_MSR : HYPERCALL_PAGE_MSR_BEHIND_VIRIDIAN;
     this.leaves = profile.cpuid
       .filter((leaf) => leaf[0] !== 0x8000000a)
       .map((leaf) => levelled(leaf, profile.vendor));
@@ -109,15 +124,19 @@ export class CpuidPolicy {
   }
 
   private xenLeaf(leaf: number, subleaf: number, vcpu: number): void {
-    switch (leaf - XEN_CPUID_BASE) {
+    if (leaf < this.base) {
+      this.set(...(this.viridian?.leaf(leaf) ?? NOTHING));
+      return;
+    }
+    switch (leaf - this.base) {
       case 0:
-        this.set(MAX_XEN_LEAF, ...SIGNATURE);
+        this.set(this.base + LAST_XEN_LEAF, ...SIGNATURE);
         break;
       case 1:
         this.set((XEN_MAJOR << 16) | XEN_MINOR, 0, 0, 0);
         break;
       case 2:
-        this.set(1, HYPERCALL_PAGE_MSR, 0, 0);
+        this.set(1, this.hypercallPageMsr, 0, 0);
         break;
       case 3:
         this.tscLeaf(subleaf);

@@ -19,6 +19,7 @@ import {
 import type { P2m } from "./p2m.js";
 import { SharedInfo } from "./shared-info.js";
 import type { Vcpu } from "./vcpu.js";
+import { Viridian, type ViridianSnapshot } from "./viridian/viridian.js";
 import type { ResolvedDomainConfig } from "./xen-config.js";
 import { writeDomainNodes } from "./xenstore/domain-nodes.js";
 import { StoreRing, type StoreRingSnapshot } from "./xenstore/store-ring.js";
@@ -62,6 +63,8 @@ export interface DomainSnapshot {
   readonly ports: readonly (readonly number[])[];
   /** Undefined for a hardware domain. */
   readonly store: StoreRingSnapshot | undefined;
+  /** Undefined without Hyper-V's interface. */
+  readonly viridian: ViridianSnapshot | undefined;
 }
 
 /** Grant references that the toolstack fills in (public/grant_table.h). */
@@ -105,6 +108,8 @@ export class Domain {
   /** Machine frames that the guest gave back, which it may have again. */
   private readonly given: number[] = [];
   private readonly memory: PhysicalMemory;
+  /** Its Hyper-V interface, if it has one. */
+  readonly viridian: Viridian | undefined;
   private readonly store: StoreRing | undefined;
 
   constructor(options: DomainOptions) {
@@ -117,6 +122,7 @@ export class Domain {
     this.domains = options.domains ?? new DomainList();
     this.domains.add(this);
     this.guestMemory = new GuestMemory(memory, p2m);
+    this.viridian = config.viridian.length === 0 ? undefined : new Viridian(config.viridian, true);
     this.sharedInfo = new SharedInfo(options.sharedInfoFrame);
     for (let i = 0; i < SPECIAL_FRAMES; i++) p2m.setEntry(SPECIAL_GFN + i, allocateFrame());
     if (options.boot === "multiboot")
@@ -273,6 +279,7 @@ export class Domain {
       console: this.console.snapshot(),
       ports: this.ports.map((device) => device.snapshot?.() ?? []),
       store: this.store?.snapshot(),
+      viridian: this.viridian?.snapshot(),
     };
   }
 
@@ -294,6 +301,7 @@ export class Domain {
     this.ports.forEach((device, i) => {
       device.restore?.(snapshot.ports[i]);
     });
+    if (snapshot.viridian !== undefined) this.viridian?.restore(snapshot.viridian);
     if (snapshot.store !== undefined) this.store?.restore(snapshot.store);
   }
 

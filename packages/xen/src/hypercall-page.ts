@@ -4,6 +4,16 @@ const STUBS = 128;
 const IRET = 23;
 const INT3 = 0xcc;
 
+/** or $0x80000000, %eax: tells a Hyper-V call from one of Xen's. */
+const MARK = [0x0d, 0x00, 0x00, 0x00, 0x80] as const;
+
+/** Contents of Hyper-V's hypercall page (`enable_hypercall_page`): one stub at its start, for every call; then int3. */
+export function viridianHypercallPage(instruction: readonly number[]): Uint8Array {
+  const page = new Uint8Array(STUBS * STUB_BYTES).fill(INT3);
+  page.set([...MARK, ...instruction, 0xc3]);
+  return page;
+}
+
 /**
  * Contents of the hypercall page (`{svm,vmx}_init_hypercall_page`): int3 everywhere, then at 32·n `mov $n,%eax`, the
  * vendor's hypercall instruction, `ret`; stub 23 (iret) is `ud2`. The same bytes serve 32- and 64-bit callers.

@@ -116,6 +116,8 @@ export { Vcpu, type VcpuOptions, type VcpuRunner, type VcpuSnapshot } from "./vc
 export type { VcpuEventsOptions, VcpuEventsSnapshot } from "./vcpu-events.js";
 export { VcpuEvents } from "./vcpu-events.js";
 export type { VcpuTimers, VcpuTimersSnapshot } from "./vcpu-timers.js";
+export { Viridian, type ViridianSnapshot } from "./viridian/viridian.js";
+export { VIRIDIAN_DEFAULTS, VIRIDIAN_GROUPS, type ViridianGroup } from "./viridian/viridian-group.js";
 export { VIRQ_TIMER } from "./virq.js";
 export { Vlapic, type VlapicOptions, type VlapicSnapshot } from "./vlapic.js";
 export {

@@ -40,6 +40,8 @@ export interface VcpuRunner {
   load(context: VcpuContext): number;
   /** Has it look at what has changed: {@link Vcpu.down}, an NMI. @param cost who pays for telling it */
   kick(cost: PathCost): void;
+  /** An edge-triggered interrupt arrives at its virtual local APIC (`vlapic_set_irq`). @param cost who pays for telling it */
+  sendInterrupt(vector: number, cost: PathCost): void;
   /** An NMI is to be delivered. @param cost who pays for telling it */
   sendNmi(cost: PathCost): void;
 }

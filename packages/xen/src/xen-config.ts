@@ -3,6 +3,7 @@ import type { PageSizeName } from "@hyperwalk/mmu";
 import type { DomainAbi } from "./abi/domain-abi.js";
 import { DOMAIN_ABIS } from "./abi/registry.js";
 import { BOOT_PROTOCOLS, type BootModule, type BootProtocolName } from "./boot/index.js";
+import { VIRIDIAN_DEFAULTS, VIRIDIAN_GROUPS, type ViridianGroup } from "./viridian/viridian-group.js";
 
 /** Sequences that clear the branch history. */
 export const BHB_SEQUENCES = ["short", "long", "tsx"] as const;
@@ -75,6 +76,11 @@ export interface DomainConfig {
   readonly mmioHandlers?: number | undefined;
   /** Highest port that it may bind, 2 to 131071 (2^17 - 1, which only FIFO event channels reach); default 1023. */
   readonly maxEventChannels?: number | undefined;
+  /**
+   * Hyper-V's interface beside Xen's: `true` for what xl's `viridian = 1` turns on, or groups of it, among which `base`
+   * has to be. Xen's CPUID leaves then begin at 0x40000100. Default false.
+   */
+  readonly viridian?: boolean | readonly ViridianGroup[] | undefined;
   /** May write to Xen's console and bind global VIRQs; default false. */
   readonly hardwareDomain?: boolean | undefined;
 }
@@ -112,6 +118,8 @@ export interface ResolvedDomainConfig {
   readonly p2mPage: PageSizeName;
   readonly mmioHandlers: number;
   readonly maxEventChannels: number;
+  /** Empty: none. */
+  readonly viridian: readonly ViridianGroup[];
   readonly hardwareDomain: boolean;
 }
 
@@ -215,8 +223,19 @@ export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig 
     p2mPage,
     mmioHandlers,
     maxEventChannels,
+    viridian: resolveViridian(config.viridian),
     hardwareDomain,
   };
+}
+
+function resolveViridian(viridian: DomainConfig["viridian"] = false): readonly ViridianGroup[] {
+  if (typeof viridian === "boolean") return viridian ? VIRIDIAN_DEFAULTS : [];
+  const allowed = `true, false, or a list of ${VIRIDIAN_GROUPS.join(", ")} with base in it`;
+  if (!Array.isArray(viridian) || (viridian.length > 0 && !viridian.includes("base")))
+    throw new XenConfigError("domain.viridian", viridian, allowed);
+  const stray = viridian.find((group) => !VIRIDIAN_GROUPS.includes(group));
+  if (stray !== undefined) throw new XenConfigError("domain.viridian", stray, allowed);
+  return VIRIDIAN_GROUPS.filter((group) => viridian.includes(group));
 }
 
 function resolveAbi(abi: HypercallAbiName | DomainAbi): DomainAbi {

@@ -86,7 +86,7 @@ const HVMOP_PARAM: Stage = {
   touches: [{ object: "domain", offsets: [0, 64] }],
 };
 
-const HVMOP_FLUSH_TLBS: Stage = {
+export const HVMOP_FLUSH_TLBS: Stage = {
   name: "do_hvm_op (flush_tlbs)",
   phase: "operation",
   instructions: 160,

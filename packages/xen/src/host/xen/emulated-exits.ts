@@ -1,6 +1,6 @@
 import { ExitKind, State, SvmExitCode, type VmExit, VmxExitReason, validXcr0 } from "@hyperwalk/cpu";
 import type { Mmu } from "@hyperwalk/mmu";
-import { type CpuidPolicy, HYPERCALL_PAGE_MSR } from "../../cpuid-policy.js";
+import type { CpuidPolicy } from "../../cpuid-policy.js";
 import type { PortDevice } from "../../devices/port-device.js";
 import type { Domain } from "../../domain.js";
 import { Msr, type MsrPolicy } from "../../msr-policy.js";
@@ -15,6 +15,8 @@ import {
   WRITE_HYPERCALL_PAGE,
 } from "../../path-cost/stages/dispatch.js";
 import { APIC_MSR_ACCESS } from "../../path-cost/stages/interrupts.js";
+import type { Viridian } from "../../viridian/viridian.js";
+import { ViridianMsr, type ViridianMsrs } from "../../viridian/viridian-msrs.js";
 import type { Vlapic } from "../../vlapic.js";
 import { GuestCodeMode, type GuestRegisters } from "../guest-registers.js";
 import type { VcpuControl } from "../vcpu-control.js";
@@ -43,6 +45,16 @@ export interface EmulatedExitsOptions {
   readonly strings: StringIo;
   /** Contents of the hypercall page. */
   readonly hypercallPage: Uint8Array;
+  /** Hyper-V's interface, where the domain has it. */
+  readonly viridian: ViridianPart | undefined;
+}
+
+/** A vCPU's part of Hyper-V's interface. */
+export interface ViridianPart {
+  readonly state: Viridian;
+  readonly msrs: ViridianMsrs;
+  /** Contents of its hypercall page. */
+  readonly page: Uint8Array;
 }
 
 /**
@@ -94,10 +106,16 @@ export class EmulatedExits {
 
   rdmsr(): boolean {
     const { registers } = this;
-    const { msrs } = this.options;
+    const { msrs, viridian, cpuid } = this.options;
     this.cost.run(this.rdmsrStage);
     const msr = registers.lo(RCX);
-    if (msr === HYPERCALL_PAGE_MSR) {
+    if (viridian?.msrs.owns(msr)) {
+      if (!viridian.msrs.read(msr)) return this.generalProtection();
+      registers.set(RAX, viridian.msrs.lo, 0);
+      registers.set(RDX, viridian.msrs.hi, 0);
+      return true;
+    }
+    if (msr === cpuid.hypercallPageMsr) {
       registers.set(RAX, 0, 0);
       registers.set(RDX, 0, 0);
       return true;
@@ -116,8 +134,12 @@ export class EmulatedExits {
     const lo = registers.lo(RAX);
     const hi = registers.lo(RDX);
     if (this.options.msrs.isApic(msr)) this.apicStage();
-    const done =
-      msr === HYPERCALL_PAGE_MSR ? this.writeHypercallPage(lo, hi) : this.options.msrs.write(msr, lo, hi);
+    const { msrs, viridian, cpuid } = this.options;
+    const done = viridian?.msrs.owns(msr)
+      ? this.writeViridian(viridian, msr, lo, hi)
+      : msr === cpuid.hypercallPageMsr
+        ? this.writeHypercallPage(lo, hi)
+        : msrs.write(msr, lo, hi);
     if (done && (msr === Msr.Tsc || msr === Msr.TscAdjust)) this.updateTime(); // hvm_set_guest_tsc_msr
     return done ? true : this.generalProtection();
   }
@@ -227,21 +249,33 @@ export class EmulatedExits {
     return false;
   }
 
+  /** A page that cannot be written is no error there: the guest finds it unchanged (`enable_hypercall_page`). */
+  private writeViridian({ msrs, page, state }: ViridianPart, msr: number, lo: number, hi: number): boolean {
+    if (!msrs.write(msr, lo, hi)) return false;
+    if (msr === ViridianMsr.Hypercall && (state.hypercallLo & 1) !== 0) this.fillPage(page, lo, hi);
+    return true;
+  }
+
   /** `guest_wrmsr_xen`: the index in the low 12 bits must be 0, the frame writable RAM. */
   private writeHypercallPage(lo: number, hi: number): boolean {
-    if ((lo & 0xfff) !== 0) return false;
-    const { cost, options, registers } = this;
+    const { options, registers } = this;
+    if ((lo & 0xfff) !== 0 || !this.fillPage(options.hypercallPage, lo, hi)) return false;
+    options.domain.latchLayout(registers.mode !== GuestCodeMode.Long);
+    return true;
+  }
+
+  /** @returns false where the frame of this address is not there */
+  private fillPage(page: Uint8Array, lo: number, hi: number): boolean {
+    const { cost, options } = this;
     const { p2m } = options.domain;
     cost.run(this.pageStage);
     const mfn = p2m.lookup((lo >>> 12) + (hi >>> 0) * 0x100000);
     if (mfn < 0) return false;
-    const page = options.hypercallPage;
     for (let line = 0; line < LINES_OF_A_PAGE; line++) {
       const at = cost.access(mfn, line * 64, 64, true);
       options.mmu.memory.arena.u8.set(page.subarray(line * 64, line * 64 + 64), at);
     }
     p2m.putPage(mfn);
-    options.domain.latchLayout(registers.mode !== GuestCodeMode.Long);
     return true;
   }
 }

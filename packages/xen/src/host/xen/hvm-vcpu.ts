@@ -1,4 +1,4 @@
-import type { CpuidLeaf } from "@hyperwalk/cpu";
+import { type CpuidLeaf, DeliveryMode } from "@hyperwalk/cpu";
 import { CpuidPolicy } from "../../cpuid-policy.js";
 import type { Domain } from "../../domain.js";
 import { Errno } from "../../errno.js";
@@ -6,7 +6,7 @@ import type { ExitAccounting } from "../../exit-accounting.js";
 import { GuestWalker } from "../../guest-access/guest-walk.js";
 import { LinearAccess } from "../../guest-access/linear.js";
 import { PhysicalAccess } from "../../guest-access/physical.js";
-import { hypercallPage } from "../../hypercall-page.js";
+import { hypercallPage, viridianHypercallPage } from "../../hypercall-page.js";
 import type { SystemCounters } from "../../measured-window.js";
 import { EFER_ALLOWED, MsrPolicy } from "../../msr-policy.js";
 import { OPERATIONS } from "../../operations/index.js";
@@ -14,6 +14,8 @@ import type { PathCost } from "../../path-cost/path-cost.js";
 import { LATER_STAGES } from "../../path-cost/stages/later.js";
 import type { PcpuSnapshot } from "../../snapshot/system-snapshot.js";
 import { Vcpu, type VcpuRunner } from "../../vcpu.js";
+import { ViridianHypercalls } from "../../viridian/viridian-hypercalls.js";
+import { ViridianMsrs } from "../../viridian/viridian-msrs.js";
 import { Vlapic } from "../../vlapic.js";
 import type { ResolvedDomainConfig, ResolvedXenConfig } from "../../xen-config.js";
 import type { Pcpu } from "../pcpu.js";
@@ -108,7 +110,13 @@ export class HvmVcpu implements VcpuRunner {
     });
     this.vlapic = vlapic;
     if (scheduler !== undefined) vlapic.apic.bus = scheduler;
-    const cpuid = new CpuidPolicy({ profile, abiFeatures: config.abi.cpuidFeatures, domainId: domain.id });
+    const { viridian } = domain;
+    const cpuid = new CpuidPolicy({
+      profile,
+      abiFeatures: config.abi.cpuidFeatures,
+      domainId: domain.id,
+      viridian,
+    });
     this.cpuid = cpuid;
     msrs = new MsrPolicy(registers, control, () => ledger.cycles, vlapic.apic, vendor, cpuid.xsaves);
     this.msrs = msrs;
@@ -120,6 +128,7 @@ export class HvmVcpu implements VcpuRunner {
       counters,
     );
     this.vcpu.call.constituents = this.hypercalls;
+    if (viridian !== undefined) this.hypercalls.viridian = new ViridianHypercalls(registers, physical, cost);
     const emulated = new EmulatedExits({
       vcpuId: id,
       domain,
@@ -131,6 +140,20 @@ export class HvmVcpu implements VcpuRunner {
       vlapic,
       strings: new StringIo(registers, linear),
       hypercallPage: hypercallPage(control.hardware.hypercallInstruction),
+      viridian:
+        viridian === undefined
+          ? undefined
+          : {
+              state: viridian,
+              msrs: new ViridianMsrs({
+                viridian,
+                vcpuId: id,
+                apic: vlapic.apic,
+                now: () => this.vcpu.nowNs,
+                tscHz: Math.round(ghz * 1e6) * 1000,
+              }),
+              page: viridianHypercallPage(control.hardware.hypercallInstruction),
+            },
     });
     const mmio = new MmioExits({ processor, registers, cost, vlapic, context: control.context });
     this.interrupts = new VirtualInterrupts(this.vcpu, vlapic, control, cost);
@@ -177,6 +200,11 @@ export class HvmVcpu implements VcpuRunner {
   }
 
   kick(cost: PathCost): void {
+    this.scheduler?.kick(this, cost);
+  }
+
+  sendInterrupt(vector: number, cost: PathCost): void {
+    this.vlapic.apic.accept(DeliveryMode.Fixed, vector, false);
     this.scheduler?.kick(this, cost);
   }
 

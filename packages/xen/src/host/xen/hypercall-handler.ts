@@ -10,6 +10,7 @@ import type { Constituents, OperationCall } from "../../operations/operation.js"
 import { Phase } from "../../path-cost/phases.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
 import { CONTINUATION, DEBUG_CLOBBER, HVM_HYPERCALL } from "../../path-cost/stages/dispatch.js";
+import type { ViridianHypercalls } from "../../viridian/viridian-hypercalls.js";
 import { GuestCodeMode, type GuestRegisters } from "../guest-registers.js";
 
 const RAX = 0;
@@ -33,6 +34,8 @@ export class HypercallHandler implements Constituents {
   onHypercall: ((event: HypercallEvent) => void) | undefined;
   /** Told the name of every call while set. */
   accounting: ExitAccounting | undefined;
+  /** Has the numbers with bit 31, where the domain has Hyper-V's interface. */
+  viridian: ViridianHypercalls | undefined;
   private readonly argumentRegisters: ArgumentRegisters;
   private readonly abis: readonly HypercallAbi[];
   private readonly registers: GuestRegisters;
@@ -75,6 +78,11 @@ export class HypercallHandler implements Constituents {
     const long = mode === GuestCodeMode.Long;
     const number = registers.lo(RAX);
     this.clobbers = -1;
+    if (number < 0 && this.viridian !== undefined && !this.refuses(mode)) {
+      const status = this.viridian.handle(call);
+      this.report(number, this.viridian.name, "viridian", status);
+      return true;
+    }
     const result = this.dispatch(number, mode, call);
     if (continuation.pending) {
       this.createContinuation(continuation);
@@ -117,11 +125,15 @@ export class HypercallHandler implements Constituents {
     for (let i = 0; i < count; i++) argumentRegisters.set(i, lo[i], hi[i]);
   }
 
+  /** Callers that may make no hypercall: user code, and VM86 mode. */
+  private refuses(mode: number): boolean {
+    return mode === GuestCodeMode.Vm86 || (mode !== GuestCodeMode.Real && this.registers.cpl !== 0);
+  }
+
   private dispatch(number: number, mode: number, call: OperationCall): number {
     const { registers } = this;
-    if (mode === GuestCodeMode.Vm86 || (mode !== GuestCodeMode.Real && registers.cpl !== 0))
-      return this.report(number, undefined, undefined, -Errno.EPERM);
-    // Bit 31 is Viridian's, which is off.
+    if (this.refuses(mode)) return this.report(number, undefined, undefined, -Errno.EPERM);
+    // Bit 31 is Viridian's.
     if (number < 0 || (mode === GuestCodeMode.Long && registers.hi(RAX) !== 0))
       return this.report(number, undefined, undefined, -Errno.ENOSYS);
     const { abis } = this;
@@ -129,12 +141,12 @@ export class HypercallHandler implements Constituents {
       const abi = abis[i];
       if (!abi.claims(number) || (abi.longModeOnly && mode !== GuestCodeMode.Long)) continue;
       const operation = abi.decode(number);
-      if (operation === undefined) return this.report(number, undefined, abi, -Errno.ENOSYS);
+      if (operation === undefined) return this.report(number, undefined, abi.id, -Errno.ENOSYS);
       this.cost.enter(this.operationPhase);
       const result = abi.invoke(operation, call);
       this.cost.leave();
       if (abi.debugClobbers) this.clobbers = operation.descriptor.hypercall;
-      return this.report(number, operation.descriptor.name, abi, result);
+      return this.report(number, operation.descriptor.name, abi.id, result);
     }
     return this.report(number, undefined, undefined, -Errno.ENOSYS);
   }
@@ -142,14 +154,14 @@ export class HypercallHandler implements Constituents {
   private report(
     number: number,
     operation: string | undefined,
-    abi: HypercallAbi | undefined,
+    abi: string | undefined,
     result: number,
   ): number {
     if (this.onHypercall !== undefined)
       this.onHypercall({
         number: number >>> 0,
         operation,
-        abi: abi?.id,
+        abi,
         arguments: this.argumentRegisters.texts,
         result,
       });

@@ -24,6 +24,7 @@ import {
   TIMER_INTERRUPT,
 } from "./interrupts.js";
 import { UPDATE_RUNSTATE, UPDATE_TIME, VCPU_TIMER } from "./time.js";
+import { VIRIDIAN_HYPERCALL, VIRIDIAN_SEND_IPI, VIRIDIAN_VP_SET } from "./viridian.js";
 
 /** Stages that are compiled when they first run, and not when a system is made. Their order does not matter. */
 export const LATER_STAGES: readonly Stage[] = [
@@ -55,5 +56,8 @@ export const LATER_STAGES: readonly Stage[] = [
   UPDATE_TIME,
   VCPU_KICK,
   VCPU_TIMER,
+  VIRIDIAN_HYPERCALL,
+  VIRIDIAN_SEND_IPI,
+  VIRIDIAN_VP_SET,
   ...OPERATIONS.filter(({ rare }) => rare).map(({ stage }) => stage),
 ];
