@@ -14,7 +14,7 @@ import { PageFilter, pageRow } from "./page-filter.js";
 import type { PhysicalMemory } from "./physical-memory.js";
 import { RecencyClock } from "./recency-clock.js";
 import { hasRefillPath, REFILLED, refillPath } from "./tlb/refill-path.js";
-import { KEY_SHIFT, Rights } from "./tlb/rights.js";
+import { GUEST_PAGE_SHIFT, KEY_SHIFT, Rights } from "./tlb/rights.js";
 import type { TlbHierarchy } from "./tlb/tlb-hierarchy.js";
 import { TranslationCaches, type TranslationCachesSnapshot } from "./tlb/translation-caches.js";
 import { PagingMode, type TranslationContext } from "./translation-context.js";
@@ -448,7 +448,8 @@ export class Mmu {
 
   /** INVLPG in the active context. */
   invalidatePage(lo: number, hi: number): void {
-    this.invalidating();
+    this.counters[MmuCounter.Invalidations]++;
+    this.untimed?.invalidatePage(lo, hi);
     this.translations.invalidatePage((lo >>> 12) | (hi << 20), hi >>> 12, this.active.asid, this.active.pcid);
   }
 
@@ -778,7 +779,7 @@ export class Mmu {
     );
   }
 
-  /** A page by the tables alone. @returns its arena offset with {@link frame} set, or -1 */
+  /** A page by the tables alone. @returns its arena offset, the guest's page size below it, with {@link frame} set; or -1 */
   private untimedPage(lo: number, hi: number, mode: number): number {
     const { walker, rights } = this;
     if (this.walkersStale) this.configureWalkers();
@@ -788,7 +789,7 @@ export class Mmu {
     }
     this.frame = walker.frame;
     const page = this.memory.frameOffset(walker.frame);
-    return page < 0 ? this.noRam(walker.frame, lo, hi) : page;
+    return page < 0 ? this.noRam(walker.frame, lo, hi) : page | ((walker.rights >>> GUEST_PAGE_SHIFT) & 3);
   }
 
   private configureWalkers(): void {

@@ -12,6 +12,8 @@ const ROWS = 4096;
 /** Generation at which all rows are emptied and counting starts over. */
 const GENERATION_LIMIT = 2 ** 30;
 const LINES = 64;
+/** Regions of 2 MiB by a hash of their address, a bit each. */
+const REGIONS = 4096;
 
 /**
  * How an `Mmu` reaches memory while timing is off. A page is translated by walking the tables, and remembered with the
@@ -28,11 +30,18 @@ export class UntimedAccess {
   private readonly mark: number;
   private readonly pages: number;
   private readonly walk: (lo: number, hi: number, mode: number) => number;
+  /** Regions that have pages of a 2 MiB or 4 MiB page. */
+  private readonly largeRegions = new Int32Array(REGIONS / 32);
+  /** Some region has. */
+  private hasLarge = false;
+  /** There are pages of a 1 GiB page. */
+  private hasHuge = false;
   private i32!: Int32Array;
 
   /**
    * @param walk translates by the tables alone, setting accessed and dirty flags and logging modifications; gives the
-   * arena offset of the page, or -1 with the fault filled in
+   * arena offset of the page with the size of the guest's page in its low bits (0: 4 KiB, 1: 2 MiB, 2: 1 GiB, 3: 4 MiB),
+   * or -1 with the fault filled in
    */
   constructor(
     arena: Arena,
@@ -82,6 +91,9 @@ export class UntimedAccess {
   /** No translation is believed any more. */
   forget(): void {
     const { i32, mark, pages } = this;
+    if (this.hasLarge) this.largeRegions.fill(0);
+    this.hasLarge = false;
+    this.hasHuge = false;
     if (++i32[mark] < GENERATION_LIMIT) return;
     i32[mark] = 1;
     i32.fill(0, pages, pages + ROWS * ROW_WORDS);
@@ -89,7 +101,13 @@ export class UntimedAccess {
     this.fetchFilter.clear();
   }
 
-  /** No translation of this page is believed any more, in any address space. */
+  /** INVLPG: no translation of the guest's page, whatever its size, is believed any more. */
+  invalidatePage(lo: number, hi: number): void {
+    if (this.hasHuge || (this.hasLarge && this.inLarge(lo, hi))) this.forget();
+    else this.forgetPage(lo, hi);
+  }
+
+  /** No translation of these 4 KiB is believed any more, in any address space. */
   forgetPage(lo: number, hi: number): void {
     const { i32 } = this;
     const pageLo = (lo >>> 12) | (hi << 20);
@@ -117,8 +135,10 @@ export class UntimedAccess {
       i32[row + 3] === i32[this.mark];
     const before = known ? i32[row + 4] : 0;
     if (((before >>> mode) & 1) !== 0) return before;
-    const page = this.walk(lo, hi, mode);
-    if (page < 0) return -1;
+    const found = this.walk(lo, hi, mode);
+    if (found < 0) return -1;
+    const page = found & -4096;
+    if (page !== found) this.noteSize(found & 3, lo, hi);
     // The tables lead elsewhere now: as when a TLB's entry does not permit an access, the old translation is gone.
     if (known && (before & -4096) !== page) this.forgetPage(lo, hi);
     const modes = known && (before & -4096) === page ? before & 31 : 0;
@@ -128,6 +148,26 @@ export class UntimedAccess {
     i32[row + 3] = i32[this.mark];
     i32[row + 4] = page | modes | (1 << mode);
     return i32[row + 4];
+  }
+
+  private noteSize(size: number, lo: number, hi: number): void {
+    if (size === 2) {
+      this.hasHuge = true;
+      return;
+    }
+    this.hasLarge = true;
+    this.noteRegion(lo, hi);
+    if (size === 3) this.noteRegion(lo ^ 0x200000, hi);
+  }
+
+  private noteRegion(lo: number, hi: number): void {
+    const region = regionOf(lo, hi);
+    this.largeRegions[region >>> 5] |= 1 << (region & 31);
+  }
+
+  private inLarge(lo: number, hi: number): boolean {
+    const region = regionOf(lo, hi);
+    return ((this.largeRegions[region >>> 5] >>> (region & 31)) & 1) !== 0;
   }
 
   private rowOf(pageLo: number): number {
@@ -145,4 +185,9 @@ export class UntimedAccess {
     i32[row + 6] = mark;
     i32[row + 7] = i32[mark];
   }
+}
+
+function regionOf(lo: number, hi: number): number {
+  const number = (lo >>> 21) | (hi << 11);
+  return (number ^ (number >>> 12)) & (REGIONS - 1);
 }

@@ -132,4 +132,31 @@ describe("while timing is off", () => {
     access(m, 0, 64, 2);
     expect(told).toEqual([frame]);
   });
+
+  test.each([
+    { paging: 4, leaf: "4k", far: 0 },
+    { paging: 4, leaf: "2m", far: 0x5000 },
+    { paging: 4, leaf: "1g", far: 0x305000 },
+    { paging: 2, leaf: "2m", far: 0x205000 },
+  ] as const)("INVLPG anywhere in a page drops all of it: %o", ({ paging, leaf, far }) => {
+    const m = new TestMachine(SMALL, {});
+    const shape: Shape = { ...NESTED, paging, leaf, stage: "none" };
+    const { context } = buildSpace(m, shape, 2, OPEN);
+    m.mmu.activate(context);
+    m.mmu.setTimed(false);
+    const [first] = leafAddress(shape, 0);
+    const [second] = leafAddress(shape, 1);
+    const read = (at: number): number => m.mmu.read(at | 0, 0, 8);
+    const [old, other] = [read(first), read(second)];
+    read(first + far);
+    expect(old).not.toBe(other);
+    // The first leaf now leads where the second does.
+    const bytes = paging === 2 ? 4 : 8;
+    let table = context.rootFrame * 4096;
+    for (let level = paging === 2 ? 2 : { "4k": 4, "2m": 3, "1g": 2 }[leaf]; level > 1; level--)
+      if (paging === 4) table = m.memory.readU32(table) & -4096;
+    m.memory.writeU32(table, m.memory.readU32(table + bytes));
+    m.mmu.invalidatePage(first + far, 0);
+    expect(read(first)).toBe(other);
+  });
 });
