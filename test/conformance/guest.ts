@@ -33,6 +33,7 @@ export function conformanceGuest(
   rows: readonly Row[],
   abi: HypercallAbiName,
   vendor: "amd" | "intel",
+  leaf: "4k" | "2m" = "4k",
 ): ConformanceGuest {
   const notCarried = new Map<Row, string>();
   const places = savedPlaces(rows);
@@ -52,7 +53,7 @@ export function conformanceGuest(
     });
     g.asm.mov(absolute(ROW_AT), 0, 32);
   });
-  return { image: guest.build({ abi, vendor }), notCarried };
+  return { image: guest.build({ abi, vendor, leaf }), notCarried };
 }
 
 /** Where an output that a row saves is found by later ones. */

@@ -114,7 +114,6 @@ export const MEMORY_ROWS: readonly Row[] = [
   }),
   row("memory.decrease_reservation", "list nowhere", reservation(NOWHERE, 1), 0, {
     only64: true,
-    copies: { from: [32, 8], to: [] },
   }),
   row("memory.decrease_reservation", "too large extents", reservation(pointer("list"), 1, 10), 0, {
     copies: { from: [32], to: [] },
@@ -178,7 +177,6 @@ export const MEMORY_ROWS: readonly Row[] = [
   ),
   row("grant_table.setup_table", "list nowhere", { dom: SELF, nr_frames: 1, frame_list: NOWHERE }, 0, {
     outputs: { status: -5 },
-    copies: { from: [24], to: [8, 2] },
     only64: true,
   }),
   row("grant_table.setup_table", "of nobody's", { dom: 77, nr_frames: 1, frame_list: 0 }, 0, {
