@@ -66,7 +66,7 @@ function bench(handle: Operation["handle"], descriptor: OperationDescriptor = DE
   const call = { inputs: new Int32Array(64), outputs: new Int32Array(64) } as unknown as OperationCall;
   const operation: Operation = { descriptor, stage: STAGE, handle };
   const linear = new LinearAbi([operation], registers, access, cost);
-  const fast = new FastAbi([operation], registers, cost);
+  const fast = new FastAbi([operation], registers, access, cost);
   const invoke = (abi: LinearAbi | FastAbi, number: number) => {
     const found = abi.decode(number);
     return found === undefined ? -Errno.ENOSYS : abi.invoke(found, call);

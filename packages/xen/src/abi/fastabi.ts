@@ -1,4 +1,5 @@
 import { Errno } from "../errno.js";
+import type { GuestAccess } from "../guest-access/guest-access.js";
 import type { GuestRegisters } from "../host/guest-registers.js";
 import type { Operation, OperationCall, OperationField } from "../operations/operation.js";
 import type { PathCost } from "../path-cost/path-cost.js";
@@ -37,11 +38,19 @@ export class FastAbi implements HypercallAbi {
   readonly longModeOnly = true;
   private readonly registers: GuestRegisters;
   private readonly cost: PathCost;
+  /** For what a value points to: addresses are guest-physical. */
+  private readonly access: GuestAccess;
   private readonly plans: readonly (readonly (Plan | undefined)[] | undefined)[];
   private plan: Plan | undefined;
 
-  constructor(operations: readonly Operation[], registers: GuestRegisters, cost: PathCost) {
+  constructor(
+    operations: readonly Operation[],
+    registers: GuestRegisters,
+    access: GuestAccess,
+    cost: PathCost,
+  ) {
     this.registers = registers;
+    this.access = access;
     this.cost = cost;
     const plans: (Plan | undefined)[][] = [];
     for (const operation of operations) {
@@ -83,7 +92,10 @@ export class FastAbi implements HypercallAbi {
     call.byRegister = true;
     const { cost } = this;
     cost.run(plan.stage >= 0 ? plan.stage : cost.compile(operation.stage));
+    const { access } = call;
+    call.access = this.access;
     const result = operation.handle(call);
+    call.access = access;
     if (result >= 0) giveOutputs(plan.outputs, call.outputs, registers.words);
     else call.outputs.fill(0);
     return result;

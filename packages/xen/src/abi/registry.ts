@@ -28,9 +28,9 @@ const fastabi: DomainAbi = {
   pointers: "linear",
   cpuidFeatures: HVM_CPUID_NEW_ABI,
   make: (parts) => {
-    const { operations, registers, cost } = parts;
+    const { operations, registers, physical, cost } = parts;
     const before = linear.make(parts);
-    return [new FastAbi(operations, registers, cost), ...before];
+    return [new FastAbi(operations, registers, physical, cost), ...before];
   },
 };
 
