@@ -18,7 +18,7 @@ const PHYSICAL: PerPage = { lookups: 1, pteReads: 0 };
 const TABLE_READS = 4;
 
 /** Rows that succeed, and whose copies are known. */
-const COUNTED = ROWS.filter((row) => row.result >= 0 && copiesOf(row) !== undefined);
+const COUNTED = ROWS.filter((row) => row.result >= 0 && !row.uncounted && copiesOf(row) !== undefined);
 
 function copiesOf(row: Row): Copies | undefined {
   return row.copies ?? COPIES[row.operation];

@@ -35,7 +35,7 @@ export function conformanceGuest(
   vendor: "amd" | "intel",
   leaf: "4k" | "2m" = "4k",
 ): ConformanceGuest {
-  const notCarried = new Map<Row, string>();
+  const notCarried = rowsNotCarried(rows, abi, vendor);
   const places = savedPlaces(rows);
   const guest = defineGuest("conformance", (g) => {
     const pages = {} as Record<PageName, GuestBuffer>;
@@ -47,13 +47,37 @@ export function conformanceGuest(
     });
     const emitter = new RowEmitter(g, pages, places);
     rows.forEach((row, index) => {
-      const problem = emitter.problem(row);
-      if (problem !== undefined) notCarried.set(row, problem);
-      else emitter.emit(row, index);
+      if (!notCarried.has(row)) emitter.emit(row, index);
     });
     g.asm.mov(absolute(ROW_AT), 0, 32);
   });
   return { image: guest.build({ abi, vendor, leaf }), notCarried };
+}
+
+/** Rows whose call the SDK's stubs of an interface refuse to emit, and why: found by trying, in a program that is thrown away. */
+function rowsNotCarried(
+  rows: readonly Row[],
+  abi: HypercallAbiName,
+  vendor: "amd" | "intel",
+): ReadonlyMap<Row, string> {
+  const problems = new Map<Row, string>();
+  const trial = defineGuest("trial", (g) => {
+    for (const row of rows) {
+      try {
+        if (row.struct !== undefined && abi === "fastabi") problems.set(row, "FastABI passes no structs");
+        else
+          g.call(
+            rowDescriptor(row),
+            rowInputs(row).map((value) => (value === undefined ? undefined : 0)),
+          );
+      } catch (error) {
+        if (!(error instanceof GuestSourceError) || error.code !== "UNSUPPORTED_BY_ABI") throw error;
+        problems.set(row, error.message);
+      }
+    }
+  });
+  trial.build({ abi, vendor });
+  return problems;
 }
 
 /** Where an output that a row saves is found by later ones. */
@@ -100,23 +124,6 @@ class RowEmitter {
     this.g = g;
     this.pages = pages;
     this.places = places;
-  }
-
-  /** Why the interface cannot carry this call; found by trying in a program of its own. */
-  problem(row: Row): string | undefined {
-    const { abi, vendor } = this.g;
-    if (row.struct !== undefined && abi === "fastabi") return "FastABI passes no structs";
-    const trial = defineGuest("trial", (g) => {
-      const values = rowInputs(row).map((value) => (value === undefined ? undefined : 0));
-      g.call(rowDescriptor(row), values);
-    });
-    try {
-      trial.build({ abi, vendor });
-      return undefined;
-    } catch (error) {
-      if (error instanceof GuestSourceError && error.code === "UNSUPPORTED_BY_ABI") return error.message;
-      throw error;
-    }
   }
 
   emit(row: Row, index: number): void {

@@ -58,6 +58,8 @@ export interface Row {
   readonly copies?: { readonly from: readonly number[]; readonly to: readonly number[] };
   /** Look-ups that the operation itself makes, besides those of copies. */
   readonly lookups?: number;
+  /** It succeeds with fewer look-ups or references than others. */
+  readonly uncounted?: true;
   /** Not for 32-bit callers. */
   readonly only64?: true;
 }

@@ -131,6 +131,7 @@ export const OTHER_ROWS: readonly Row[] = [
   row("hvm.get_mem_type", "of RAM", { domid: SELF, pfn: 1 }, 0, { outputs: { mem_type: 0 }, lookups: 1 }),
   row("hvm.get_mem_type", "of nothing", { domid: SELF, pfn: BEYOND_MEMORY_GFN }, 0, {
     outputs: { mem_type: 2 },
+    uncounted: true,
     lookups: 1,
   }),
   row("hvm.get_mem_type", "of nobody's", { domid: 77, pfn: 1 }, -ESRCH),
