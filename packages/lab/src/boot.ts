@@ -4,6 +4,7 @@ import {
   type BootProtocolName,
   ConsoleStream,
   createXenSystem,
+  type DomainConfig,
   decodeSnapshot,
   type ExitAccount,
   encodeSnapshot,
@@ -37,6 +38,8 @@ export interface BootRequest {
   readonly abi?: AbiName;
   /** Default: what Xen chooses on this machine, and lock hardening. `parseSpecCtrl` and `parseEpt` make one of text. */
   readonly xen?: XenConfig;
+  /** What else the domain is created with, over what this request says; see `xlDomainConfig`. */
+  readonly domain?: Partial<Pick<DomainConfig, "viridian" | "maxEventChannels" | "createFlags">>;
   /** Is the guest the one that may write to Xen's own console? Default no. */
   readonly hardwareDomain?: boolean;
   /** Default {@link DEFAULT_BOOT_INSTRUCTIONS}. */
@@ -109,6 +112,7 @@ export function bootGuest(request: BootRequest): BootDocument {
       cmdline,
       abi,
       hardwareDomain: request.hardwareDomain ?? false,
+      ...request.domain,
     },
     accounting: true,
     measureWindow: false,

@@ -222,6 +222,29 @@ describe("compare", { timeout: 60_000 }, () => {
     expect(sum).toBeCloseTo(run.cyclesPerCall ?? 0, 6);
   });
 
+  it("boots what an xl.cfg describes", async () => {
+    const guest = defineGuest("xl", (g) => g.print("from a file\n"));
+    writeFileSync(join(directory, "xl.elf"), guest.build({ abi: "physaddr", vendor: "amd" }));
+    const file = join(directory, "guest.cfg");
+    const least = 'type = "pvh"\nname = "xl"\nkernel = "xl.elf"\nmemory = 32\n';
+    writeFileSync(file, `${least}cmdline = "a b"\nvcpus = 2\nphysaddr_abi = 1\n`);
+    const { code, out } = await hyperwalk("boot", "--xl", file, "--json");
+    expect(code).toBe(0);
+    const { guest: made, console } = JSON.parse(out);
+    expect(console).toContain("from a file");
+    expect(made).toMatchObject({ abi: "physaddr", cmdline: "a b", vcpus: 2, memoryBytes: 32 * 2 ** 20 });
+    // It is the file or the command line that says so, not both; and a mistake has its line.
+    expect((await hyperwalk("boot", "--xl", file, "--memory", "64")).err).toContain("option --memory");
+    expect((await hyperwalk("boot", "xl.elf", "--xl", file)).err).toContain("argument <image>");
+    expect((await hyperwalk("boot")).err).toContain("--xl <file>");
+    writeFileSync(file, `${least}vcpus = 0\n`);
+    const wrong = await hyperwalk("boot", "--xl", file);
+    expect([wrong.code, wrong.err]).toEqual([
+      2,
+      expect.stringMatching(/guest.cfg:5: bad-value at vcpus; allowed: 1 to 32/),
+    ]);
+  });
+
   const badEnds: [string, number[], object][] = [
     ["a fault that nobody handles", [0x0f, 0x0b], { reason: "triple-fault" }],
     ["a halt that nothing ends", [0xfa, 0xf4], { reason: "halted" }],

@@ -27,6 +27,7 @@ export type { Continuation } from "./continuation.js";
 export { CpuidPolicy, type CpuidPolicyOptions, HYPERCALL_PAGE_MSR, XEN_CPUID_BASE } from "./cpuid-policy.js";
 export type { PortDevice } from "./devices/port-device.js";
 export { Domain, type DomainOptions, type DomainSnapshot } from "./domain.js";
+export { checkCreateFlags, DomainCreate } from "./domain-create.js";
 export { DomainList } from "./domain-list.js";
 export { Errno } from "./errno.js";
 export type { TwoLevelEventsOptions } from "./event-2l.js";
@@ -144,3 +145,5 @@ export {
 } from "./xen-config.js";
 export type { StoreRingSnapshot } from "./xenstore/store-ring.js";
 export type { StoreNodes, StoreServerSnapshot } from "./xenstore/store-server.js";
+export { parseXlConfig, type XlConfig, xlDomainConfig } from "./xl/xl-config.js";
+export { XlConfigError, type XlConfigErrorCode } from "./xl/xl-config-error.js";

@@ -3,6 +3,7 @@ import type { PageSizeName } from "@hyperwalk/mmu";
 import type { DomainAbi } from "./abi/domain-abi.js";
 import { DOMAIN_ABIS } from "./abi/registry.js";
 import { BOOT_PROTOCOLS, type BootModule, type BootProtocolName } from "./boot/index.js";
+import { checkCreateFlags, DomainCreate } from "./domain-create.js";
 import { VIRIDIAN_DEFAULTS, VIRIDIAN_GROUPS, type ViridianGroup } from "./viridian/viridian-group.js";
 
 /** Sequences that clear the branch history. */
@@ -68,6 +69,11 @@ export interface DomainConfig {
    */
   readonly physaddrAbi?: boolean | undefined;
   readonly fastabi?: boolean | undefined;
+  /**
+   * The toolstack's creation flags, bits of `DomainCreate`, where they are to be checked as the hypervisor does: -EINVAL
+   * for what it refuses, and `physaddr_abi` has to go with the interface of that name. Default: those that follow.
+   */
+  readonly createFlags?: number | undefined;
   /** Virtual CPUs, each on a processor of its own: 1 to {@link MAX_VCPUS}; default 1. */
   readonly vcpus?: number | undefined;
   /** Largest p2m leaf; default "2m". */
@@ -93,13 +99,16 @@ export class XenConfigError extends Error {
   readonly value: unknown;
   /** What is allowed, in words. */
   readonly allowed: string;
+  /** What the toolstack got where it was the hypervisor that refused, a negative errno; else 0. */
+  readonly errno: number;
 
-  constructor(key: string, value: unknown, allowed: string) {
+  constructor(key: string, value: unknown, allowed: string, errno = 0) {
     super(`${key} = ${String(value)}: allowed is ${allowed}`);
     this.name = "XenConfigError";
     this.key = key;
     this.value = value;
     this.allowed = allowed;
+    this.errno = errno;
   }
 }
 
@@ -179,6 +188,7 @@ export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig 
   const { memoryBytes, vcpus = 1, p2mPage = "2m", hardwareDomain = false, cmdline = "" } = config;
   const abi = resolveAbi(config.abi);
   checkAnnouncement(config, abi.name);
+  checkCreation(config.createFlags, abi.name);
   if (
     !Number.isInteger(memoryBytes) ||
     memoryBytes % 4096 !== 0 ||
@@ -226,6 +236,31 @@ export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig 
     viridian: resolveViridian(config.viridian),
     hardwareDomain,
   };
+}
+
+/** What a domain is created with by the hypervisor has to be what it is made as here. */
+function checkCreation(flags: number | undefined, abi: string): void {
+  if (flags === undefined) return;
+  const shown = `0x${flags.toString(16)}`;
+  const refused = checkCreateFlags(flags);
+  if (refused !== 0)
+    throw new XenConfigError(
+      "domain.createFlags",
+      shown,
+      "hvm (1), hap (2), oos_off (8), xs_domain (0x10) and, with hvm alone, physaddr_abi (0x100)",
+      refused,
+    );
+  if ((flags & DomainCreate.Hvm) === 0)
+    throw new XenConfigError("domain.createFlags", shown, "with hvm (1): PV domains are not modelled");
+  if ((flags & DomainCreate.Hap) === 0)
+    throw new XenConfigError("domain.createFlags", shown, "with hap (2): shadow paging is not modelled");
+  const physaddr = (flags & DomainCreate.PhysaddrAbi) !== 0;
+  if (physaddr !== (abi === "physaddr"))
+    throw new XenConfigError(
+      "domain.createFlags",
+      shown,
+      `physaddr_abi (0x100) with abi physaddr alone, which is ${abi}`,
+    );
 }
 
 function resolveViridian(viridian: DomainConfig["viridian"] = false): readonly ViridianGroup[] {

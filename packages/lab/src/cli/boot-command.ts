@@ -1,11 +1,15 @@
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import {
   type BootModule,
   type BootProtocolName,
   type FastForwardTarget,
   ImageError,
+  parseXlConfig,
   SnapshotError,
   XenConfigError,
+  type XlConfig,
+  XlConfigError,
 } from "@hyperwalk/xen";
 import { type BootRequest, bootGuest } from "../boot.js";
 import type { AbiName } from "../result.js";
@@ -32,10 +36,83 @@ export interface BootOptions extends XenOptions {
   readonly snapshot?: string;
   readonly restore?: string;
   readonly json?: boolean;
+  /** A configuration as xl reads it, instead of the image and what it says. */
+  readonly xl?: string;
+}
+
+/** What a file of `--xl` says instead of options. */
+interface XlBoot {
+  readonly path: string;
+  readonly options: BootOptions;
+  readonly domain: NonNullable<BootRequest["domain"]>;
+}
+
+/** The options that a configuration file has keys for. */
+const XL_OPTIONS: readonly (keyof BootOptions)[] = [
+  "cmdline",
+  "module",
+  "vcpus",
+  "memory",
+  "abi",
+  "protocol",
+];
+
+/**
+ * Image and options as a configuration file says them. Its paths are relative to its own folder.
+ * @param given names of the options that the command line had
+ */
+export function bootFromXl(
+  image: string | undefined,
+  options: BootOptions,
+  given: (option: keyof BootOptions) => boolean,
+): XlBoot {
+  const { xl } = options;
+  if (xl === undefined) {
+    if (image === undefined)
+      throw new UsageError("argument <image>", "nothing is given", "the path of an image, or --xl <file>");
+    return { path: image, options, domain: {} };
+  }
+  const twice = image !== undefined ? "argument <image>" : XL_OPTIONS.find(given);
+  if (twice !== undefined)
+    throw new UsageError(
+      image !== undefined ? twice : `option --${twice}`,
+      "the file of --xl says it",
+      "one of both",
+    );
+  const text = new TextDecoder().decode(readFile("option --xl", xl));
+  const config = parsedXl(text, xl);
+  const resolved = (path: string) => resolve(dirname(xl), path);
+  return {
+    path: resolved(config.kernel),
+    options: {
+      ...options,
+      ...(config.type === "hvm" ? { protocol: "hvm" as const } : {}),
+      cmdline: config.cmdline,
+      module: config.ramdisk === undefined ? [] : [resolved(config.ramdisk)],
+      vcpus: config.vcpus,
+      memory: config.memoryBytes,
+      abi: config.abi,
+    },
+    domain: {
+      viridian: config.viridian,
+      maxEventChannels: config.maxEventChannels,
+      createFlags: config.createFlags,
+    },
+  };
+}
+
+function parsedXl(text: string, file: string): XlConfig {
+  try {
+    return parseXlConfig(text, file);
+  } catch (error) {
+    if (!(error instanceof XlConfigError)) throw error;
+    const { key, line, code, allowed } = error;
+    throw new UsageError("option --xl", `${file}:${line}: ${code}${key === "" ? "" : ` at ${key}`}`, allowed);
+  }
 }
 
 /** `hyperwalk boot`: one image to its end, its console as it comes. @returns the exit code */
-export async function bootCommand(path: string, options: BootOptions, output: Output): Promise<number> {
+export async function bootCommand({ path, options, domain }: XlBoot, output: Output): Promise<number> {
   const image = readFile("argument <image>", path);
   const modules: BootModule[] = options.module.map((each) => ({
     bytes: readFile("option --module", each),
@@ -58,6 +135,7 @@ export async function bootCommand(path: string, options: BootOptions, output: Ou
       abi: options.abi,
       xen,
       hardwareDomain: options.hardwareDomain ?? false,
+      domain,
       maxInstructions: options.maxInstructions,
       fastForward: options.fastForward,
       ...snapshot.request,

@@ -57,10 +57,11 @@ export async function runProgram(args: readonly string[], output: Output): Promi
 
   bootOptions(program.command("boot"))
     .description("boot an image under Xen: PVH, multiboot, or ELF with a 32-bit entry")
-    .argument("<image>", "path of the image")
-    .action(async (image: string, options: BootOptions) => {
-      const { bootCommand } = await import("./boot-command.js");
-      code = await bootCommand(image, options, output);
+    .argument("[image]", "path of the image; without one, --xl says it")
+    .action(async (image: string | undefined, options: BootOptions, command: Command) => {
+      const { bootCommand, bootFromXl } = await import("./boot-command.js");
+      const given = (option: keyof BootOptions) => command.getOptionValueSource(option) === "cli";
+      code = await bootCommand(bootFromXl(image, options, given), output);
     });
 
   const profiles = program
@@ -96,6 +97,10 @@ export async function runProgram(args: readonly string[], output: Output): Promi
 function bootOptions(command: Command): Command {
   const codes = Object.values(BOOT_EXIT_CODES).map(([code, text]) => `  ${code}  ${text}`);
   return command
+    .option(
+      "--xl <file>",
+      "a domain as xl.cfg describes it, in place of <image> and the options that it has keys for",
+    )
     .addOption(new Option("--cmdline <text>", "the guest's command line").default(""))
     .addOption(
       new Option("--module <file>", "a file that the boot loader passes on; may be given again")
