@@ -39,6 +39,8 @@ export interface CpuidPolicyOptions {
   readonly profile: ResolvedProfile;
   /** Bits of EAX in the HVM leaf that announce the domain's hypercall interface. */
   readonly abiFeatures: number;
+  /** Hypercall pages that the guest may have; default 1. */
+  readonly hypercallPages?: number;
   readonly domainId: number;
   /** Undefined where the domain has no Hyper-V interface. */
   readonly viridian?: Viridian | undefined;
@@ -53,6 +55,7 @@ export class CpuidPolicy {
   readonly result: Int32Array = new Int32Array(4);
   private readonly leaves: readonly CpuidLeaf[];
   private readonly hvmFeatures: number;
+  private readonly hypercallPages: number;
   private readonly domainId: number;
   private readonly khz: number;
   private readonly viridian: Viridian | undefined;
@@ -69,6 +72,7 @@ export class CpuidPolicy {
     this.leaves = profile.cpuid
       .filter((leaf) => leaf[0] !== 0x8000000a)
       .map((leaf) => levelled(leaf, profile.vendor));
+    this.hypercallPages = options.hypercallPages ?? 1;
     this.domainId = options.domainId;
     this.khz = Math.round(profile.ghz * 1e6);
     this.hvmFeatures =
@@ -136,7 +140,7 @@ export class CpuidPolicy {
         this.set((XEN_MAJOR << 16) | XEN_MINOR, 0, 0, 0);
         break;
       case 2:
-        this.set(1, this.hypercallPageMsr, 0, 0);
+        this.set(this.hypercallPages, this.hypercallPageMsr, 0, 0);
         break;
       case 3:
         this.tscLeaf(subleaf);

@@ -17,12 +17,17 @@ export function viridianHypercallPage(instruction: readonly number[]): Uint8Arra
 /**
  * Contents of the hypercall page (`{svm,vmx}_init_hypercall_page`): int3 everywhere, then at 32·n `mov $n,%eax`, the
  * vendor's hypercall instruction, `ret`; stub 23 (iret) is `ud2`. The same bytes serve 32- and 64-bit callers.
+ * @param bits of every stub's number, above the stub's own
  */
-export function hypercallPage(instruction: readonly number[]): Uint8Array {
+export function hypercallPage(instruction: readonly number[], bits = 0): Uint8Array {
   const page = new Uint8Array(STUBS * STUB_BYTES).fill(INT3);
   for (let n = 0; n < STUBS; n++) {
-    const stub = n === IRET ? [0x0f, 0x0b] : [0xb8, n, 0, 0, 0, ...instruction, 0xc3];
+    const stub = n === IRET ? [0x0f, 0x0b] : [0xb8, ...numberBytes(n | bits), ...instruction, 0xc3];
     page.set(stub, n * STUB_BYTES);
   }
   return page;
+}
+
+function numberBytes(number: number): readonly number[] {
+  return [0, 8, 16, 24].map((shift) => (number >>> shift) & 0xff);
 }

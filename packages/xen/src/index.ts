@@ -9,6 +9,7 @@ export { FASTABI_MASK, FastAbi } from "./abi/fastabi.js";
 export type { HypercallAbi } from "./abi/hypercall-abi.js";
 export type { HypercallArguments } from "./abi/hypercall-arguments.js";
 export { LinearAbi } from "./abi/linear.js";
+export { FlavourAbi, type PercallOptions, PHYSICAL_FLAVOUR, percall } from "./abi/percall.js";
 export { PhysaddrAbi } from "./abi/physaddr.js";
 export { PointerAbi } from "./abi/pointer-abi.js";
 export { DOMAIN_ABIS } from "./abi/registry.js";

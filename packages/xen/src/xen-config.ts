@@ -47,7 +47,7 @@ export interface XenConfig {
 }
 
 /** Names of hypercall interfaces in a configuration; `abi/registry.ts` makes them. */
-export const HYPERCALL_ABIS = ["linear", "physaddr", "fastabi"] as const;
+export const HYPERCALL_ABIS = ["linear", "physaddr", "percall", "fastabi"] as const;
 export type HypercallAbiName = (typeof HYPERCALL_ABIS)[number];
 
 /** One domain, in the words of its toolstack configuration. */

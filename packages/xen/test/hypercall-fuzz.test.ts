@@ -3,7 +3,7 @@ import { LongModeTables, Pte } from "@hyperwalk/mmu";
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { createXenSystem, type XenSystem } from "../src/xen.ts";
-import type { HypercallAbiName } from "../src/xen-config.ts";
+import { HYPERCALL_ABIS, type HypercallAbiName } from "../src/xen-config.ts";
 import { elfImage } from "./elf-image.ts";
 import { type GuestScript, ScriptedProcessor } from "./scripted-processor.ts";
 
@@ -56,7 +56,7 @@ describe.each([
   ["amd", epyc9124],
   ["intel", skylakeSp],
 ] as const)("arbitrary registers on %s", (_vendor, profile) => {
-  it.each(["linear", "physaddr", "fastabi"] as const)("never break the host, %s", (abi) => {
+  it.each(HYPERCALL_ABIS)("never break the host, %s", (abi) => {
     fc.assert(
       fc.property(fc.array(call, { minLength: 1, maxLength: 20 }), (calls) => {
         const made = system(profile, abi, (cpu, step) => {

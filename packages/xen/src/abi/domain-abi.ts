@@ -27,6 +27,11 @@ export interface DomainAbi {
   readonly pointers: GuestAccess["id"];
   /** Bits of EAX in Xen's HVM CPUID leaf (base + 4) that announce it. */
   readonly cpuidFeatures: number;
+  /**
+   * Hypercall pages by the index that the guest writes with the page's address: bits that their stubs' numbers have.
+   * Default one page with plain numbers.
+   */
+  readonly hypercallPages?: readonly number[];
   /** The interfaces of one vCPU: the first that claims a number has it. */
   make(parts: AbiParts): readonly HypercallAbi[];
 }

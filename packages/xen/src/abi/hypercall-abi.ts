@@ -1,3 +1,4 @@
+import type { Continuation } from "../continuation.js";
 import type { Operation, OperationCall } from "../operations/operation.js";
 import type { HypercallArguments } from "./hypercall-arguments.js";
 
@@ -19,4 +20,6 @@ export interface HypercallAbi {
   decodeFrom?(number: number, from: HypercallArguments): Operation | undefined;
   /** Brings the inputs in, runs the operation, takes the outputs out. @returns the result-register value (int32, sign-extended by the caller) */
   invoke(operation: Operation, call: OperationCall): number;
+  /** A call of this interface goes on later: its number and arguments become what it goes on with here. Default: they stay. */
+  resume?(continuation: Continuation): void;
 }

@@ -2,6 +2,7 @@ import type { HypercallAbiName } from "../xen-config.js";
 import type { DomainAbi } from "./domain-abi.js";
 import { FastAbi } from "./fastabi.js";
 import { LinearAbi } from "./linear.js";
+import { percall } from "./percall.js";
 import { PhysaddrAbi } from "./physaddr.js";
 
 /** XEN_HVM_CPUID_PHYS_ADDR_ABI of one proposal, XEN_HVM_CPUID_FASTABI of the other. */
@@ -35,4 +36,9 @@ const fastabi: DomainAbi = {
 };
 
 /** The interfaces that a domain's configuration can name. */
-export const DOMAIN_ABIS: Readonly<Record<HypercallAbiName, DomainAbi>> = { linear, physaddr, fastabi };
+export const DOMAIN_ABIS: Readonly<Record<HypercallAbiName, DomainAbi>> = {
+  linear,
+  physaddr,
+  percall: percall(),
+  fastabi,
+};

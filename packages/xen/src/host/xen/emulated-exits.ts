@@ -43,8 +43,8 @@ export interface EmulatedExitsOptions {
   readonly msrs: MsrPolicy;
   readonly vlapic: Vlapic;
   readonly strings: StringIo;
-  /** Contents of the hypercall page. */
-  readonly hypercallPage: Uint8Array;
+  /** Contents of the hypercall pages, by index. */
+  readonly hypercallPages: readonly Uint8Array[];
   /** Hyper-V's interface, where the domain has it. */
   readonly viridian: ViridianPart | undefined;
 }
@@ -256,10 +256,11 @@ export class EmulatedExits {
     return true;
   }
 
-  /** `guest_wrmsr_xen`: the index in the low 12 bits must be 0, the frame writable RAM. */
+  /** `guest_wrmsr_xen`: the index in the low 12 bits must be that of a page that there is, the frame writable RAM. */
   private writeHypercallPage(lo: number, hi: number): boolean {
     const { options, registers } = this;
-    if ((lo & 0xfff) !== 0 || !this.fillPage(options.hypercallPage, lo, hi)) return false;
+    const page = options.hypercallPages[lo & 0xfff];
+    if (page === undefined || !this.fillPage(page, lo, hi)) return false;
     options.domain.latchLayout(registers.mode !== GuestCodeMode.Long);
     return true;
   }

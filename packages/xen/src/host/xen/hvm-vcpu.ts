@@ -72,6 +72,7 @@ export class HvmVcpu implements VcpuRunner {
     this.scheduler = scheduler;
     this.first = options.first ?? this;
     const { mmioHandlers } = config;
+    const { hypercallPages: pages = [0] } = config.abi;
     const copyOptions = { p2m, cost, counters, memory, ledger, timing, mmioHandlers };
     const walker = new GuestWalker(p2m, cost, counters, memory, registers, physicalAddressBits);
     const linear = new LinearAccess(copyOptions, walker);
@@ -114,6 +115,7 @@ export class HvmVcpu implements VcpuRunner {
     const cpuid = new CpuidPolicy({
       profile,
       abiFeatures: config.abi.cpuidFeatures,
+      hypercallPages: pages.length,
       domainId: domain.id,
       viridian,
     });
@@ -139,7 +141,7 @@ export class HvmVcpu implements VcpuRunner {
       msrs,
       vlapic,
       strings: new StringIo(registers, linear),
-      hypercallPage: hypercallPage(control.hardware.hypercallInstruction),
+      hypercallPages: pages.map((bits) => hypercallPage(control.hardware.hypercallInstruction, bits)),
       viridian:
         viridian === undefined
           ? undefined

@@ -85,7 +85,7 @@ export class HypercallHandler implements Constituents {
     }
     const result = this.dispatch(number, mode, call);
     if (continuation.pending) {
-      this.createContinuation(continuation);
+      this.createContinuation(continuation, number, mode);
       return false;
     }
     registers.set(RAX, result, long ? result >> 31 : 0);
@@ -117,8 +117,10 @@ export class HypercallHandler implements Constituents {
   }
 
   /** Number and arguments of the call that goes on, where the instruction takes them from. */
-  private createContinuation({ number, count, lo, hi }: Continuation): void {
+  private createContinuation(continuation: Continuation, called: number, mode: number): void {
     const { argumentRegisters, registers } = this;
+    this.abis.find((abi) => abi.claims(called) && serves(abi, mode))?.resume?.(continuation);
+    const { number, count, lo, hi } = continuation;
     this.cost.run(this.cost.compile(CONTINUATION));
     argumentRegisters.latch();
     registers.set(RAX, number, 0);
@@ -139,7 +141,7 @@ export class HypercallHandler implements Constituents {
     const { abis } = this;
     for (let i = 0; i < abis.length; i++) {
       const abi = abis[i];
-      if (!abi.claims(number) || (abi.longModeOnly && mode !== GuestCodeMode.Long)) continue;
+      if (!abi.claims(number) || !serves(abi, mode)) continue;
       const operation = abi.decode(number);
       if (operation === undefined) return this.report(number, undefined, abi.id, -Errno.ENOSYS);
       this.cost.enter(this.operationPhase);
@@ -168,4 +170,8 @@ export class HypercallHandler implements Constituents {
     this.accounting?.name(operation ?? `hypercall-0x${(number >>> 0).toString(16)}`);
     return result;
   }
+}
+
+function serves(abi: HypercallAbi, mode: number): boolean {
+  return !abi.longModeOnly || mode === GuestCodeMode.Long;
 }
