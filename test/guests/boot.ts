@@ -1,8 +1,8 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
 import { createXenSystem, type XenSystem } from "@hyperwalk/xen";
 
-export type AbiName = "linear" | "physaddr" | "fastabi";
-export const ABIS: readonly AbiName[] = ["linear", "physaddr", "fastabi"];
+export type AbiName = "linear" | "physaddr" | "percall" | "fastabi";
+export const ABIS = ["linear", "physaddr", "fastabi"] as const;
 export const LEAVES = ["4k", "2m"] as const;
 
 /** A fresh system that has run this image to its end or its budget. */

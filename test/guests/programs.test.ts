@@ -64,6 +64,10 @@ describe("a guest in a domain with another interface", () => {
     ["physaddr", "fastabi"],
     ["fastabi", "linear"],
     ["fastabi", "physaddr"],
+    ["percall", "linear"],
+    ["percall", "physaddr"],
+    ["percall", "fastabi"],
+    ["physaddr", "percall"],
   ] as const)("built for %s, in a %s domain, says so and stops", (built, has) => {
     const { system, outcome } = boot(
       epyc9124,

@@ -4,10 +4,10 @@ import { type GuestBuildOptions, GuestProgram } from "./guest-program.js";
 import { buildPvhImage, type ImageSymbols } from "./image/pvh-image.js";
 import { emitCheckInterface } from "./runtime/check-interface.js";
 import { type ConsoleState, emitConsoleInit, emitConsoleRoutines } from "./runtime/console.js";
-import { emitFindXen } from "./runtime/find-xen.js";
+import { emitFindXen, type FurtherPage } from "./runtime/find-xen.js";
 import { emitNumberRoutines } from "./runtime/numbers.js";
 import { fastabiStubs } from "./stubs/fastabi.js";
-import type { StubEmitter, StubMemory } from "./stubs/stub-emitter.js";
+import type { AbiName, StubEmitter, StubMemory } from "./stubs/stub-emitter.js";
 import { traditionalStubs } from "./stubs/traditional.js";
 
 /** A guest program; the interface it uses is chosen when it is built, not in its source. */
@@ -39,6 +39,7 @@ function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestP
     code(a, symbols) {
       const stubs = stubsFor(options, stubMemory(symbols, structs));
       const absent = a.label("no Xen");
+      const mismatch = a.label("another interface");
       const routines = {
         print: a.label("print"),
         flush: a.label("flush"),
@@ -46,8 +47,7 @@ function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestP
         hex: a.label("print hex"),
         ratio: a.label("print ratio"),
       };
-      const mismatch = a.label("another interface");
-      emitFindXen(a, symbols.hypercallPage, absent);
+      emitFindXen(a, symbols.hypercallPage, absent, furtherPage(options.abi, mismatch));
       emitCheckInterface(a, options.abi, options.vendor, mismatch);
       emitConsoleInit(a, stubs, console);
       program = new GuestProgram(options, a, stubs, routines);
@@ -79,7 +79,19 @@ function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestP
 }
 
 function stubsFor({ abi, vendor }: GuestBuildOptions, memory: StubMemory): StubEmitter {
-  return abi === "fastabi" ? fastabiStubs(vendor) : traditionalStubs(abi, memory);
+  switch (abi) {
+    case "fastabi":
+      return fastabiStubs(vendor);
+    case "linear":
+    case "physaddr":
+    case "percall":
+      return traditionalStubs(abi, memory);
+  }
+}
+
+/** The second page's stubs have the bit that makes pointers physical. */
+function furtherPage(abi: AbiName, missing: Label): FurtherPage | undefined {
+  return abi === "percall" ? { index: 1, missing } : undefined;
 }
 
 function stubMemory(

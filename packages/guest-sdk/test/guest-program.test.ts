@@ -1,7 +1,7 @@
 import { defineGuest, type GuestProgram, GuestSourceError } from "@hyperwalk/guest-sdk";
 import { describe, expect, it } from "vitest";
 
-const ABIS = ["linear", "physaddr", "fastabi"] as const;
+const ABIS = ["linear", "physaddr", "percall", "fastabi"] as const;
 
 function build(source: (g: GuestProgram) => void, abi: (typeof ABIS)[number] = "linear"): Uint8Array {
   return defineGuest("test", source).build({ abi, vendor: "amd" });

@@ -9,7 +9,14 @@ import {
 import { mergeEstimates } from "./estimates.js";
 import { targetName } from "./fast-forward.js";
 import type { Guest, GuestOperation, GuestSettings } from "./guest.js";
-import { ABIS, type AbiName, type CompareDocument, type GuestPage, type P2mPage } from "./result.js";
+import {
+  ABIS,
+  type AbiName,
+  COMPARED_ABIS,
+  type CompareDocument,
+  type GuestPage,
+  type P2mPage,
+} from "./result.js";
 import { runGuest } from "./run-guest.js";
 import type { SystemFactory } from "./simulated-system.js";
 import { TOOL } from "./tool.js";
@@ -18,7 +25,7 @@ import { TOOL } from "./tool.js";
 export interface CompareRequest {
   readonly guest: Guest;
   readonly machine: ProcessorProfile;
-  /** Default: all of {@link ABIS}. */
+  /** Default: {@link COMPARED_ABIS}. */
   readonly abis?: readonly AbiName[];
   /** Hypercalls in the guest's measured loop. Default {@link DEFAULT_ITERATIONS}. */
   readonly iterations?: number;
@@ -59,8 +66,13 @@ export function compare(
     throw new RangeError(
       `operation: ${guest.name} does not call ${operation}; allowed: ${guest.operations.join(", ")}`,
     );
-  const abis = request.abis ?? ABIS;
+  const abis = request.abis ?? COMPARED_ABIS;
   if (abis.length === 0) throw new RangeError(`abis: none is given; allowed: ${ABIS.join(", ")}`);
+  const refused = abis.find((abi) => guest.abis?.includes(abi) === false);
+  if (refused !== undefined)
+    throw new RangeError(
+      `abis: ${guest.name} has no stubs for ${refused}; allowed: ${guest.abis?.join(", ")}`,
+    );
   const settingsFor = (abi: AbiName): GuestSettings => ({
     abi,
     vendor: machine.vendor,

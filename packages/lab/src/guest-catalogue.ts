@@ -5,6 +5,8 @@ import {
 } from "@hyperwalk/guest-sdk";
 import { GUEST_OPERATIONS, type Guest, type GuestOperation, guestCmdline } from "./guest.js";
 
+import { COMPARED_ABIS } from "./result.js";
+
 /** A guest that the SDK builds from its source, for each interface anew; `operations` is what its loop calls. */
 export function programGuest(program: GuestProgram, operations: readonly GuestOperation[]): Guest {
   return {
@@ -20,6 +22,7 @@ export function programGuest(program: GuestProgram, operations: readonly GuestOp
 export const hypercallBench: Guest = {
   name: "hypercall-bench",
   operations: GUEST_OPERATIONS,
+  abis: COMPARED_ABIS,
   image: hypercallBenchImage,
   cmdline: guestCmdline,
 };

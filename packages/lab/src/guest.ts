@@ -20,6 +20,8 @@ export interface Guest {
   readonly name: string;
   /** What it can be asked to call. */
   readonly operations: readonly GuestOperation[];
+  /** Interfaces that it can be built for, or finds out about by itself; default any. */
+  readonly abis?: readonly AbiName[];
   /** A PVH ELF image. */
   image(settings: GuestSettings): Uint8Array;
   /** The command line that it finds in `hvm_start_info`. */

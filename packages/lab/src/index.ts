@@ -31,6 +31,7 @@ export { PUBLISHED, type PublishedFigure, publishedFigure, saving } from "./publ
 export {
   ABIS,
   type AbiName,
+  COMPARED_ABIS,
   type CompareDocument,
   type CountersPerCall,
   type EstimateUsed,

@@ -1,9 +1,11 @@
 import type { BhbSequence } from "@hyperwalk/xen";
 import type { FastForwardResult } from "./fast-forward.js";
 
-/** Hypercall interfaces that a comparison can run, in the order in which reports show them. */
-export const ABIS = ["linear", "physaddr", "fastabi"] as const;
+/** Hypercall interfaces that guests can be run through. */
+export const ABIS = ["linear", "physaddr", "percall", "fastabi"] as const;
 export type AbiName = (typeof ABIS)[number];
+/** Those that a comparison runs when it is not told which. */
+export const COMPARED_ABIS: readonly AbiName[] = ["linear", "physaddr", "fastabi"];
 
 /** Leaf size of the guest's own page tables. */
 export const GUEST_PAGES = ["4k", "2m"] as const;

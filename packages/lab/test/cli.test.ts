@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runProgram } from "../src/cli/program.js";
 import { runstateLoop } from "../src/guest-catalogue.js";
 import { plain } from "../src/report/paint.js";
-import type { CompareDocument } from "../src/result.js";
+import { ABIS, type CompareDocument } from "../src/result.js";
 
 async function hyperwalk(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   const written = { out: "", err: "" };
@@ -44,15 +44,20 @@ describe("a wrong command line ends with 2 and says what is allowed", { timeout:
     [
       "an unknown interface",
       ["compare", bench, "--abi", "linear,fast"],
-      ["--abi", '"fast"', "linear, physaddr, fastabi"],
+      ["--abi", '"fast"', ABIS.join(", ")],
     ],
     ["an interface twice", ["compare", bench, "--abi", "linear,linear"], ["--abi", "twice"]],
-    ["no interface", ["compare", bench, "--abi", ""], ["--abi", "linear, physaddr, fastabi"]],
+    ["no interface", ["compare", bench, "--abi", ""], ["--abi", ABIS.join(", ")]],
     ["an unknown machine", ["compare", bench, "--machine", "i486"], ["--machine", '"i486"', "epyc-9124"]],
     [
       "a word for a number",
       ["compare", bench, "--iterations", "many"],
       ["--iterations", '"many"', "whole number from 1 to"],
+    ],
+    [
+      "an interface that the guest has no stubs for",
+      ["compare", bench, "--abi", "percall"],
+      ["--abi", "percall", "linear, physaddr, fastabi"],
     ],
     ["a fraction", ["compare", bench, "--iterations", "1.5"], ["--iterations", '"1.5"']],
     ["zero", ["compare", bench, "--iterations", "0"], ["--iterations", '"0"']],

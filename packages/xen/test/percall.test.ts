@@ -275,7 +275,7 @@ describe("what a percall domain shows", () => {
       epyc9124,
       [...wrmsr(PAGE + index), ...END],
       { 13: [...print("g"), ...END] },
-      { abi },
+      { domain: { abi } },
     );
     expect(system.run({ maxInstructions: 1e5 }).reason).toBe("halted");
     expect(system.console).toBe("g\n");

@@ -6,15 +6,15 @@ import { descriptorOf } from "../stubs/descriptor-of.js";
 import { FASTABI_BIT } from "../stubs/fastabi.js";
 import type { AbiName, Vendor } from "../stubs/stub-emitter.js";
 
-/** EAX of the HVM leaf (base + 4): both new interfaces claim it. */
+/** EAX of the HVM leaf (base + 4): several new interfaces claim it. */
 const INTERFACE_BIT = 0x80;
 const ENOSYS = 38;
 
 /**
  * Jumps to `mismatch` when the domain does not have the interface that the guest was built for: a physaddr guest would
- * run on a linear domain too, its low memory being mapped one to one, and measure the wrong thing. Only FastABI
- * answers a version call that carries its bit. A linear guest needs no check: it fails at its first struct, or works.
- * Expects the base of Xen's CPUID leaves in RSI.
+ * run on a linear domain too, its low memory being mapped one to one, and measure the wrong thing. A version call that
+ * carries bit 30 is answered by FastABI and where each call has its flavour; the latter has a second hypercall page, without
+ * which its guests do not get here. A linear guest needs no check: it fails at its first struct, or works. Expects the base of Xen's CPUID leaves in RSI.
  */
 export function emitCheckInterface(a: Assembler, abi: AbiName, vendor: Vendor, mismatch: Label): void {
   if (abi === "linear") return;
@@ -28,5 +28,5 @@ export function emitCheckInterface(a: Assembler, abi: AbiName, vendor: Vendor, m
   a.mov(rdi, version.subop);
   a.plain(vendor === "amd" ? "vmmcall" : "vmcall");
   a.alu("cmp", rax, -ENOSYS);
-  a.jcc(abi === "fastabi" ? "e" : "ne", mismatch);
+  a.jcc(abi === "physaddr" ? "ne" : "e", mismatch);
 }

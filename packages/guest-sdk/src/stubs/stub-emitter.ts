@@ -1,10 +1,10 @@
-import type { OperationDescriptor, OperationField } from "@hyperwalk/xen";
+import type { HypercallAbiName, OperationDescriptor, OperationField } from "@hyperwalk/xen";
 import type { Assembler } from "../assembler/assembler.js";
 import type { Label, LabelAddress } from "../assembler/label.js";
 import type { Register } from "../assembler/register.js";
 
 /** The hypercall interfaces that stubs are emitted for. */
-export type AbiName = "linear" | "physaddr" | "fastabi";
+export type AbiName = HypercallAbiName;
 /** Whose hypercall instruction an inline stub has: VMMCALL on AMD, VMCALL on Intel. */
 export type Vendor = "amd" | "intel";
 

@@ -23,9 +23,9 @@ const HYPERCALL_STUB_BYTES = 32;
 /**
  * Today's interface, through the hypercall page: sub-operation and register arguments, then a pointer to the struct.
  * With `linear` the pointer is an address as the guest maps it, with `physaddr` a guest-physical one; nothing else
- * differs.
+ * differs but that a `percall` guest calls into the page of stubs that say so.
  */
-export function traditionalStubs(abi: "linear" | "physaddr", memory: StubMemory): StubEmitter {
+export function traditionalStubs(abi: "linear" | "physaddr" | "percall", memory: StubMemory): StubEmitter {
   const pointers = abi === "linear" ? "linear" : "physical";
   const addressOf = abi === "linear" ? linearAddress : physicalAddress;
 

@@ -89,7 +89,7 @@ function inputsOf(operation: OperationDescriptor, abi: AbiName): (number | undef
   });
 }
 
-describe.each(["linear", "physaddr"] as const)("%s stubs", (abi) => {
+describe.each(["linear", "physaddr", "percall"] as const)("%s stubs", (abi) => {
   it.each(DESCRIPTORS.map((d) => [d.name, d] as const))("%s", (_, operation) => {
     const { written, callTarget, mnemonics, stores } = emit(
       (m) => traditionalStubs(abi, m),

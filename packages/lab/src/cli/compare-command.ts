@@ -36,6 +36,13 @@ export async function compareCommand(
   if (!chosen.operations.includes(options.op))
     throw new UsageError("option --op", `${guest} does not call ${options.op}`, chosen.operations.join(", "));
   const machine = machineById("option --machine", options.machine);
+  const refused = options.abi.find((abi) => chosen.abis?.includes(abi) === false);
+  if (refused !== undefined)
+    throw new UsageError(
+      "option --abi",
+      `${guest} has no stubs for ${refused}`,
+      chosen.abis?.join(", ") ?? "",
+    );
   const document = compareOrExplain(guest, {
     guest: chosen,
     machine,

@@ -9,7 +9,7 @@ import {
   DEFAULT_MMIO_HANDLERS,
 } from "../defaults.js";
 import { GUEST_OPERATIONS } from "../guest.js";
-import { ABIS, GUEST_PAGES, P2M_PAGES } from "../result.js";
+import { ABIS, COMPARED_ABIS, GUEST_PAGES, P2M_PAGES } from "../result.js";
 import { TOOL } from "../tool.js";
 import type { BootOptions } from "./boot-command.js";
 import type { CompareOptions } from "./compare-command.js";
@@ -186,7 +186,7 @@ function compareOptions(command: Command): Command {
     .addOption(
       new Option("--abi <list>", `interfaces, separated by commas: ${ABIS.join(", ")}`)
         .argParser(someOf("--abi", ABIS))
-        .default([...ABIS], ABIS.join(",")),
+        .default([...COMPARED_ABIS], COMPARED_ABIS.join(",")),
     )
     .addOption(
       number("--iterations", 1, 2 ** 24, DEFAULT_ITERATIONS, "hypercalls in the guest's measured loop"),
