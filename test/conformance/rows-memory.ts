@@ -1,7 +1,7 @@
 import { Errno } from "@hyperwalk/xen";
-import { NOWHERE, pointer, type Row, row, SELF, words } from "./row.js";
+import { frameOf, NOWHERE, pointer, type Row, row, SELF, words } from "./row.js";
 
-const { EFAULT, EINVAL, ENOENT, EPERM, ESRCH } = Errno;
+const { EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH } = Errno;
 /** Free guest frames: RAM that nothing else uses, and holes above it. */
 const RAM_GFN = 0x3000;
 const HOLE_GFN = 0x9000;
@@ -11,6 +11,8 @@ const GRANT_TABLE = 1;
 const GMFN = 2;
 const NO_SUCH_SPACE = 6;
 const GRANT_FRAMES = 64;
+/** GNTMAP_host_map */
+const HOST_MAP = 2;
 
 const reservation = (list: Row["struct"], count: number, order = 0, domid = SELF) => ({
   extent_start: list ?? 0,
@@ -73,7 +75,7 @@ export const MEMORY_ROWS: readonly Row[] = [
       seen: [true, true],
     },
   ),
-  row("memory.add_to_physmap", "a hole", { size: 0, space: GMFN, idx: RAM_GFN, gpfn: HOLE_GFN + 4 }, -EINVAL),
+  row("memory.add_to_physmap", "a hole", { size: 0, space: GMFN, idx: RAM_GFN, gpfn: HOLE_GFN + 4 }, -EACCES),
   row(
     "memory.add_to_physmap",
     "of no space",
@@ -135,6 +137,72 @@ export const MEMORY_ROWS: readonly Row[] = [
     only64: true,
   }),
   row("memory.populate_physmap", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
+  row(
+    "grant_table.map_grant_ref",
+    "of nobody's",
+    { dom: 77, host_addr: HOLE_GFN * 4096, flags: HOST_MAP, ref: 8 },
+    0,
+    { outputs: { status: -2 } },
+  ),
+  row(
+    "grant_table.map_grant_ref",
+    "an empty entry",
+    { dom: 1, host_addr: HOLE_GFN * 4096, flags: HOST_MAP, ref: 8 },
+    0,
+    { outputs: { status: -1 } },
+  ),
+  row("grant_table.map_grant_ref", "to nowhere", { dom: 1, host_addr: 0, flags: 0, ref: 8 }, 0, {
+    outputs: { status: -3 },
+  }),
+  row("grant_table.map_grant_ref", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
+  row("grant_table.unmap_grant_ref", "no such handle", { host_addr: HOLE_GFN * 4096, handle: 7 }, 0, {
+    outputs: { status: -4 },
+  }),
+  row("grant_table.unmap_grant_ref", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
+  row(
+    "grant_table.copy",
+    "between two frames of its own",
+    {
+      source: frameOf("list"),
+      source_domid: SELF,
+      source_offset: 0x800,
+      dest: frameOf("buffer"),
+      dest_domid: SELF,
+      dest_offset: 0x801,
+      len: 3,
+      flags: 0,
+    },
+    0,
+    {
+      before: words("list", 0x800, 4, 0x030201),
+      outputs: { status: 0 },
+      look: ({ system, address }) => [...system.domain.guestMemory.readBytes(address("buffer") + 0x801, 3)],
+      seen: [1, 2, 3],
+      lookups: 2,
+    },
+  ),
+  row(
+    "grant_table.copy",
+    "of an empty entry",
+    {
+      source: 8,
+      source_domid: SELF,
+      source_offset: 0,
+      dest: frameOf("buffer"),
+      dest_domid: SELF,
+      dest_offset: 0,
+      len: 3,
+      flags: 1,
+    },
+    0,
+    { outputs: { status: -1 } },
+  ),
+  row("grant_table.copy", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
+  row("grant_table.swap_grant_ref", "two entries", { ref_a: 8, ref_b: 9 }, 0, { outputs: { status: 0 } }),
+  row("grant_table.swap_grant_ref", "no such entry", { ref_a: 8, ref_b: 5000 }, 0, {
+    outputs: { status: -3 },
+  }),
+  row("grant_table.swap_grant_ref", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
   row("grant_table.query_size", "of its own", {}, 0, {
     outputs: { nr_frames: 1, max_nr_frames: GRANT_FRAMES, status: 0 },
   }),

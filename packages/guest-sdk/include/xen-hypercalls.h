@@ -867,21 +867,41 @@ static inline int64_t hw_event_channel_set_priority(enum hw_abi abi, struct evtc
 #define HW_GRANT_TABLE_MAP_GRANT_REF 0
 #define HW_GRANT_TABLE_UNMAP_GRANT_REF 1
 #define HW_GRANT_TABLE_SETUP_TABLE 2
+#define HW_GRANT_TABLE_COPY 5
 #define HW_GRANT_TABLE_QUERY_SIZE 6
 #define HW_GRANT_TABLE_SET_VERSION 8
 #define HW_GRANT_TABLE_GET_VERSION 10
+#define HW_GRANT_TABLE_SWAP_GRANT_REF 11
 
 #define GNTMAP_DEVICE_MAP 1
 #define GNTMAP_HOST_MAP 2
 #define GNTMAP_READONLY 4
+#define GNTMAP_APPLICATION_MAP 8
+#define GNTMAP_CONTAINS_PTE 16
+#define GNTCOPY_SOURCE_GREF 1
+#define GNTCOPY_DEST_GREF 2
+#define GTF_INVALID 0
+#define GTF_PERMIT_ACCESS 1
+#define GTF_ACCEPT_TRANSFER 2
+#define GTF_TRANSITIVE 3
+#define GTF_READONLY 4
+#define GTF_READING 8
+#define GTF_WRITING 16
+#define GTF_SUB_PAGE 256
 #define GNTST_OKAY 0
 #define GNTST_GENERAL_ERROR (-1)
 #define GNTST_BAD_DOMAIN (-2)
 #define GNTST_BAD_GNTREF (-3)
 #define GNTST_BAD_HANDLE (-4)
 #define GNTST_BAD_VIRT_ADDR (-5)
+#define GNTST_BAD_DEV_ADDR (-6)
+#define GNTST_NO_DEVICE_SPACE (-7)
 #define GNTST_PERMISSION_DENIED (-8)
+#define GNTST_BAD_PAGE (-9)
+#define GNTST_BAD_COPY_ARG (-10)
 #define GNTST_ADDRESS_TOO_BIG (-11)
+#define GNTST_EAGAIN (-12)
+#define GNTST_NO_SPACE (-13)
 
 struct gnttab_map_grant_ref {
     uint64_t host_addr;
@@ -927,6 +947,42 @@ _Static_assert(offsetof(struct gnttab_setup_table, dom) == 0, "layout of gnttab_
 _Static_assert(offsetof(struct gnttab_setup_table, nr_frames) == 4, "layout of gnttab_setup_table");
 _Static_assert(offsetof(struct gnttab_setup_table, status) == 8, "layout of gnttab_setup_table");
 _Static_assert(offsetof(struct gnttab_setup_table, frame_list) == 16, "layout of gnttab_setup_table");
+
+struct gnttab_copy {
+    uint64_t source;
+    domid_t source_domid;
+    uint16_t source_offset;
+    uint8_t _pad0[4];
+    uint64_t dest;
+    domid_t dest_domid;
+    uint16_t dest_offset;
+    uint8_t _pad1[4];
+    uint16_t len;
+    uint16_t flags;
+    int16_t status;
+    uint8_t _pad2[2];
+};
+_Static_assert(sizeof(struct gnttab_copy) == 40, "layout of gnttab_copy");
+_Static_assert(offsetof(struct gnttab_copy, source) == 0, "layout of gnttab_copy");
+_Static_assert(offsetof(struct gnttab_copy, source_domid) == 8, "layout of gnttab_copy");
+_Static_assert(offsetof(struct gnttab_copy, source_offset) == 10, "layout of gnttab_copy");
+_Static_assert(offsetof(struct gnttab_copy, dest) == 16, "layout of gnttab_copy");
+_Static_assert(offsetof(struct gnttab_copy, dest_domid) == 24, "layout of gnttab_copy");
+_Static_assert(offsetof(struct gnttab_copy, dest_offset) == 26, "layout of gnttab_copy");
+_Static_assert(offsetof(struct gnttab_copy, len) == 32, "layout of gnttab_copy");
+_Static_assert(offsetof(struct gnttab_copy, flags) == 34, "layout of gnttab_copy");
+_Static_assert(offsetof(struct gnttab_copy, status) == 36, "layout of gnttab_copy");
+
+struct gnttab_swap_grant_ref {
+    uint32_t ref_a;
+    uint32_t ref_b;
+    int16_t status;
+    uint8_t _pad0[2];
+};
+_Static_assert(sizeof(struct gnttab_swap_grant_ref) == 12, "layout of gnttab_swap_grant_ref");
+_Static_assert(offsetof(struct gnttab_swap_grant_ref, ref_a) == 0, "layout of gnttab_swap_grant_ref");
+_Static_assert(offsetof(struct gnttab_swap_grant_ref, ref_b) == 4, "layout of gnttab_swap_grant_ref");
+_Static_assert(offsetof(struct gnttab_swap_grant_ref, status) == 8, "layout of gnttab_swap_grant_ref");
 
 struct gnttab_query_size {
     domid_t dom;
@@ -1071,6 +1127,27 @@ static inline int64_t hw_grant_table_setup_table(enum hw_abi abi, struct gnttab_
     }
 }
 
+/* Copies between two frames, each granted or the caller's own; the result is a per-entry status. */
+static inline int64_t hw_grant_table_copy_linear(struct gnttab_copy *arg)
+{
+    return HW_CALL3(HW_HYPERCALL_GRANT_TABLE, HW_GRANT_TABLE_COPY, (uintptr_t)arg, 1);
+}
+
+static inline int64_t hw_grant_table_copy_physaddr(struct gnttab_copy *arg)
+{
+    return HW_CALL3(HW_HYPERCALL_GRANT_TABLE, HW_GRANT_TABLE_COPY, hw_virt_to_phys(arg), 1);
+}
+
+static inline int64_t hw_grant_table_copy(enum hw_abi abi, struct gnttab_copy *arg)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_grant_table_copy_physaddr(arg);
+    default:
+        return hw_grant_table_copy_linear(arg);
+    }
+}
+
 /* Present and largest number of grant frames. */
 static inline int64_t hw_grant_table_query_size_linear(struct gnttab_query_size *arg)
 {
@@ -1176,6 +1253,27 @@ static inline int64_t hw_grant_table_get_version(enum hw_abi abi, struct gnttab_
         return hw_grant_table_get_version_fastabi(arg);
     default:
         return hw_grant_table_get_version_linear(arg);
+    }
+}
+
+/* Exchanges two entries of the caller's that nobody uses; the result is a per-entry status. */
+static inline int64_t hw_grant_table_swap_grant_ref_linear(struct gnttab_swap_grant_ref *arg)
+{
+    return HW_CALL3(HW_HYPERCALL_GRANT_TABLE, HW_GRANT_TABLE_SWAP_GRANT_REF, (uintptr_t)arg, 1);
+}
+
+static inline int64_t hw_grant_table_swap_grant_ref_physaddr(struct gnttab_swap_grant_ref *arg)
+{
+    return HW_CALL3(HW_HYPERCALL_GRANT_TABLE, HW_GRANT_TABLE_SWAP_GRANT_REF, hw_virt_to_phys(arg), 1);
+}
+
+static inline int64_t hw_grant_table_swap_grant_ref(enum hw_abi abi, struct gnttab_swap_grant_ref *arg)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_grant_table_swap_grant_ref_physaddr(arg);
+    default:
+        return hw_grant_table_swap_grant_ref_linear(arg);
     }
 }
 

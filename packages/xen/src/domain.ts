@@ -6,7 +6,8 @@ import type { PortDevice } from "./devices/port-device.js";
 import { TEST_MEMORY_FRAMES, TEST_MEMORY_GFN } from "./devices/test-device.js";
 import { DomainList } from "./domain-list.js";
 import { Errno } from "./errno.js";
-import { EventChannels, type EventChannelsSnapshot } from "./event-channel.js";
+import { DOMID_SELF, EventChannels, type EventChannelsSnapshot } from "./event-channel.js";
+import { GrantCopier } from "./grant-copy.js";
 import { GrantTable, type GrantTableSnapshot } from "./grant-table.js";
 import { GuestMemory } from "./guest-memory.js";
 import {
@@ -17,6 +18,8 @@ import {
   HVM_PARAM_STORE_PFN,
 } from "./operations/descriptors.gen.js";
 import type { P2m } from "./p2m.js";
+import { isGrantMapping, isSpecialMapping, P2mType } from "./p2m-type.js";
+import type { PathCost } from "./path-cost/path-cost.js";
 import { SharedInfo } from "./shared-info.js";
 import type { Vcpu } from "./vcpu.js";
 import { Viridian, type ViridianSnapshot } from "./viridian/viridian.js";
@@ -72,6 +75,8 @@ const GNTTAB_RESERVED_CONSOLE = 0;
 const GNTTAB_RESERVED_XENSTORE = 1;
 /** Guest frames that this model's p2m covers: 1 TiB. */
 export const MAX_GFN: number = 2 ** 28 - 1;
+/** SHUTDOWN_crash */
+const SHUTDOWN_CRASH = 3;
 /** Ports at dom0's end of the toolstack's two channels, as EVTCHNOP_status reports them. */
 const DOM0_CONSOLE_PORT = 64;
 const DOM0_STORE_PORT = 65;
@@ -86,6 +91,8 @@ export class Domain {
   readonly sharedInfo: SharedInfo;
   readonly eventChannels: EventChannels;
   readonly grantTable: GrantTable;
+  /** What its GNTTABOP_copy in progress holds. */
+  readonly grantCopier: GrantCopier = new GrantCopier();
   readonly console: Console;
   /** All domains of the host. */
   readonly domains: DomainList;
@@ -107,9 +114,10 @@ export class Domain {
   private readonly homes = new Map<number, number>();
   /** Machine frames that the guest gave back, which it may have again. */
   private readonly given: number[] = [];
-  private readonly memory: PhysicalMemory;
   /** Its Hyper-V interface, if it has one. */
   readonly viridian: Viridian | undefined;
+  /** Machine memory. */
+  readonly memory: PhysicalMemory;
   private readonly store: StoreRing | undefined;
 
   constructor(options: DomainOptions) {
@@ -121,6 +129,7 @@ export class Domain {
     this.p2m = p2m;
     this.domains = options.domains ?? new DomainList();
     this.domains.add(this);
+    p2m.onFree = (mfn) => this.given.push(mfn);
     this.guestMemory = new GuestMemory(memory, p2m);
     this.viridian = config.viridian.length === 0 ? undefined : new Viridian(config.viridian, true);
     this.sharedInfo = new SharedInfo(options.sharedInfoFrame);
@@ -173,66 +182,129 @@ export class Domain {
     });
   }
 
-  /** XENMAPSPACE_shared_info: the guest sees shared_info at one frame. */
-  mapSharedInfo(gfn: number): void {
-    this.mapFrame(this.sharedInfo.frame, gfn);
-    this.sharedInfo.gfn = gfn;
+  /** XENMAPSPACE_shared_info: the guest sees shared_info at one frame. @returns 0, -ENXIO or -EPERM */
+  mapSharedInfo(gfn: number): number {
+    const error = this.mapFrame(this.sharedInfo.frame, gfn);
+    if (error === 0) this.sharedInfo.gfn = gfn;
+    return error;
   }
 
   /**
-   * The guest sees a frame of Xen's at one guest frame, which takes the place of whatever was there; a superpage around
-   * it is shattered. An earlier place becomes a hole.
+   * The guest sees a frame of Xen's at one guest frame; a superpage around it is shattered. RAM that was there is given
+   * back. An earlier place becomes a hole.
+   * @returns 0, or -ENXIO or -EPERM where there is a mapping that cannot be replaced
    */
-  mapFrame(mfn: number, gfn: number): void {
+  mapFrame(mfn: number, gfn: number): number {
     const { p2m, homes } = this;
+    const error = this.clearPlace(gfn, mfn);
+    if (error !== 0) return error;
     const before = this.frameHome(mfn);
     if (before >= 0 && before !== gfn) p2m.removeEntry(before, true);
     this.forgetHome(gfn);
     p2m.setEntry(gfn, mfn, true);
     homes.set(mfn, gfn);
+    return 0;
   }
 
-  /** XENMAPSPACE_gmfn: what is at one guest frame moves to another. @returns 0 or -EINVAL for a hole */
+  /** XENMAPSPACE_gmfn: RAM moves to another guest frame. @returns 0, -EACCES for anything else, -ENXIO or -EPERM */
   moveFrame(from: number, to: number): number {
     const { p2m } = this;
     const mfn = p2m.translate(from);
-    if (mfn < 0) return -Errno.EINVAL;
+    const type = p2m.typeAt(from);
+    if (mfn < 0 || (type !== P2mType.RamRw && type !== P2mType.RamLogdirty)) return -Errno.EACCES;
     if (from === to) return 0;
     this.homes.set(mfn, from);
-    this.mapFrame(mfn, to);
-    return 0;
+    return this.mapFrame(mfn, to);
   }
 
-  /** Makes a hole of a guest frame. @returns 0, or -ENOENT for what is one */
+  /** Makes a hole of a guest frame. @returns 0, or -ENOENT for what is one, or a grant */
   unmapFrame(gfn: number): number {
-    if (this.p2m.translate(gfn) < 0) return -Errno.ENOENT;
+    const { p2m } = this;
+    const mfn = p2m.translate(gfn);
+    const type = p2m.typeAt(gfn);
+    if (mfn < 0 || isGrantMapping(type)) return -Errno.ENOENT;
     this.forgetHome(gfn);
-    this.p2m.removeEntry(gfn, true);
+    p2m.removeEntry(gfn, true);
+    if (type === P2mType.MapForeign) p2m.putPage(mfn);
     return 0;
   }
 
-  /** The guest gives a frame back. @returns false for a hole */
+  /** The guest gives a frame back (`guest_remove_page`). @returns false for a hole, and for what is not its own */
   releaseFrame(gfn: number): boolean {
     const { p2m } = this;
     const mfn = p2m.translate(gfn);
-    if (mfn < 0) return false;
+    if (mfn < 0 || isSpecialMapping(p2m.typeAt(gfn))) return false;
     this.forgetHome(gfn);
     p2m.removeEntry(gfn, true);
     // Frames of Xen's own are not the domain's to get back.
-    if (p2m.isRam(mfn)) this.given.push(mfn);
+    if (p2m.isRam(mfn)) p2m.releasePage(mfn);
     return true;
   }
 
-  /** Zeroed memory for a guest frame, in place of whatever was there. @returns false when the domain has all it may have */
+  /**
+   * Zeroed memory for a guest frame. RAM that was there stays the domain's without a place, as in Xen; a grant or foreign
+   * frame there crashes the domain.
+   * @returns false when the domain has all it may have
+   */
   populateFrame(gfn: number): boolean {
     const { p2m } = this;
-    if (gfn > MAX_GFN) return false;
-    const mfn = this.given.pop();
-    if (mfn === undefined) return false;
-    this.releaseFrame(gfn);
+    if (gfn > MAX_GFN || this.given.length === 0) return false;
+    if (isSpecialMapping(p2m.typeAt(gfn))) {
+      this.crash();
+      return false;
+    }
+    const mfn = this.given.pop()!;
+    p2m.allocatePage(mfn);
+    this.forgetHome(gfn);
     this.memory.writeBytes(mfn * FRAME_BYTES, new Uint8Array(FRAME_BYTES));
     p2m.setEntry(gfn, mfn, true);
     return true;
+  }
+
+  /**
+   * `p2m_add_page` of a granted frame. RAM that was there stays the domain's without a place; another grant or foreign
+   * frame there crashes the domain. A frame of the domain's own leaves its place.
+   * @param ownGfn where the frame is, if it is the domain's own, or -1
+   * @returns whether it is mapped
+   */
+  mapGrant(gfn: number, mfn: number, readonly: boolean, ownGfn: number, cost: PathCost | undefined): boolean {
+    const { p2m } = this;
+    if (gfn > MAX_GFN) return false;
+    if (isSpecialMapping(p2m.typeAt(gfn))) {
+      this.crash();
+      return false;
+    }
+    const priced = cost !== undefined;
+    this.forgetHome(gfn);
+    if (ownGfn >= 0 && ownGfn !== gfn && p2m.typeAt(ownGfn) === P2mType.RamRw)
+      p2m.removeEntry(ownGfn, priced);
+    p2m.setEntry(gfn, mfn, priced, readonly ? P2mType.GrantMapRo : P2mType.GrantMapRw);
+    return true;
+  }
+
+  /** Ends a {@link mapGrant}. @returns whether that frame was mapped there */
+  unmapGrant(gfn: number, mfn: number, cost: PathCost | undefined): boolean {
+    const { p2m } = this;
+    if (!isGrantMapping(p2m.typeAt(gfn)) || p2m.translate(gfn) !== mfn) return false;
+    p2m.removeEntry(gfn, cost !== undefined);
+    return true;
+  }
+
+  /** A frame of another domain's, with a reference of the mapping's own. @returns 0, -ENXIO or -EPERM */
+  mapForeign(gfn: number, mfn: number, cost: PathCost | undefined): number {
+    const { p2m } = this;
+    if (gfn > MAX_GFN) return -Errno.EINVAL;
+    const error = this.clearPlace(gfn, mfn);
+    if (error !== 0) return error;
+    this.forgetHome(gfn);
+    p2m.takePage(mfn, cost);
+    p2m.setEntry(gfn, mfn, cost !== undefined, P2mType.MapForeign);
+    return 0;
+  }
+
+  /** `domain_crash` */
+  crash(): void {
+    this.shutDown(SHUTDOWN_CRASH);
   }
 
   /** `domain_shutdown`: with the code that was recorded first. Nothing, when it is shutting down already. */
@@ -240,6 +312,16 @@ export class Domain {
     if (this.shutdownReason >= 0) return;
     if (this.shutdownCode < 0) this.shutdownCode = reason;
     this.shutdownReason = this.shutdownCode;
+  }
+
+  /** May it do to another domain what that could do itself (XSM_TARGET)? */
+  mayTarget(target: Domain): boolean {
+    return target === this || this.config.hardwareDomain;
+  }
+
+  /** The domain that an operation names; DOMID_SELF is this one. */
+  findDomain(id: number): Domain | undefined {
+    return id === DOMID_SELF || id === this.id ? this : this.domains.find(id);
   }
 
   /** Bytes of a machine frame, the first ones unless told. Costs nothing: the access is priced apart. */
@@ -303,6 +385,17 @@ export class Domain {
     });
     if (snapshot.viridian !== undefined) this.viridian?.restore(snapshot.viridian);
     if (snapshot.store !== undefined) this.store?.restore(snapshot.store);
+  }
+
+  /** Makes room at a guest frame for another frame: RAM that was there is given back. */
+  private clearPlace(gfn: number, mfn: number): number {
+    const { p2m } = this;
+    const type = p2m.typeAt(gfn);
+    if (type === P2mType.MmioDirect) return -Errno.EPERM;
+    if (isSpecialMapping(type)) return -Errno.ENXIO; // guest_remove_page: not the domain's own
+    const before = p2m.translate(gfn);
+    if (before >= 0 && before !== mfn && p2m.isRam(before)) p2m.releasePage(before);
+    return 0;
   }
 
   private forgetHome(gfn: number): void {

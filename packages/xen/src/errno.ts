@@ -17,6 +17,7 @@ export const Errno = {
   ENODEV: 19,
   EINVAL: 22,
   ENOSPC: 28,
+  ERANGE: 34,
   ENOSYS: 38,
   ENODATA: 61,
   ETIME: 62,

@@ -52,7 +52,15 @@ export {
 } from "./exit-accounting.js";
 export type { FastForward, FastForwardTarget } from "./fast-forward.js";
 export { FrameAllocator, type FrameAllocatorSnapshot, OutOfFramesError } from "./frame-allocator.js";
-export { GrantTable, type GrantTableOptions, type GrantTableSnapshot } from "./grant-table.js";
+export { GrantCopier, type GrantCopyEnd, type GrantCopyRequest } from "./grant-copy.js";
+export { ActiveEntries, type GrantRecordsOptions } from "./grant-entries.js";
+export type { GrantMapRequest, GrantMapResult } from "./grant-map.js";
+export {
+  type GrantHeader,
+  GrantTable,
+  type GrantTableOptions,
+  type GrantTableSnapshot,
+} from "./grant-table.js";
 export type { GuestAccess } from "./guest-access/guest-access.js";
 export { GuestWalker } from "./guest-access/guest-walk.js";
 export { HvmCopy, type HvmCopyOptions } from "./guest-access/hvm-copy.js";
@@ -62,7 +70,7 @@ export type { GuestArea, GuestAreaSnapshot, GuestAreas, GuestAreasSnapshot } fro
 export { GuestAddressError, GuestMemory } from "./guest-memory.js";
 export type { GuestPages } from "./guest-pages.js";
 export { exitName } from "./host/exit-name.js";
-export { FrameTable, type OwnedFrames } from "./host/frame-table.js";
+export { type FrameOwner, FrameTable, type OwnedFrames } from "./host/frame-table.js";
 export { GuestCodeMode, GuestRegisters } from "./host/guest-registers.js";
 export { HostMemory, type HostView, type PeerFrames } from "./host/host-memory.js";
 export type { Homes } from "./host/host-objects.js";
@@ -77,6 +85,7 @@ export type { NullScheduler, NullSchedulerSnapshot } from "./host/xen/null-sched
 export type { TurnEnd, VmExitEvent, XenHost, XenHostSnapshot } from "./host/xen/xen-host.js";
 export { hypercallPage } from "./hypercall-page.js";
 export { HypervisorCounters, type HypervisorCountersSnapshot } from "./hypervisor-counters.js";
+export { type GrantMapping, Maptrack, type MaptrackSnapshot } from "./maptrack.js";
 export type { Instant, MeasuredWindow, SystemCounters, WindowRecorderSnapshot } from "./measured-window.js";
 export type { MsrPolicySnapshot } from "./msr-policy.js";
 export type { MulticallEntry } from "./multicall-entry.js";

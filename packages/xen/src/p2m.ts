@@ -11,7 +11,8 @@ import {
 import type { FrameAllocator } from "./frame-allocator.js";
 import { COUNT_INFO, type FrameTable, PAGE_INFO_BYTES } from "./host/frame-table.js";
 import type { HypervisorCounters } from "./hypervisor-counters.js";
-import { P2mType } from "./p2m-type.js";
+import { isGrantMapping, P2mType } from "./p2m-type.js";
+import type { PathCost } from "./path-cost/path-cost.js";
 import { Phase } from "./path-cost/phases.js";
 import type { StagePathCost } from "./path-cost/stage-path-cost.js";
 import { P2M_FOUND, P2M_MISSED, P2M_SET_ENTRY } from "./path-cost/stages/p2m.js";
@@ -60,6 +61,8 @@ export class P2m {
   type: number = P2mType.Invalid;
   /** Told after an entry changed, so that cached translations can be invalidated. */
   onChange: (() => void) | undefined;
+  /** Told a frame of the domain's that it gave back and that nobody holds a reference on any more. */
+  onFree: ((mfn: number) => void) | undefined;
   /** Entries that the latest {@link walk} read. */
   private reads = 0;
   private readonly ram: P2mOptions["ram"];
@@ -85,6 +88,7 @@ export class P2m {
     this.ram = options.ram;
     this.guestFirst = options.guestFirst;
     this.frameTable = options.frameTable;
+    this.frameTable.addOwner(this);
     this.cost = cost;
     this.counters = options.counters;
     this.presentMask = format === "npt" ? Pte.Present : Ept.All;
@@ -128,7 +132,8 @@ export class P2m {
     const { cost, counters } = this;
     counters.p2mLookups++;
     cost.enter(this.phase);
-    const mfn = this.walk(gfn);
+    let mfn = this.walk(gfn);
+    if (mfn >= 0 && isGrantMapping(this.type)) mfn = -1; // get_page: the frame is another domain's
     const { reads } = this;
     counters.p2mTableReads += reads;
     if (mfn >= 0) {
@@ -145,8 +150,38 @@ export class P2m {
   putPage(mfn: number): void {
     const { cost } = this;
     cost.enter(this.phase);
-    this.memory.arena.i32[this.pageInfo(mfn) >> 2]--;
+    const at = this.pageInfo(mfn) >> 2;
+    const left = --this.memory.arena.i32[at];
     cost.leave();
+    if (left === 0) this.frameTable.free(mfn);
+  }
+
+  /** {@link lookup}; without a cost the same for free, for those who are not simulated. */
+  getPage(gfn: number, cost: PathCost | undefined): number {
+    if (cost !== undefined) return this.lookup(gfn);
+    const mfn = this.translate(gfn);
+    this.type = this.typeAt(gfn);
+    if (mfn < 0 || isGrantMapping(this.type)) return -1;
+    this.frameTable.addReferences(mfn, 1);
+    return mfn;
+  }
+
+  /** {@link putPage} of a frame of any domain; without a cost for free. */
+  dropPage(mfn: number, cost: PathCost | undefined): void {
+    if (cost !== undefined) this.putPage(mfn);
+    else this.frameTable.addReferences(mfn, -1);
+  }
+
+  /** One more reference on a frame that has one, of any domain's. */
+  takePage(mfn: number, cost: PathCost | undefined): void {
+    if (cost === undefined) this.frameTable.addReferences(mfn, 1);
+    else this.memory.arena.i32[this.pageInfo(mfn) >> 2]++;
+  }
+
+  /** Type of a guest frame's entry: no cost. */
+  typeAt(gfn: number): number {
+    if (gfn > this.maxMappedGfn || this.tables.find(gfn) === 0) return P2mType.Invalid;
+    return (this.tables.foundAttributes >>> this.typeShift) & TYPE_MASK;
   }
 
   /** Machine frame of a guest frame, or -1: no cost, no reference. */
@@ -160,6 +195,16 @@ export class P2m {
       const at = mfn - this.guestFirst - first;
       return at >= 0 && at < count;
     });
+  }
+
+  /** `put_page_alloc_ref`: the domain gives a frame back, which is free once nobody has a reference on it. */
+  releasePage(mfn: number): void {
+    this.frameTable.release(mfn);
+  }
+
+  /** A free frame is the domain's again. */
+  allocatePage(mfn: number): void {
+    this.frameTable.allocate(mfn);
   }
 
   /** Leaf level of a guest frame: 1 (4 KiB), 2 (2 MiB), 3 (1 GiB), or 0 for a hole. No cost. */
@@ -184,8 +229,14 @@ export class P2m {
     this.onChange?.();
   }
 
+  /** What the guest may do with a page of that type (`p2m_type_to_flags`, `ept_p2m_type_to_flags`). */
   private attributes(type: number): number {
-    return this.leafAttributes | (type << this.typeShift);
+    const typed = this.leafAttributes | (type << this.typeShift);
+    const isForeign = isGrantMapping(type) || type === P2mType.MapForeign;
+    if (!isForeign) return typed;
+    const isNpt = this.format === "npt";
+    const noFetch = isNpt ? typed | Pte.NoExecute : typed & ~Ept.Execute;
+    return type === P2mType.GrantMapRo ? noFetch & ~(isNpt ? Pte.Write : Ept.Write) : noFetch;
   }
 
   /** The table walk of `p2m_pt_get_entry` and `ept_get_entry`. */

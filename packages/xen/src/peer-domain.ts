@@ -1,14 +1,21 @@
 import { Domain, type DomainSnapshot } from "./domain.js";
 import type { DomainList } from "./domain-list.js";
+import { Errno } from "./errno.js";
 import { DOMID_SELF } from "./event-channel.js";
 import type { FrameAllocatorSnapshot } from "./frame-allocator.js";
+import type { GrantCopyRequest } from "./grant-copy.js";
+import { type GrantMapRequest, type GrantMapResult, mapGrantRef, unmapGrantRef } from "./grant-map.js";
 import type { GuestMemory } from "./guest-memory.js";
 import type { HostMemory, PeerFrames } from "./host/host-memory.js";
 import type { Pcpu } from "./host/pcpu.js";
+import { GTF_PERMIT_ACCESS } from "./operations/descriptors.gen.js";
 import { P2m } from "./p2m.js";
 import { peerDomainConfig, type ResolvedPeerConfig } from "./peer-config.js";
 import { PeerEvents } from "./peer-events.js";
 import type { ResolvedDomainConfig } from "./xen-config.js";
+
+/** Entries below are the toolstack's. */
+const FIRST_FREE_REFERENCE = 8;
 
 /** What a peer is made from. */
 export interface PeerDomainOptions {
@@ -138,6 +145,51 @@ export class PeerDomain {
   /** Ports, in ascending order, with events that no handler took; they are no longer pending. */
   takeEvents(): readonly number[] {
     return this.events.take();
+  }
+
+  /**
+   * Grants one of its frames, in the first entry that is free (Linux: `gnttab_grant_foreign_access`).
+   * @param flags further GTF_* @returns the grant reference, or -ENOSPC
+   */
+  grantAccess(domid: number, gfn: number, flags = 0): number {
+    const { grantTable } = this.domain;
+    for (let ref = FIRST_FREE_REFERENCE; ref < grantTable.entries; ref++)
+      if (grantTable.header(ref, undefined).flags === 0 && grantTable.active.pinOf(ref) === 0) {
+        grantTable.grant(ref, GTF_PERMIT_ACCESS | flags, domid, gfn);
+        return ref;
+      }
+    return -Errno.ENOSPC;
+  }
+
+  /** Takes a grant back (`gnttab_end_foreign_access`). @returns false while it is in use */
+  endAccess(ref: number): boolean {
+    const { grantTable } = this.domain;
+    if (grantTable.inUse(ref) !== 0) return false;
+    grantTable.grant(ref, 0, 0, 0);
+    return true;
+  }
+
+  /** GNTTABOP_map_grant_ref into its own p2m: {@link memory} has the frame then. */
+  mapGrantRef(request: GrantMapRequest): GrantMapResult {
+    return mapGrantRef(this.domain, request);
+  }
+
+  /** GNTTABOP_unmap_grant_ref. @returns a GNTST code */
+  unmapGrantRef(handle: number, hostAddr: number): number {
+    return unmapGrantRef(this.domain, handle, hostAddr);
+  }
+
+  /** GNTTABOP_copy of one entry. @returns a GNTST code */
+  grantCopy(request: GrantCopyRequest): number {
+    const { grantCopier } = this.domain;
+    const status = grantCopier.copy(this.domain, request);
+    grantCopier.release();
+    return status;
+  }
+
+  /** GNTTABOP_set_version. @returns 0, -EINVAL, -EBUSY, -ERANGE */
+  setGrantVersion(version: number): number {
+    return this.domain.grantTable.setVersion(version);
   }
 
   snapshot(): PeerSnapshot {

@@ -102,6 +102,7 @@ export class Vcpu {
     this.call = {
       inputs: new Int32Array(CALL_WORDS),
       outputs: new Int32Array(CALL_WORDS),
+      startExtent: 0,
       vcpu: this,
       domain,
       cost: options.cost,

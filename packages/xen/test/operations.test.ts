@@ -42,10 +42,11 @@ class Bench {
     shutdownCode: number;
     readonly shutDown: (reason: number) => void;
     sharedInfoAt: number;
-    readonly mapSharedInfo: (gfn: number) => void;
+    readonly mapSharedInfo: (gfn: number) => number;
+    readonly findDomain: () => undefined;
     readonly grantTable: GrantTable;
     readonly mapped: [number, number][];
-    readonly mapFrame: (mfn: number, gfn: number) => void;
+    readonly mapFrame: (mfn: number, gfn: number) => number;
     readonly frameHome: (mfn: number) => number;
     readonly released: number[];
     readonly releaseFrame: (gfn: number) => boolean;
@@ -107,11 +108,14 @@ class Bench {
       latchLayout: (is32Bit) => eventChannels.events.latchLayout(is32Bit),
       mapSharedInfo: (gfn: number) => {
         this.domain.sharedInfoAt = gfn;
+        return 0;
       },
+      findDomain: () => undefined,
       grantTable: new GrantTable({ memory, allocateFrame }),
       mapped: [],
       mapFrame: (mfn: number, gfn: number) => {
         this.domain.mapped.push([mfn, gfn]);
+        return 0;
       },
       frameHome: (mfn: number) => this.domain.mapped.find(([each]) => each === mfn)?.[1] ?? -1,
       released: [],

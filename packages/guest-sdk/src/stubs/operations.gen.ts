@@ -23,9 +23,11 @@ export type OperationName =
   | "grant_table.map_grant_ref"
   | "grant_table.unmap_grant_ref"
   | "grant_table.setup_table"
+  | "grant_table.copy"
   | "grant_table.query_size"
   | "grant_table.set_version"
   | "grant_table.get_version"
+  | "grant_table.swap_grant_ref"
   | "hvm.set_param"
   | "hvm.get_param"
   | "hvm.flush_tlbs"
@@ -131,18 +133,22 @@ export interface EventChannelStubs<Value, Result> {
 
 /** Grant tables, memory that domains share page by page. */
 export interface GrantTableStubs<Value, Result> {
-  /** Maps a granted frame at a guest-physical address; the result is a per-entry status. Results: handle, status. */
+  /** Maps a granted frame at a guest-physical address; the result is a per-entry status. Results: handle, status, dev_bus_addr. */
   mapGrantRef(inputs: { readonly dom: Value; readonly hostAddr: Value; readonly flags: Value; readonly ref: Value }): Result;
   /** Unmaps a granted frame. The RFC returns nothing; the status is ours. Results: status. */
   unmapGrantRef(inputs: { readonly hostAddr: Value; readonly handle: Value }): Result;
   /** Grows the table and writes the guest frames at which its frames are mapped. HVM guests map them themselves. Results: status. */
   setupTable(inputs: { readonly nrFrames: Value; readonly frameList: Value }): Result;
+  /** Copies between two frames, each granted or the caller's own; the result is a per-entry status. Results: status. */
+  copy(inputs: { readonly source: Value; readonly sourceDomid: Value; readonly sourceOffset: Value; readonly dest: Value; readonly destDomid: Value; readonly destOffset: Value; readonly len: Value; readonly flags: Value }): Result;
   /** Present and largest number of grant frames. Results: nr_frames, max_nr_frames, status. */
   querySize(): Result;
   /** Chooses grant entries of version 1 or 2. Results: version. */
   setVersion(inputs: { readonly version: Value }): Result;
   /** Version of the grant entries in force. Results: version. */
   getVersion(): Result;
+  /** Exchanges two entries of the caller's that nobody uses; the result is a per-entry status. Results: status. */
+  swapGrantRef(inputs: { readonly refA: Value; readonly refB: Value }): Result;
 }
 
 /** Parameters and services of hardware-assisted domains. */
@@ -355,9 +361,11 @@ export function bindHypercallStubs<Value, Result>(
       mapGrantRef: (inputs) => call("grant_table.map_grant_ref", [inputs.dom, inputs.hostAddr, inputs.flags, inputs.ref]),
       unmapGrantRef: (inputs) => call("grant_table.unmap_grant_ref", [inputs.hostAddr, inputs.handle]),
       setupTable: (inputs) => call("grant_table.setup_table", [undefined, inputs.nrFrames, inputs.frameList]),
+      copy: (inputs) => call("grant_table.copy", [inputs.source, inputs.sourceDomid, inputs.sourceOffset, inputs.dest, inputs.destDomid, inputs.destOffset, inputs.len, inputs.flags]),
       querySize: () => call("grant_table.query_size", [undefined]),
       setVersion: (inputs) => call("grant_table.set_version", [inputs.version]),
       getVersion: () => call("grant_table.get_version", [undefined]),
+      swapGrantRef: (inputs) => call("grant_table.swap_grant_ref", [inputs.refA, inputs.refB]),
     },
     hvm: {
       setParam: (inputs) => call("hvm.set_param", [inputs.domid, inputs.index, inputs.value]),

@@ -38,6 +38,8 @@ export interface AbiStructField {
   readonly path: string;
   /** Byte offset of the first element. */
   readonly offset: number;
+  /** Alignment in bytes for 64-bit guests, where it is not the type's: what comes before it is padded to that. */
+  readonly align?: number;
   readonly type: AbiType;
   /** Elements; 0 when the field is not an array. */
   readonly elements: number;

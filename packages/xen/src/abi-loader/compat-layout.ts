@@ -25,6 +25,8 @@ export function compatLayout(struct: AbiStruct): CompatLayout {
   let compatAlign = 1;
   for (const field of [...struct.fields].sort((a, b) => a.offset - b.offset)) {
     const { offset, type } = field;
+    const own = field.align ?? type.bytes;
+    const narrowOwn = Math.min(4, field.align ?? compatBytes(type));
     const elements = Math.max(1, field.elements);
     const narrow = compatBytes(type);
     align = Math.max(align, type.bytes);
@@ -32,7 +34,7 @@ export function compatLayout(struct: AbiStruct): CompatLayout {
     const inUnion = offset < end;
     const start = inUnion
       ? unionPlace(struct.fields, field, places)
-      : roundUp(compatEnd, Math.min(4, narrow)) + (offset - roundUp(end, type.bytes));
+      : roundUp(compatEnd, narrowOwn) + (offset - roundUp(end, own));
     for (let i = 0; i < elements; i++) places.set(offset + i * type.bytes, start + i * narrow);
     end = Math.max(end, offset + elements * type.bytes);
     compatEnd = Math.max(compatEnd, start + elements * narrow);

@@ -109,7 +109,7 @@ function readStruct([name, source]: [string, YamlSource]): AbiStruct {
 
 function readField(path: string, source: YamlSource, structBytes: number): AbiStructField {
   if (!PATH.test(path) || path.includes("[")) source.fail("bad-name", "a C member path");
-  const keys = source.record(["offset", "type", "of"]);
+  const keys = source.record(["offset", "type", "of", "align"]);
   const typeSource = required(source, keys, "type");
   const [, typeName, count] = /^([a-z0-9_]+)(?:\[([0-9]{1,4})\])?$/.exec(typeSource.text()) ?? [];
   const type =
@@ -121,7 +121,15 @@ function readField(path: string, source: YamlSource, structBytes: number): AbiSt
   if (offset + type.bytes * Math.max(1, elements) > structBytes)
     source.fail("bad-layout", `a field that ends within the struct's ${structBytes} bytes`);
   const of = keys.get("of");
-  return { path, offset, type, elements, of: of === undefined ? undefined : readType(of) };
+  const align = keys.get("align")?.integer(1, 8);
+  return {
+    path,
+    offset,
+    ...(align === undefined ? {} : { align }),
+    type,
+    elements,
+    of: of === undefined ? undefined : readType(of),
+  };
 }
 
 function readType(source: YamlSource): AbiType {

@@ -94,7 +94,9 @@ export class FastAbi implements HypercallAbi {
     cost.run(plan.stage >= 0 ? plan.stage : cost.compile(operation.stage));
     const { access } = call;
     call.access = this.access;
+    call.startExtent = 0;
     const result = operation.handle(call);
+    operation.finish?.(call);
     call.access = access;
     if (result >= 0) giveOutputs(plan.outputs, call.outputs, registers.words);
     else call.outputs.fill(0);

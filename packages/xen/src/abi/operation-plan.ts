@@ -29,6 +29,8 @@ export interface OperationPlan {
   /** Where in the struct the bytes that are copied out begin. */
   readonly copyOutAt: number;
   readonly alwaysOut: boolean;
+  /** Size of the struct: the distance of an array's entries. */
+  readonly structBytes: number;
 }
 
 /**
@@ -69,6 +71,7 @@ export function planOperation(operation: Operation, stage: number, compat = fals
     padding: paddingOf(structBytes, [...plannedInputs, ...plannedOutputs]),
     pointer,
     isArray: array === true,
+    structBytes,
   };
 }
 

@@ -3,6 +3,7 @@ import type { GuestAccess } from "../guest-access/guest-access.js";
 import type { GuestRegisters } from "../host/guest-registers.js";
 import type { Operation, OperationCall } from "../operations/operation.js";
 import type { PathCost } from "../path-cost/path-cost.js";
+import { CALIBRATION_NS } from "../time-record.js";
 import { ArgumentRegisters } from "./argument-registers.js";
 import type { HypercallAbi } from "./hypercall-abi.js";
 import type { HypercallArguments } from "./hypercall-arguments.js";
@@ -11,6 +12,7 @@ import { type FieldPlan, type OperationPlan, Place, planOperation } from "./oper
 /** memory_op keeps a continuation's progress in the bits above its sub-operation (MEMOP_EXTENT_SHIFT). */
 const MEMORY_OP = 12;
 const MEMORY_OP_MASK = 0x3f;
+const MEMOP_EXTENT_SHIFT = 6;
 /** Numbers with this bit belong to FastABI, or to nobody. */
 const FASTABI_MASK = 0x40000000;
 
@@ -31,6 +33,8 @@ export abstract class PointerAbi implements HypercallAbi {
   /** For callers that are not in 64-bit mode. */
   private readonly compatPlans: PlanTable;
   private plan: OperationPlan | undefined;
+  /** Sub-operation of the latest call that was decoded, progress of memory_op included. */
+  private command = 0;
 
   constructor(
     operations: readonly Operation[],
@@ -66,22 +70,46 @@ export abstract class PointerAbi implements HypercallAbi {
     if (plan === undefined) return undefined;
     this.plan = plan;
     this.arguments = from;
+    this.command = command;
     return plan.operation;
   }
 
   /** Follows a {@link decode} of the same call. */
   invoke(operation: Operation, call: OperationCall): number {
-    const { plan, access, cost } = this;
+    const { plan } = this;
     if (plan === undefined || plan.operation !== operation) return -Errno.ENOSYS;
     const given = this.arguments;
     const pointerLo = given.lo(plan.pointer);
     const pointerHi = given.hi(plan.pointer);
-    if (plan.isArray && given.lo(plan.pointer + 1) !== 1) return -Errno.EINVAL;
+    if (plan.isArray) {
+      const count = given.lo(plan.pointer + 1);
+      if (count < 0) return -Errno.EINVAL;
+      if (operation.entries === "many") return this.invokeEach(plan, call, pointerLo, pointerHi, count);
+      if (operation.entries === undefined && count !== 1) return -Errno.EINVAL;
+    }
+    return this.invokeOne(plan, call, pointerLo, pointerHi, false);
+  }
+
+  /**
+   * One struct, and what the call is about.
+   * @param keepsOutputs values that the operation does not set stay as the guest has them
+   */
+  private invokeOne(
+    plan: OperationPlan,
+    call: OperationCall,
+    pointerLo: number,
+    pointerHi: number,
+    keepsOutputs: boolean,
+  ): number {
+    const { access, cost } = this;
+    const { operation } = plan;
     if (plan.copyIn > 0 && access.copyFromGuest(pointerLo, pointerHi, plan.copyIn) !== 0)
       return -Errno.EFAULT;
-    call.compat = given.compat;
+    call.compat = this.arguments.compat;
     call.byRegister = false;
+    call.startExtent = this.command >>> MEMOP_EXTENT_SHIFT;
     this.takeInputs(plan, call.inputs);
+    if (keepsOutputs) takeFields(access.buffer, plan.outputs, call.outputs);
     cost.run(plan.stage >= 0 ? plan.stage : cost.compile(operation.stage));
     let result = operation.handle(call);
     if (plan.copyOut > 0 && (result >= 0 || plan.alwaysOut)) {
@@ -90,6 +118,38 @@ export abstract class PointerAbi implements HypercallAbi {
     }
     // Every call finds them zero.
     for (let i = 2 * plan.outputs.length - 1; i >= 0; i--) call.outputs[i] = 0;
+    return result;
+  }
+
+  /** The structs of an array, one after the other, until one cannot be reached or something comes up. */
+  private invokeEach(
+    plan: OperationPlan,
+    call: OperationCall,
+    pointerLo: number,
+    pointerHi: number,
+    count: number,
+  ): number {
+    const { operation, structBytes } = plan;
+    const { batch = 1, descriptor, finish } = operation;
+    const { vcpu, continuation } = call;
+    const wide = !this.arguments.compat;
+    const until = (Math.floor(vcpu.nowNs / CALIBRATION_NS) + 1) * CALIBRATION_NS;
+    let lo = pointerLo;
+    let hi = pointerHi;
+    let result = 0;
+    for (let i = 0; i < count && result >= 0; i++) {
+      if (i > 0 && i % batch === 0 && (vcpu.runner.preempts || vcpu.nowNs >= until)) {
+        continuation.create(descriptor.hypercall);
+        continuation.add(descriptor.subop, 0);
+        continuation.add(lo, hi);
+        continuation.add(count - i, 0);
+        break;
+      }
+      result = this.invokeOne(plan, call, lo, hi, true);
+      lo = (lo + structBytes) | 0;
+      if (wide && lo >>> 0 < structBytes) hi = (hi + 1) | 0;
+    }
+    finish?.(call);
     return result;
   }
 
@@ -157,6 +217,16 @@ function planTable(operations: readonly Operation[], cost: PathCost, compat: boo
     table[hypercall].plans[subop] = planOperation(operation, stage, compat);
   }
   return table;
+}
+
+/** Values of a struct as the guest has them. */
+function takeFields(buffer: DataView, fields: readonly FieldPlan[], words: Int32Array): void {
+  for (let i = 0; i < fields.length; i++) {
+    const field = fields[i];
+    if (field.place !== Place.Struct) continue;
+    words[2 * i] = readLow(buffer, field);
+    words[2 * i + 1] = field.bytes === 8 ? buffer.getInt32(field.at + 4, true) : 0;
+  }
 }
 
 function writeFields(buffer: DataView, fields: readonly FieldPlan[], words: Int32Array): void {

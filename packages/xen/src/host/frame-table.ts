@@ -17,6 +17,12 @@ export interface OwnedFrames {
   readonly owner: number;
 }
 
+/** A domain as the frame table knows it. */
+export interface FrameOwner {
+  isRam(mfn: number): boolean;
+  readonly onFree: ((mfn: number) => void) | undefined;
+}
+
 /**
  * Xen's frame table: one `page_info` for every machine frame, in a range of frames of its own. Entries come into being
  * with the frame of them that is touched first: allocated, writable, one reference, owned by their domain.
@@ -27,6 +33,7 @@ export class FrameTable {
   /** Machine frames described. */
   readonly frames: number;
   private readonly memory: PhysicalMemory;
+  private readonly owners: FrameOwner[] = [];
 
   /**
    * @param owner frame of the struct domain that owns the described frames (a pdx in Xen)
@@ -78,7 +85,36 @@ export class FrameTable {
   /** Takes references on a frame, or with a negative count drops them, for those who pay nothing or have paid. */
   addReferences(mfn: number, count: number): void {
     const at = this.addressOf(mfn) + COUNT_INFO;
-    this.memory.writeU32(at, (this.memory.readU32(at) + count) >>> 0);
+    const left = (this.memory.readU32(at) + count) >>> 0;
+    this.memory.writeU32(at, left);
+    if (left === 0) this.free(mfn);
+  }
+
+  /** Has the owner of frames told when they are free. */
+  addOwner(owner: FrameOwner): void {
+    this.owners.push(owner);
+  }
+
+  /** Does a frame count as its domain's (PGC_allocated)? */
+  isAllocated(mfn: number): boolean {
+    return this.memory.readU32(this.addressOf(mfn) + COUNT_INFO + 4) !== 0;
+  }
+
+  /** The owner gives a frame back: it is free as soon as the last reference on it goes. */
+  release(mfn: number): void {
+    this.memory.writeU32(this.addressOf(mfn) + COUNT_INFO + 4, 0);
+    this.addReferences(mfn, -1);
+  }
+
+  /** A free frame is its owner's again. */
+  allocate(mfn: number): void {
+    this.memory.writeU32(this.addressOf(mfn) + COUNT_INFO + 4, PGC_ALLOCATED_HI);
+    this.addReferences(mfn, 1);
+  }
+
+  /** The last reference on a frame has gone. */
+  free(mfn: number): void {
+    this.owners.find((owner) => owner.isRam(mfn))?.onFree?.(mfn);
   }
 
   private addressOf(mfn: number): number {

@@ -375,14 +375,32 @@ export const EVENT_CHANNEL_SET_PRIORITY_IN = { port: 0, priority: 2 } as const;
 export const GNTMAP_DEVICE_MAP = 1;
 export const GNTMAP_HOST_MAP = 2;
 export const GNTMAP_READONLY = 4;
+export const GNTMAP_APPLICATION_MAP = 8;
+export const GNTMAP_CONTAINS_PTE = 16;
+export const GNTCOPY_SOURCE_GREF = 1;
+export const GNTCOPY_DEST_GREF = 2;
+export const GTF_INVALID = 0;
+export const GTF_PERMIT_ACCESS = 1;
+export const GTF_ACCEPT_TRANSFER = 2;
+export const GTF_TRANSITIVE = 3;
+export const GTF_READONLY = 4;
+export const GTF_READING = 8;
+export const GTF_WRITING = 16;
+export const GTF_SUB_PAGE = 256;
 export const GNTST_OKAY = 0;
 export const GNTST_GENERAL_ERROR = -1;
 export const GNTST_BAD_DOMAIN = -2;
 export const GNTST_BAD_GNTREF = -3;
 export const GNTST_BAD_HANDLE = -4;
 export const GNTST_BAD_VIRT_ADDR = -5;
+export const GNTST_BAD_DEV_ADDR = -6;
+export const GNTST_NO_DEVICE_SPACE = -7;
 export const GNTST_PERMISSION_DENIED = -8;
+export const GNTST_BAD_PAGE = -9;
+export const GNTST_BAD_COPY_ARG = -10;
 export const GNTST_ADDRESS_TOO_BIG = -11;
+export const GNTST_EAGAIN = -12;
+export const GNTST_NO_SPACE = -13;
 
 /** Maps a granted frame at a guest-physical address; the result is a per-entry status. */
 export const GRANT_TABLE_MAP_GRANT_REF: OperationDescriptor = {
@@ -398,6 +416,7 @@ export const GRANT_TABLE_MAP_GRANT_REF: OperationDescriptor = {
   outputs: [
     { name: "handle", bytes: 4, signed: false, register: 6, offset: 20 },
     { name: "status", bytes: 2, signed: true, register: 7, offset: 18 },
+    { name: "dev_bus_addr", bytes: 8, signed: false, register: 0, offset: 24 },
   ],
   struct: { name: "gnttab_map_grant_ref", bytes: 32 },
   copyIn: 32,
@@ -409,7 +428,7 @@ export const GRANT_TABLE_MAP_GRANT_REF: OperationDescriptor = {
 export const GRANT_TABLE_MAP_GRANT_REF_IN = { dom: 0, hostAddr: 2, flags: 4, ref: 6 } as const;
 
 /** Low words in `call.outputs`. */
-export const GRANT_TABLE_MAP_GRANT_REF_OUT = { handle: 0, status: 2 } as const;
+export const GRANT_TABLE_MAP_GRANT_REF_OUT = { handle: 0, status: 2, devBusAddr: 4 } as const;
 
 /** Unmaps a granted frame. The RFC returns nothing; the status is ours. */
 export const GRANT_TABLE_UNMAP_GRANT_REF: OperationDescriptor = {
@@ -462,6 +481,38 @@ export const GRANT_TABLE_SETUP_TABLE_IN = { dom: 0, nrFrames: 2, frameList: 4 } 
 
 /** Low words in `call.outputs`. */
 export const GRANT_TABLE_SETUP_TABLE_OUT = { status: 0 } as const;
+
+/** Copies between two frames, each granted or the caller's own; the result is a per-entry status. */
+export const GRANT_TABLE_COPY: OperationDescriptor = {
+  name: "grant_table.copy",
+  hypercall: 20,
+  subop: 5,
+  inputs: [
+    { name: "source", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4 },
+    { name: "source_domid", bytes: 2, signed: false, register: 0, offset: 8, compatOffset: 4 },
+    { name: "source_offset", bytes: 2, signed: false, register: 0, offset: 10, compatOffset: 6 },
+    { name: "dest", bytes: 8, signed: false, register: 0, offset: 16, compatOffset: 8, compatBytes: 4 },
+    { name: "dest_domid", bytes: 2, signed: false, register: 0, offset: 24, compatOffset: 12 },
+    { name: "dest_offset", bytes: 2, signed: false, register: 0, offset: 26, compatOffset: 14 },
+    { name: "len", bytes: 2, signed: false, register: 0, offset: 32, compatOffset: 16 },
+    { name: "flags", bytes: 2, signed: false, register: 0, offset: 34, compatOffset: 18 },
+  ],
+  outputs: [
+    { name: "status", bytes: 2, signed: true, register: 0, offset: 36, compatOffset: 20 },
+  ],
+  struct: { name: "gnttab_copy", bytes: 40, compatBytes: 24 },
+  copyIn: 40,
+  copyOut: 2,
+  copyOutField: "status",
+  array: true,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const GRANT_TABLE_COPY_IN = { source: 0, sourceDomid: 2, sourceOffset: 4, dest: 6, destDomid: 8, destOffset: 10, len: 12, flags: 14 } as const;
+
+/** Low words in `call.outputs`. */
+export const GRANT_TABLE_COPY_OUT = { status: 0 } as const;
 
 /** Present and largest number of grant frames. */
 export const GRANT_TABLE_QUERY_SIZE: OperationDescriptor = {
@@ -535,6 +586,32 @@ export const GRANT_TABLE_GET_VERSION_IN = { dom: 0 } as const;
 
 /** Low words in `call.outputs`. */
 export const GRANT_TABLE_GET_VERSION_OUT = { version: 0 } as const;
+
+/** Exchanges two entries of the caller's that nobody uses; the result is a per-entry status. */
+export const GRANT_TABLE_SWAP_GRANT_REF: OperationDescriptor = {
+  name: "grant_table.swap_grant_ref",
+  hypercall: 20,
+  subop: 11,
+  inputs: [
+    { name: "ref_a", bytes: 4, signed: false, register: 0, offset: 0 },
+    { name: "ref_b", bytes: 4, signed: false, register: 0, offset: 4 },
+  ],
+  outputs: [
+    { name: "status", bytes: 2, signed: true, register: 0, offset: 8 },
+  ],
+  struct: { name: "gnttab_swap_grant_ref", bytes: 12 },
+  copyIn: 12,
+  copyOut: 2,
+  copyOutField: "status",
+  array: true,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const GRANT_TABLE_SWAP_GRANT_REF_IN = { refA: 0, refB: 2 } as const;
+
+/** Low words in `call.outputs`. */
+export const GRANT_TABLE_SWAP_GRANT_REF_OUT = { status: 0 } as const;
 
 // hvm: hypercall 34
 
@@ -1701,9 +1778,11 @@ export const DESCRIPTORS: readonly OperationDescriptor[] = [
   GRANT_TABLE_MAP_GRANT_REF,
   GRANT_TABLE_UNMAP_GRANT_REF,
   GRANT_TABLE_SETUP_TABLE,
+  GRANT_TABLE_COPY,
   GRANT_TABLE_QUERY_SIZE,
   GRANT_TABLE_SET_VERSION,
   GRANT_TABLE_GET_VERSION,
+  GRANT_TABLE_SWAP_GRANT_REF,
   HVM_SET_PARAM,
   HVM_GET_PARAM,
   HVM_FLUSH_TLBS,
@@ -1792,12 +1871,13 @@ const BY_HYPERCALL: Readonly<Record<number, readonly (OperationDescriptor | unde
     GRANT_TABLE_SETUP_TABLE,
     undefined,
     undefined,
-    undefined,
+    GRANT_TABLE_COPY,
     GRANT_TABLE_QUERY_SIZE,
     undefined,
     GRANT_TABLE_SET_VERSION,
     undefined,
     GRANT_TABLE_GET_VERSION,
+    GRANT_TABLE_SWAP_GRANT_REF,
   ],
   34: [
     HVM_SET_PARAM,

@@ -1,3 +1,4 @@
+import type { Domain } from "../domain.js";
 import { Errno } from "../errno.js";
 import { DOMID_SELF } from "../event-channel.js";
 import type { Stage } from "../path-cost/stage.js";
@@ -63,9 +64,18 @@ const GNTTABOP_SETUP_TABLE: Stage = {
 export const setVersion: Operation = {
   descriptor: GRANT_TABLE_SET_VERSION,
   stage: GNTTABOP_SET_VERSION,
+  entries: "first",
   handle: (call) => {
-    const { grantTable } = call.domain;
+    const { domain } = call;
+    const { grantTable } = domain;
+    const statusFrames = grantTable.statusFrames;
     const result = grantTable.setVersion(call.inputs[GRANT_TABLE_SET_VERSION_IN.version]);
+    // gnttab_unpopulate_status_frames: the guest does not see them any more.
+    if (grantTable.version === 1)
+      for (const frame of statusFrames) {
+        const gfn = domain.frameHome(frame);
+        if (gfn >= 0) domain.unmapFrame(gfn);
+      }
     call.outputs[GRANT_TABLE_SET_VERSION_OUT.version] = grantTable.version;
     return result;
   },
@@ -75,10 +85,11 @@ export const setVersion: Operation = {
 export const getVersion: Operation = {
   descriptor: GRANT_TABLE_GET_VERSION,
   stage: GNTTABOP_QUERY,
+  entries: "first",
   handle: (call) => {
-    const dom = call.inputs[GRANT_TABLE_GET_VERSION_IN.dom];
-    if (!isSelf(call, dom)) return dom === 0 ? -Errno.EPERM : -Errno.ESRCH;
-    call.outputs[GRANT_TABLE_GET_VERSION_OUT.version] = call.domain.grantTable.version;
+    const target = targetOf(call, call.inputs[GRANT_TABLE_GET_VERSION_IN.dom]);
+    if (typeof target === "number") return target;
+    call.outputs[GRANT_TABLE_GET_VERSION_OUT.version] = target.grantTable.version;
     return 0;
   },
 };
@@ -88,13 +99,13 @@ export const querySize: Operation = {
   descriptor: GRANT_TABLE_QUERY_SIZE,
   stage: GNTTABOP_QUERY,
   handle: (call) => {
-    const { outputs, domain } = call;
-    const dom = call.inputs[GRANT_TABLE_QUERY_SIZE_IN.dom];
+    const { outputs } = call;
+    const target = targetOf(call, call.inputs[GRANT_TABLE_QUERY_SIZE_IN.dom]);
     const { nrFrames, maxNrFrames, status } = GRANT_TABLE_QUERY_SIZE_OUT;
-    outputs[status] = domainStatus(call, dom);
-    if (outputs[status] !== GNTST_OKAY) return 0;
-    outputs[nrFrames] = domain.grantTable.frames;
-    outputs[maxNrFrames] = domain.grantTable.maxFrames;
+    outputs[status] = statusOf(target);
+    if (typeof target === "number") return 0;
+    outputs[nrFrames] = target.grantTable.frames;
+    outputs[maxNrFrames] = target.grantTable.maxFrames;
     return 0;
   },
 };
@@ -109,19 +120,20 @@ export const setupTable: Operation = {
   descriptor: GRANT_TABLE_SETUP_TABLE,
   stage: GNTTABOP_SETUP_TABLE,
   handle: (call) => {
-    const { inputs, outputs, domain } = call;
+    const { inputs, outputs } = call;
     const { dom, nrFrames } = GRANT_TABLE_SETUP_TABLE_IN;
     const { status } = GRANT_TABLE_SETUP_TABLE_OUT;
-    outputs[status] = domainStatus(call, inputs[dom]);
-    if (outputs[status] !== GNTST_OKAY) return 0;
+    const target = targetOf(call, inputs[dom]);
+    outputs[status] = statusOf(target);
+    if (typeof target === "number") return 0;
     const count = inputs[nrFrames] >>> 0;
-    outputs[status] = domain.grantTable.grow(count) ? listFrames(call, count) : GNTST_GENERAL_ERROR;
+    outputs[status] = target.grantTable.grow(count) ? listFrames(call, target, count) : GNTST_GENERAL_ERROR;
     return 0;
   },
 };
 
 /** Writes where the first frames are. @returns a GNTST code */
-function listFrames({ inputs, domain, access, compat }: OperationCall, count: number): number {
+function listFrames({ inputs, access, compat }: OperationCall, domain: Domain, count: number): number {
   const { frameList } = GRANT_TABLE_SETUP_TABLE_IN;
   const listLo = inputs[frameList];
   const listHi = inputs[frameList + 1];
@@ -138,12 +150,15 @@ function listFrames({ inputs, domain, access, compat }: OperationCall, count: nu
   return GNTST_OKAY;
 }
 
-function isSelf(call: OperationCall, dom: number): boolean {
-  return dom === DOMID_SELF || dom === call.domain.id;
+/** The domain whose table it is about. @returns or -ESRCH, -EPERM for one that the caller may not ask about */
+function targetOf({ domain }: OperationCall, dom: number): Domain | number {
+  const target = dom === DOMID_SELF || dom === domain.id ? domain : domain.findDomain(dom);
+  if (target === undefined) return dom === 0 ? -Errno.EPERM : -Errno.ESRCH;
+  return target === domain || domain.mayTarget(target) ? target : -Errno.EPERM;
 }
 
-/** The only other domain is dom0, whose table is not ours to see. */
-function domainStatus(call: OperationCall, dom: number): number {
-  if (isSelf(call, dom)) return GNTST_OKAY;
-  return dom === 0 ? GNTST_PERMISSION_DENIED : GNTST_BAD_DOMAIN;
+/** Where what is wrong with the domain is a status. */
+function statusOf(target: Domain | number): number {
+  if (typeof target !== "number") return GNTST_OKAY;
+  return target === -Errno.EPERM ? GNTST_PERMISSION_DENIED : GNTST_BAD_DOMAIN;
 }

@@ -2,6 +2,7 @@ import * as consoleIo from "./console-io.js";
 import * as control from "./control.js";
 import * as eventChannel from "./event-channel.js";
 import * as grantTable from "./grant-table.js";
+import * as grantUse from "./grant-use.js";
 import * as guestArea from "./guest-area.js";
 import * as hvm from "./hvm.js";
 import * as memory from "./memory.js";
@@ -34,6 +35,10 @@ export const OPERATIONS: readonly Operation[] = [
   eventChannel.expandArray,
   eventChannel.setPriority,
   eventChannel.reset,
+  grantUse.mapGrant,
+  grantUse.unmapGrant,
+  grantUse.copyGrant,
+  grantUse.swapGrant,
   grantTable.setVersion,
   grantTable.getVersion,
   grantTable.querySize,

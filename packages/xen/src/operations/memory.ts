@@ -68,16 +68,14 @@ export const addToPhysmap: Operation = {
     switch (inputs[space]) {
       case XENMAPSPACE_SHARED_INFO:
         if ((lo | hi) !== 0) return -Errno.EINVAL;
-        domain.mapSharedInfo(gfn);
-        return 0;
+        return domain.mapSharedInfo(gfn);
       case XENMAPSPACE_GRANT_TABLE: {
         if (hi !== 0) return -Errno.EINVAL;
         const { grantTable } = domain;
-        const status = (lo & STATUS_FRAMES) !== 0;
+        const status = grantTable.version === 2 && (lo & STATUS_FRAMES) !== 0;
         const frame = status ? grantTable.statusFrame(lo & ~STATUS_FRAMES) : grantTable.sharedFrame(lo >>> 0);
         if (frame < 0) return frame;
-        domain.mapFrame(frame, gfn);
-        return 0;
+        return domain.mapFrame(frame, gfn);
       }
       case XENMAPSPACE_GMFN:
         return domain.moveFrame((hi >>> 0) * 2 ** 32 + (lo >>> 0), gfn);

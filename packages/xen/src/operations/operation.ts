@@ -95,6 +95,8 @@ export interface OperationCall {
   readonly debugBuild: boolean;
   /** Makes the calls of a multicall's entries. */
   constituents: Constituents;
+  /** Extents that a memory_op which goes on has done: the bits of its command above the sub-operation. */
+  startExtent: number;
 }
 
 /**
@@ -107,5 +109,14 @@ export interface Operation {
   readonly stage: Stage;
   /** Few guests call it: its stage is compiled when it first runs, after those of every system. */
   readonly rare?: true;
+  /**
+   * For arrays of structs: any number of entries, one call of {@link handle} for each; or one, whatever the length says.
+   * Default: exactly one, and -EINVAL for another length.
+   */
+  readonly entries?: "many" | "first";
+  /** Entries between two of which the call makes room for what has come up; default 1. */
+  readonly batch?: number;
+  /** After the last entry that a call does, or its only one, whatever came of it. */
+  readonly finish?: (call: OperationCall) => void;
   readonly handle: (call: OperationCall) => number;
 }
