@@ -13,6 +13,7 @@ import {
   DESCRIPTORS,
   type DomainConfig,
   type OperationDescriptor,
+  type XenConfig,
   type XenSystem,
 } from "@hyperwalk/xen";
 
@@ -115,12 +116,16 @@ export interface RegisterRun {
 export function runRegisterCalls(
   profile: ProcessorProfile,
   calls: readonly RegisterCall[],
-  options: Partial<DomainConfig> & { readonly prepare?: (system: XenSystem) => void } = {},
+  options: Partial<DomainConfig> & {
+    readonly prepare?: (system: XenSystem) => void;
+    readonly xen?: XenConfig;
+  } = {},
 ): RegisterRun {
   const guest = defineGuest("registers", (g) => emitCalls(g, calls, RECORDS));
-  const { prepare, ...domain } = options;
+  const { prepare, xen = {}, ...domain } = options;
   const system = createXenSystem({
     profile,
+    xen,
     domain: {
       image: guest.build({ abi: "fastabi", vendor: profile.vendor }),
       memoryBytes: 64 * 2 ** 20,

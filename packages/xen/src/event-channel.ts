@@ -23,6 +23,17 @@ export const DOMID_SELF = 0x7ff0;
 
 const { State: STATE, NotifyVcpu: NOTIFY_VCPU, Source: SOURCE, RemotePort: REMOTE_PORT } = EventRecord;
 
+/** Ports between two looks at what waits. */
+const RESET_STEP = 64;
+
+/** See {@link EventChannels.reset}. */
+export interface ResetRoom {
+  readonly resuming: boolean;
+  readonly preempts: () => boolean;
+}
+
+const NO_ROOM: ResetRoom = { resuming: false, preempts: () => false };
+
 /** `nr_pirqs` of a domain: pins of one I/O APIC (estimate, as the host has none) and `extra_guest_irqs`. */
 const NR_PIRQS = 24 + 32;
 
@@ -71,6 +82,8 @@ export interface EventChannelsSnapshot {
   readonly virqPort: Int32Array;
   /** Ports that are still connected to a backend. */
   readonly connected: readonly number[];
+  /** Port at which a reset goes on, or 0. */
+  readonly resetAt: number;
 }
 
 /**
@@ -97,6 +110,8 @@ export class EventChannels {
   private readonly twoLevel: TwoLevelEvents;
   private readonly fifo: FifoEvents;
   private abi: EventAbi;
+  /** Port at which a reset that made room goes on, or 0 (`next_evtchn`). */
+  private resetAt = 0;
   /** Every port below is in use. */
   private lowest = 1;
   private readonly virqPort: Int32Array; // by vcpu * NR_VIRQS + virq
@@ -303,21 +318,35 @@ export class EventChannels {
   }
 
   /**
-   * EVTCHNOP_reset of the domain itself: closes every port and goes back to the 2-level ABI. Xen lets itself be interrupted
-   * every 64 ports when something waits, which needs a continuation; here it goes on to the end. Another domain's ports
+   * EVTCHNOP_reset of the domain itself: closes every port and goes back to the 2-level ABI. Another domain's ports
    * are not reset, since no domain is ever paused.
-   * @param closing told before each port that Xen looks at @returns 0, or -EPERM, -ESRCH, -EINVAL
+   * @param closing told before each port that Xen looks at
+   * @param room whether this goes on with a reset that made room, and whether something waits that one makes room for, every
+   * 64 ports; default neither
+   * @returns 0, or -EPERM, -ESRCH, -EINVAL, -ERESTART after having made room, -EBUSY for another one meanwhile
    */
-  reset(dom: number, guest: GuestPages, closing: () => void, cost?: PathCost): number {
+  reset(
+    dom: number,
+    guest: GuestPages,
+    closing: () => void,
+    cost?: PathCost,
+    { resuming, preempts }: ResetRoom = NO_ROOM,
+  ): number {
     const target = this.target(dom);
     if (typeof target === "number") return target;
     if (target !== this) return -Errno.EINVAL;
+    if (resuming === (this.resetAt === 0)) return -Errno.EBUSY;
     let active = 0;
     for (let port = 1; this.exists(port); port++) if (this.isOpen(port)) active++;
-    for (let port = 1; active > 0; port++) {
+    for (let port = Math.max(1, this.resetAt); active > 0 && this.exists(port); port++) {
       closing();
       if (this.close(port, cost) === 0) active--;
+      if (port % RESET_STEP !== 0 || !preempts()) continue;
+      this.resetAt = port;
+      return -Errno.ERESTART;
     }
+    this.resetAt = 0;
+    if (active > 0) return -Errno.EAGAIN; // made meanwhile, below where it went on
     if (this.fifo.enabled) this.fifo.disable(guest);
     this.abi = this.twoLevel;
     return 0;
@@ -379,6 +408,7 @@ export class EventChannels {
       frames: this.records.snapshot(),
       virqPort: this.virqPort.slice(),
       connected: this.backends.flatMap((backend, port) => (backend === undefined ? [] : [port])),
+      resetAt: this.resetAt,
     };
   }
 
@@ -391,6 +421,9 @@ export class EventChannels {
     this.abi = this.fifo.enabled ? this.fifo : this.twoLevel;
     this.records.restore(snapshot.frames);
     this.lowest = 1;
+    if (!Number.isInteger(snapshot.resetAt) || snapshot.resetAt < 0)
+      throw new RangeError(`a reset that goes on at port ${snapshot.resetAt}`);
+    this.resetAt = snapshot.resetAt;
     this.virqPort.set(snapshot.virqPort);
     for (let port = 0; port < this.backends.length; port++)
       if (!snapshot.connected.includes(port)) this.backends[port] = undefined;

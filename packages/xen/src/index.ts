@@ -6,6 +6,8 @@
 
 export type { AbiParts, DomainAbi } from "./abi/domain-abi.js";
 export { FASTABI_MASK, FastAbi } from "./abi/fastabi.js";
+export { type FastAbiOptions, fastabi } from "./abi/fastabi-domain.js";
+export { RfcFastAbi } from "./abi/fastabi-rfc.js";
 export type { HypercallAbi } from "./abi/hypercall-abi.js";
 export type { HypercallArguments } from "./abi/hypercall-arguments.js";
 export { LinearAbi } from "./abi/linear.js";

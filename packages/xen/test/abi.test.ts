@@ -2,6 +2,7 @@ import { State } from "@hyperwalk/cpu";
 import { describe, expect, it } from "vitest";
 import { FASTABI_MASK, FastAbi } from "../src/abi/fastabi.ts";
 import { LinearAbi } from "../src/abi/linear.ts";
+import { Continuation } from "../src/continuation.ts";
 import { Errno } from "../src/errno.ts";
 import type { GuestAccess } from "../src/guest-access/guest-access.ts";
 import type { Operation, OperationCall, OperationDescriptor } from "../src/operations/operation.ts";
@@ -63,7 +64,11 @@ function bench(handle: Operation["handle"], descriptor: OperationDescriptor = DE
   machine.setControl((1 << 31) | 1, 0, 0x20, 0xd00);
   registers.words[State.Segments + 8 + 1] = 0xa09b; // 64-bit code
   const access = new ArrayAccess();
-  const call = { inputs: new Int32Array(64), outputs: new Int32Array(64) } as unknown as OperationCall;
+  const call = {
+    inputs: new Int32Array(64),
+    outputs: new Int32Array(64),
+    continuation: new Continuation(),
+  } as unknown as OperationCall;
   const operation: Operation = { descriptor, stage: STAGE, handle };
   const linear = new LinearAbi([operation], registers, access, cost);
   const fast = new FastAbi([operation], registers, access, cost);

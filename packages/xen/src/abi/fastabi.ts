@@ -27,22 +27,26 @@ interface Plan {
   readonly outputs: Int32Array;
   /** Inputs taken for granted: index among the words of the inputs, low word. */
   readonly implied: readonly (readonly [number, number])[];
+  /** What the sub-operation was when the guest made the call that goes on here, or -1. */
+  readonly continues: number;
 }
 
 /**
  * FastABI (RFC of August 2025): every value in a register, none in memory. Sub-operation in rdi; registers that the
- * operation does not declare as outputs keep their values, and on failure all do but rax. Only for 64-bit callers.
+ * operation does not declare as outputs keep their values, and on failure all do but rax. Addresses are guest-physical. Only
+ * for 64-bit callers.
  */
 export class FastAbi implements HypercallAbi {
   readonly id = "fastabi";
   readonly longModeOnly = true;
-  private readonly registers: GuestRegisters;
+  protected readonly registers: GuestRegisters;
   private readonly cost: PathCost;
   /** For what a value points to: addresses are guest-physical. */
   private readonly access: GuestAccess;
   private readonly plans: readonly (readonly (Plan | undefined)[] | undefined)[];
   private plan: Plan | undefined;
 
+  /** @param access to guest memory by physical addresses */
   constructor(
     operations: readonly Operation[],
     registers: GuestRegisters,
@@ -63,6 +67,7 @@ export class FastAbi implements HypercallAbi {
         inputs: planFields(operation.descriptor.inputs),
         outputs: planFields(operation.descriptor.outputs),
         implied: planImplied(operation.descriptor.inputs),
+        continues: operation.continues ?? -1,
       };
     }
     this.plans = plans;
@@ -98,6 +103,9 @@ export class FastAbi implements HypercallAbi {
     const result = operation.handle(call);
     operation.finish?.(call);
     call.access = access;
+    const { continuation } = call;
+    if (continuation.pending) continuation.number |= FASTABI_MASK;
+    else if (plan.continues >= 0) registers.set(REGISTERS[1], plan.continues, 0);
     if (result >= 0) giveOutputs(plan.outputs, call.outputs, registers.words);
     else call.outputs.fill(0);
     return result;

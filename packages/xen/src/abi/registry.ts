@@ -1,6 +1,6 @@
 import type { HypercallAbiName } from "../xen-config.js";
 import type { DomainAbi } from "./domain-abi.js";
-import { FastAbi } from "./fastabi.js";
+import { fastabi } from "./fastabi-domain.js";
 import { LinearAbi } from "./linear.js";
 import { percall } from "./percall.js";
 import { PhysaddrAbi } from "./physaddr.js";
@@ -24,21 +24,10 @@ const physaddr: DomainAbi = {
   ],
 };
 
-const fastabi: DomainAbi = {
-  name: "fastabi",
-  pointers: "linear",
-  cpuidFeatures: HVM_CPUID_NEW_ABI,
-  make: (parts) => {
-    const { operations, registers, physical, cost } = parts;
-    const before = linear.make(parts);
-    return [new FastAbi(operations, registers, physical, cost), ...before];
-  },
-};
-
 /** The interfaces that a domain's configuration can name. */
 export const DOMAIN_ABIS: Readonly<Record<HypercallAbiName, DomainAbi>> = {
   linear,
   physaddr,
   percall: percall(),
-  fastabi,
+  fastabi: fastabi(),
 };

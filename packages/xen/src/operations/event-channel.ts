@@ -1,3 +1,4 @@
+import { Errno } from "../errno.js";
 import type { Stage } from "../path-cost/stage.js";
 import {
   EVENT_CHANNEL_ALLOC_UNBOUND,
@@ -32,6 +33,9 @@ import {
   EVTCHN_FIFO_LINK_BITS,
 } from "./descriptors.gen.js";
 import type { Operation, OperationCall } from "./operation.js";
+
+/** EVTCHNOP_reset_cont. */
+const RESET_CONTINUED = 14;
 
 const EVTCHN_SEND: Stage = {
   name: "evtchn_send",
@@ -225,13 +229,28 @@ export const reset: Operation = {
   descriptor: EVENT_CHANNEL_RESET,
   stage: underEventLock("evtchn_reset", 120, [80, 250]),
   rare: true,
-  handle: (call) => {
-    const { domain, inputs, cost } = call;
-    const stage = cost.compile(close.stage);
-    const closing = () => cost.run(stage);
-    return domain.eventChannels.reset(inputs[EVENT_CHANNEL_RESET_IN.dom] & 0xffff, domain.p2m, closing, cost);
-  },
+  handle: (call) => resetPorts(call, false),
 };
+
+/** EVTCHNOP_reset_cont, under which a reset that has made room goes on; no guest is told of it. */
+export const resetContinued: Operation = {
+  ...reset,
+  descriptor: { ...EVENT_CHANNEL_RESET, name: "event_channel.reset_cont", subop: RESET_CONTINUED },
+  continues: EVENT_CHANNEL_RESET.subop,
+  handle: (call) => resetPorts(call, true),
+};
+
+function resetPorts(call: OperationCall, resuming: boolean): number {
+  const { domain, inputs, cost, vcpu, continuation } = call;
+  const dom = inputs[EVENT_CHANNEL_RESET_IN.dom] & 0xffff;
+  const stage = cost.compile(close.stage);
+  const room = { resuming, preempts: () => vcpu.runner.preempts };
+  const result = domain.eventChannels.reset(dom, domain.p2m, () => cost.run(stage), cost, room);
+  if (result !== -Errno.ERESTART) return result;
+  continuation.create(EVENT_CHANNEL_RESET.hypercall);
+  continuation.add(RESET_CONTINUED, 0);
+  return 0;
+}
 
 /** A 64-bit frame number; those beyond 2^53 round to others that do not exist either. */
 function frameNumber(call: OperationCall, field: number): number {

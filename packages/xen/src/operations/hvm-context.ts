@@ -1,4 +1,6 @@
+import { Errno } from "../errno.js";
 import { CONTEXT_DEFAULTS, type VcpuContext, type VcpuSegment } from "../host/vcpu-context.js";
+import type { Vcpu } from "../vcpu.js";
 
 /** Bytes of a `vcpu_hvm_context`. */
 export const VCPU_HVM_CONTEXT_BYTES = 128;
@@ -43,6 +45,15 @@ const FLAT_LIMIT = 0xffffffff | 0;
 const LONG_CODE: VcpuSegment = { selector: 0, base: 0, limit: FLAT_LIMIT, attributes: 0xa9b };
 const LONG_DATA: VcpuSegment = { selector: 0, base: 0, limit: FLAT_LIMIT, attributes: 0xc93 };
 const LONG_TSS: VcpuSegment = { selector: 0, base: 0, limit: 0x67, attributes: 0x8b };
+
+/** `arch_initialise_vcpu`. @param view starts with a `vcpu_hvm_context` @returns 0, -EEXIST or -EINVAL */
+export function loadContext(vcpu: Vcpu, view: DataView): number {
+  if (vcpu.initialised) return -Errno.EEXIST;
+  const context = hvmContext(view);
+  const error = context === undefined ? -Errno.EINVAL : vcpu.runner.load(context);
+  if (error === 0) vcpu.initialised = true;
+  return error;
+}
 
 /**
  * Reads a `vcpu_hvm_context` (public/hvm/hvm_vcpu.h) and checks it as `arch_set_info_hvm_guest` does, but for CR4 and

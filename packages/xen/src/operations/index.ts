@@ -102,6 +102,9 @@ export const OPERATIONS: readonly Operation[] = [
   version.commandline,
 ];
 
+/** Under which others go on, as their continuations name them. */
+export const CONTINUED_OPERATIONS: readonly Operation[] = [eventChannel.resetContinued];
+
 /**
  * Operations by hypercall and sub-operation, for an interface's dispatch: `table[hypercall]?.[subop]`.
  * @param fastabi only those that FastABI dispatches

@@ -107,6 +107,8 @@ export interface Operation {
   readonly descriptor: OperationDescriptor;
   /** Price of the handler's body, without copies to or from the guest. */
   readonly stage: Stage;
+  /** It is how another one goes on, of that sub-operation: nothing that a guest calls itself. */
+  readonly continues?: number;
   /** Few guests call it: its stage is compiled when it first runs, after those of every system. */
   readonly rare?: true;
   /**

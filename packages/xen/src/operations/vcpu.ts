@@ -18,7 +18,7 @@ import {
   VCPU_UP,
   VCPU_UP_IN,
 } from "./descriptors.gen.js";
-import { hvmContext, VCPU_HVM_CONTEXT_BYTES } from "./hvm-context.js";
+import { loadContext, VCPU_HVM_CONTEXT_BYTES } from "./hvm-context.js";
 import type { Operation, OperationCall } from "./operation.js";
 
 const DO_VCPU_OP_IS_UP: Stage = {
@@ -99,11 +99,7 @@ export const initialise: Operation = {
     const vcpu = call.domain.vcpus[call.inputs[VCPU_INITIALISE_IN.vcpuid]];
     if (vcpu === undefined) return -Errno.ENOENT;
     if (call.byRegister && !readContext(call)) return -Errno.EINVAL;
-    if (vcpu.initialised) return -Errno.EEXIST;
-    const context = hvmContext(call.access.buffer);
-    const error = context === undefined ? -Errno.EINVAL : vcpu.runner.load(context);
-    if (error === 0) vcpu.initialised = true;
-    return error;
+    return loadContext(vcpu, call.access.buffer);
   },
 };
 

@@ -9,7 +9,7 @@ import { PhysicalAccess } from "../../guest-access/physical.js";
 import { hypercallPage, viridianHypercallPage } from "../../hypercall-page.js";
 import type { SystemCounters } from "../../measured-window.js";
 import { EFER_ALLOWED, MsrPolicy } from "../../msr-policy.js";
-import { OPERATIONS } from "../../operations/index.js";
+import { CONTINUED_OPERATIONS, OPERATIONS } from "../../operations/index.js";
 import type { PathCost } from "../../path-cost/path-cost.js";
 import { LATER_STAGES } from "../../path-cost/stages/later.js";
 import type { PcpuSnapshot } from "../../snapshot/system-snapshot.js";
@@ -124,7 +124,13 @@ export class HvmVcpu implements VcpuRunner {
     this.msrs = msrs;
 
     this.hypercalls = new HypercallHandler(
-      config.abi.make({ operations: OPERATIONS, registers, cost, linear, physical }),
+      config.abi.make({
+        operations: [...OPERATIONS, ...CONTINUED_OPERATIONS],
+        registers,
+        cost,
+        linear,
+        physical,
+      }),
       registers,
       cost,
       counters,
