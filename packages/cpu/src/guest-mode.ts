@@ -37,10 +37,12 @@ export const Intercept = {
   Rdpid: 32,
   /** After a write of CR0, CR4 or EFER that took effect; asked for its side effects only. */
   ControlWritten: 33,
+  /** VMGEXIT, asked only where {@link GuestMode.encryptsState}. */
+  Vmgexit: 34,
 } as const;
 
 /** How many {@link Intercept} numbers there are. */
-export const INTERCEPTS = 34;
+export const INTERCEPTS = 35;
 
 /**
  * What a processor in guest mode asks before it acts. Implemented by `svm/` and `vmx/` on the real control fields;
@@ -88,6 +90,15 @@ export interface GuestMode {
    * @param instruction bits 2:0 of its ModRM byte (0f 01 d8+n) @returns false for #GP(0)
    */
   performs?(instruction: number): boolean;
+  /** The guest's registers are encrypted (SEV-ES): VMGEXIT leaves it. Absent: they are not, and VMGEXIT is VMMCALL. */
+  readonly encryptsState?: boolean;
+  /**
+   * Reads one of the MSRs that only encrypted guests have, into `out` (low and high word). Absent: there are none.
+   * @param msr its number, unsigned @returns false for a register that the guest does not have
+   */
+  readEncryptionMsr?(msr: number, out: Int32Array): boolean;
+  /** Writes one. @returns false for #GP(0) */
+  writeEncryptionMsr?(msr: number, lo: number, hi: number): boolean;
   /** An external event became due while the guest runs (`Attention.Interrupt`). */
   externalEvent(): boolean;
 }

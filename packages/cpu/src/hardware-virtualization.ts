@@ -15,6 +15,8 @@ export const ExitKind = {
   Other: 12,
   /** Not a VM exit: the engine stopped by itself, see `VmExit.stop`. */
   EngineStop: 13,
+  /** VMGEXIT of a guest whose registers are encrypted: what it asks for is in memory that it shares. */
+  GuestRequest: 14,
 } as const;
 
 /** One VM exit. The object is reused by the next `enter`: read it, do not keep it. */

@@ -81,6 +81,8 @@ export {
   resolveProfile,
   withOverrides,
 } from "./resolve-profile.js";
+export { isAutomaticExit } from "./sev/exits.js";
+export { SEV_COSTS, sevEstimates } from "./sev/sev-costs.js";
 export { StopPoint } from "./stop-point.js";
 export * from "./svm/index.js";
 export { BranchPredictor, type BranchPredictorSnapshot } from "./timing/branch-predictor.js";

@@ -47,6 +47,9 @@ export const Msr = {
   TscRatio: 0xc0000104,
   /** AMD: whether EFER.SVME can be set. */
   VmCr: 0xc0010114,
+  /** SEV-ES guests: how they talk to the hypervisor; SEV guests: what is encrypted (APM vol. 2, 15.34.10 and 15.35.7). */
+  Ghcb: 0xc0010130,
+  SevStatus: 0xc0010131,
 } as const;
 
 /** IA32_FEATURE_CONTROL as firmware leaves it that has switched VMX off: no code that runs here can use it. */
@@ -74,6 +77,7 @@ export class ArchitecturalMsrs implements MsrSource {
   tscAux = 0;
   private specCtrl = 0;
   private readonly processor: Processor;
+  private readonly pair = new Int32Array(2);
   /** EFER.FFXSR, where CPUID shows it. */
   private readonly offeredEfer: number;
   /** IA32_XSS exists where there is XSAVE; every profile that has that has XSAVES. */
@@ -135,6 +139,11 @@ export class ArchitecturalMsrs implements MsrSource {
         return this.give(words[State.FmaskLo], 0);
       case Msr.TscAux:
         return this.give(this.tscAux, 0);
+      case Msr.Ghcb:
+      case Msr.SevStatus: {
+        const { pair } = this;
+        return processor.guestMode?.readEncryptionMsr?.(index, pair) === true && this.give(pair[0], pair[1]);
+      }
       default: {
         if (isX2apic(index)) {
           const value = processor.apic.readMsr(index);
@@ -201,6 +210,8 @@ export class ArchitecturalMsrs implements MsrSource {
         words[State.PatLo] = lo;
         words[State.PatHi] = hi;
         return true;
+      case Msr.Ghcb:
+        return processor.guestMode?.writeEncryptionMsr?.(index, lo, hi) === true;
       default: {
         if (isX2apic(index)) return processor.apic.writeMsr(index, lo, hi);
         const at = pairOf(index);

@@ -29,6 +29,14 @@ export {
   ticks,
 } from "./cycle-ledger.js";
 export type { Reliance, SequenceLine } from "./line-sequences.js";
+export {
+  C_BIT,
+  ENCRYPTED_FRAME,
+  encryptedFrame,
+  encryptionKeyOf,
+  MAX_ENCRYPTION_KEY,
+  plainFrame,
+} from "./memory-encryption.js";
 export type {
   CacheGeometry,
   MemoryProfile,

@@ -20,6 +20,7 @@ import { TranslationCaches, type TranslationCachesSnapshot } from "./tlb/transla
 import { PagingMode, type TranslationContext } from "./translation-context.js";
 import { EptQualification, FaultKind, TranslationFault } from "./translation-fault.js";
 import { UntimedAccess } from "./untimed-access.js";
+import { EncryptedSecondStage } from "./walk/encrypted-second-stage.js";
 import { ExtendedPageTableWalker } from "./walk/extended-page-tables.js";
 import { NestedPageTableWalker } from "./walk/nested-page-tables.js";
 import { NoSecondStage } from "./walk/no-second-stage.js";
@@ -102,6 +103,7 @@ export class Mmu {
   private readonly noSecondStage: NoSecondStage;
   private readonly nestedPageTables: NestedPageTableWalker;
   private readonly extendedPageTables: ExtendedPageTableWalker;
+  private readonly encryptedSecondStage: EncryptedSecondStage;
   private readonly epochs: FilterEpochs;
   private readonly pdptes: PdpteLoader;
   private space = 0;
@@ -165,6 +167,7 @@ export class Mmu {
     this.noSecondStage = new NoSecondStage();
     this.nestedPageTables = new NestedPageTableWalker(memory, port, walkCaches, this.fault, bits);
     this.extendedPageTables = new ExtendedPageTableWalker(memory, port, walkCaches, this.fault, bits);
+    this.encryptedSecondStage = new EncryptedSecondStage();
     this.walker = new PageWalker(memory, port, walkCaches, this.fault, this.noSecondStage);
     this.pdptes = new PdpteLoader(this.walker);
     this.epochs = new FilterEpochs(() => this.clearFilters());
@@ -182,6 +185,12 @@ export class Mmu {
       others?.(frameOffset);
       this.dataFilter.protectFrame(frameOffset);
       this.sequences.forgetAll();
+    };
+    const viewers = memory.onViewChange;
+    memory.onViewChange = (name) => {
+      viewers?.(name);
+      for (let line = 0; line < 64; line++) this.caches.flushLine(lineLow(name, line), lineHigh(name));
+      this.clearFilters();
     };
     memory.grow();
     this.active = this.createContext();
@@ -801,6 +810,11 @@ export class Mmu {
       const walker = ept ? this.extendedPageTables : this.nestedPageTables;
       walker.configure(stage, ept ? 0 : c.asid << 12, this.tag);
       secondStage = walker;
+      const key = stage.encryptionKey ?? 0;
+      if (key !== 0) {
+        this.encryptedSecondStage.configure(walker, key, c.paging < PagingMode.Pae);
+        secondStage = this.encryptedSecondStage;
+      }
     }
     this.walker.configure(c, secondStage, this.space, this.tag);
     this.walkersStale = false;

@@ -1,4 +1,11 @@
 import type { Arena } from "./arena.js";
+import {
+  decryptWords,
+  encryptedFrame,
+  encryptionKeyOf,
+  encryptWords,
+  plainFrame,
+} from "./memory-encryption.js";
 
 /** Bytes in a frame. */
 export const FRAME_BYTES = 4096;
@@ -31,6 +38,8 @@ export class PhysicalAddressError extends Error {
 export interface PhysicalMemorySnapshot {
   readonly frames: readonly number[];
   readonly bytes: Uint8Array;
+  /** Frames whose bytes are those that a key's accesses see, each with its name as such. */
+  readonly views: readonly (readonly [number, number])[];
 }
 
 /**
@@ -52,6 +61,16 @@ export class PhysicalMemory {
    * written forgets that.
    */
   onCodeTaken: ((frameOffset: number) => void) | undefined;
+  /**
+   * Told that the bytes of an arena slot have turned into those of another view of its frame; the number is the name that
+   * they had. See {@link encryptsMemory}.
+   */
+  onViewChange: ((name: number) => void) | undefined;
+  /**
+   * Frames can be reached by the names that encryption keys give them (`encryptedFrame`). The memory holds the bytes of the
+   * view that was used last, and an access through another one first turns them into what that one shows.
+   */
+  encryptsMemory = false;
   /** Called when fewer than {@link headroom} frames are free; an engine then leaves its loop and calls {@link grow}. */
   onLowHeadroom: (() => void) | undefined;
   /** Frames that must be free when an engine enters its run loop: more than a slice between two checks can touch. */
@@ -60,6 +79,8 @@ export class PhysicalMemory {
   private readonly chunks: (Int32Array | undefined)[] = new Array(NEAR_CHUNKS).fill(undefined);
   private readonly farChunks = new Map<number, Int32Array>();
   private readonly touched: number[] = [];
+  /** Name by which a frame goes that is not in its own, unencrypted view. */
+  private readonly views = new Map<number, number>();
   private lastRange: RamRange | undefined;
 
   constructor(arena: Arena) {
@@ -79,7 +100,19 @@ export class PhysicalMemory {
   }
 
   isRam(frame: number): boolean {
-    return this.rangeOf(frame) !== undefined;
+    return (
+      this.rangeOf(frame) !== undefined ||
+      (this.encryptsMemory && this.rangeOf(plainFrame(frame)) !== undefined)
+    );
+  }
+
+  /**
+   * Encrypts a frame where it is: what it showed is now what accesses with the key see, as after the secure processor's
+   * LAUNCH_UPDATE_DATA (SEV API, 6.2).
+   */
+  encryptInPlace(frame: number, key: number): void {
+    const at = this.frameOffset(frame);
+    if (at >= 0) this.rename(at, frame, encryptedFrame(frame, key));
   }
 
   /** Number of frames that take host memory. */
@@ -165,15 +198,19 @@ export class PhysicalMemory {
 
   snapshot(): PhysicalMemorySnapshot {
     const bytes = new Uint8Array(this.touched.length * FRAME_BYTES);
+    const views: (readonly [number, number])[] = [];
     this.touched.forEach((frame, i) => {
-      const at = this.frameOffset(frame);
+      const name = this.views.get(frame);
+      if (name !== undefined) views.push([frame, name]);
+      const at = this.frameOffset(name ?? frame);
       bytes.set(this.arena.u8.subarray(at, at + FRAME_BYTES), i * FRAME_BYTES);
     });
-    return { frames: [...this.touched], bytes };
+    return { frames: [...this.touched], bytes, views };
   }
 
   /** Puts back every byte: frames touched since the snapshot return to what their first touch would have shown. */
   restore(snapshot: PhysicalMemorySnapshot): void {
+    for (const [frame, name] of [...this.views]) this.rename(this.frameOffset(name), name, frame);
     const kept = new Set(snapshot.frames);
     for (const frame of this.touched) {
       if (kept.has(frame)) continue;
@@ -186,6 +223,7 @@ export class PhysicalMemory {
       this.announceWrite(at);
       this.arena.u8.set(snapshot.bytes.subarray(i * FRAME_BYTES, (i + 1) * FRAME_BYTES), at);
     });
+    for (const [frame, name] of snapshot.views) this.rename(this.frameOffset(frame), frame, name);
   }
 
   private locate(address: number): number {
@@ -215,6 +253,11 @@ export class PhysicalMemory {
   }
 
   private materialise(frame: number): number {
+    if (this.encryptsMemory) {
+      const plain = plainFrame(frame);
+      const name = this.views.get(plain) ?? plain;
+      if (name !== frame) return this.rangeOf(plain) === undefined ? -1 : this.changeView(plain, name, frame);
+    }
     if (this.rangeOf(frame) === undefined) return -1;
     if (this.arena.free < 2 * FRAME_BYTES) this.grow();
     const at = this.arena.reserve(FRAME_BYTES, FRAME_BYTES);
@@ -229,6 +272,27 @@ export class PhysicalMemory {
     const bytes = this.arena.u8.subarray(at, at + FRAME_BYTES);
     bytes.fill(0);
     this.rangeOf(frame)?.source?.(frame, bytes);
+  }
+
+  /** An access through another view than the latest one. @returns the frame's arena offset */
+  private changeView(plain: number, from: number, to: number): number {
+    const at = this.frameOffset(from);
+    const { i32 } = this.arena;
+    if (from !== plain) encryptWords(i32, at >>> 2, plain, encryptionKeyOf(from));
+    if (to !== plain) decryptWords(i32, at >>> 2, plain, encryptionKeyOf(to));
+    this.rename(at, from, to);
+    return at;
+  }
+
+  /** A frame goes by another name from now on. */
+  private rename(at: number, from: number, to: number): void {
+    const plain = plainFrame(from);
+    this.announceWrite(at);
+    this.chunkFor(from)[from & (CHUNK - 1)] = 0;
+    this.chunkFor(to)[to & (CHUNK - 1)] = at;
+    if (to === plain) this.views.delete(plain);
+    else this.views.set(plain, to);
+    this.onViewChange?.(from);
   }
 
   private chunkFor(frame: number): Int32Array {

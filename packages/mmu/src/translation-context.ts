@@ -20,6 +20,8 @@ export interface SecondStage {
   modeBasedExecute?: boolean;
   /** EPT with {@link accessDirty}: where pages that become dirty are noted. Default: nowhere. */
   modificationLog?: ModificationLog | null;
+  /** NPT: key of a guest whose memory is encrypted (SEV), its ASID. Default 0: not encrypted. */
+  encryptionKey?: number;
 }
 
 /** Page-modification log (SDM vol. 3, 29.3.6): the walker fills it from entry 511 down. */

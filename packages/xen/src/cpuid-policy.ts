@@ -1,4 +1,6 @@
 import { type CpuidLeaf, definedCr4, type ResolvedProfile } from "@hyperwalk/cpu";
+import { C_BIT } from "@hyperwalk/mmu";
+import type { ConfidentialKind } from "./confidential.js";
 import { XEN_MAJOR, XEN_MINOR } from "./operations/version.js";
 import type { Viridian } from "./viridian/viridian.js";
 
@@ -31,6 +33,10 @@ const FEATURE_OSPKE = 1 << 4;
 /** Not among what `MsrPolicy` lets a guest set in EFER. */
 const FEATURE_FFXSR = 1 << 25;
 const FEATURE_XSAVES = 1 << 3;
+const ENCRYPTION_LEAF = 0x8000001f;
+const FEATURE_SEV = 1 << 1;
+const FEATURE_SEV_ES = 1 << 3;
+const REDUCED_ADDRESS_BITS = 6;
 const CR4_OSXSAVE = 1 << 18;
 const CR4_PKE = 1 << 22;
 
@@ -44,6 +50,8 @@ export interface CpuidPolicyOptions {
   readonly domainId: number;
   /** Undefined where the domain has no Hyper-V interface. */
   readonly viridian?: Viridian | undefined;
+  /** Default: the domain is not encrypted. */
+  readonly confidential?: ConfidentialKind | undefined;
 }
 
 /**
@@ -69,10 +77,15 @@ export class CpuidPolicy {
     this.viridian = viridian;
     this.base = viridian === undefined ? XEN_CPUID_BASE : XEN_CPUID_BASE_BEHIND_VIRIDIAN;
     this.hypercallPageMsr = viridian === undefined ? HYPERCALL_PAGE_MSR : HYPERCALL_PAGE_MSR_BEHIND_VIRIDIAN;
-    this.leaves = profile.cpuid
+    const { confidential } = options;
+    const leaves = profile.cpuid
       .filter((leaf) => leaf[0] !== 0x8000000a)
       .map((leaf) => levelled(leaf, profile.vendor));
     this.hypercallPages = options.hypercallPages ?? 1;
+    this.leaves =
+      confidential === undefined
+        ? leaves
+        : [...leaves.filter(([leaf]) => leaf !== ENCRYPTION_LEAF), encryptionLeaf(confidential)];
     this.domainId = options.domainId;
     this.khz = Math.round(profile.ghz * 1e6);
     this.hvmFeatures =
@@ -165,6 +178,12 @@ export class CpuidPolicy {
     result[2] = ecx;
     result[3] = edx;
   }
+}
+
+/** CPUID 8000001F: SEV, SEV-ES; the C-bit's place, and the physical address bits that encryption takes. */
+function encryptionLeaf(confidential: ConfidentialKind): CpuidLeaf {
+  const features = FEATURE_SEV | (confidential === "sev-es" ? FEATURE_SEV_ES : 0);
+  return [ENCRYPTION_LEAF, 0, features, C_BIT | (REDUCED_ADDRESS_BITS << 6), 0, 0];
 }
 
 function levelled(leaf: CpuidLeaf, vendor: string): CpuidLeaf {

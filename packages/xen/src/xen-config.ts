@@ -3,6 +3,7 @@ import type { PageSizeName } from "@hyperwalk/mmu";
 import type { DomainAbi } from "./abi/domain-abi.js";
 import { DOMAIN_ABIS } from "./abi/registry.js";
 import { BOOT_PROTOCOLS, type BootModule, type BootProtocolName } from "./boot/index.js";
+import type { ConfidentialKind } from "./confidential.js";
 import { checkCreateFlags, DomainCreate } from "./domain-create.js";
 import { VIRIDIAN_DEFAULTS, VIRIDIAN_GROUPS, type ViridianGroup } from "./viridian/viridian-group.js";
 
@@ -74,6 +75,8 @@ export interface DomainConfig {
    * for what it refuses, and `physaddr_abi` has to go with the interface of that name. Default: those that follow.
    */
   readonly createFlags?: number | undefined;
+  /** Memory encrypted with the guest's own key (AMD SEV), with `sev-es` registers too. Default neither. */
+  readonly confidential?: ConfidentialKind | undefined;
   /** Virtual CPUs, each on a processor of its own: 1 to {@link MAX_VCPUS}; default 1. */
   readonly vcpus?: number | undefined;
   /** Largest p2m leaf; default "2m". */
@@ -130,6 +133,7 @@ export interface ResolvedDomainConfig {
   /** Empty: none. */
   readonly viridian: readonly ViridianGroup[];
   readonly hardwareDomain: boolean;
+  readonly confidential: ConfidentialKind | undefined;
 }
 
 const PAGES: readonly string[] = ["4k", "2m", "1g"];
@@ -235,6 +239,7 @@ export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig 
     maxEventChannels,
     viridian: resolveViridian(config.viridian),
     hardwareDomain,
+    confidential: config.confidential,
   };
 }
 

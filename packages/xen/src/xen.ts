@@ -3,10 +3,12 @@ import {
   Processor,
   type ProcessorProfile,
   profileEstimates,
+  sevEstimates,
 } from "@hyperwalk/cpu";
 import { type CycleLedger, TICKS_PER_CYCLE, ticks } from "@hyperwalk/mmu";
 import { EventEmitter } from "eventemitter3";
 import { bootProtocol, guestAddressSpace } from "./boot/index.js";
+import { checkConfidential, launchedDomain } from "./confidential.js";
 import type { ConsoleSource } from "./console.js";
 import { Domain } from "./domain.js";
 import { DomainList } from "./domain-list.js";
@@ -18,6 +20,7 @@ import { HostMemory, XEN_TEXT_BYTES } from "./host/host-memory.js";
 import { furtherHomes, hostObjectHomes } from "./host/host-objects.js";
 import { Pcpu } from "./host/pcpu.js";
 import type { RunOutcome } from "./host/run-outcome.js";
+import { ASID as DOMAIN_ASID } from "./host/svm/svm-control.js";
 import { HvmVcpu } from "./host/xen/hvm-vcpu.js";
 import type { HypercallEvent } from "./host/xen/hypercall-handler.js";
 import { NullScheduler } from "./host/xen/null-scheduler.js";
@@ -120,6 +123,7 @@ export class XenSystem {
     const { profile } = options;
     const xen = resolveXenConfig(options.xen ?? {}, profile);
     const config = resolveDomainConfig(options.domain);
+    checkConfidential(config, profile);
     const protocol = bootProtocol(config.image, config.boot);
     const image = protocol.load(config.image);
     const id = config.hardwareDomain ? 0 : DOMAIN_ID;
@@ -151,7 +155,9 @@ export class XenSystem {
       cost: pcpu.cost,
       counters: pcpu.counters,
     });
-    const control = pcpu.createControl(hostMemory, p2m, xen);
+    const { confidential } = config;
+    if (confidential !== undefined) memory.encryptsMemory = true;
+    const control = pcpu.createControl(hostMemory, p2m, xen, confidential);
     p2m.onChange = () => control.flushSecondStage();
     const domains = new DomainList();
     const domain = new Domain({
@@ -180,7 +186,7 @@ export class XenSystem {
         first: pcpu,
       });
       const id = n + 1;
-      const its = another.createControl(hostMemory, p2m, xen);
+      const its = another.createControl(hostMemory, p2m, xen, confidential);
       return new HvmVcpu({ id, pcpu: another, control: its, domain, config, xen, scheduler, first });
     });
     this.vcpus = [first, ...further];
@@ -189,7 +195,10 @@ export class XenSystem {
       scheduler?.add(vcpu);
     }
     const { cmdline, modules } = config;
-    control.start(protocol.build(domain, image, { cmdline, modules }));
+    const launched =
+      confidential === undefined ? undefined : launchedDomain(domain, memory, p2m, DOMAIN_ASID);
+    control.start(protocol.build(launched ?? domain, image, { cmdline, modules }));
+    launched?.launch(image);
     first.vcpu.areas.startTime();
     if (scheduler === undefined)
       domain.eventChannels.events.onPending = (port) => {
@@ -372,7 +381,12 @@ export class XenSystem {
     for (const { pcpu } of this.vcpus)
       for (const estimate of pcpu.cost.estimates())
         if (!stages.has(estimate.key)) stages.set(estimate.key, estimate);
-    return [...profileEstimates(this.profile), ...stages.values()];
+    const { confidential } = this.config.domain;
+    return [
+      ...profileEstimates(this.profile),
+      ...(confidential === "sev-es" ? sevEstimates() : []),
+      ...stages.values(),
+    ];
   }
 
   /** Simulated time since the domain was built, in cycles: that of the processor that is furthest. */

@@ -251,7 +251,7 @@ function pushesResumeFlag(vector: number, software: boolean): boolean {
 
 /** #DE, #TS, #NP, #SS, #GP: two of these in a row are a double fault (SDM vol. 3, table 6-5). */
 function isContributory(vector: number): boolean {
-  return vector === Vector.De || (vector >= Vector.Ts && vector <= Vector.Gp);
+  return vector === Vector.De || (vector >= Vector.Ts && vector <= Vector.Gp) || vector === Vector.Vc;
 }
 
 /** Whether a fault during delivery of another makes a double fault; otherwise they are handled one after the other. */

@@ -18,6 +18,8 @@ export const Vector = {
   Ac: 17,
   Mc: 18,
   Xm: 19,
+  /** AMD: an SEV-ES guest did what leaves it. */
+  Vc: 29,
 } as const;
 
 /** Exceptions that push an error code. */

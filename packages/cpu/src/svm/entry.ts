@@ -1,4 +1,4 @@
-import { Cause, PagingMode } from "@hyperwalk/mmu";
+import { Cause, MAX_ENCRYPTION_KEY, PagingMode } from "@hyperwalk/mmu";
 import { Attention, Flag, State } from "../cpu-state.js";
 import type { GuestMode } from "../guest-mode.js";
 import {
@@ -9,7 +9,7 @@ import {
 } from "./consistency-checks.js";
 import { injectEvent } from "./events.js";
 import { refuse } from "./exit.js";
-import { General2, TlbControl, VIntrBit } from "./exit-code.js";
+import { General2, NestedControl, TlbControl, VIntrBit } from "./exit-code.js";
 import { loadGuestState } from "./save-area.js";
 import { SvmFeature, type SvmGuest } from "./svm-guest.js";
 import { CleanBit, VmcbOffset } from "./vmcb-fields.js";
@@ -29,7 +29,6 @@ const RSP = VmcbOffset.Rsp >>> 2;
 const RAX = VmcbOffset.Rax >>> 2;
 const G_PAT = VmcbOffset.GPat >>> 2;
 
-const NP_ENABLE = 1;
 const TRANSLATION_GROUPS = CleanBit.ControlRegisters | CleanBit.Segments;
 
 /** VMRUN up to the guest's first instruction. @returns false when it failed with VMEXIT_INVALID */
@@ -100,7 +99,9 @@ function loadControls(guest: SvmGuest, clean: number): boolean {
   if ((clean & CleanBit.Asid) === 0) context.asid = i32[at + ASID];
   if (!asidConsistent(context.asid, guest.asids)) return false;
   if ((clean & CleanBit.NestedPaging) === 0) {
-    const enabled = (i32[at + NESTED_CONTROL] & NP_ENABLE) !== 0;
+    const control = i32[at + NESTED_CONTROL];
+    const enabled = (control & NestedControl.NpEnable) !== 0;
+    if (!loadEncryption(guest, control)) return false;
     nested.rootFrame = ((i32[at + N_CR3] >>> 12) + (i32[at + N_CR3 + 1] >>> 0) * 0x100000) % 2 ** 40;
     context.secondStage = enabled ? nested : null;
     if (enabled) {
@@ -114,6 +115,20 @@ function loadControls(guest: SvmGuest, clean: number): boolean {
     if ((guest.vIntr & VIntrBit.Masking) !== 0) words[State.Cr8] = guest.vIntr & VIntrBit.PriorityMask;
   }
   return loadRest(guest);
+}
+
+/** SEV wants nested paging and an ASID that has a key, SEV-ES wants SEV (APM vol. 2, 15.34.3 and 15.35.3). */
+function loadEncryption(guest: SvmGuest, control: number): boolean {
+  const { NpEnable, SevEnable, SevEsEnable } = NestedControl;
+  const { context, nested, encryptedState } = guest;
+  const wanted = control & (NpEnable | SevEnable | SevEsEnable);
+  nested.encryptionKey = 0;
+  if (((wanted & SevEsEnable) !== 0) !== (encryptedState !== undefined)) return false;
+  if ((wanted & (SevEnable | SevEsEnable)) === 0) return true;
+  if ((wanted & NpEnable) === 0 || (wanted & SevEnable) === 0) return false;
+  if (!guest.processor.memory.encryptsMemory || context.asid >>> 0 > MAX_ENCRYPTION_KEY) return false;
+  nested.encryptionKey = context.asid;
+  return true;
 }
 
 /** What VMRUN reads from the control area each time. */

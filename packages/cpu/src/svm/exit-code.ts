@@ -58,6 +58,7 @@ export const SvmExitCode = {
   CrWriteTrap: 0x90,
   Invpcid: 0xa2,
   Npf: 0x400,
+  Vmgexit: 0x403,
   /** Guest state that VMRUN refuses; 64 bits of ones in the VMCB. */
   Invalid: -1,
 } as const;
@@ -116,6 +117,9 @@ export const General2 = {
 
 /** Intercept bits of VMCB offset 014h. */
 export const General3 = { Invlpgb: 0, IllegalInvlpgb: 1, Invpcid: 2 } as const;
+
+/** Low word of VMCB offset 090h (APM vol. 2, table B-1). */
+export const NestedControl = { NpEnable: 1, SevEnable: 2, SevEsEnable: 4 } as const;
 
 /** TLB_CONTROL, VMCB offset 05Ch (APM vol. 2, 15.16.1). */
 export const TlbControl = { Nothing: 0, FlushAll: 1, FlushAsid: 3, FlushAsidNonGlobal: 7 } as const;

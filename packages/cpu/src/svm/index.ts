@@ -5,6 +5,7 @@ export {
   General1,
   General2,
   General3,
+  NestedControl,
   SvmExitCode,
   TlbControl,
   VIntrBit,

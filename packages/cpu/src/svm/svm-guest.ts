@@ -2,6 +2,7 @@ import { type SecondStage, ticks } from "@hyperwalk/mmu";
 import { State } from "../cpu-state.js";
 import { HardwareGuest } from "../hardware-guest.js";
 import { HostLines } from "../host-lines.js";
+import { EncryptedState } from "../sev/encrypted-state.js";
 import type { VirtualizedProcessor } from "../virtualized-processor.js";
 import { HostSaveArea } from "./host-save-area.js";
 import { SvmIntercepts } from "./intercepts.js";
@@ -21,6 +22,8 @@ export class SvmGuest extends HardwareGuest {
   readonly transfer: StateTransfer;
   readonly hostSave: HostSaveArea | undefined;
   readonly intercepts: SvmIntercepts;
+  /** Of an SEV-ES guest. */
+  readonly encryptedState: EncryptedState | undefined;
   readonly nested: SecondStage;
   readonly entryTicks: number;
   readonly exitTicks: number;
@@ -56,7 +59,8 @@ export class SvmGuest extends HardwareGuest {
     const svmLeaf = profile.cpuid.find((row) => row[0] === LEAF_SVM);
     this.features = svmLeaf?.[5] ?? 0;
     this.asids = svmLeaf?.[3] ?? 2;
-    this.addressBits = profile.memory.physicalAddressBits;
+    // The C-bit lies above what some of these processors have otherwise.
+    this.addressBits = options.encryption === undefined ? profile.memory.physicalAddressBits : 52;
     this.vmcb = new Vmcb(arena, memory, options.vmcbFrame);
     this.at = this.vmcb.at;
     this.residence = (options.vmcbFrame + 1) | 0;
@@ -77,6 +81,7 @@ export class SvmGuest extends HardwareGuest {
       tag: 0,
       accessDirty: true,
     };
+    if (options.encryption === "sev-es") this.encryptedState = new EncryptedState(this);
     this.entryTicks = ticks(profile.timing.vmentry);
     this.exitTicks = ticks(profile.timing.vmexit);
     arena.adopt(() => {

@@ -1,10 +1,14 @@
-import { FaultKind, type TranslationContext } from "@hyperwalk/mmu";
+import { Cause, FaultKind, type TranslationContext, ticks } from "@hyperwalk/mmu";
 import { Attention, State } from "../cpu-state.js";
+import { Vector } from "../exceptions/vector.js";
 import { StopReason } from "../execution-engine.js";
 import { type GuestContextSnapshot, restoreContext, snapshotContext } from "../guest-context.js";
 import { type GuestMode, Intercept } from "../guest-mode.js";
 import type { HeldGuest } from "../hardware-guest.js";
 import { ExitKind, type HardwareVirtualization, type VmExit } from "../hardware-virtualization.js";
+import { Msr } from "../msr.js";
+import { isAutomaticExit, isTrapLike } from "../sev/exits.js";
+import { SEV_COSTS } from "../sev/sev-costs.js";
 import { EventKind, type VirtualizedProcessor } from "../virtualized-processor.js";
 import { vmrun } from "./entry.js";
 import { externalEvent, isWaiting } from "./events.js";
@@ -13,9 +17,14 @@ import { SvmExitCode } from "./exit-code.js";
 import { loadHiddenState, saveHiddenState } from "./save-area.js";
 import { SvmFeature, SvmGuest } from "./svm-guest.js";
 import type { Vmcb } from "./vmcb.js";
+import { VmcbOffset } from "./vmcb-fields.js";
 
 const VECTOR_MC = 18;
 const VECTOR_PF = 14;
+/** SEV_STATUS: SEV, SEV-ES. */
+const SEV_ACTIVE = 1;
+const SEV_ES_ACTIVE = 2;
+const RFLAGS_RF = 0x10000;
 const FETCH = 0x10;
 /** Bits 2:0 of the ModRM byte (0f 01 d8+n). */
 const SvmInstruction = { Vmsave: 3, Stgi: 4, Clgi: 5, Invlpga: 7 } as const;
@@ -36,6 +45,11 @@ export interface SvmOptions {
    * place between #VMEXIT and VMRUN.
    */
   readonly hostSaveFrame?: number;
+  /**
+   * The guest's memory is encrypted with the key of its ASID, with `sev-es` its registers too; the VMCB's control bits must
+   * say the same. Default: neither.
+   */
+  readonly encryption?: "sev" | "sev-es" | undefined;
 }
 
 /** What an {@link Svm} keeps outside memory and registers: the processor's copies of VMCB state, and interrupt state. */
@@ -74,10 +88,17 @@ export class Svm implements HardwareVirtualization, GuestMode {
   readonly vmcb: Vmcb;
   /** The guest's address space; its ASID and nested root follow the VMCB. */
   readonly context: TranslationContext;
+  /** SEV-ES. */
+  readonly encryptsState: boolean;
   private readonly guest: SvmGuest;
+  private readonly encryptsMemory: boolean;
+  private readonly encryptedEntryTicks: number = ticks(SEV_COSTS.encryptedEntry.value);
+  private readonly encryptedExitTicks: number = ticks(SEV_COSTS.encryptedExit.value);
 
   constructor(processor: VirtualizedProcessor, options: SvmOptions) {
     this.guest = new SvmGuest(processor, options);
+    this.encryptsMemory = options.encryption !== undefined;
+    this.encryptsState = options.encryption === "sev-es";
     this.vmcb = this.guest.vmcb;
     this.context = this.guest.context;
   }
@@ -97,6 +118,14 @@ export class Svm implements HardwareVirtualization, GuestMode {
   vmsave(): void {
     const { i32, at, words } = this.guest;
     saveHiddenState(i32, at, words);
+  }
+
+  /**
+   * SEV-ES: the register state that the VMCB and the processor show goes into the VMSA and out of sight, as the secure
+   * processor's LAUNCH_UPDATE_VMSA does before the first VMRUN.
+   */
+  sealState(): void {
+    this.guest.encryptedState?.save();
   }
 
   stgi(): void {
@@ -140,6 +169,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
   enter(maxInstructions: number, maxTicks: number): VmExit {
     const { guest } = this;
     guest.recorded = false;
+    if (guest.encryptedState !== undefined) return this.enterEncrypted(maxInstructions, maxTicks);
     if (guest.suspended) guest.resume(this);
     else if (vmrun(guest, this)) guest.exit.enteredAt = guest.processor.ledger.clock[0];
     else return guest.exit;
@@ -151,9 +181,87 @@ export class Svm implements HardwareVirtualization, GuestMode {
     return guest.exit;
   }
 
+  /**
+   * The same for a guest whose registers are encrypted: exits that are not automatic become #VC in the guest, which goes on
+   * (APM vol. 2, 15.35.4 and 15.35.5).
+   */
+  private enterEncrypted(maxInstructions: number, maxTicks: number): VmExit {
+    const { guest } = this;
+    const { engine, ledger } = guest.processor;
+    const { exit, encryptedState } = guest;
+    if (guest.suspended) guest.resume(this);
+    else {
+      ledger.enter(guest.entryPhase);
+      ledger.charge(Cause.EntryHardware, this.encryptedEntryTicks);
+      ledger.leave();
+      const loaded = encryptedState?.load() === true;
+      if (!vmrun(guest, this)) return exit;
+      exit.enteredAt = ledger.clock[0];
+      if (!loaded) guest.record(ExitKind.Shutdown, SvmExitCode.Shutdown, 0, 0, 0, 0, 0);
+    }
+    const limit = engine.instructions + maxInstructions;
+    let stop: number = StopReason.VmExit;
+    for (;;) {
+      if (!guest.recorded) stop = engine.run(limit - engine.instructions, maxTicks);
+      if (!guest.recorded || isAutomaticExit(exit.code)) break;
+      guest.recorded = false;
+      guest.processor.deliverEvent(EventKind.HardwareException, Vector.Vc, exit.code, true, 0);
+      if (!guest.recorded && (engine.instructions >= limit || ledger.clock[0] >= maxTicks)) {
+        stop = StopReason.Budget;
+        break;
+      }
+    }
+    exit.leftAt = ledger.clock[0];
+    if (!guest.recorded) {
+      guest.suspend(stop);
+      return exit;
+    }
+    guest.hasBytes = false;
+    if (isTrapLike(exit.code)) this.retire(exit.instructionLength);
+    ledger.enter(guest.exitPhase);
+    ledger.charge(Cause.ExitHardware, this.encryptedExitTicks);
+    ledger.leave();
+    vmexit(guest);
+    encryptedState?.save();
+    return exit;
+  }
+
+  /** RIP goes past the instruction that left, and with it goes what holds for one instruction. */
+  private retire(length: number): void {
+    const { words } = this.guest;
+    const lo = words[State.RipLo];
+    words[State.RipLo] = (lo + length) | 0;
+    if (words[State.RipLo] >>> 0 < lo >>> 0) words[State.RipHi] = (words[State.RipHi] + 1) | 0;
+    words[State.InterruptShadow] = 0;
+    words[State.Flags] &= ~RFLAGS_RF;
+  }
+
+  readEncryptionMsr(msr: number, out: Int32Array): boolean {
+    const { vmcb } = this;
+    if (msr === Msr.SevStatus && this.encryptsMemory) {
+      out[0] = SEV_ACTIVE | (this.encryptsState ? SEV_ES_ACTIVE : 0);
+      out[1] = 0;
+      return true;
+    }
+    if (msr !== Msr.Ghcb || !this.encryptsState) return false;
+    out[0] = vmcb.word(VmcbOffset.GhcbMsr);
+    out[1] = vmcb.wordHi(VmcbOffset.GhcbMsr);
+    return true;
+  }
+
+  writeEncryptionMsr(msr: number, lo: number, hi: number): boolean {
+    if (msr !== Msr.Ghcb || !this.encryptsState) return false;
+    this.vmcb.store(VmcbOffset.GhcbMsr, lo);
+    this.vmcb.store(VmcbOffset.GhcbMsr + 4, hi);
+    return true;
+  }
+
   interceptInstruction(event: number, info: number, length: number): boolean {
     const { guest } = this;
     const { words, intercepts: i } = guest;
+    if (event === Intercept.Vmgexit)
+      return guest.record(ExitKind.GuestRequest, SvmExitCode.Vmgexit, 0, 0, 0, 0, length);
+    if (this.encryptsMemory && this.isOwnMsr(event, words[State.Gpr + 2])) return false;
     const ripLo = words[State.RipLo];
     const nextLo = (ripLo + length) | 0;
     const nextHi = nextLo >>> 0 < ripLo >>> 0 ? (words[State.RipHi] + 1) | 0 : words[State.RipHi];
@@ -167,6 +275,13 @@ export class Svm implements HardwareVirtualization, GuestMode {
       i.info1Hi = guest.processor.interceptAddressHi;
     }
     return guest.record(i.kind, i.code, i.info1Lo, i.info1Hi, i.info2Lo, i.info2Hi, length);
+  }
+
+  /** MSRs of the encrypted guest's own never leave it. */
+  private isOwnMsr(event: number, msr: number): boolean {
+    if (event !== Intercept.Rdmsr && event !== Intercept.Wrmsr) return false;
+    const number = msr >>> 0;
+    return number === Msr.SevStatus || (this.encryptsState && number === Msr.Ghcb);
   }
 
   /** CR and EFER write traps: the exit comes before the next instruction, with the new value. */

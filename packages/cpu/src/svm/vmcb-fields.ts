@@ -20,6 +20,8 @@ export const VmcbOffset = {
   ExitInfo2: 0x080,
   ExitIntInfo: 0x088,
   NestedControl: 0x090,
+  /** Guest-physical address of the GHCB, which an SEV-ES guest sets by its MSR. */
+  GhcbMsr: 0x0a0,
   EventInj: 0x0a8,
   NCr3: 0x0b0,
   VirtExt: 0x0b8,
@@ -27,6 +29,8 @@ export const VmcbOffset = {
   NRip: 0x0c8,
   GuestInstructionLength: 0x0d0,
   GuestInstructionBytes: 0x0d1,
+  /** Machine address of the VMSA of an SEV-ES guest. */
+  VmsaPointer: 0x108,
   Es: 0x400,
   Cs: 0x410,
   Ss: 0x420,

@@ -1,3 +1,4 @@
+import { ENCRYPTED_FRAME, encryptedFrame } from "../memory-encryption.js";
 import { Ept, frameOf, Pte, tableIndex } from "../paging/pte.js";
 import { FRAME_BYTES, type PhysicalMemory } from "../physical-memory.js";
 import { PagingMode, type SecondStage, type TranslationContext } from "../translation-context.js";
@@ -14,7 +15,17 @@ export function probeFrame(
   hi: number,
 ): number {
   const gfn = probeGuest(memory, context, lo, hi);
-  return gfn < 0 ? -1 : probeStage(memory, context.secondStage, gfn);
+  return gfn < 0 ? -1 : probeView(memory, context, gfn, context.paging < PagingMode.Pae);
+}
+
+/** {@link probeStage} of a frame number that may have a C-bit. @param table it holds a table: encrypted in any case */
+function probeView(memory: PhysicalMemory, context: TranslationContext, gfn: number, table: boolean): number {
+  const { secondStage } = context;
+  const key = secondStage?.encryptionKey ?? 0;
+  if (key === 0) return probeStage(memory, secondStage, gfn);
+  const marked = gfn >= ENCRYPTED_FRAME;
+  const frame = probeStage(memory, secondStage, marked ? gfn - ENCRYPTED_FRAME : gfn);
+  return frame >= 0 && (marked || table) ? encryptedFrame(frame, key) : frame;
 }
 
 /** Machine frame of a guest frame or -1, likewise. */
@@ -28,7 +39,7 @@ export function probeStage(memory: PhysicalMemory, stage: SecondStage | null, gf
 }
 
 function probeGuest(memory: PhysicalMemory, context: TranslationContext, lo: number, hi: number): number {
-  const locate = (gfn: number): number => probeStage(memory, context.secondStage, gfn);
+  const locate = (gfn: number): number => probeView(memory, context, gfn, true);
   switch (context.paging) {
     case PagingMode.None:
       return (lo >>> 12) + (hi & 0xfffff) * 0x100000;

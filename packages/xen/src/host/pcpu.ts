@@ -1,5 +1,6 @@
 import type { Processor } from "@hyperwalk/cpu";
 import type { CycleLedger, TranslationContext } from "@hyperwalk/mmu";
+import type { ConfidentialKind } from "../confidential.js";
 import { HypervisorCounters } from "../hypervisor-counters.js";
 import type { P2m } from "../p2m.js";
 import { StagePathCost } from "../path-cost/stage-path-cost.js";
@@ -60,10 +61,17 @@ export class Pcpu {
   }
 
   /** The control structure of the vCPU that is pinned here. Allocates from Xen's heap. */
-  createControl(host: HostMemory, p2m: P2m, xen: ResolvedXenConfig): VcpuControl {
-    const Control = this.processor.profile.vendor === "amd" ? SvmControl : VmxControl;
+  createControl(
+    host: HostMemory,
+    p2m: P2m,
+    xen: ResolvedXenConfig,
+    confidential?: ConfidentialKind,
+  ): VcpuControl {
     const { memory, heap, rootFrame } = host;
     const { context, controlFrame, processor } = this;
-    return new Control(processor, { memory, heap, rootFrame, context }, p2m, controlFrame, xen);
+    const view = { memory, heap, rootFrame, context };
+    return processor.profile.vendor === "amd"
+      ? new SvmControl(processor, view, p2m, controlFrame, xen, confidential)
+      : new VmxControl(processor, view, p2m, controlFrame, xen);
   }
 }

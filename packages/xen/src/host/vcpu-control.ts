@@ -3,6 +3,7 @@ import type { TranslationContext } from "@hyperwalk/mmu";
 import type { GuestStart } from "../boot/index.js";
 import type { EferSink } from "../msr-policy.js";
 import type { GuestRegisters } from "./guest-registers.js";
+import type { EncryptedRegisters } from "./svm/encrypted-registers.js";
 import type { VcpuContext } from "./vcpu-context.js";
 
 /** The processor's and the hypervisor's knowledge of one vCPU's control structure, as plain data. */
@@ -12,12 +13,23 @@ export interface VcpuControlSnapshot {
   readonly eptRoots: readonly number[];
 }
 
+/** What a vCPU has whose registers are encrypted (SEV-ES). */
+export interface EncryptedVcpu {
+  readonly registers: EncryptedRegisters;
+  /** The guest's GHCB MSR. */
+  readonly ghcbLo: number;
+  readonly ghcbHi: number;
+  setGhcb(lo: number, hi: number): void;
+}
+
 /**
  * One vCPU's hardware-virtualization side, behind which the vendors differ: `arch/x86/hvm/{svm,vmx}`.
  */
 export interface VcpuControl extends EferSink {
   readonly hardware: HardwareVirtualization;
   readonly registers: GuestRegisters;
+  /** Absent where the hypervisor sees the guest's registers. */
+  readonly encrypted?: EncryptedVcpu | undefined;
   /** The guest's address space, as the latest exit left it. */
   readonly context: TranslationContext;
   /** Machine frame of the VMCB or VMCS. */

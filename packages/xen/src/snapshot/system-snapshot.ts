@@ -1,5 +1,5 @@
 import type { ProcessorSnapshot, ResolvedProfile } from "@hyperwalk/cpu";
-import type { PhysicalMemory, PhysicalMemorySnapshot } from "@hyperwalk/mmu";
+import { type PhysicalMemory, type PhysicalMemorySnapshot, plainFrame } from "@hyperwalk/mmu";
 import { describeAbi } from "../abi/domain-abi.js";
 import type { DomainSnapshot } from "../domain.js";
 import type { ExitAccountingSnapshot } from "../exit-accounting.js";
@@ -156,7 +156,7 @@ function checkMemory(
   snapshot: Readonly<Record<string, unknown>>,
   memory: PhysicalMemory,
 ): string | undefined {
-  const { frames, bytes } = snapshot;
+  const { frames, bytes, views } = snapshot;
   if (!Array.isArray(frames) || !(bytes instanceof Uint8Array)) return "memory has no frames";
   if (bytes.length !== frames.length * 4096)
     return `memory has ${bytes.length} bytes for ${frames.length} frames`;
@@ -164,5 +164,22 @@ function checkMemory(
   const stray = frames.find(
     (frame) => typeof frame !== "number" || !Number.isInteger(frame) || !memory.isRam(frame),
   );
-  return stray === undefined ? undefined : `memory has frame ${stray}, which is not RAM`;
+  return stray === undefined
+    ? checkViews(views, frames, memory)
+    : `memory has frame ${stray}, which is not RAM`;
+}
+
+/** Each view is one of a frame that is there, by a name that an encryption key gives it. */
+function checkViews(views: unknown, frames: readonly unknown[], memory: PhysicalMemory): string | undefined {
+  if (!Array.isArray(views)) return "memory has no views";
+  const known = new Set(frames);
+  const seen = new Set<unknown>();
+  for (const view of views) {
+    const [frame, name] = Array.isArray(view) ? view : [];
+    const fits = Number.isInteger(name) && name < 2 ** 40 && name !== frame && plainFrame(name) === frame;
+    if (!memory.encryptsMemory || !fits || !known.has(frame) || seen.has(frame))
+      return `memory has view ${String(name)} of frame ${String(frame)}, which it cannot have`;
+    seen.add(frame);
+  }
+  return undefined;
 }

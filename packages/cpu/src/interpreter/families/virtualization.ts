@@ -7,6 +7,9 @@ import { Status } from "../entry.js";
 import type { Family } from "../handler.js";
 
 const CR0_PE = 1;
+const VMCALL = 0;
+const VMMCALL = 1;
+const VMGEXIT = 2;
 // Bits 2:0 of the ModRM byte.
 const VMLOAD = 2;
 const VMSAVE = 3;
@@ -20,9 +23,12 @@ const VMXON = 27;
 
 /** VMCALL and VMMCALL: an exit in a guest of the same vendor, otherwise #UD. */
 export function hypercall(core: ExecutionCore, pc: number): number {
-  const amd = core.variantOf(pc) === 1;
+  const variant = core.variantOf(pc);
+  const amd = variant !== VMCALL;
   if (amd !== core.amd) return core.undefined();
-  if (core.intercepted(amd ? Intercept.Vmmcall : Intercept.Vmcall, 0, pc)) return core.exit();
+  const encrypted = variant === VMGEXIT && core.processor.guestMode?.encryptsState === true;
+  const event = encrypted ? Intercept.Vmgexit : amd ? Intercept.Vmmcall : Intercept.Vmcall;
+  if (core.intercepted(event, 0, pc)) return core.exit();
   return core.undefined();
 }
 
@@ -62,9 +68,9 @@ function svmInstruction(core: ExecutionCore, pc: number): number {
 }
 
 export const VIRTUALIZATION: Family = {
-  vmcall: [hypercall, 0],
-  vmmcall: [hypercall, 1],
-  vmgexit: [hypercall, 1], // VMMCALL outside SEV-ES (APM vol. 3)
+  vmcall: [hypercall, VMCALL],
+  vmmcall: [hypercall, VMMCALL],
+  vmgexit: [hypercall, VMGEXIT], // VMMCALL outside SEV-ES (APM vol. 3)
   vmrun: [svmInstruction, 0],
   vmload: [svmInstruction, VMLOAD],
   vmsave: [svmInstruction, VMSAVE],

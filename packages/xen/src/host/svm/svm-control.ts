@@ -5,6 +5,7 @@ import {
   IOPM_BYTES,
   MSRPM_BYTES,
   msrBit,
+  NestedControl,
   type Processor,
   State,
   Svm,
@@ -17,18 +18,21 @@ import {
 } from "@hyperwalk/cpu";
 import { FRAME_BYTES, type TranslationContext } from "@hyperwalk/mmu";
 import type { GuestStart } from "../../boot/index.js";
+import type { ConfidentialKind } from "../../confidential.js";
 import type { P2m } from "../../p2m.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
 import type { HostView } from "../host-memory.js";
 import type { VcpuContext, VcpuSegment } from "../vcpu-context.js";
-import type { VcpuControl, VcpuControlSnapshot } from "../vcpu-control.js";
+import type { EncryptedVcpu, VcpuControl, VcpuControlSnapshot } from "../vcpu-control.js";
+import { EncryptedRegisters } from "./encrypted-registers.js";
+import { SEV_INFO_HI, SEV_INFO_LO } from "./ghcb-requests.js";
 import { SvmRegisters } from "./svm-registers.js";
 
 const VECTOR_PF = 14;
 const TSC_AUX = 0xc0000103;
 const HIGHEST_PRIORITY = 15;
-const ASID = 1; // the only guest's
-const NP_ENABLE = 1;
+/** The only guest's, and with it the number of its encryption key. */
+export const ASID = 1;
 const EFER_SVME = 0x1000;
 const CR0_PE_ET = 0x11;
 const CR0_ET = 0x10;
@@ -56,26 +60,65 @@ const PASSED_MSRS = [
   0x277, // PAT
 ];
 
+/** What an SEV-ES guest sets by itself: it has no handler yet for the #VC that its accesses would raise. */
+const EFER_MSR = 0xc0000080;
+
 /** A vCPU under SVM: its VMCB as `construct_vmcb` sets it up, with CR0 and CR4 left to the hardware. */
 export class SvmControl implements VcpuControl {
   readonly hardware: Svm;
   readonly registers: SvmRegisters;
   readonly controlFrame: number;
+  readonly encrypted: EncryptedVcpu | undefined;
   private readonly processor: Processor;
+  private readonly confidential: ConfidentialKind | undefined;
 
-  /** @param controlFrame zeroed frame for the VMCB */
-  constructor(processor: Processor, host: HostView, p2m: P2m, controlFrame: number, _xen: ResolvedXenConfig) {
+  /** @param controlFrame zeroed frame for the VMCB @param confidential whether the guest is encrypted */
+  constructor(
+    processor: Processor,
+    host: HostView,
+    p2m: P2m,
+    controlFrame: number,
+    _xen: ResolvedXenConfig,
+    confidential?: ConfidentialKind,
+  ) {
+    this.confidential = confidential;
     this.processor = processor;
     const { heap, memory } = host;
     this.controlFrame = controlFrame;
     const iopm = heap.allocate(IOPM_BYTES / FRAME_BYTES);
     const msrpm = heap.allocate(MSRPM_BYTES / FRAME_BYTES);
     memory.writeBytes(iopm * FRAME_BYTES, permissionMap(IOPM_BYTES, PASSED_PORTS));
-    const passed = PASSED_MSRS.flatMap((msr) => [msrBit(msr), msrBit(msr) + 1]);
+    const encryptsState = confidential === "sev-es";
+    const passed = (encryptsState ? [...PASSED_MSRS, EFER_MSR] : PASSED_MSRS).flatMap((msr) => [
+      msrBit(msr),
+      msrBit(msr) + 1,
+    ]);
     memory.writeBytes(msrpm * FRAME_BYTES, permissionMap(MSRPM_BYTES, passed));
-    this.hardware = new Svm(processor, { vmcbFrame: this.controlFrame, host: host.context });
-    this.registers = new SvmRegisters(processor.state, this.hardware.vmcb);
+    this.hardware = new Svm(processor, {
+      vmcbFrame: this.controlFrame,
+      host: host.context,
+      encryption: confidential,
+    });
+    const { vmcb } = this.hardware;
     this.setControls(iopm, msrpm, p2m);
+    if (!encryptsState) {
+      this.registers = new SvmRegisters(processor.state, vmcb);
+      return;
+    }
+    vmcb.set64(VmcbOffset.VmsaPointer, heap.allocate() << 12, 0);
+    const registers = new EncryptedRegisters(processor.state, vmcb);
+    this.registers = registers;
+    this.encrypted = {
+      registers,
+      get ghcbLo() {
+        return vmcb.word(VmcbOffset.GhcbMsr);
+      },
+      get ghcbHi() {
+        return vmcb.wordHi(VmcbOffset.GhcbMsr);
+      },
+      setGhcb: (lo, hi) => vmcb.set64(VmcbOffset.GhcbMsr, lo, hi),
+    };
+    this.encrypted.setGhcb(SEV_INFO_LO, SEV_INFO_HI);
   }
 
   acknowledgeExit(): void {
@@ -225,7 +268,11 @@ export class SvmControl implements VcpuControl {
     vmcb.set(VmcbOffset.Asid, ASID);
     vmcb.store(VmcbOffset.VIntr, VIntrBit.Masking);
     vmcb.set(VmcbOffset.TlbControl, TlbControl.FlushAsid);
-    vmcb.set64(VmcbOffset.NestedControl, NP_ENABLE, 0);
+    const { confidential } = this;
+    const encryption =
+      (confidential === undefined ? 0 : NestedControl.SevEnable) |
+      (confidential === "sev-es" ? NestedControl.SevEsEnable : 0);
+    vmcb.set64(VmcbOffset.NestedControl, NestedControl.NpEnable | encryption, 0);
     vmcb.set64(VmcbOffset.NCr3, (p2m.rootFrame << 12) | 0, Math.floor(p2m.rootFrame / 0x100000));
     vmcb.set64(VmcbOffset.GPat, PAT_LO, PAT_HI);
     vmcb.store(VmcbOffset.CleanBits, 0);
@@ -252,6 +299,7 @@ export class SvmControl implements VcpuControl {
     words.fill(0, State.Gpr, State.Gpr + 32);
     words[State.Gpr + 2 * 3] = start.ebx | 0;
     this.hardware.vmload();
+    this.hardware.sealState();
   }
 
   load(context: VcpuContext): void {

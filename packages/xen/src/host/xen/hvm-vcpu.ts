@@ -19,6 +19,7 @@ import { ViridianMsrs } from "../../viridian/viridian-msrs.js";
 import { Vlapic } from "../../vlapic.js";
 import type { ResolvedDomainConfig, ResolvedXenConfig } from "../../xen-config.js";
 import type { Pcpu } from "../pcpu.js";
+import { GhcbRequests } from "../svm/ghcb-requests.js";
 import { startUpContext, type VcpuContext } from "../vcpu-context.js";
 import type { VcpuControl } from "../vcpu-control.js";
 import { EmulatedExits } from "./emulated-exits.js";
@@ -118,6 +119,7 @@ export class HvmVcpu implements VcpuRunner {
       hypercallPages: pages.length,
       domainId: domain.id,
       viridian,
+      confidential: config.confidential,
     });
     this.cpuid = cpuid;
     msrs = new MsrPolicy(registers, control, () => ledger.cycles, vlapic.apic, vendor, cpuid.xsaves);
@@ -164,6 +166,11 @@ export class HvmVcpu implements VcpuRunner {
             },
     });
     const mmio = new MmioExits({ processor, registers, cost, vlapic, context: control.context });
+    const { encrypted } = control;
+    const requests =
+      encrypted === undefined
+        ? undefined
+        : new GhcbRequests({ vcpuId: id, encrypted, p2m, cost, memory, cpuid, vlapic });
     this.interrupts = new VirtualInterrupts(this.vcpu, vlapic, control, cost);
     this.host = new XenHost({
       processor,
@@ -176,6 +183,7 @@ export class HvmVcpu implements VcpuRunner {
       hypercalls: this.hypercalls,
       emulated,
       mmio,
+      requests,
       interrupts: this.interrupts,
       instructionLength:
         debugBuild && vendor === "amd" ? new InstructionLength(registers, linear, cost) : undefined,

@@ -37,6 +37,7 @@ import { exitName } from "../exit-name.js";
 import type { GuestRegisters } from "../guest-registers.js";
 import type { Hypervisor } from "../hypervisor.js";
 import { type RunOutcome, SHUTDOWN_REASONS } from "../run-outcome.js";
+import type { GhcbRequests } from "../svm/ghcb-requests.js";
 import type { VcpuControl } from "../vcpu-control.js";
 import type { EmulatedExits } from "./emulated-exits.js";
 import type { HypercallHandler } from "./hypercall-handler.js";
@@ -113,6 +114,8 @@ export interface XenHostOptions {
   readonly hypercalls: HypercallHandler;
   readonly emulated: EmulatedExits;
   readonly mmio: MmioExits;
+  /** Undefined where the guest's registers are not encrypted. */
+  readonly requests: GhcbRequests | undefined;
   readonly interrupts: VirtualInterrupts;
   /** Where Xen finds out an instruction's length by itself. */
   readonly instructionLength: InstructionLength | undefined;
@@ -170,6 +173,7 @@ export class XenHost implements Hypervisor {
   private requests = 0;
   private readonly others: VcpuReset | undefined;
   private readonly instructionLength: InstructionLength | undefined;
+  private readonly guestRequests: GhcbRequests | undefined;
 
   constructor(options: XenHostOptions) {
     const { cost, control, switches } = options;
@@ -187,6 +191,7 @@ export class XenHost implements Hypervisor {
     this.interrupts = options.interrupts;
     this.others = options.others;
     this.instructionLength = options.instructionLength;
+    this.guestRequests = options.requests;
     if (options.vcpu.down) this.waitsFor = COMING_UP;
     this.ibpbOnExit = switches.ibpbEntry;
     this.overwritesReturnStack = switches.rsbOverwrite;
@@ -496,6 +501,8 @@ export class XenHost implements Hypervisor {
         return this.secondStageFault(exit);
       case ExitKind.ExternalInterrupt:
         return this.control.isInterruptWindow(exit) ? this.windowOpen(exit) : undefined;
+      case ExitKind.GuestRequest:
+        return this.guestRequest();
       case ExitKind.Exception:
         return this.crash(
           `exception ${exit.code & 31}${(exit.code & 31) === MACHINE_CHECK ? " (machine check)" : ""} in the guest`,
@@ -513,6 +520,20 @@ export class XenHost implements Hypervisor {
           detail: `VM entry refused the guest's state (exit code ${exit.code})`,
         };
     }
+  }
+
+  /** VMGEXIT: the guest has put into its GHCB what it wants done, and finds the results there. */
+  private guestRequest(): RunOutcome | undefined {
+    const { guestRequests, vcpu } = this;
+    const exit = guestRequests?.open();
+    if (guestRequests === undefined || exit === undefined)
+      return guestRequests?.fatal ? this.crash(guestRequests.fatal) : undefined;
+    let outcome = this.dispatch(exit);
+    // The guest's instruction has retired: what is left of a call goes on here.
+    while (exit.kind === ExitKind.Hypercall && vcpu.call.continuation.pending && outcome === undefined)
+      outcome = this.dispatch(exit);
+    guestRequests.close();
+    return outcome;
   }
 
   /** A write to an exit port ends the domain. */
@@ -661,7 +682,8 @@ export class XenHost implements Hypervisor {
     const gfn = (exit.info2Lo >>> 12) + (exit.info2Hi >>> 0) * 0x100000;
     const isFetch = (exit.info1Lo & (this.isAmd ? NPF_FETCH : EPT_FETCH)) !== 0;
     if (domain.p2m.translate(gfn) < 0) {
-      const isData = !isFetch && !this.inGuestTables(exit);
+      // Of an encrypted guest neither the instruction nor its registers are there to be read.
+      const isData = !isFetch && !this.inGuestTables(exit) && this.guestRequests === undefined;
       if (isData && mmio.carryOut(gfn, exit.info2Lo & 4095)) this.moveOn(mmio.length);
       else registers.injectException(GENERAL_PROTECTION, 0);
       return undefined;

@@ -1,0 +1,31 @@
+import type { Quantity } from "../profile.js";
+import { estimate } from "../profiles/quantity.js";
+import type { ProfileEstimate } from "../resolve-profile.js";
+
+const WINDOW =
+  "the VMRUN window of an SEV-ES guest on an EPYC of 2020 takes 1,344-1,376 cycles (M. Roth, lkml 2020-12), less the 974 that VMRUN + #VMEXIT of a plain guest are taken for here, half of it each way";
+
+/**
+ * What encrypted guests take more in hardware, on Zen 3 and Zen 4 alike. Delivery of #VC costs what delivery of any
+ * exception does (`timing.interruptDelivery`), and IRET what it costs elsewhere.
+ */
+export const SEV_COSTS: Readonly<Record<"encryptedEntry" | "encryptedExit", Quantity>> = {
+  encryptedEntry: estimate(
+    193,
+    "cycles",
+    [0, 1500],
+    `VMRUN of an SEV-ES guest loads and checks its whole register state from the VMSA: ${WINDOW}; upper end: all that a VMMCALL takes more in an SEV-SNP guest under KVM (6,200 cycles: Misono et al. 2025) and #VC, GHCB and software leave unexplained`,
+  ),
+  encryptedExit: estimate(193, "cycles", [0, 1500], `#VMEXIT saves that state: ${WINDOW}`),
+};
+
+/** Those numbers as results list them. */
+export function sevEstimates(): ProfileEstimate[] {
+  return Object.entries(SEV_COSTS).map(([name, { value, unit, range, source }]) => ({
+    key: `sev.${name}`,
+    value,
+    unit,
+    range: range ?? [value, value],
+    source,
+  }));
+}
