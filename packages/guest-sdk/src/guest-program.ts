@@ -1,4 +1,4 @@
-import type { OperationDescriptor } from "@hyperwalk/xen";
+import type { ConfidentialKind, OperationDescriptor } from "@hyperwalk/xen";
 import type { Assembler } from "./assembler/assembler.js";
 import { Label, type LabelAddress, linearAddress, physicalAddress } from "./assembler/label.js";
 import type { ConditionName } from "./assembler/opcodes.js";
@@ -17,6 +17,11 @@ export interface GuestBuildOptions {
   readonly vendor: Vendor;
   /** Leaf size of the page tables that map the guest's image. Default `4k`. */
   readonly leaf?: "4k" | "2m";
+  /**
+   * The guest is encrypted, with `sev-es` its registers too (AMD alone): pages are private, hypercalls go without a
+   * hypercall page, physical pointers through shared memory, and exits through a #VC handler. Default neither.
+   */
+  readonly confidential?: ConfidentialKind | undefined;
   /** For the guest's own use: how often its measured loop runs. Default {@link DEFAULT_GUEST_ITERATIONS}. */
   readonly iterations?: number;
 }
@@ -60,6 +65,7 @@ export class GuestProgram {
   readonly abi: AbiName;
   readonly vendor: Vendor;
   readonly leaf: "4k" | "2m";
+  readonly confidential: ConfidentialKind | undefined;
   readonly iterations: number;
   /** One method for each operation: `g.hypercall.vcpu.getRunstateInfo({ vcpuid: 0 })`. */
   readonly hypercall: HypercallStubs<Value, HypercallResult>;
@@ -77,6 +83,12 @@ export class GuestProgram {
     this.abi = options.abi;
     this.vendor = options.vendor;
     this.leaf = options.leaf ?? "4k";
+    this.confidential = options.confidential;
+    if (this.confidential !== undefined && this.vendor !== "amd")
+      throw new GuestSourceError(
+        "VALUE",
+        `confidential ${this.confidential} on ${this.vendor}: SEV is AMD's`,
+      );
     this.iterations = options.iterations ?? DEFAULT_GUEST_ITERATIONS;
     if (!Number.isSafeInteger(this.iterations) || this.iterations < 1)
       throw new GuestSourceError("VALUE", `iterations: ${this.iterations} is not a positive integer`);
@@ -248,6 +260,18 @@ export class GuestProgram {
       this.asm.bind(label);
       this.asm.data(new TextEncoder().encode(text));
     }
+    if (this.confidential === undefined) this.emitBuffers();
+  }
+
+  /** Bytes of all buffers, from the start of a page on. */
+  get bufferBytes(): number {
+    let end = 0;
+    for (const { bytes, alignment } of this.buffers) end = Math.ceil(end / alignment) * alignment + bytes;
+    return end;
+  }
+
+  /** Buffers: an encrypted guest's are shared memory, because hypercalls take them. */
+  emitBuffers(): void {
     for (const buffer of this.buffers) {
       this.asm.align(buffer.alignment);
       this.asm.bind(buffer.label);

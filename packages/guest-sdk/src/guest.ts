@@ -4,8 +4,10 @@ import { type GuestBuildOptions, GuestProgram } from "./guest-program.js";
 import { buildPvhImage, type ImageSymbols } from "./image/pvh-image.js";
 import { emitCheckInterface } from "./runtime/check-interface.js";
 import { type ConsoleState, emitConsoleInit, emitConsoleRoutines } from "./runtime/console.js";
+import { EXIT_IDT_BYTES, emitExitHandler, emitExitSetup } from "./runtime/exit-handler.js";
 import { emitFindXen, type FurtherPage } from "./runtime/find-xen.js";
 import { emitNumberRoutines } from "./runtime/numbers.js";
+import { SharedMemory } from "./runtime/shared-memory.js";
 import { fastabiStubs } from "./stubs/fastabi.js";
 import type { AbiName, StubEmitter, StubMemory } from "./stubs/stub-emitter.js";
 import { traditionalStubs } from "./stubs/traditional.js";
@@ -32,12 +34,29 @@ export function defineGuest(name: string, source: (g: GuestProgram) => void): Gu
 function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestProgram) => void): Uint8Array {
   const console: ConsoleState = { ring: new Label("console ring"), port: new Label("console port") };
   const structs = new Map<string, { readonly label: Label; readonly bytes: number }>();
+  const { confidential } = options;
+  const shared = new SharedMemory(confidential);
+  const handler = { ghcb: shared.ghcb, idt: new Label("IDT") };
+  const entry = new Label("#VC");
+  const terminate = new Label("terminate");
   let program: GuestProgram | undefined;
+  const structBytes = () => Math.max(8, ...[...structs.values()].map(({ bytes }) => bytes));
 
   return buildPvhImage({
     leaf: options.leaf ?? "4k",
+    sharedPages:
+      confidential === undefined
+        ? undefined
+        : {
+            bytes: () => shared.bytes(structBytes(), program?.bufferBytes ?? 0),
+            emit: (a) => shared.emit(a, structBytes(), () => program?.emitBuffers()),
+          },
     code(a, symbols) {
-      const stubs = stubsFor(options, stubMemory(symbols, structs));
+      const encrypted =
+        confidential === undefined ? undefined : ({ bounce: shared.bounce, instruction: "vmmcall" } as const);
+      const stubs = stubsFor(options, { ...stubMemory(symbols, structs), encrypted });
+      if (confidential !== undefined) shared.emitClear(a);
+      if (confidential === "sev-es") emitExitSetup(a, handler, entry, terminate);
       const absent = a.label("no Xen");
       const mismatch = a.label("another interface");
       const routines = {
@@ -47,7 +66,8 @@ function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestP
         hex: a.label("print hex"),
         ratio: a.label("print ratio"),
       };
-      emitFindXen(a, symbols.hypercallPage, absent, furtherPage(options.abi, mismatch));
+      const page = encrypted === undefined ? symbols.hypercallPage : undefined;
+      emitFindXen(a, page, absent, furtherPage(options.abi, mismatch));
       emitCheckInterface(a, options.abi, options.vendor, mismatch);
       emitConsoleInit(a, stubs, console);
       program = new GuestProgram(options, a, stubs, routines);
@@ -61,6 +81,7 @@ function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestP
       emitHalt(a);
       emitConsoleRoutines(a, stubs, console, routines);
       emitNumberRoutines(a, routines.print, routines);
+      if (confidential === "sev-es") emitExitHandler(a, handler, options.abi, entry, terminate);
     },
     data(a) {
       for (const { label, bytes } of structs.values()) {
@@ -72,6 +93,11 @@ function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestP
       for (const label of [console.ring, console.port]) {
         a.bind(label);
         a.zeros(8);
+      }
+      if (confidential === "sev-es") {
+        a.align(16);
+        a.bind(handler.idt);
+        a.zeros(EXIT_IDT_BYTES);
       }
       program?.emitData();
     },

@@ -16,6 +16,7 @@ export { PhysaddrAbi } from "./abi/physaddr.js";
 export { PointerAbi } from "./abi/pointer-abi.js";
 export { DOMAIN_ABIS } from "./abi/registry.js";
 export * from "./boot/index.js";
+export { CONFIDENTIAL_KINDS, type ConfidentialKind } from "./confidential.js";
 export type { CappedTextSnapshot, ConsoleSnapshot } from "./console.js";
 export {
   CappedText,
@@ -79,6 +80,7 @@ export type { Homes } from "./host/host-objects.js";
 export type { Hypervisor } from "./host/hypervisor.js";
 export type { Pcpu } from "./host/pcpu.js";
 export { type RunOutcome, SHUTDOWN_REASONS, type ShutdownName } from "./host/run-outcome.js";
+export { Ghcb, GhcbAnswer, GhcbInfo, GhcbRefusal, validBit } from "./host/svm/ghcb-layout.js";
 export type { VcpuContext, VcpuSegment } from "./host/vcpu-context.js";
 export type { VcpuControl, VcpuControlSnapshot } from "./host/vcpu-control.js";
 export type { HvmVcpu } from "./host/xen/hvm-vcpu.js";

@@ -16,6 +16,8 @@ export interface Mapping {
   readonly user?: boolean;
   /** Default true; false sets NX, which needs EFER.NXE. */
   readonly executable?: boolean;
+  /** Sets the C-bit: the memory is encrypted (SEV). Default false. */
+  readonly encrypted?: boolean;
 }
 
 /** A mapping that page tables cannot express. */
@@ -35,7 +37,9 @@ const WRITABLE = 2n;
 const USER = 4n;
 const LARGE = 0x80n;
 const NO_EXECUTE = 1n << 63n;
-const ADDRESS = 0x000ffffffffff000n;
+/** The C-bit of Zen 3 and Zen 4 (CPUID 8000001F EBX). */
+const ENCRYPTED = 1n << 51n;
+const ADDRESS = 0x0007fffffffff000n;
 const TABLE_BYTES = 4096;
 
 /** Bytes that a leaf maps. */
@@ -51,9 +55,11 @@ export class PageTables {
   /** Guest-physical address of the root table: the value for CR3. */
   readonly root: number;
   private readonly tables: BigUint64Array[] = [new BigUint64Array(512)];
+  private readonly tableBits: bigint;
 
-  /** @param base guest-physical address of the first table, page-aligned */
-  constructor(base: number) {
+  /** @param base guest-physical address of the first table, page-aligned @param encrypted sets the C-bit of tables */
+  constructor(base: number, encrypted = false) {
+    this.tableBits = PRESENT | WRITABLE | USER | (encrypted ? ENCRYPTED : 0n);
     if (base % TABLE_BYTES !== 0)
       throw new MappingError("ALIGNMENT", `tables at 0x${base.toString(16)} are not page-aligned`);
     this.root = base;
@@ -100,6 +106,7 @@ export class PageTables {
       (mapping.writable === false ? 0n : WRITABLE) |
       (mapping.user ? USER : 0n) |
       (leafLevel > 1 ? LARGE : 0n) |
+      (mapping.encrypted ? ENCRYPTED : 0n) |
       (mapping.executable === false ? NO_EXECUTE : 0n);
   }
 
@@ -110,7 +117,7 @@ export class PageTables {
       throw new MappingError("CONFLICT", `0x${linear.toString(16)} is mapped already by a larger leaf`);
     if (entry !== 0n) return this.tables[(Number(entry & ADDRESS) - this.root) / TABLE_BYTES];
     const made = new BigUint64Array(512);
-    table[slot] = BigInt(this.root + this.tables.length * TABLE_BYTES) | PRESENT | WRITABLE | USER;
+    table[slot] = BigInt(this.root + this.tables.length * TABLE_BYTES) | this.tableBits;
     this.tables.push(made);
     return made;
   }

@@ -11,6 +11,8 @@ export const IMAGE_LINEAR = 0xffffffff80200000n;
 const REGION = 0x200000;
 const STACK_BYTES = 16384;
 const LOW_MEMORY = 2 ** 32;
+/** From here on the low mapping is shared with the hypervisor: Xen's special pages, and no RAM of a small guest. */
+const SHARED_LOW_MEMORY = 3 * 2 ** 30;
 
 /** What the code of an image may refer to. */
 export interface ImageSymbols {
@@ -28,6 +30,16 @@ export interface ImageSource {
   code(a: Assembler, symbols: ImageSymbols): void;
   /** Data for that code; zeros at the end take no room in the file. */
   data(a: Assembler): void;
+  /** The guest is encrypted (SEV): pages are private but for these. Absent: it is not. */
+  readonly sharedPages?: SharedPages | undefined;
+}
+
+/** Memory of an encrypted guest that the hypervisor can read and write. */
+export interface SharedPages {
+  /** Bytes that {@link emit} takes; asked after code and data were emitted. */
+  bytes(): number;
+  /** Zeros with their labels, from the start of a page on. */
+  emit(a: Assembler): void;
 }
 
 /**
@@ -53,10 +65,15 @@ export function buildPvhImage(source: ImageSource): Uint8Array {
 
   a.align(4096);
   a.bind(boot.pageTables);
-  a.data(imageTables(a.offset, source.leaf).bytes());
+  const { sharedPages, leaf } = source;
+  a.data(imageTables(a.offset, leaf, sharedPages?.bytes()).bytes());
   a.bind(symbols.hypercallPage);
   a.zeros(4096 + STACK_BYTES);
   a.bind(boot.stackTop);
+  if (sharedPages !== undefined) {
+    a.align(granule(leaf));
+    sharedPages.emit(a);
+  }
 
   const image = a.link();
   let used = image.length;
@@ -71,14 +88,42 @@ export function buildPvhImage(source: ImageSource): Uint8Array {
 }
 
 /** Tables for an image whose tables start `offset` bytes into it; they are part of what they map. */
-function imageTables(offset: number, leaf: "4k" | "2m"): PageTables {
+function imageTables(offset: number, leaf: "4k" | "2m", sharedBytes: number | undefined): PageTables {
+  const encrypted = sharedBytes !== undefined;
   let regions = 0;
+  // How many tables there are does not depend on where the shared pages begin.
+  let shared = 0;
   for (;;) {
-    const tables = new PageTables(IMAGE_PHYSICAL + offset);
-    tables.map({ linear: 0n, physical: 0, bytes: LOW_MEMORY, leaf: "2m" });
-    tables.map({ linear: IMAGE_LINEAR, physical: IMAGE_PHYSICAL, bytes: regions * REGION, leaf });
+    const tables = new PageTables(IMAGE_PHYSICAL + offset, encrypted);
+    tables.map({ linear: 0n, physical: 0, bytes: SHARED_LOW_MEMORY, leaf: "2m", encrypted });
+    tables.map({
+      linear: BigInt(SHARED_LOW_MEMORY),
+      physical: SHARED_LOW_MEMORY,
+      bytes: LOW_MEMORY - SHARED_LOW_MEMORY,
+      leaf: "2m",
+    });
+    const mapPart = (at: number, end: number, isPrivate: boolean): void =>
+      tables.map({
+        linear: IMAGE_LINEAR + BigInt(at),
+        physical: IMAGE_PHYSICAL + at,
+        bytes: end - at,
+        leaf,
+        encrypted: isPrivate,
+      });
+    const mapped = regions * REGION;
+    const boundary = encrypted ? Math.min(shared, mapped) : mapped;
+    mapPart(0, boundary, encrypted);
+    mapPart(boundary, mapped, false);
     const end = offset + tables.count * 4096 + 4096 + STACK_BYTES;
-    if (end <= regions * REGION) return tables;
-    regions++;
+    const sharedAt = Math.ceil(end / granule(leaf)) * granule(leaf);
+    const last = encrypted ? sharedAt + sharedBytes : end;
+    if (last <= mapped && (!encrypted || shared === sharedAt)) return tables;
+    shared = sharedAt;
+    if (last > mapped) regions++;
   }
+}
+
+/** What a page of the image's mapping is aligned to. */
+function granule(leaf: "4k" | "2m"): number {
+  return leaf === "4k" ? 4096 : REGION;
 }

@@ -17,11 +17,16 @@ export interface FurtherPage {
 }
 
 /**
- * Finds Xen's CPUID leaves and writes the hypercall page's address to the MSR that leaf base + 2 names; jumps to
- * `absent` when this is no Xen. Overwrites RAX, RBX, RCX, RDX and RSI.
+ * Finds Xen's CPUID leaves and writes the hypercall page's address, if the guest wants one, to the MSR that leaf base + 2
+ * names; jumps to `absent` when this is no Xen. Overwrites RAX, RBX, RCX, RDX and RSI.
  * @param further another of Xen's hypercall pages than its first, and where to go if it has fewer
  */
-export function emitFindXen(a: Assembler, hypercallPage: Label, absent: Label, further?: FurtherPage): void {
+export function emitFindXen(
+  a: Assembler,
+  hypercallPage: Label | undefined,
+  absent: Label,
+  further?: FurtherPage,
+): void {
   const next = a.label("next CPUID leaf");
   const found = a.label("Xen found");
   a.mov(esi, FIRST_LEAF);
@@ -41,6 +46,7 @@ export function emitFindXen(a: Assembler, hypercallPage: Label, absent: Label, f
   a.jmp(absent);
 
   a.bind(found);
+  if (hypercallPage === undefined) return;
   a.lea(eax, at(rsi, 2));
   a.mov(ecx, 0);
   a.plain("cpuid");

@@ -17,6 +17,11 @@ export interface StubMemory {
   readonly hypercallPage: Label;
   /** Zeroed, 64-byte aligned memory for the operation's struct; the same at every call. */
   structFor(operation: OperationDescriptor): Label;
+  /**
+   * Of an encrypted guest: memory that it shares with the hypervisor, as large as the largest struct, and the instruction
+   * that it makes calls with, because the hypervisor cannot fill a page of its. Absent: neither.
+   */
+  readonly encrypted?: { readonly bounce: Label; readonly instruction: "vmmcall" } | undefined;
 }
 
 /**

@@ -1,12 +1,15 @@
 import type { OperationDescriptor, OperationField } from "@hyperwalk/xen";
 import type { Assembler } from "../assembler/assembler.js";
-import { linearAddress, physicalAddress } from "../assembler/label.js";
-import { atLabel } from "../assembler/memory.js";
+import { type Label, linearAddress, physicalAddress } from "../assembler/label.js";
+import { at, atLabel } from "../assembler/memory.js";
 import {
   type OperandBits,
   type Register,
   r8,
+  r9,
   r10,
+  r11,
+  r12,
   rax,
   rdi,
   rdx,
@@ -19,15 +22,20 @@ import type { Operand, StubEmitter, StubMemory } from "./stub-emitter.js";
 /** Argument registers of a 64-bit HVM hypercall, in order. */
 const ARGUMENTS: readonly Register[] = [rdi, rsi, rdx, r10, r8];
 const HYPERCALL_STUB_BYTES = 32;
+/** Of a number whose pointers are physical in a call of the `percall` interface. */
+const PERCALL_BIT = 0x40000000;
 
 /**
  * Today's interface, through the hypercall page: sub-operation and register arguments, then a pointer to the struct.
  * With `linear` the pointer is an address as the guest maps it, with `physaddr` a guest-physical one; nothing else
- * differs but that a `percall` guest calls into the page of stubs that say so.
+ * differs but that a `percall` guest calls into the page of stubs that say so. An encrypted guest makes its calls without
+ * a page, and copies structs that it points to physically from and to memory that it shares.
  */
 export function traditionalStubs(abi: "linear" | "physaddr" | "percall", memory: StubMemory): StubEmitter {
   const pointers = abi === "linear" ? "linear" : "physical";
   const addressOf = abi === "linear" ? linearAddress : physicalAddress;
+  // A linear pointer is no use to the hypervisor wherever it points: the tables are encrypted.
+  const bounce = abi === "linear" ? undefined : memory.encrypted?.bounce;
 
   function emitCall(
     a: Assembler,
@@ -48,13 +56,23 @@ export function traditionalStubs(abi: "linear" | "physaddr" | "percall", memory:
         );
     });
     if (operation.struct) {
-      inRegisters.push(addressOf(memory.structFor(operation)));
+      const struct = memory.structFor(operation);
+      if (bounce !== undefined && operation.inputs.some(({ offset }) => offset >= 0))
+        emitCopy(a, bounce, struct, operation.struct.bytes);
+      inRegisters.push(addressOf(bounce ?? struct));
       if (operation.array) inRegisters.push(1);
     }
     inRegisters.forEach((value, i) => {
       a.mov(ARGUMENTS[i], value);
     });
-    a.callOffset(memory.hypercallPage, operation.hypercall * HYPERCALL_STUB_BYTES);
+    if (memory.encrypted === undefined)
+      a.callOffset(memory.hypercallPage, operation.hypercall * HYPERCALL_STUB_BYTES);
+    else {
+      a.mov(rax, abi === "percall" ? PERCALL_BIT | operation.hypercall : operation.hypercall);
+      a.plain(memory.encrypted.instruction);
+    }
+    if (bounce !== undefined && operation.struct && operation.outputs.some(({ offset }) => offset >= 0))
+      emitCopy(a, memory.structFor(operation), bounce, operation.struct.bytes);
   }
 
   function emitStore(
@@ -86,6 +104,31 @@ export function traditionalStubs(abi: "linear" | "physaddr" | "percall", memory:
   }
 
   return { abi, pointers, emitCall, emitOutput };
+}
+
+/** Longest copy that is written out, bytes. */
+const UNROLLED_BYTES = 128;
+
+/** Copies a struct, rounded up to 8 bytes; overwrites R9-R12 at most. */
+function emitCopy(a: Assembler, to: Label, from: Label, bytes: number): void {
+  const words = Math.ceil(bytes / 8);
+  if (bytes <= UNROLLED_BYTES) {
+    for (let i = 0; i < words; i++) {
+      a.mov(r11, atLabel(from, 8 * i));
+      a.mov(atLabel(to, 8 * i), r11);
+    }
+    return;
+  }
+  a.mov(r9, linearAddress(from));
+  a.mov(r10, linearAddress(to));
+  a.mov(r12, words);
+  const next = a.here("copy through shared memory");
+  a.mov(r11, at(r9));
+  a.mov(at(r10), r11);
+  a.alu("add", r9, 8);
+  a.alu("add", r10, 8);
+  a.alu("sub", r12, 1);
+  a.jcc("ne", next);
 }
 
 /** A constant store of 64 bits sign-extends 32. */
