@@ -69,6 +69,8 @@ export interface SvmSnapshot {
   readonly vVector: number;
   readonly intercepts: readonly number[];
   readonly context: GuestContextSnapshot;
+  /** Of the guest's memory; 0: not encrypted. */
+  readonly encryptionKey: number;
   readonly overwritten: number;
   readonly lines: readonly number[];
   readonly held: HeldGuest;
@@ -399,6 +401,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
       vVector: guest.vVector,
       intercepts: guest.intercepts.values(),
       context: snapshotContext(guest.context),
+      encryptionKey: guest.nested.encryptionKey ?? 0,
       overwritten: guest.vmcb.overwritten,
       lines: guest.lines.snapshot(),
       held: guest.held(),
@@ -429,6 +432,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
     guest.lines.restore(snapshot.lines);
     const { rootFrame } = snapshot.context;
     if (rootFrame >= 0) guest.nested.rootFrame = rootFrame;
+    guest.nested.encryptionKey = snapshot.encryptionKey;
     guest.context.secondStage = rootFrame >= 0 ? guest.nested : null;
   }
 }

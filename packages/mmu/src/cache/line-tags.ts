@@ -13,7 +13,7 @@ const MAX_WAYS = 0xffff;
 export interface LineTagsSnapshot {
   readonly tags: Int32Array;
   /** Tag bits above 32; absent while every line lies below 256 GiB. */
-  readonly highTags: Int16Array | undefined;
+  readonly highTags: Int32Array | undefined;
   readonly states: Int32Array;
 }
 
@@ -180,7 +180,7 @@ export class LineTags {
   snapshot(): LineTagsSnapshot {
     return {
       tags: this.i32.slice(this.tagsAt, this.tagsAt + this.sets * this.ways + PADDING),
-      highTags: this.wide ? this.highTags.slice() : undefined,
+      highTags: this.wide ? Int32Array.from(this.highTags) : undefined,
       states: this.i32.slice(this.statesAt, this.statesAt + this.sets * this.stride),
     };
   }
