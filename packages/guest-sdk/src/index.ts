@@ -33,6 +33,13 @@ export {
   type Value,
 } from "./guest-program.js";
 export { GuestSourceError } from "./guest-source-error.js";
+export { OPERATION_SAMPLES, type OperationSample, type SampleTools } from "./guests/operation-samples.js";
+export {
+  type OperationTour,
+  operationTour,
+  TOUR_REPEATS,
+  type TourOptions,
+} from "./guests/operation-tour.js";
 export { runstateLoop } from "./guests/runstate-loop.js";
 export { spinForever } from "./guests/spin-forever.js";
 export { type ElfSegment, PHYS32_ENTRY, writeElf, type XenNote } from "./image/elf.js";

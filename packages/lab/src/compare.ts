@@ -18,7 +18,7 @@ import {
   type P2mPage,
 } from "./result.js";
 import { runGuest } from "./run-guest.js";
-import type { SystemFactory } from "./simulated-system.js";
+import type { SimulatedSystem, SystemFactory } from "./simulated-system.js";
 import { TOOL } from "./tool.js";
 
 /** One comparison: a guest, a machine, and the interfaces to run it through. Everything else has a default. */
@@ -105,23 +105,33 @@ export function compare(
     return { ...run, config: system.config };
   });
   const settings = settingsFor(abis[0]);
-  const { xen, domain } = runs[0].config;
-  const { debugBuild: _build, execSp, pml: _pml, bhbSeq, ...mitigations } = xen;
   return {
     tool: TOOL,
     machine: { id: machine.id, name: machine.name, vendor: machine.vendor, ghz: machine.frequency.value },
     host: {
-      kind: "xen",
-      mitigations: { ...mitigations, ...(xen.bhbClear && bhbSeq !== undefined ? { bhbSeq } : {}) },
-      ...(execSp === false && domain.p2mPage !== "4k" ? { execSp } : {}),
-      p2mPage: domain.p2mPage,
-      guestPage: settings.guestPage,
-      memoryMiB,
-      mmioHandlers: domain.mmioHandlers,
+      ...hostSettings(runs[0].config, settings.guestPage, memoryMiB),
       ...(request.fastForward === undefined ? {} : { fastForward: targetName(request.fastForward) }),
     },
     guest: { name: guest.name, operation: settings.operation, cmdline: guest.cmdline(settings) },
     runs: runs.map((run) => run.result),
     estimates: mergeEstimates(runs.map((run) => run.estimates)),
+  };
+}
+
+/** How a system was configured, as results say it. */
+export function hostSettings(
+  { xen, domain }: SimulatedSystem["config"],
+  guestPage: GuestPage,
+  memoryMiB: number,
+): Omit<CompareDocument["host"], "fastForward"> {
+  const { debugBuild: _build, execSp, pml: _pml, bhbSeq, ...mitigations } = xen;
+  return {
+    kind: "xen",
+    mitigations: { ...mitigations, ...(xen.bhbClear && bhbSeq !== undefined ? { bhbSeq } : {}) },
+    ...(execSp === false && domain.p2mPage !== "4k" ? { execSp } : {}),
+    p2mPage: domain.p2mPage,
+    guestPage,
+    memoryMiB,
+    mmioHandlers: domain.mmioHandlers,
   };
 }

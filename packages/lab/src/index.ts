@@ -27,6 +27,14 @@ export {
   guestCmdline,
 } from "./guest.js";
 export { BUILT_IN_GUESTS, hypercallBench, programGuest, runstateLoop } from "./guest-catalogue.js";
+export {
+  compareOperations,
+  MATRIX_OPERATIONS,
+  type MatrixCell,
+  type MatrixDocument,
+  type MatrixRequest,
+  type MatrixRow,
+} from "./operation-matrix.js";
 export { PUBLISHED, type PublishedFigure, publishedFigure, saving } from "./published.js";
 export {
   ABIS,

@@ -113,7 +113,8 @@ function cellsPerCall(rows: readonly LedgerRow[], calls: number): LedgerCell[] {
 
 const GOOD_SHUTDOWNS: readonly string[] = ["poweroff", "reboot", "suspend"];
 
-function runExit(outcome: SystemOutcome): RunExit {
+/** How a run ended, as results say it. */
+export function runExit(outcome: SystemOutcome): RunExit {
   const { reason, shutdown, budget, rip, detail } = outcome;
   return {
     ok: reason === "shutdown" && shutdown !== undefined && GOOD_SHUTDOWNS.includes(shutdown),

@@ -2,7 +2,7 @@ import { type FastForwardTarget, ImageError } from "@hyperwalk/xen";
 import { type CompareRequest, compare } from "../compare.js";
 import type { GuestOperation } from "../guest.js";
 import { describeExit } from "../report/exits.js";
-import type { AbiName, CompareDocument, GuestPage, P2mPage } from "../result.js";
+import { ABIS, type AbiName, type CompareDocument, type GuestPage, type P2mPage } from "../result.js";
 import { guestFromArgument } from "./guest-argument.js";
 import { machineById } from "./machine.js";
 import type { Output } from "./output.js";
@@ -36,7 +36,9 @@ export async function compareCommand(
   if (!chosen.operations.includes(options.op))
     throw new UsageError("option --op", `${guest} does not call ${options.op}`, chosen.operations.join(", "));
   const machine = machineById("option --machine", options.machine);
-  const refused = options.abi.find((abi) => chosen.abis?.includes(abi) === false);
+  // "All" are those that the guest can be run through.
+  const abis = options.abi === ABIS ? (chosen.abis ?? ABIS) : options.abi;
+  const refused = abis.find((abi) => chosen.abis?.includes(abi) === false);
   if (refused !== undefined)
     throw new UsageError(
       "option --abi",
@@ -46,7 +48,7 @@ export async function compareCommand(
   const document = compareOrExplain(guest, {
     guest: chosen,
     machine,
-    abis: options.abi,
+    abis,
     iterations: options.iterations,
     operation: options.op,
     cmdline: options.cmdline,

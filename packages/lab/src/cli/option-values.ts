@@ -58,21 +58,39 @@ export function oneOf<T extends string>(option: string, allowed: readonly T[]): 
   };
 }
 
-/** A parser for words out of a list, separated by commas, each at most once. */
+/** A parser for words out of a list, separated by commas, each at most once; `all` stands for the whole list. */
 export function someOf<T extends string>(
   option: string,
   allowed: readonly T[],
 ): (text: string) => readonly T[] {
   const one = oneOf(option, allowed);
   return (text) => {
+    if (text === "all") return allowed;
     const found = text.split(",").map((word) => one(word.trim()));
-    const twice = found.find((word, at) => found.indexOf(word) !== at);
-    if (twice !== undefined)
-      throw new UsageError(
-        `option ${option}`,
-        `"${twice}" is given twice`,
-        `each of ${allowed.join(", ")} once`,
-      );
+    checkOnce(option, found, `each of ${allowed.join(", ")} once`);
     return found;
   };
+}
+
+/** What `compare` is to call: one of a benchmark guest's own operations, or a matrix of operations, of all if the list is empty. */
+export type OperationChoice<T extends string> = T | readonly string[];
+
+/** A parser for one word out of a list, for `all`, or for names with a dot in them, separated by commas. */
+export function operationChoice<T extends string>(
+  option: string,
+  allowed: readonly T[],
+): (text: string) => OperationChoice<T> {
+  const one = oneOf(option, [...allowed, "all", "names as in docs/abi-reference.md"] as readonly string[]);
+  return (text) => {
+    if (text === "all") return [];
+    if (!text.includes(".")) return one(text) as T;
+    const names = text.split(",").map((word) => word.trim());
+    checkOnce(option, names, "each name once");
+    return names;
+  };
+}
+
+function checkOnce(option: string, words: readonly string[], allowed: string): void {
+  const twice = words.find((word, at) => words.indexOf(word) !== at);
+  if (twice !== undefined) throw new UsageError(`option ${option}`, `"${twice}" is given twice`, allowed);
 }

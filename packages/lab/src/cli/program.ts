@@ -8,14 +8,24 @@ import {
   DEFAULT_MEMORY_MIB,
   DEFAULT_MMIO_HANDLERS,
 } from "../defaults.js";
-import { GUEST_OPERATIONS } from "../guest.js";
+import { GUEST_OPERATIONS, type GuestOperation } from "../guest.js";
 import { ABIS, COMPARED_ABIS, GUEST_PAGES, P2M_PAGES } from "../result.js";
 import { TOOL } from "../tool.js";
 import type { BootOptions } from "./boot-command.js";
 import type { CompareOptions } from "./compare-command.js";
-import { fastForwardTarget, memorySize, oneOf, someOf, wholeNumber } from "./option-values.js";
+import {
+  fastForwardTarget,
+  memorySize,
+  type OperationChoice,
+  oneOf,
+  operationChoice,
+  someOf,
+  wholeNumber,
+} from "./option-values.js";
 import type { Output } from "./output.js";
 import { UsageError } from "./usage-error.js";
+
+type ParsedCompareOptions = Omit<CompareOptions, "op"> & { readonly op: OperationChoice<GuestOperation> };
 
 /** Those of `@hyperwalk/xen`, which help does not load. */
 const BOOT_PROTOCOL_NAMES = ["pvh", "multiboot", "hvm"] as const;
@@ -50,9 +60,15 @@ export async function runProgram(args: readonly string[], output: Output): Promi
   compareOptions(program.command("compare"))
     .description("run one guest through several interfaces and say where the cycles go")
     .argument("<guest>", "hypercall-bench, runstate-loop, or the path of a PVH ELF file")
-    .action(async (guest: string, options: CompareOptions) => {
-      const { compareCommand } = await import("./compare-command.js");
-      code = await compareCommand(guest, options, output);
+    .action(async (guest: string, parsed: ParsedCompareOptions) => {
+      const { op, ...options } = parsed;
+      if (typeof op === "string") {
+        const { compareCommand } = await import("./compare-command.js");
+        code = await compareCommand(guest, { ...options, op }, output);
+      } else {
+        const { matrixCommand } = await import("./matrix-command.js");
+        code = await matrixCommand(guest, op, options, output);
+      }
     });
 
   bootOptions(program.command("boot"))
@@ -184,7 +200,7 @@ function compareOptions(command: Command): Command {
   return command
     .addOption(new Option("--machine <id>", "processor, see `hyperwalk profiles`").default("epyc-9124"))
     .addOption(
-      new Option("--abi <list>", `interfaces, separated by commas: ${ABIS.join(", ")}`)
+      new Option("--abi <list>", `interfaces, separated by commas, or all: ${ABIS.join(", ")}`)
         .argParser(someOf("--abi", ABIS))
         .default([...COMPARED_ABIS], COMPARED_ABIS.join(",")),
     )
@@ -192,7 +208,12 @@ function compareOptions(command: Command): Command {
       number("--iterations", 1, 2 ** 24, DEFAULT_ITERATIONS, "hypercalls in the guest's measured loop"),
     )
     .addOption(
-      choice("--op", "name", GUEST_OPERATIONS, "what a benchmark guest calls").default("get_runstate_info"),
+      new Option(
+        "--op <name>",
+        `what a benchmark guest calls: ${GUEST_OPERATIONS.join(", ")}; or a matrix of operations: all, or names as vcpu.is_up, separated by commas`,
+      )
+        .argParser(operationChoice("--op", GUEST_OPERATIONS))
+        .default("get_runstate_info"),
     )
     .addOption(choice("--guest-page", "size", GUEST_PAGES, "leaves of the guest's page tables").default("4k"))
     .addOption(choice("--p2m-page", "size", P2M_PAGES, "largest leaves of the p2m").default("4k"))
