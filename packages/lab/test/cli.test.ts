@@ -1,10 +1,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { epyc9124 } from "@hyperwalk/cpu";
 import { defineGuest } from "@hyperwalk/guest-sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runProgram } from "../src/cli/program.js";
+import { compare } from "../src/compare.js";
 import { runstateLoop } from "../src/guest-catalogue.js";
+import { MATRIX_OPERATIONS, type MatrixDocument } from "../src/operation-matrix.js";
 import { plain } from "../src/report/paint.js";
 import { ABIS, type CompareDocument } from "../src/result.js";
 
@@ -281,6 +284,74 @@ describe("compare", { timeout: 60_000 }, () => {
     expect(document.runs[0].exit).toMatchObject({ ok: false, reason: "budget", budget: "instructions" });
     expect(document.runs[0].exit.rip).toMatch(/^0x[0-9a-f]+$/);
     expect(err).toContain(document.runs[0].exit.rip);
+  });
+});
+
+describe("compare --op all", { timeout: 120_000 }, () => {
+  it("measures every operation through every interface, or says why not", async () => {
+    const { code, out, err } = await hyperwalk(
+      "compare",
+      "hypercall-bench",
+      "--abi",
+      "all",
+      "--op",
+      "all",
+      "--json",
+    );
+    expect([code, err]).toEqual([0, ""]);
+    const document: MatrixDocument = JSON.parse(out);
+    expect(document.abis).toEqual(ABIS);
+    expect(document.operations.map(({ operation }) => operation)).toEqual(MATRIX_OPERATIONS);
+    for (const { operation, cells } of document.operations) {
+      expect(cells.map(({ abi }) => abi)).toEqual(ABIS);
+      for (const cell of cells)
+        if (cell.cyclesPerCall === null) expect(cell.reason, operation).not.toContain("did not come");
+        else expect(cell.cyclesPerCall, operation).toBeGreaterThan(1000);
+    }
+    const cyclesOf = (operation: string) =>
+      Object.fromEntries(
+        document.operations
+          .find((row) => row.operation === operation)
+          ?.cells.map(({ abi, cyclesPerCall }) => [abi, cyclesPerCall]) ?? [],
+      );
+    // One call of the matrix is one of the loop of `compare`, but for the loop itself.
+    const { runs } = compare({ guest: runstateLoop, machine: epyc9124, iterations: 256 });
+    const runstate = cyclesOf("vcpu.get_runstate_info");
+    for (const { abi, cyclesPerCall } of runs)
+      expect(Math.abs((runstate[abi] ?? 0) / (cyclesPerCall ?? 0) - 1)).toBeLessThan(0.01);
+    expect(cyclesOf("vcpu.is_up").physaddr).toBe(cyclesOf("vcpu.is_up").linear);
+    expect(cyclesOf("multicall.call").fastabi).toBeNull();
+  });
+
+  it("prints the operations that are asked for, at 100 columns", async () => {
+    const { code, out } = await hyperwalk(
+      ...["compare", "runstate-loop", "--abi", "linear,physaddr,fastabi"],
+      ...["--op", "vcpu.is_up,event_channel.send,sched.shutdown", "--machine", "skylake-sp"],
+    );
+    expect(code).toBe(0);
+    const [table] = out.split("Estimates that");
+    expect(table.split("\n").every((line) => line.length <= 110)).toBe(true);
+    for (const words of ["vcpu.is_up", "event_channel.send", "saved", "ends the domain"])
+      expect(table).toContain(words);
+    expect(table).not.toContain("vcpu.up");
+  });
+
+  it.each([
+    ["an operation that there is not", ["--op", "vcpu.jump"], ["--op", '"vcpu.jump"', "vcpu.is_up"]],
+    ["one twice", ["--op", "vcpu.up,vcpu.up"], ["--op", "twice"]],
+    ["a fast-forward", ["--op", "all", "--fast-forward", "marker"], ["--fast-forward"]],
+  ])("refuses %s", async (_, args, said) => {
+    const { code, out, err } = await hyperwalk("compare", "hypercall-bench", ...args);
+    expect([code, out]).toEqual([2, ""]);
+    for (const words of said) expect(err).toContain(words);
+  });
+
+  it("refuses a guest that makes calls of its own", async () => {
+    const file = join(directory, "own.elf");
+    writeFileSync(file, defineGuest("own", () => {}).build({ abi: "linear", vendor: "amd" }));
+    const { code, err } = await hyperwalk("compare", file, "--op", "all");
+    expect(code).toBe(2);
+    for (const words of ["<guest>", "own.elf", "hypercall-bench"]) expect(err).toContain(words);
   });
 });
 
