@@ -115,6 +115,13 @@ export class PhysicalMemory {
     if (at >= 0) this.rename(at, frame, encryptedFrame(frame, key));
   }
 
+  /** Whether a frame takes host memory already. */
+  isTouched(frame: number): boolean {
+    const near = frame >= 0 && frame < NEAR_CHUNKS * CHUNK;
+    const chunk = near ? this.chunks[frame >>> CHUNK_BITS] : this.farChunks.get(Math.floor(frame / CHUNK));
+    return chunk !== undefined && chunk[frame & (CHUNK - 1)] !== 0;
+  }
+
   /** Number of frames that take host memory. */
   get touchedFrames(): number {
     return this.touched.length;

@@ -19,6 +19,7 @@ import {
 } from "./operations/descriptors.gen.js";
 import type { P2m } from "./p2m.js";
 import { isGrantMapping, isSpecialMapping, P2mType } from "./p2m-type.js";
+import { PageConditions, type PageConditionsSnapshot } from "./page-conditions.js";
 import type { PathCost } from "./path-cost/path-cost.js";
 import { SharedInfo } from "./shared-info.js";
 import type { Vcpu } from "./vcpu.js";
@@ -59,6 +60,7 @@ export interface DomainSnapshot {
   readonly homes: readonly (readonly [number, number])[];
   /** Machine frames that the guest gave back. */
   readonly given: readonly number[];
+  readonly conditions: PageConditionsSnapshot;
   readonly eventChannels: EventChannelsSnapshot;
   readonly grantTable: GrantTableSnapshot;
   readonly console: ConsoleSnapshot;
@@ -88,6 +90,8 @@ export class Domain {
   readonly vcpus: Vcpu[] = [];
   readonly p2m: P2m;
   readonly guestMemory: GuestMemory;
+  /** Log-dirty mode, paging, sharing and types of its frames. */
+  readonly conditions: PageConditions;
   readonly sharedInfo: SharedInfo;
   readonly eventChannels: EventChannels;
   readonly grantTable: GrantTable;
@@ -132,6 +136,7 @@ export class Domain {
     p2m.onFree = (mfn) => this.given.push(mfn);
     this.guestMemory = new GuestMemory(memory, p2m);
     this.viridian = config.viridian.length === 0 ? undefined : new Viridian(config.viridian, true);
+    this.conditions = new PageConditions({ p2m, memory, allocateFrame });
     this.sharedInfo = new SharedInfo(options.sharedInfoFrame);
     for (let i = 0; i < SPECIAL_FRAMES; i++) p2m.setEntry(SPECIAL_GFN + i, allocateFrame());
     if (options.boot === "multiboot")
@@ -356,6 +361,7 @@ export class Domain {
       maxMappedGfn: this.p2m.maxMappedGfn,
       homes: [...this.homes],
       given: [...this.given],
+      conditions: this.conditions.snapshot(),
       eventChannels: this.eventChannels.snapshot(),
       grantTable: this.grantTable.snapshot(),
       console: this.console.snapshot(),
@@ -374,6 +380,7 @@ export class Domain {
     this.exitCode = snapshot.exitCode;
     this.sharedInfo.gfn = snapshot.sharedInfoGfn;
     this.p2m.maxMappedGfn = snapshot.maxMappedGfn;
+    this.conditions.restore(snapshot.conditions);
     this.given.splice(0, this.given.length, ...snapshot.given);
     this.homes.clear();
     for (const [mfn, gfn] of snapshot.homes) this.homes.set(mfn, gfn);

@@ -89,8 +89,15 @@ export type { NullScheduler, NullSchedulerSnapshot } from "./host/xen/null-sched
 export type { TurnEnd, VmExitEvent, XenHost, XenHostSnapshot } from "./host/xen/xen-host.js";
 export { hypercallPage } from "./hypercall-page.js";
 export { HypervisorCounters, type HypervisorCountersSnapshot } from "./hypervisor-counters.js";
+export { LogDirty, type LogDirtyOptions, type LogDirtySnapshot } from "./log-dirty.js";
 export { type GrantMapping, Maptrack, type MaptrackSnapshot } from "./maptrack.js";
 export type { Instant, MeasuredWindow, SystemCounters, WindowRecorderSnapshot } from "./measured-window.js";
+export { MemoryPaging, type MemoryPagingSnapshot } from "./memory-paging.js";
+export {
+  MemorySharing,
+  type MemorySharingOptions,
+  type MemorySharingSnapshot,
+} from "./memory-sharing.js";
 export type { MsrPolicySnapshot } from "./msr-policy.js";
 export type { MulticallEntry } from "./multicall-entry.js";
 export * from "./operations/descriptors.gen.js";
@@ -102,8 +109,21 @@ export type {
   OperationDescriptor,
   OperationField,
 } from "./operations/operation.js";
-export { type GfnRange, P2m, type P2mOptions } from "./p2m.js";
-export { P2mType } from "./p2m-type.js";
+export {
+  type GfnRange,
+  type LeafCounts,
+  P2m,
+  type P2mFixups,
+  type P2mOptions,
+  type WriteLog,
+} from "./p2m.js";
+export { P2mRights, P2mType } from "./p2m-type.js";
+export {
+  FaultVerdict,
+  PageConditions,
+  type PageConditionsOptions,
+  type PageConditionsSnapshot,
+} from "./page-conditions.js";
 export { composeStage } from "./path-cost/compose.js";
 export type { PathCost, StageId } from "./path-cost/path-cost.js";
 export { HYPERVISOR_PHASES, Phase } from "./path-cost/phases.js";

@@ -11,16 +11,19 @@ import {
 import type { FrameAllocator } from "./frame-allocator.js";
 import { COUNT_INFO, type FrameTable, PAGE_INFO_BYTES } from "./host/frame-table.js";
 import type { HypervisorCounters } from "./hypervisor-counters.js";
-import { isGrantMapping, P2mType } from "./p2m-type.js";
+import { isAnyRamType, isGrantMapping, P2mRights, P2mType, rightsOf } from "./p2m-type.js";
 import type { PathCost } from "./path-cost/path-cost.js";
 import { Phase } from "./path-cost/phases.js";
 import type { StagePathCost } from "./path-cost/stage-path-cost.js";
 import { P2M_FOUND, P2M_MISSED, P2M_SET_ENTRY } from "./path-cost/stages/p2m.js";
+import { P2M_GET_GFN, P2M_SHATTER } from "./path-cost/stages/p2m-conditions.js";
 
 const LEVELS = 4;
 const PER_TABLE = 512;
 const SUPERPAGE = 0x80;
 const TYPE_MASK = 0x3f;
+/** Bit 63 of an NPT entry, as attributes have it. */
+const NPT_NO_EXECUTE = 1 << 31;
 
 /** A range of guest frames. */
 export interface GfnRange {
@@ -41,6 +44,28 @@ export interface P2mOptions {
   readonly frameTable: FrameTable;
   readonly cost: StagePathCost;
   readonly counters: HypervisorCounters;
+  /** Superpages may be executed from (EPT); default true. */
+  readonly execSp?: boolean | undefined;
+}
+
+/** Puts in order what a look-up found that is no memory yet: the slow path of `p2m_get_page_from_gfn`. */
+export interface P2mFixups {
+  /** @returns whether the frame may be looked up again: it was shared or to be populated, and is memory of its own now */
+  fixUp(gfn: number, type: number, cost: PathCost): boolean;
+  /** A walk of the guest's tables met a frame that is paged out. */
+  requestPageIn(gfn: number, cost: PathCost): void;
+}
+
+/** Is told of frames that Xen writes to on a guest's behalf. */
+export interface WriteLog {
+  mark(gfn: number, cost: PathCost): void;
+}
+
+/** How many leaves of each size a p2m has. */
+export interface LeafCounts {
+  readonly "4k": number;
+  readonly "2m": number;
+  readonly "1g": number;
 }
 
 /**
@@ -63,6 +88,19 @@ export class P2m {
   onChange: (() => void) | undefined;
   /** Told a frame of the domain's that it gave back and that nobody holds a reference on any more. */
   onFree: ((mfn: number) => void) | undefined;
+  /** Takes care of shared, paged-out and unpopulated frames; default they stay what they are. */
+  fixups: P2mFixups | undefined;
+  /** Set while log-dirty mode is on. */
+  writeLog: WriteLog | undefined;
+  /** Type of ordinary RAM: {@link P2mType.RamRw}, or RamLogdirty in log-dirty mode. */
+  private ramType: number = P2mType.RamRw;
+  /** Pages of 4 KiB are writable in log-dirty mode, because the processor logs what is written (PML). */
+  private logsWrites = false;
+  private readonly execSp: boolean;
+  private readonly lazyFirst: number;
+  private readonly lazyEnd: number;
+  /** High word of the entry that {@link frameOf} found. */
+  private entryHi = 0;
   /** Entries that the latest {@link walk} read. */
   private reads = 0;
   private readonly ram: P2mOptions["ram"];
@@ -74,7 +112,6 @@ export class P2m {
   private counters: HypervisorCounters;
   private readonly presentMask: number;
   private readonly typeShift: number;
-  private readonly leafAttributes: number;
   private readonly phase: number;
   /** By entries read: a look-up that found a page. */
   private readonly foundStages: readonly number[];
@@ -91,15 +128,14 @@ export class P2m {
     this.frameTable.addOwner(this);
     this.cost = cost;
     this.counters = options.counters;
+    this.execSp = options.execSp ?? true;
     this.presentMask = format === "npt" ? Pte.Present : Ept.All;
     this.typeShift = 20; // bits 63:52 of an entry are bits 31:20 of its high word, in both formats
-    this.leafAttributes =
-      format === "npt"
-        ? Pte.Present | Pte.Write | Pte.User | Pte.Accessed | Pte.Dirty
-        : Ept.All | Ept.WriteBack | Ept.Accessed | Ept.Dirty;
     const last = options.ram[options.ram.length - 1];
     const lazyTables = Math.ceil((last.first + last.count) / PER_TABLE);
     const lazyFirst = pool.allocate(lazyTables);
+    this.lazyFirst = lazyFirst;
+    this.lazyEnd = lazyFirst + lazyTables;
     this.declarePool(options, lazyFirst, lazyTables);
     const Tables = format === "npt" ? NptTables : EptTables;
     this.tables = new Tables({
@@ -132,18 +168,43 @@ export class P2m {
     const { cost, counters } = this;
     counters.p2mLookups++;
     cost.enter(this.phase);
-    let mfn = this.walk(gfn);
-    if (mfn >= 0 && isGrantMapping(this.type)) mfn = -1; // get_page: the frame is another domain's
+    const mfn = this.walk(gfn);
     const { reads } = this;
     counters.p2mTableReads += reads;
-    if (mfn >= 0) {
-      counters.pageReferences++;
-      const at = this.pageInfo(mfn);
-      cost.run(this.foundStages[reads]);
-      this.memory.arena.i32[at >> 2]++;
-    } else cost.run(this.missedStages[reads]);
+    let found = mfn;
+    if (mfn >= 0 && this.type === P2mType.RamRw) this.refer(mfn);
+    else if (mfn < 0 && this.type === P2mType.Invalid) cost.run(this.missedStages[reads]);
+    else found = this.lookupOther(gfn, mfn);
     cost.leave();
-    return mfn;
+    return found;
+  }
+
+  private refer(mfn: number): void {
+    this.counters.pageReferences++;
+    const at = this.pageInfo(mfn);
+    this.cost.run(this.foundStages[this.reads]);
+    this.memory.arena.i32[at >> 2]++;
+  }
+
+  /** What is not ordinary RAM: no page, or the p2m is locked for writing while something is done about it. */
+  private lookupOther(gfn: number, mfn: number): number {
+    const { cost, fixups } = this;
+    // A granted frame is another domain's: get_page fails.
+    const isTaken = isAnyRamType(this.type) && this.type !== P2mType.RamShared && !isGrantMapping(this.type);
+    if (mfn >= 0 && isTaken) {
+      this.refer(mfn);
+      return mfn;
+    }
+    cost.run(this.missedStages[this.reads]);
+    const { type } = this;
+    const isFixable = type === P2mType.RamShared || type === P2mType.PopulateOnDemand;
+    if (!isFixable && type !== P2mType.RamPaged && type !== P2mType.RamPagingIn) return -1;
+    cost.run(cost.compile(P2M_GET_GFN));
+    if (!isFixable || fixups === undefined || !fixups.fixUp(gfn, type, cost)) return -1;
+    const own = this.walk(gfn);
+    this.counters.p2mTableReads += this.reads;
+    if (own >= 0) this.refer(own);
+    return own;
   }
 
   /** `put_page`: drops the reference that {@link lookup} took, and whose instructions that charged already. */
@@ -178,13 +239,7 @@ export class P2m {
     else this.memory.arena.i32[this.pageInfo(mfn) >> 2]++;
   }
 
-  /** Type of a guest frame's entry: no cost. */
-  typeAt(gfn: number): number {
-    if (gfn > this.maxMappedGfn || this.tables.find(gfn) === 0) return P2mType.Invalid;
-    return (this.tables.foundAttributes >>> this.typeShift) & TYPE_MASK;
-  }
-
-  /** Machine frame of a guest frame, or -1: no cost, no reference. */
+  /** Machine frame of a guest frame that the guest can reach, or -1: no cost, no reference. */
   translate(gfn: number): number {
     return gfn <= this.maxMappedGfn && this.tables.find(gfn) > 0 ? this.tables.foundFrame : -1;
   }
@@ -217,7 +272,8 @@ export class P2m {
    */
   setEntry(gfn: number, mfn: number, priced = false, type: number = P2mType.RamRw): void {
     if (priced) this.cost.run(this.setEntryStage);
-    this.tables.map(gfn, mfn, "4k", this.attributes(type));
+    this.shatter(gfn, priced);
+    this.tables.map(gfn, mfn, "4k", this.attributes(type === P2mType.RamRw ? this.ramType : type, 1));
     if (gfn > this.maxMappedGfn) this.maxMappedGfn = gfn;
     this.onChange?.();
   }
@@ -225,18 +281,186 @@ export class P2m {
   /** Makes a hole of one 4 KiB page; a superpage around it is shattered. */
   removeEntry(gfn: number, priced = false): void {
     if (priced) this.cost.run(this.setEntryStage);
-    this.tables.unmap(gfn);
+    this.shatter(gfn, priced);
+    const { tables } = this;
+    tables.unmap(gfn);
+    // A typed entry that is not present is no mapping to the table editor.
+    tables.find(gfn);
+    const { pathFrame, pathOffset, lastLevel } = tables;
+    if (lastLevel === 1) this.memory.writeU32(pathFrame[1] * FRAME_BYTES + pathOffset[1] + 4, 0);
     this.onChange?.();
   }
 
-  /** What the guest may do with a page of that type (`p2m_type_to_flags`, `ept_p2m_type_to_flags`). */
-  private attributes(type: number): number {
-    const typed = this.leafAttributes | (type << this.typeShift);
-    const isForeign = isGrantMapping(type) || type === P2mType.MapForeign;
-    if (!isForeign) return typed;
-    const isNpt = this.format === "npt";
-    const noFetch = isNpt ? typed | Pte.NoExecute : typed & ~Ept.Execute;
-    return type === P2mType.GrantMapRo ? noFetch & ~(isNpt ? Pte.Write : Ept.Write) : noFetch;
+  /**
+   * Gives one 4 KiB page a type of its own and the rights that go with it (`p2m_change_type_one`); a superpage around it is
+   * shattered. Types that are no memory keep the frame's number. Free unless `priced`.
+   * @throws RangeError for a hole
+   */
+  setType(gfn: number, type: number, priced = false): void {
+    const mfn = this.frameOf(gfn);
+    if (mfn < 0) throw new RangeError(`guest frame 0x${gfn.toString(16)} is a hole`);
+    if (priced) this.cost.run(this.setEntryStage);
+    this.shatter(gfn, priced);
+    this.tables.map(gfn, mfn, "4k", this.attributes(type, 1));
+    this.onChange?.();
+  }
+
+  /** `get_gfn_query_unlocked`: the priced walk, without a page. @returns the type */
+  queryType(gfn: number): number {
+    const { cost } = this;
+    cost.enter(this.phase);
+    this.walk(gfn);
+    this.counters.p2mTableReads += this.reads;
+    cost.run(this.missedStages[this.reads]);
+    cost.leave();
+    return this.type;
+  }
+
+  /** Gives a page back what ordinary RAM has, log-dirty mode or not. @throws RangeError for a hole */
+  setOrdinary(gfn: number): void {
+    this.setType(gfn, this.ramType);
+  }
+
+  /** After a {@link lookup} by a walk of the guest's tables that found no page: has the pager bring it, if it is out. */
+  askPager(gfn: number): void {
+    if (this.type === P2mType.RamPaged || this.type === P2mType.RamPagingIn)
+      this.fixups?.requestPageIn(gfn, this.cost);
+  }
+
+  /** Type of a guest frame, whether the guest can reach it or not. No cost. */
+  typeAt(gfn: number): number {
+    if (this.frameOf(gfn) < 0) return P2mType.Invalid;
+    return (this.entryHi >>> this.typeShift) & TYPE_MASK;
+  }
+
+  /** Machine frame in the entry of a guest frame, also when it is not present; -1 for a hole. No cost. */
+  frameOf(gfn: number): number {
+    if (gfn < 0 || gfn > this.maxMappedGfn) return -1;
+    const { tables, memory } = this;
+    const level = tables.find(gfn);
+    const { lastLevel, pathFrame, pathOffset } = tables;
+    const at = pathFrame[lastLevel] * FRAME_BYTES + pathOffset[lastLevel];
+    this.entryHi = memory.readU32(at + 4);
+    if (level > 0) return tables.foundFrame;
+    if (this.entryHi >>> this.typeShift === 0) return -1;
+    return Math.floor(memory.readU32(at) / FRAME_BYTES) + (this.entryHi & 0xfffff) * 0x100000;
+  }
+
+  /**
+   * All ordinary RAM becomes watched for writes, or ordinary again (`p2m_change_entry_type_global`). Xen leaves entries to be
+   * recalculated when something next uses them; here they change at once. Costs nothing: dom0 asked for it.
+   * @param logsWrites the processor logs writes to pages of 4 KiB, which therefore stay writable
+   */
+  watchWrites(watched: boolean, logsWrites: boolean): void {
+    const from = watched ? P2mType.RamRw : P2mType.RamLogdirty;
+    this.ramType = watched ? P2mType.RamLogdirty : P2mType.RamRw;
+    this.logsWrites = watched && logsWrites;
+    this.changeBelow(this.rootFrame, LEVELS, from, this.ramType);
+    this.onChange?.();
+  }
+
+  /** How many leaves of each size map the domain's memory. No cost; tables that nothing touched count as full. */
+  leafCounts(): LeafCounts {
+    const counts = { "4k": 0, "2m": 0, "1g": 0 };
+    this.eachLeaf(this.rootFrame, LEVELS, (level) => {
+      if (level === 1) counts["4k"]++;
+      else if (level === 2) counts["2m"]++;
+      else counts["1g"]++;
+    });
+    return counts;
+  }
+
+  /** Splits the superpage around a guest frame down to 4 KiB pages, whose rights are those of their type. */
+  shatter(gfn: number, priced = false): void {
+    const { tables, cost } = this;
+    for (let level = tables.find(gfn); level > 1; level--) {
+      if (priced) cost.run(cost.compile(P2M_SHATTER));
+      const type = (tables.foundAttributes >>> this.typeShift) & TYPE_MASK;
+      tables.split(gfn);
+      if (priced) this.writeTable(gfn, level - 1);
+      if (level !== 2 || this.attributes(type, 2) === this.attributes(type, 1)) continue;
+      tables.find(gfn);
+      for (let i = 0; i < PER_TABLE; i++)
+        this.setAttributes(tables.pathFrame[1] * FRAME_BYTES + 8 * i, this.attributes(type, 1));
+    }
+    if (priced) this.onChange?.();
+  }
+
+  /** Every line of a new table through the caches. */
+  private writeTable(gfn: number, level: number): void {
+    const { tables, cost } = this;
+    tables.find(gfn);
+    const table = tables.pathFrame[level];
+    for (let at = 0; at < FRAME_BYTES; at += 64) cost.access(table, at, 64, true);
+  }
+
+  /** What `snapshot` of the domain has to keep beside memory. */
+  get watching(): { readonly watched: boolean; readonly logsWrites: boolean } {
+    return { watched: this.ramType !== P2mType.RamRw, logsWrites: this.logsWrites };
+  }
+
+  /** After memory was put back: its entries are as they were. */
+  restoreWatching({ watched, logsWrites }: P2m["watching"]): void {
+    this.ramType = watched ? P2mType.RamLogdirty : P2mType.RamRw;
+    this.logsWrites = logsWrites;
+  }
+
+  /** Bits 11:0 and 63:52 of a leaf (the latter in bits 31:20): type, rights, accessed and dirty flags. */
+  private attributes(type: number, level: number): number {
+    const rights = rightsOf(type);
+    const typed = (type << this.typeShift) | 0;
+    const isLogged = type === P2mType.RamLogdirty && this.logsWrites && level === 1;
+    if (this.format === "npt") {
+      if (rights === 0) return typed;
+      const execute = (rights & P2mRights.Execute) !== 0 ? 0 : NPT_NO_EXECUTE;
+      const write = (rights & P2mRights.Write) !== 0 ? Pte.Write | Pte.Dirty : 0;
+      return typed | execute | write | Pte.Present | Pte.User | Pte.Accessed;
+    }
+    if (rights === 0) return typed;
+    const executable = (rights & P2mRights.Execute) !== 0 && (level === 1 || this.execSp);
+    const write = (rights & P2mRights.Write) !== 0 ? Ept.Write | Ept.Dirty : isLogged ? Ept.Write : 0;
+    return typed | Ept.Read | write | (executable ? Ept.Execute : 0) | Ept.WriteBack | Ept.Accessed;
+  }
+
+  /** Rewrites the attributes of an entry that points to a page, page-size bit and frame excepted. */
+  private setAttributes(at: number, attributes: number): void {
+    const { memory } = this;
+    const lo = memory.readU32(at);
+    const hi = memory.readU32(at + 4);
+    memory.writeU32(at, ((lo & ~0xfff) | (lo & SUPERPAGE) | (attributes & 0xfff)) >>> 0);
+    memory.writeU32(at + 4, ((hi & 0xfffff) | (attributes & 0xfff00000)) >>> 0);
+  }
+
+  private changeBelow(table: number, level: number, from: number, to: number): void {
+    const { memory } = this;
+    // What was never touched fills itself with the new type.
+    if (level === 1 && table >= this.lazyFirst && table < this.lazyEnd && !memory.isTouched(table)) return;
+    for (let i = 0; i < PER_TABLE; i++) {
+      const at = table * FRAME_BYTES + 8 * i;
+      const lo = memory.readU32(at);
+      if ((lo & this.presentMask) === 0) continue;
+      const hi = memory.readU32(at + 4);
+      if (level > 1 && (lo & SUPERPAGE) === 0)
+        this.changeBelow(Math.floor(lo / FRAME_BYTES) + (hi & 0xfffff) * 0x100000, level - 1, from, to);
+      else if (((hi >>> this.typeShift) & TYPE_MASK) === from)
+        this.setAttributes(at, this.attributes(to, level));
+    }
+  }
+
+  private eachLeaf(table: number, level: number, tell: (level: number) => void): void {
+    const { memory } = this;
+    for (let i = 0; i < PER_TABLE; i++) {
+      const at = table * FRAME_BYTES + 8 * i;
+      const lo = memory.readU32(at);
+      if ((lo & this.presentMask) === 0) continue;
+      if (level === 1 || (lo & SUPERPAGE) !== 0) tell(level);
+      else
+        this.eachLeaf(
+          Math.floor(lo / FRAME_BYTES) + (memory.readU32(at + 4) & 0xfffff) * 0x100000,
+          level - 1,
+          tell,
+        );
+    }
   }
 
   /** The table walk of `p2m_pt_get_entry` and `ept_get_entry`. */
@@ -253,8 +477,12 @@ export class P2m {
       reads++;
       const { i32 } = memory.arena;
       const lo = i32[at >> 2];
-      if ((lo & this.presentMask) === 0) break;
       const hi = i32[(at >> 2) + 1];
+      if ((lo & this.presentMask) === 0) {
+        const type = (hi >>> this.typeShift) & TYPE_MASK;
+        if (type !== 0) this.type = type; // the entry is there for Xen alone
+        break;
+      }
       table = (lo >>> 12) + (hi & 0xfffff) * 0x100000;
       if (level > 1 && (lo & SUPERPAGE) === 0) continue;
       const within = (1 << (9 * (level - 1))) - 1;
@@ -279,6 +507,7 @@ export class P2m {
     const { memory, pool, ram, guestFirst } = options;
     memory.addRam(lazyFirst, lazyTables, (frame, bytes) => {
       const first = (frame - lazyFirst) * PER_TABLE;
+      const attributes = this.attributes(this.ramType, 1);
       const view = new DataView(bytes.buffer, bytes.byteOffset, FRAME_BYTES);
       for (const range of ram) {
         const from = Math.max(first, range.first);
@@ -286,8 +515,8 @@ export class P2m {
         for (let gfn = from; gfn < end; gfn++) {
           const mfn = guestFirst + gfn;
           const at = (gfn - first) * 8;
-          view.setInt32(at, ((mfn % 0x100000) << 12) | (this.leafAttributes & 0xfff), true);
-          view.setInt32(at + 4, Math.floor(mfn / 0x100000), true);
+          view.setInt32(at, ((mfn % 0x100000) << 12) | (attributes & 0xfff), true);
+          view.setInt32(at + 4, Math.floor(mfn / 0x100000) | (attributes & 0xfff00000), true);
         }
       }
     });
@@ -298,14 +527,14 @@ export class P2m {
   private populate(range: GfnRange, options: P2mOptions, lazyFirst: number): void {
     const { page, guestFirst } = options;
     const end = range.first + range.count;
-    const attributes = this.attributes(P2mType.RamRw);
+    const large = this.attributes(P2mType.RamRw, 2);
     for (let gfn = range.first; gfn < end; ) {
       const fits = (span: number) => gfn % span === 0 && gfn + span <= end;
       if (page === "1g" && fits(PER_TABLE ** 2)) {
-        this.tables.map(gfn, guestFirst + gfn, "1g", attributes);
+        this.tables.map(gfn, guestFirst + gfn, "1g", large);
         gfn += PER_TABLE ** 2;
       } else if (page !== "4k" && fits(PER_TABLE)) {
-        this.tables.map(gfn, guestFirst + gfn, "2m", attributes);
+        this.tables.map(gfn, guestFirst + gfn, "2m", large);
         gfn += PER_TABLE;
       } else {
         const block = gfn - (gfn % PER_TABLE);
@@ -318,7 +547,7 @@ export class P2m {
 
   /** Points the level-2 entry of a 2 MiB block to its self-filling table. */
   private linkLazyTable(block: number, mfn: number, table: number): void {
-    this.tables.map(block, mfn, "2m", this.attributes(P2mType.RamRw));
+    this.tables.map(block, mfn, "2m", this.attributes(P2mType.RamRw, 2));
     this.tables.find(block);
     const address = this.tables.pathFrame[2] * FRAME_BYTES + this.tables.pathOffset[2];
     const flags = this.format === "npt" ? Pte.Present | Pte.Write | Pte.User | Pte.Accessed : Ept.All;

@@ -81,6 +81,8 @@ export interface DomainConfig {
   readonly vcpus?: number | undefined;
   /** Largest p2m leaf; default "2m". */
   readonly p2mPage?: PageSizeName | undefined;
+  /** Log-dirty mode is on from the beginning; default false. */
+  readonly logDirty?: boolean | undefined;
   /** Handlers that `hvm_mmio_internal` asks; default 1 (the local APIC), 5 for a hardware domain. 0 to 16. */
   readonly mmioHandlers?: number | undefined;
   /** Highest port that it may bind, 2 to 131071 (2^17 - 1, which only FIFO event channels reach); default 1023. */
@@ -128,6 +130,7 @@ export interface ResolvedDomainConfig {
   readonly abi: DomainAbi;
   readonly vcpus: number;
   readonly p2mPage: PageSizeName;
+  readonly logDirty: boolean;
   readonly mmioHandlers: number;
   readonly maxEventChannels: number;
   /** Empty: none. */
@@ -202,6 +205,8 @@ export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig 
     throw new XenConfigError("domain.memoryBytes", memoryBytes, "a multiple of 4096 from 1 MiB to 1 TiB");
   if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > MAX_VCPUS)
     throw new XenConfigError("domain.vcpus", vcpus, `an integer from 1 to ${MAX_VCPUS}`);
+  const { logDirty = false } = config;
+  if (typeof logDirty !== "boolean") throw new XenConfigError("domain.logDirty", logDirty, "true or false");
   if (!PAGES.includes(p2mPage)) throw new XenConfigError("domain.p2mPage", p2mPage, PAGES.join(", "));
   const mmioHandlers = config.mmioHandlers ?? (hardwareDomain ? HARDWARE_DOMAIN_HANDLERS : 1);
   if (!Number.isInteger(mmioHandlers) || mmioHandlers < 0 || mmioHandlers > MAX_MMIO_HANDLERS)
@@ -235,6 +240,7 @@ export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig 
     abi,
     vcpus,
     p2mPage,
+    logDirty,
     mmioHandlers,
     maxEventChannels,
     viridian: resolveViridian(config.viridian),

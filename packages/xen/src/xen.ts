@@ -154,6 +154,7 @@ export class XenSystem {
       frameTable: hostMemory.frameTable,
       cost: pcpu.cost,
       counters: pcpu.counters,
+      execSp: xen.execSp || config.hardwareDomain,
     });
     const { confidential } = config;
     if (confidential !== undefined) memory.encryptsMemory = true;
@@ -194,6 +195,16 @@ export class XenSystem {
       domain.vcpus.push(vcpu.vcpu);
       scheduler?.add(vcpu);
     }
+    const { logDirty } = domain.conditions;
+    logDirty.usesPml = xen.pml;
+    logDirty.onSwitch = (on) => {
+      for (const vcpu of this.vcpus) vcpu.control.setModificationLog(on);
+    };
+    logDirty.onFlush = () => {
+      for (const vcpu of this.vcpus)
+        vcpu.control.flushModificationLog((gfn) => domain.conditions.noteLogged(gfn));
+    };
+    if (config.logDirty) logDirty.enable();
     const { cmdline, modules } = config;
     const launched =
       confidential === undefined ? undefined : launchedDomain(domain, memory, p2m, DOMAIN_ASID);

@@ -11,7 +11,7 @@ const CLOBBERED_32 = 0xdeadf00dn;
 const VERSION = (4 << 16) | 23;
 
 function run(profile: ProcessorProfile, mode: GuestModeName, call: readonly number[], debugBuild: boolean) {
-  const system = modeGuest(profile, mode, call, { xen: { debugBuild } });
+  const system = modeGuest(profile, mode, call, { xen: { debugBuild, execSp: true } });
   let exits = 0;
   system.on("vm-exit", () => exits++);
   system.run({ maxInstructions: 2000 });
@@ -91,7 +91,7 @@ describe.each([
   it("goes on where a snapshot left off, in a system of the same build alone", () => {
     const { system } = run(profile, "long", [17, 0, 5, 9], true);
     const snapshot = system.snapshot();
-    const same = modeGuest(profile, "long", [17, 0, 5, 9], { xen: { debugBuild: true } });
+    const same = modeGuest(profile, "long", [17, 0, 5, 9], { xen: { debugBuild: true, execSp: true } });
     same.restore(snapshot);
     expect(same.run({ maxInstructions: 10 }).reason).toBe("budget");
     const other = modeGuest(profile, "long", [17, 0, 5, 9]);

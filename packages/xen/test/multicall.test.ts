@@ -204,7 +204,7 @@ describe.each([
       ...print("."),
       ...END,
     ];
-    const system = flatGuest(profile, body, { [VECTOR]: tick });
+    const system = flatGuest(profile, body, { [VECTOR]: tick }, { domain: { p2mPage: "4k" } });
     const { domain } = system;
     domain.mapSharedInfo(shared / 4096);
     domain.latchLayout(true);

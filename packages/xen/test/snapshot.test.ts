@@ -203,6 +203,7 @@ describe("a system's snapshot", () => {
     domain.mapSharedInfo(0x2000);
     domain.mapFrame(domain.grantTable.sharedFrame(0), 0x110000);
     domain.releaseFrame(0x10);
+    domain.conditions.sharing.framesLeft = 9;
     domain.grantTable.setVersion(2);
     domain.eventChannels.bindVirq(0, 0);
     domain.console.writeConsoleIo(Uint8Array.of(0x78));

@@ -55,6 +55,7 @@ export class GuestWalker {
   private readonly setBitsStage: number;
   // The path walked, from the root: machine frame of each table, byte offset of the entry, its index in the arena.
   private readonly tables = new Int32Array(MAX_LEVELS + 1);
+  private readonly tableGfns = new Float64Array(MAX_LEVELS + 1);
   private readonly offsets = new Int32Array(MAX_LEVELS + 1);
   private readonly entries = new Int32Array(MAX_LEVELS + 1);
   private depth = 0;
@@ -187,10 +188,14 @@ export class GuestWalker {
   /** Looks up and reads one table; remembers it. @returns index of the entry's low word in the arena, or -1 */
   private readEntry(table: number, offset: number, bytes: number): number {
     const mfn = this.p2m.lookup(table);
-    if (mfn < 0) return this.fail(0);
+    if (mfn < 0) {
+      this.p2m.askPager(table);
+      return this.fail(0);
+    }
     const at = this.cost.access(mfn, offset, bytes, false) >> 2;
     const { depth } = this;
     this.tables[depth] = mfn;
+    this.tableGfns[depth] = table;
     this.offsets[depth] = offset;
     this.entries[depth] = at;
     this.depth = depth + 1;
@@ -237,6 +242,7 @@ export class GuestWalker {
       if ((this.memory.arena.i32[this.entries[i]] & wanted) === wanted) continue;
       this.counters.accessedDirtyUpdates++;
       cost.run(this.setBitsStage);
+      this.p2m.writeLog?.mark(this.tableGfns[i], cost);
       this.memory.arena.i32[cost.access(this.tables[i], this.offsets[i], entryBytes, true) >> 2] |= wanted;
     }
     return true;
@@ -245,6 +251,7 @@ export class GuestWalker {
   private confirm(gfn: number): number {
     const mfn = this.p2m.lookup(gfn);
     if (mfn < 0) {
+      this.p2m.askPager(gfn);
       this.errorCode = 0;
       return NO_FRAME;
     }

@@ -34,6 +34,8 @@ export abstract class HvmCopy implements GuestAccess {
   readonly buffer: DataView;
   protected readonly p2m: P2m;
   protected readonly cost: StagePathCost;
+  /** Guest frame of the page that is being copied. */
+  private gfn = 0;
   private readonly bytes: Uint8Array;
   private readonly words: Int32Array;
   private readonly counters: HypervisorCounters;
@@ -96,6 +98,7 @@ export abstract class HvmCopy implements GuestAccess {
       const dropped = toGuest && this.p2m.type === P2mType.RamRo;
       cost.run(this.pageStage);
       if (!dropped) this.move(mfn, lo & 4095, count, done, toGuest);
+      if (toGuest && this.p2m.writeLog !== undefined) this.p2m.writeLog.mark(this.gfn, cost);
       this.p2m.putPage(mfn);
       done += count;
       const next = (lo + count) | 0;
@@ -112,6 +115,7 @@ export abstract class HvmCopy implements GuestAccess {
     if (gfn < 0) return -1;
     this.cost.run(this.scanStage);
     if (gfn === LOCAL_APIC_GFN && this.mmioHandlers > 0) return -1;
+    this.gfn = gfn;
     return this.p2m.lookup(gfn);
   }
 

@@ -72,6 +72,10 @@ export interface VcpuControl extends EferSink {
   injectPageFault(errorCode: number, addressLo: number, addressHi: number): void;
   /** A control-register access that exited; returns false for #GP(0). */
   controlRegisterAccess(code: number, infoLo: number, infoHi: number): boolean;
+  /** Page-modification logging on or off (VMX; nothing elsewhere). */
+  setModificationLog(on: boolean): void;
+  /** Tells the frames in the processor's log, in the order in which they were noted, and empties it. */
+  flushModificationLog(each: (gfn: number) => void): void;
   /** While the guest does not run. */
   snapshot(): VcpuControlSnapshot;
   /** Puts it back, after memory and the processor. */

@@ -1,5 +1,6 @@
 import { Errno } from "../errno.js";
 import { DOMID_SELF } from "../event-channel.js";
+import { isAnyRamType, isReadOnlyType, P2mType } from "../p2m-type.js";
 import type { Stage } from "../path-cost/stage.js";
 import {
   HVM_FLUSH_TLBS,
@@ -32,13 +33,6 @@ import {
   HVMMEM_RAM_RW,
 } from "./descriptors.gen.js";
 import type { Operation, OperationCall } from "./operation.js";
-
-/**
- * p2m types by their numbers: P2M_RO_TYPES, and those that are RAM besides, the paged-out, unpopulated and granted among
- * it. All others count as emulated MMIO.
- */
-const READ_ONLY_TYPES = (1 << 2) | (1 << 3) | (1 << 8) | (1 << 12);
-const RAM_TYPES = (1 << 0) | (1 << 6) | (1 << 7) | (1 << 9) | (1 << 10) | (1 << 11);
 
 /** Parameters that a guest may set on itself (`hvm_allow_set_param`). */
 const SETTABLE: readonly number[] = [
@@ -162,26 +156,31 @@ export const flushTlbs: Operation = {
   },
 };
 
-/** HVMOP_get_mem_type: what a guest frame is, without touching it. */
+const HVMOP_GET_MEM_TYPE: Stage = {
+  ...HVMOP_PARAM,
+  name: "do_hvm_op (get_mem_type)",
+  instructions: 150,
+  range: [90, 300],
+};
+
+/** HVMOP_get_mem_type: what a guest frame is, in the few words that guests have for it. */
 export const getMemType: Operation = {
   descriptor: HVM_GET_MEM_TYPE,
-  stage: { ...HVMOP_PARAM, name: "do_hvm_op (get_mem_type)", instructions: 90, range: [60, 180] },
+  stage: HVMOP_GET_MEM_TYPE,
   rare: true,
   handle: (call) => {
-    const { inputs, outputs, domain } = call;
-    const { domid, pfn } = HVM_GET_MEM_TYPE_IN;
-    const dom = inputs[domid] & 0xffff;
+    const { inputs, domain, outputs } = call;
+    const dom = inputs[HVM_GET_MEM_TYPE_IN.domid] & 0xffff;
     if (dom !== DOMID_SELF && dom !== domain.id) return dom === 0 ? -Errno.EPERM : -Errno.ESRCH;
-    const { p2m } = domain;
-    const mfn = p2m.lookup((inputs[pfn + 1] >>> 0) * 2 ** 32 + (inputs[pfn] >>> 0));
-    const mask = 1 << p2m.type;
-    if (mfn >= 0) p2m.putPage(mfn);
-    outputs[HVM_GET_MEM_TYPE_OUT.memType] =
-      (mask & READ_ONLY_TYPES) !== 0
-        ? HVMMEM_RAM_RO
-        : (mask & RAM_TYPES) !== 0
-          ? HVMMEM_RAM_RW
-          : HVMMEM_MMIO_DM;
+    const { pfn } = HVM_GET_MEM_TYPE_IN;
+    const gfn = (inputs[pfn + 1] >>> 0) * 2 ** 32 + (inputs[pfn] >>> 0);
+    const type = domain.p2m.queryType(gfn);
+    const isRam = isAnyRamType(type) && type !== P2mType.MapForeign;
+    outputs[HVM_GET_MEM_TYPE_OUT.memType] = isReadOnlyType(type)
+      ? HVMMEM_RAM_RO
+      : isRam || type === P2mType.PopulateOnDemand
+        ? HVMMEM_RAM_RW
+        : HVMMEM_MMIO_DM;
     return 0;
   },
 };

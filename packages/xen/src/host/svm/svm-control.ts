@@ -143,6 +143,14 @@ export class SvmControl implements VcpuControl {
     this.flushTlb();
   }
 
+  setModificationLog(): void {
+    // There is none.
+  }
+
+  flushModificationLog(): void {
+    // There is none.
+  }
+
   setEfer(value: number): void {
     this.hardware.vmcb.set(VmcbOffset.Efer, value | EFER_SVME);
   }

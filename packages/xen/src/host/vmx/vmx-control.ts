@@ -74,6 +74,8 @@ const PASSED_MSRS = [
 /** … and EFER, which it only reads. */
 const READABLE_MSRS = [...PASSED_MSRS, 0xc0000080];
 const SEGMENTS = 8;
+const EPTP_ACCESSED_DIRTY = 0x40;
+const PML_ENTRIES = 512;
 const CS = 1;
 const LDTR = 6;
 const TR = 7;
@@ -85,12 +87,14 @@ export class VmxControl implements VcpuControl {
   readonly controlFrame: number;
   private readonly processor: Processor;
   private readonly p2m: P2m;
+  private readonly heap: HostView["heap"];
   private readonly eptTags = new ExtendedPageTableTags();
 
   /** @param controlFrame zeroed frame for the VMCS */
   constructor(processor: Processor, host: HostView, p2m: P2m, controlFrame: number, xen: ResolvedXenConfig) {
     this.processor = processor;
     this.p2m = p2m;
+    this.heap = host.heap;
     this.controlFrame = controlFrame;
     this.hardware = new Vmx(processor, {
       vmcsFrame: controlFrame,
@@ -123,6 +127,43 @@ export class VmxControl implements VcpuControl {
 
   flushSecondStage(): void {
     this.processor.mmu.invalidateNested(this.eptTags.tagOf(this.p2m.rootFrame)); // INVEPT, single context
+  }
+
+  /** `vmx_vcpu_enable_pml`: EPT's accessed and dirty flags come on with it. */
+  setModificationLog(on: boolean): void {
+    const { vmcs } = this.hardware;
+    const secondary = vmcs.read(VmcsField.SecondaryControls) & ~SecondaryControl.EnablePml;
+    const pointer = vmcs.read(VmcsField.EptPointer) & ~EPTP_ACCESSED_DIRTY;
+    const pointerHi = vmcs.readHi(VmcsField.EptPointer);
+    vmcs.write(VmcsField.SecondaryControls, on ? secondary | SecondaryControl.EnablePml : secondary);
+    vmcs.write(VmcsField.EptPointer, on ? pointer | EPTP_ACCESSED_DIRTY : pointer, pointerHi);
+    if (!on) return;
+    if (this.logAddress === 0) {
+      const frame = this.heap.allocate();
+      vmcs.write(VmcsField.PmlAddress, frame << 12, Math.floor(frame / 0x100000));
+    }
+    vmcs.write(VmcsField.PmlIndex, PML_ENTRIES - 1);
+    this.flushSecondStage();
+  }
+
+  flushModificationLog(each: (gfn: number) => void): void {
+    const { vmcs } = this.hardware;
+    const { memory } = this.processor;
+    const secondary = vmcs.read(VmcsField.SecondaryControls);
+    if ((secondary & SecondaryControl.EnablePml) === 0) return;
+    const next = ((vmcs.read(VmcsField.PmlIndex) << 16) >> 16) + 1;
+    for (let i = PML_ENTRIES - 1; i >= next; i--) {
+      const at = this.logAddress + 8 * i;
+      each(Math.floor(memory.readU32(at) / FRAME_BYTES) + memory.readU32(at + 4) * 0x100000);
+    }
+    vmcs.write(VmcsField.PmlIndex, PML_ENTRIES - 1);
+  }
+
+  /** Byte address of the log, 0 before there is one. */
+  private get logAddress(): number {
+    const { vmcs } = this.hardware;
+    const lo = vmcs.read(VmcsField.PmlAddress) >>> 0;
+    return (vmcs.readHi(VmcsField.PmlAddress) >>> 0) * 2 ** 32 + lo;
   }
 
   setEfer(value: number): void {

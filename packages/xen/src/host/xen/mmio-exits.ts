@@ -39,12 +39,16 @@ export class MmioExits {
     this.emulated = new MmioInstruction(options.processor.profile.vendor === "amd");
   }
 
-  /** Carries the instruction at RIP out, which has its operand there. @returns false when it is not one that can be */
-  carryOut(gfn: number, offset: number): boolean {
+  /**
+   * Carries the instruction at RIP out, which has its operand there.
+   * @param memory what is there; default the APIC or nothing
+   * @returns false when it is not one that can be
+   */
+  carryOut(gfn: number, offset: number, memory?: MmioDevice): boolean {
     const { registers, cost, vlapic } = this.options;
     cost.run(cost.compile(APIC_PAGE_ACCESS));
     const { apic } = vlapic;
-    const device = gfn === apic.pageFrame ? apic : NOTHING;
+    const device = memory ?? (gfn === apic.pageFrame ? apic : NOTHING);
     const mode = registers.mode;
     const bits = mode === GuestCodeMode.Long ? 64 : mode === GuestCodeMode.Protected32 ? 32 : 16;
     const { words } = registers;

@@ -17,6 +17,8 @@ import {
   RUNSTATE_RUNNING,
   SHUTDOWN_POWEROFF,
 } from "../../operations/descriptors.gen.js";
+import { P2mType } from "../../p2m-type.js";
+import { FaultVerdict } from "../../page-conditions.js";
 import { composeStage } from "../../path-cost/compose.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
 import { HLT_EXIT, SECOND_STAGE_FAULT, TASK_SWITCH } from "../../path-cost/stages/dispatch.js";
@@ -31,6 +33,7 @@ import {
 } from "../../path-cost/stages/entry-exit.js";
 import { EVENT_CHECK_INTERRUPT } from "../../path-cost/stages/inter-processor.js";
 import { IDLE_SWITCH } from "../../path-cost/stages/interrupts.js";
+import { FLUSH_PML_ENTRY } from "../../path-cost/stages/p2m-conditions.js";
 import type { Vcpu } from "../../vcpu.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
 import { exitName } from "../exit-name.js";
@@ -39,6 +42,7 @@ import type { Hypervisor } from "../hypervisor.js";
 import { type RunOutcome, SHUTDOWN_REASONS } from "../run-outcome.js";
 import type { GhcbRequests } from "../svm/ghcb-requests.js";
 import type { VcpuControl } from "../vcpu-control.js";
+import { DiscardingMemory } from "./discarding-memory.js";
 import type { EmulatedExits } from "./emulated-exits.js";
 import type { HypercallHandler } from "./hypercall-handler.js";
 import type { InstructionLength } from "./instruction-length.js";
@@ -490,6 +494,10 @@ export class XenHost implements Hypervisor {
           return undefined;
         }
         if (this.control.isInterruptWindow(exit)) return this.windowOpen(exit);
+        if (!this.isAmd && exit.code === VmxExitReason.PageModificationLogFull) {
+          this.flushModificationLog();
+          return undefined;
+        }
         return this.emulatedBy(exit, emulated.other(exit));
       case ExitKind.Hlt:
         cost.run(this.hltStage);
@@ -573,6 +581,7 @@ export class XenHost implements Hypervisor {
     const { domain, vcpu } = this;
     if (domain.shutdownReason >= 0) return this.shutdown();
     if (vcpu.down) this.goDown();
+    if (domain.conditions.paging.holds) domain.conditions.paging.wait(this.processor.ledger);
     return vcpu.runstate.state === RUNSTATE_BLOCKED ? this.block("a blocking hypercall") : undefined;
   }
 
@@ -681,16 +690,41 @@ export class XenHost implements Hypervisor {
     const { domain, mmio, registers } = this;
     const gfn = (exit.info2Lo >>> 12) + (exit.info2Hi >>> 0) * 0x100000;
     const isFetch = (exit.info1Lo & (this.isAmd ? NPF_FETCH : EPT_FETCH)) !== 0;
-    if (domain.p2m.translate(gfn) < 0) {
+    const write = (exit.info1Lo & 2) !== 0;
+    if (domain.p2m.typeAt(gfn) === P2mType.Invalid) {
       // Of an encrypted guest neither the instruction nor its registers are there to be read.
       const isData = !isFetch && !this.inGuestTables(exit) && this.guestRequests === undefined;
       if (isData && mmio.carryOut(gfn, exit.info2Lo & 4095)) this.moveOn(mmio.length);
       else registers.injectException(GENERAL_PROTECTION, 0);
       return undefined;
     }
+    switch (domain.conditions.fault(gfn, write, isFetch, this.cost)) {
+      case FaultVerdict.Retry:
+        return undefined;
+      case FaultVerdict.Wait:
+        domain.conditions.paging.wait(this.processor.ledger);
+        return undefined;
+      case FaultVerdict.Discard:
+        if (
+          this.guestRequests === undefined &&
+          mmio.carryOut(gfn, exit.info2Lo & 4095, new DiscardingMemory(domain, gfn))
+        )
+          this.moveOn(mmio.length);
+        else registers.injectException(GENERAL_PROTECTION, 0);
+        return undefined;
+    }
     const address = (BigInt(exit.info2Hi >>> 0) << 32n) | BigInt(exit.info2Lo >>> 0);
-    const access = accessName((exit.info1Lo & 2) !== 0, isFetch);
+    const access = accessName(write, isFetch);
     return this.crash(`${access} of guest-physical address 0x${address.toString(16)}: the p2m forbids it`);
+  }
+
+  /** `vmx_vcpu_flush_pml_buffer`: what the processor noted goes to the bitmap. */
+  private flushModificationLog(): void {
+    const { control, cost, domain } = this;
+    control.flushModificationLog((gfn) => {
+      cost.run(cost.compile(FLUSH_PML_ENTRY));
+      domain.conditions.noteLogged(gfn, cost);
+    });
   }
 
   /** Was it the walk of the guest's page tables that faulted? */

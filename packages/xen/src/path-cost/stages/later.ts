@@ -23,11 +23,29 @@ import {
   INTERRUPT_WINDOW,
   TIMER_INTERRUPT,
 } from "./interrupts.js";
+import {
+  FLUSH_PML_ENTRY,
+  MARK_PFN_DIRTY,
+  NESTED_PAGE_FAULT,
+  P2M_GET_GFN,
+  P2M_SHATTER,
+  PAGE_IN_REQUEST,
+  POD_POPULATE,
+  UNSHARE_PAGE,
+} from "./p2m-conditions.js";
 import { UPDATE_RUNSTATE, UPDATE_TIME, VCPU_TIMER } from "./time.js";
 import { VIRIDIAN_HYPERCALL, VIRIDIAN_SEND_IPI, VIRIDIAN_VP_SET } from "./viridian.js";
 
 /** Stages that are compiled when they first run, and not when a system is made. Their order does not matter. */
 export const LATER_STAGES: readonly Stage[] = [
+  FLUSH_PML_ENTRY,
+  MARK_PFN_DIRTY,
+  NESTED_PAGE_FAULT,
+  P2M_GET_GFN,
+  P2M_SHATTER,
+  PAGE_IN_REQUEST,
+  POD_POPULATE,
+  UNSHARE_PAGE,
   EVTCHN_2L_SET_PENDING,
   EVTCHN_FIFO_ADD_PORT,
   EVTCHN_FIFO_APPEND,
