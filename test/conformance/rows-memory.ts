@@ -1,7 +1,7 @@
 import { Errno } from "@hyperwalk/xen";
 import { frameOf, NOWHERE, pointer, type Row, row, SELF, words } from "./row.js";
 
-const { EACCES, EFAULT, EINVAL, ENOENT, EPERM, ESRCH } = Errno;
+const { EACCES, EFAULT, EINVAL, ENOENT, EOPNOTSUPP, EPERM, ESRCH } = Errno;
 /** Free guest frames: RAM that nothing else uses, and holes above it. */
 const RAM_GFN = 0x3000;
 const HOLE_GFN = 0x9000;
@@ -123,7 +123,11 @@ export const MEMORY_ROWS: readonly Row[] = [
   row("memory.decrease_reservation", "of nobody", reservation(pointer("list"), 1, 0, 77), 0, {
     copies: { from: [32], to: [] },
   }),
-  row("memory.decrease_reservation", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
+  row("memory.decrease_reservation", "struct nowhere", {}, 0, {
+    struct: NOWHERE,
+    copies: { from: [], to: [] },
+    uncounted: true,
+  }),
   row("memory.populate_physmap", "two frames", reservation(pointer("list"), 2), 2, {
     before: extents(RAM_GFN + 2, RAM_GFN + 3),
     look: ({ system }) => system.domain.guestMemory.readU32((RAM_GFN + 3) * 4096),
@@ -136,7 +140,70 @@ export const MEMORY_ROWS: readonly Row[] = [
     copies: { from: [32, 8, 8], to: [] },
     only64: true,
   }),
-  row("memory.populate_physmap", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
+  row("memory.populate_physmap", "struct nowhere", {}, 0, { struct: NOWHERE, uncounted: true }),
+  row("memory.decrease_reservation", "another frame", reservation(pointer("list"), 1), 1, {
+    before: extents(RAM_GFN + 6),
+    copies: { from: [32, 8], to: [] },
+    only64: true,
+  }),
+  row("memory.increase_reservation", "as much as there is", reservation(0, 2), 1, {
+    copies: { from: [32], to: [] },
+    only64: true,
+  }),
+  row("memory.increase_reservation", "struct nowhere", {}, 0, { struct: NOWHERE, uncounted: true }),
+  row(
+    "memory.add_to_physmap_batch",
+    "a frame of its own and a hole",
+    {
+      domid: SELF,
+      space: GMFN,
+      size: 2,
+      foreign_domid: 0,
+      idxs: pointer("list"),
+      gpfns: pointer("list", 16),
+      errs: pointer("buffer"),
+    },
+    0,
+    {
+      before: words("list", 0, 8, RAM_GFN + 7, RAM_GFN + 8, HOLE_GFN + 5, HOLE_GFN + 6).concat(
+        words("list", 8, 8, RAM_GFN + 6),
+      ),
+      look: ({ system, address }) => [
+        system.domain.guestMemory.readU32(address("buffer")) | 0,
+        system.domain.guestMemory.readU32(address("buffer") + 4) | 0,
+      ],
+      seen: [0, -EACCES],
+      copies: { from: [32, 8, 8, 8, 8], to: [4, 4] },
+      only64: true,
+    },
+  ),
+  row(
+    "memory.add_to_physmap_batch",
+    "of a range",
+    { domid: SELF, space: 3, size: 1, foreign_domid: 0, idxs: 0, gpfns: 0, errs: 0 },
+    -EOPNOTSUPP,
+  ),
+  row(
+    "memory.add_to_physmap_batch",
+    "lists nowhere",
+    { domid: SELF, space: GMFN, size: 1, foreign_domid: 0, idxs: NOWHERE, gpfns: 0, errs: 0 },
+    -EFAULT,
+    { only64: true },
+  ),
+  row("memory.add_to_physmap_batch", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
+  row(
+    "memory.acquire_resource",
+    "of nobody",
+    { domid: 77, type: 1, id: 0, nr_frames: 0, pad: 0, frame: 0, frame_list: 0 },
+    -ESRCH,
+  ),
+  row(
+    "memory.acquire_resource",
+    "of its own",
+    { domid: 1, type: 1, id: 0, nr_frames: 0, pad: 0, frame: 0, frame_list: 0 },
+    -EPERM,
+  ),
+  row("memory.acquire_resource", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
   row(
     "grant_table.map_grant_ref",
     "of nobody's",

@@ -1581,11 +1581,14 @@ static inline int64_t hw_hvm_set_evtchn_upcall_vector(enum hw_abi abi, struct xe
 /* ---- memory: The guest-physical memory map. */
 
 #define HW_HYPERCALL_MEMORY 12
+#define HW_MEMORY_INCREASE_RESERVATION 0
 #define HW_MEMORY_DECREASE_RESERVATION 1
 #define HW_MEMORY_POPULATE_PHYSMAP 6
 #define HW_MEMORY_ADD_TO_PHYSMAP 7
 #define HW_MEMORY_MEMORY_MAP 9
 #define HW_MEMORY_REMOVE_FROM_PHYSMAP 15
+#define HW_MEMORY_ADD_TO_PHYSMAP_BATCH 23
+#define HW_MEMORY_ACQUIRE_RESOURCE 28
 
 #define XENMAPSPACE_SHARED_INFO 0
 #define XENMAPSPACE_GRANT_TABLE 1
@@ -1593,6 +1596,10 @@ static inline int64_t hw_hvm_set_evtchn_upcall_vector(enum hw_abi abi, struct xe
 #define XENMAPSPACE_GMFN_RANGE 3
 #define XENMAPSPACE_GMFN_FOREIGN 4
 #define XENMAPSPACE_DEV_MMIO 5
+#define XENMEM_RESOURCE_IOREQ_SERVER 0
+#define XENMEM_RESOURCE_GRANT_TABLE 1
+#define XENMEM_RESOURCE_GRANT_TABLE_ID_SHARED 0
+#define XENMEM_RESOURCE_GRANT_TABLE_ID_STATUS 1
 
 struct xen_memory_reservation {
     void *extent_start;
@@ -1623,6 +1630,42 @@ _Static_assert(offsetof(struct xen_add_to_physmap, space) == 4, "layout of xen_a
 _Static_assert(offsetof(struct xen_add_to_physmap, idx) == 8, "layout of xen_add_to_physmap");
 _Static_assert(offsetof(struct xen_add_to_physmap, gpfn) == 16, "layout of xen_add_to_physmap");
 
+struct xen_add_to_physmap_batch {
+    domid_t domid;
+    uint16_t space;
+    uint16_t size;
+    domid_t foreign_domid;
+    void *idxs;
+    void *gpfns;
+    void *errs;
+};
+_Static_assert(sizeof(struct xen_add_to_physmap_batch) == 32, "layout of xen_add_to_physmap_batch");
+_Static_assert(offsetof(struct xen_add_to_physmap_batch, domid) == 0, "layout of xen_add_to_physmap_batch");
+_Static_assert(offsetof(struct xen_add_to_physmap_batch, space) == 2, "layout of xen_add_to_physmap_batch");
+_Static_assert(offsetof(struct xen_add_to_physmap_batch, size) == 4, "layout of xen_add_to_physmap_batch");
+_Static_assert(offsetof(struct xen_add_to_physmap_batch, foreign_domid) == 6, "layout of xen_add_to_physmap_batch");
+_Static_assert(offsetof(struct xen_add_to_physmap_batch, idxs) == 8, "layout of xen_add_to_physmap_batch");
+_Static_assert(offsetof(struct xen_add_to_physmap_batch, gpfns) == 16, "layout of xen_add_to_physmap_batch");
+_Static_assert(offsetof(struct xen_add_to_physmap_batch, errs) == 24, "layout of xen_add_to_physmap_batch");
+
+struct xen_mem_acquire_resource {
+    domid_t domid;
+    uint16_t type;
+    uint32_t id;
+    uint32_t nr_frames;
+    uint32_t pad;
+    uint64_t frame;
+    void *frame_list;
+};
+_Static_assert(sizeof(struct xen_mem_acquire_resource) == 32, "layout of xen_mem_acquire_resource");
+_Static_assert(offsetof(struct xen_mem_acquire_resource, domid) == 0, "layout of xen_mem_acquire_resource");
+_Static_assert(offsetof(struct xen_mem_acquire_resource, type) == 2, "layout of xen_mem_acquire_resource");
+_Static_assert(offsetof(struct xen_mem_acquire_resource, id) == 4, "layout of xen_mem_acquire_resource");
+_Static_assert(offsetof(struct xen_mem_acquire_resource, nr_frames) == 8, "layout of xen_mem_acquire_resource");
+_Static_assert(offsetof(struct xen_mem_acquire_resource, pad) == 12, "layout of xen_mem_acquire_resource");
+_Static_assert(offsetof(struct xen_mem_acquire_resource, frame) == 16, "layout of xen_mem_acquire_resource");
+_Static_assert(offsetof(struct xen_mem_acquire_resource, frame_list) == 24, "layout of xen_mem_acquire_resource");
+
 struct xen_memory_map {
     uint32_t nr_entries;
     uint8_t _pad0[4];
@@ -1640,6 +1683,34 @@ struct xen_remove_from_physmap {
 _Static_assert(sizeof(struct xen_remove_from_physmap) == 16, "layout of xen_remove_from_physmap");
 _Static_assert(offsetof(struct xen_remove_from_physmap, domid) == 0, "layout of xen_remove_from_physmap");
 _Static_assert(offsetof(struct xen_remove_from_physmap, gpfn) == 8, "layout of xen_remove_from_physmap");
+
+/* Takes memory that is at no guest frame; returns the number of extents done. */
+static inline int64_t hw_memory_increase_reservation_linear(struct xen_memory_reservation *arg)
+{
+    return HW_CALL2(HW_HYPERCALL_MEMORY, HW_MEMORY_INCREASE_RESERVATION, (uintptr_t)arg);
+}
+
+static inline int64_t hw_memory_increase_reservation_physaddr(struct xen_memory_reservation *arg)
+{
+    struct xen_memory_reservation copy = *arg;
+    int64_t result;
+
+    copy.extent_start = (void *)(uintptr_t)hw_virt_to_phys(arg->extent_start);
+    result = HW_CALL2(HW_HYPERCALL_MEMORY, HW_MEMORY_INCREASE_RESERVATION, hw_virt_to_phys(&copy));
+    copy.extent_start = arg->extent_start;
+    *arg = copy;
+    return result;
+}
+
+static inline int64_t hw_memory_increase_reservation(enum hw_abi abi, struct xen_memory_reservation *arg)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_memory_increase_reservation_physaddr(arg);
+    default:
+        return hw_memory_increase_reservation_linear(arg);
+    }
+}
 
 /* Gives guest frames back; returns the number of extents done. */
 static inline int64_t hw_memory_decrease_reservation_linear(struct xen_memory_reservation *arg)
@@ -1814,6 +1885,66 @@ static inline int64_t hw_memory_remove_from_physmap(enum hw_abi abi, struct xen_
         return hw_memory_remove_from_physmap_fastabi(arg);
     default:
         return hw_memory_remove_from_physmap_linear(arg);
+    }
+}
+
+/* Places a list of frames, also other domains', each with an error of its own. */
+static inline int64_t hw_memory_add_to_physmap_batch_linear(struct xen_add_to_physmap_batch *arg)
+{
+    return HW_CALL2(HW_HYPERCALL_MEMORY, HW_MEMORY_ADD_TO_PHYSMAP_BATCH, (uintptr_t)arg);
+}
+
+static inline int64_t hw_memory_add_to_physmap_batch_physaddr(struct xen_add_to_physmap_batch *arg)
+{
+    struct xen_add_to_physmap_batch copy = *arg;
+    int64_t result;
+
+    copy.idxs = (void *)(uintptr_t)hw_virt_to_phys(arg->idxs);
+    copy.gpfns = (void *)(uintptr_t)hw_virt_to_phys(arg->gpfns);
+    copy.errs = (void *)(uintptr_t)hw_virt_to_phys(arg->errs);
+    result = HW_CALL2(HW_HYPERCALL_MEMORY, HW_MEMORY_ADD_TO_PHYSMAP_BATCH, hw_virt_to_phys(&copy));
+    copy.idxs = arg->idxs;
+    copy.gpfns = arg->gpfns;
+    copy.errs = arg->errs;
+    *arg = copy;
+    return result;
+}
+
+static inline int64_t hw_memory_add_to_physmap_batch(enum hw_abi abi, struct xen_add_to_physmap_batch *arg)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_memory_add_to_physmap_batch_physaddr(arg);
+    default:
+        return hw_memory_add_to_physmap_batch_linear(arg);
+    }
+}
+
+/* Places another domain's grant frames; without a list it returns how many there may be. */
+static inline int64_t hw_memory_acquire_resource_linear(struct xen_mem_acquire_resource *arg)
+{
+    return HW_CALL2(HW_HYPERCALL_MEMORY, HW_MEMORY_ACQUIRE_RESOURCE, (uintptr_t)arg);
+}
+
+static inline int64_t hw_memory_acquire_resource_physaddr(struct xen_mem_acquire_resource *arg)
+{
+    struct xen_mem_acquire_resource copy = *arg;
+    int64_t result;
+
+    copy.frame_list = (void *)(uintptr_t)hw_virt_to_phys(arg->frame_list);
+    result = HW_CALL2(HW_HYPERCALL_MEMORY, HW_MEMORY_ACQUIRE_RESOURCE, hw_virt_to_phys(&copy));
+    copy.frame_list = arg->frame_list;
+    *arg = copy;
+    return result;
+}
+
+static inline int64_t hw_memory_acquire_resource(enum hw_abi abi, struct xen_mem_acquire_resource *arg)
+{
+    switch (abi) {
+    case HW_ABI_PHYSADDR:
+        return hw_memory_acquire_resource_physaddr(arg);
+    default:
+        return hw_memory_acquire_resource_linear(arg);
     }
 }
 

@@ -246,6 +246,14 @@ export class Domain {
     return true;
   }
 
+  /** XENMEM_increase_reservation: a frame more that is the domain's, without a place. @returns false when it has all it may have */
+  takeFrame(): boolean {
+    const mfn = this.given.pop();
+    if (mfn === undefined) return false;
+    this.p2m.allocatePage(mfn);
+    return true;
+  }
+
   /**
    * Zeroed memory for a guest frame. RAM that was there stays the domain's without a place, as in Xen; a grant or foreign
    * frame there crashes the domain.
@@ -295,11 +303,19 @@ export class Domain {
     return true;
   }
 
-  /** A frame of another domain's, with a reference of the mapping's own. @returns 0, -ENXIO or -EPERM */
-  mapForeign(gfn: number, mfn: number, cost: PathCost | undefined): number {
+  /**
+   * A frame of another domain's, with a reference of the mapping's own.
+   * @param frees RAM that was there is given back; otherwise it stays the domain's without a place, and a grant or foreign
+   * frame there crashes the domain (`set_typed_p2m_entry`) @returns 0, -EINVAL, -ENXIO or -EPERM
+   */
+  mapForeign(gfn: number, mfn: number, frees: boolean, cost: PathCost | undefined): number {
     const { p2m } = this;
     if (gfn > MAX_GFN) return -Errno.EINVAL;
-    const error = this.clearPlace(gfn, mfn);
+    if (!frees && isSpecialMapping(p2m.typeAt(gfn))) {
+      this.crash();
+      return -Errno.EPERM;
+    }
+    const error = frees ? this.clearPlace(gfn, mfn) : 0;
     if (error !== 0) return error;
     this.forgetHome(gfn);
     p2m.takePage(mfn, cost);

@@ -23,5 +23,6 @@ export const Errno = {
   ETIME: 62,
   EOPNOTSUPP: 95,
   ENOBUFS: 105,
+  EILSEQ: 84,
   ERESTART: 85,
 } as const;

@@ -97,6 +97,21 @@ const TABLE: readonly [string, number, number, number, Readonly<Record<string, n
     0,
     { extent_start: 0, nr_extents: 8, extent_order: 16, mem_flags: 20, domid: 24 },
   ],
+  ["memory.increase_reservation", 32, 32, 0, { extent_start: 0, nr_extents: 8, domid: 24 }],
+  [
+    "memory.add_to_physmap_batch",
+    32,
+    32,
+    0,
+    { domid: 0, space: 2, size: 4, foreign_domid: 6, idxs: 8, gpfns: 16, errs: 24 },
+  ],
+  [
+    "memory.acquire_resource",
+    32,
+    32,
+    4,
+    { domid: 0, type: 2, id: 4, nr_frames: 8, pad: 12, frame: 16, frame_list: 24 },
+  ],
   ["memory.populate_physmap", 32, 32, 0, { extent_start: 0, nr_extents: 8, domid: 24 }],
   ["version.get_features", 8, 8, 8, { submap_idx: 0, submap: 4 }],
 ];

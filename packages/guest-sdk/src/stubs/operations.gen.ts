@@ -34,11 +34,14 @@ export type OperationName =
   | "hvm.get_time"
   | "hvm.get_mem_type"
   | "hvm.set_evtchn_upcall_vector"
+  | "memory.increase_reservation"
   | "memory.decrease_reservation"
   | "memory.populate_physmap"
   | "memory.add_to_physmap"
   | "memory.memory_map"
   | "memory.remove_from_physmap"
+  | "memory.add_to_physmap_batch"
+  | "memory.acquire_resource"
   | "multicall.call"
   | "physdev.map_pirq"
   | "physdev.unmap_pirq"
@@ -169,6 +172,8 @@ export interface HvmStubs<Value, Result> {
 
 /** The guest-physical memory map. */
 export interface MemoryStubs<Value, Result> {
+  /** Takes memory that is at no guest frame; returns the number of extents done. */
+  increaseReservation(inputs: { readonly extentStart: Value; readonly nrExtents: Value; readonly extentOrder: Value; readonly memFlags: Value; readonly domid: Value }): Result;
   /** Gives guest frames back; returns the number of extents done. */
   decreaseReservation(inputs: { readonly extentStart: Value; readonly nrExtents: Value; readonly extentOrder: Value; readonly memFlags: Value; readonly domid: Value }): Result;
   /** Puts memory at guest frames; returns the number of extents done. */
@@ -179,6 +184,10 @@ export interface MemoryStubs<Value, Result> {
   memoryMap(inputs: { readonly nrEntries: Value; readonly buffer: Value }): Result;
   /** Removes a guest frame from the map. */
   removeFromPhysmap(inputs: { readonly gpfn: Value }): Result;
+  /** Places a list of frames, also other domains', each with an error of its own. */
+  addToPhysmapBatch(inputs: { readonly domid: Value; readonly space: Value; readonly size: Value; readonly foreignDomid: Value; readonly idxs: Value; readonly gpfns: Value; readonly errs: Value }): Result;
+  /** Places another domain's grant frames; without a list it returns how many there may be. Results: nr_frames. */
+  acquireResource(inputs: { readonly domid: Value; readonly type: Value; readonly id: Value; readonly nrFrames: Value; readonly pad: Value; readonly frame: Value; readonly frameList: Value }): Result;
 }
 
 /** Several hypercalls in one. */
@@ -376,11 +385,14 @@ export function bindHypercallStubs<Value, Result>(
       setEvtchnUpcallVector: (inputs) => call("hvm.set_evtchn_upcall_vector", [inputs.vcpu, inputs.vector]),
     },
     memory: {
+      increaseReservation: (inputs) => call("memory.increase_reservation", [inputs.extentStart, inputs.nrExtents, inputs.extentOrder, inputs.memFlags, inputs.domid]),
       decreaseReservation: (inputs) => call("memory.decrease_reservation", [inputs.extentStart, inputs.nrExtents, inputs.extentOrder, inputs.memFlags, inputs.domid]),
       populatePhysmap: (inputs) => call("memory.populate_physmap", [inputs.extentStart, inputs.nrExtents, inputs.extentOrder, inputs.memFlags, inputs.domid]),
       addToPhysmap: (inputs) => call("memory.add_to_physmap", [undefined, inputs.size, inputs.space, inputs.idx, inputs.gpfn]),
       memoryMap: (inputs) => call("memory.memory_map", [inputs.nrEntries, inputs.buffer]),
       removeFromPhysmap: (inputs) => call("memory.remove_from_physmap", [undefined, inputs.gpfn]),
+      addToPhysmapBatch: (inputs) => call("memory.add_to_physmap_batch", [inputs.domid, inputs.space, inputs.size, inputs.foreignDomid, inputs.idxs, inputs.gpfns, inputs.errs]),
+      acquireResource: (inputs) => call("memory.acquire_resource", [inputs.domid, inputs.type, inputs.id, inputs.nrFrames, inputs.pad, inputs.frame, inputs.frameList]),
     },
     multicall: {
       call: (inputs) => call("multicall.call", [inputs.callList, inputs.nrCalls]),

@@ -103,11 +103,11 @@ export abstract class PointerAbi implements HypercallAbi {
   ): number {
     const { access, cost } = this;
     const { operation } = plan;
+    call.startExtent = this.command >>> MEMOP_EXTENT_SHIFT;
     if (plan.copyIn > 0 && access.copyFromGuest(pointerLo, pointerHi, plan.copyIn) !== 0)
-      return -Errno.EFAULT;
+      return operation.unreadable === undefined ? -Errno.EFAULT : operation.unreadable(call);
     call.compat = this.arguments.compat;
     call.byRegister = false;
-    call.startExtent = this.command >>> MEMOP_EXTENT_SHIFT;
     this.takeInputs(plan, call.inputs);
     if (keepsOutputs) takeFields(access.buffer, plan.outputs, call.outputs);
     cost.run(plan.stage >= 0 ? plan.stage : cost.compile(operation.stage));

@@ -772,6 +772,32 @@ export const XENMAPSPACE_GMFN = 2;
 export const XENMAPSPACE_GMFN_RANGE = 3;
 export const XENMAPSPACE_GMFN_FOREIGN = 4;
 export const XENMAPSPACE_DEV_MMIO = 5;
+export const XENMEM_RESOURCE_IOREQ_SERVER = 0;
+export const XENMEM_RESOURCE_GRANT_TABLE = 1;
+export const XENMEM_RESOURCE_GRANT_TABLE_ID_SHARED = 0;
+export const XENMEM_RESOURCE_GRANT_TABLE_ID_STATUS = 1;
+
+/** Takes memory that is at no guest frame; returns the number of extents done. */
+export const MEMORY_INCREASE_RESERVATION: OperationDescriptor = {
+  name: "memory.increase_reservation",
+  hypercall: 12,
+  subop: 0,
+  inputs: [
+    { name: "extent_start", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4 },
+    { name: "nr_extents", bytes: 8, signed: false, register: 0, offset: 8, compatOffset: 4, compatBytes: 4 },
+    { name: "extent_order", bytes: 4, signed: false, register: 0, offset: 16, compatOffset: 8 },
+    { name: "mem_flags", bytes: 4, signed: false, register: 0, offset: 20, compatOffset: 12 },
+    { name: "domid", bytes: 2, signed: false, register: 0, offset: 24, compatOffset: 16 },
+  ],
+  outputs: [],
+  struct: { name: "xen_memory_reservation", bytes: 32, compatBytes: 20 },
+  copyIn: 32,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const MEMORY_INCREASE_RESERVATION_IN = { extentStart: 0, nrExtents: 2, extentOrder: 4, memFlags: 6, domid: 8 } as const;
 
 /** Gives guest frames back; returns the number of extents done. */
 export const MEMORY_DECREASE_RESERVATION: OperationDescriptor = {
@@ -878,6 +904,60 @@ export const MEMORY_REMOVE_FROM_PHYSMAP: OperationDescriptor = {
 
 /** Low words in `call.inputs`. */
 export const MEMORY_REMOVE_FROM_PHYSMAP_IN = { domid: 0, gpfn: 2 } as const;
+
+/** Places a list of frames, also other domains', each with an error of its own. */
+export const MEMORY_ADD_TO_PHYSMAP_BATCH: OperationDescriptor = {
+  name: "memory.add_to_physmap_batch",
+  hypercall: 12,
+  subop: 23,
+  inputs: [
+    { name: "domid", bytes: 2, signed: false, register: 0, offset: 0 },
+    { name: "space", bytes: 2, signed: false, register: 0, offset: 2 },
+    { name: "size", bytes: 2, signed: false, register: 0, offset: 4 },
+    { name: "foreign_domid", bytes: 2, signed: false, register: 0, offset: 6 },
+    { name: "idxs", bytes: 8, signed: false, register: 0, offset: 8, compatBytes: 4 },
+    { name: "gpfns", bytes: 8, signed: false, register: 0, offset: 16, compatOffset: 12, compatBytes: 4 },
+    { name: "errs", bytes: 8, signed: false, register: 0, offset: 24, compatOffset: 16, compatBytes: 4 },
+  ],
+  outputs: [],
+  struct: { name: "xen_add_to_physmap_batch", bytes: 32, compatBytes: 20 },
+  copyIn: 32,
+  copyOut: 0,
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const MEMORY_ADD_TO_PHYSMAP_BATCH_IN = { domid: 0, space: 2, size: 4, foreignDomid: 6, idxs: 8, gpfns: 10, errs: 12 } as const;
+
+/** Places another domain's grant frames; without a list it returns how many there may be. */
+export const MEMORY_ACQUIRE_RESOURCE: OperationDescriptor = {
+  name: "memory.acquire_resource",
+  hypercall: 12,
+  subop: 28,
+  inputs: [
+    { name: "domid", bytes: 2, signed: false, register: 0, offset: 0 },
+    { name: "type", bytes: 2, signed: false, register: 0, offset: 2 },
+    { name: "id", bytes: 4, signed: false, register: 0, offset: 4 },
+    { name: "nr_frames", bytes: 4, signed: false, register: 0, offset: 8 },
+    { name: "pad", bytes: 4, signed: false, register: 0, offset: 12 },
+    { name: "frame", bytes: 8, signed: false, register: 0, offset: 16 },
+    { name: "frame_list", bytes: 8, signed: false, register: 0, offset: 24, compatBytes: 4 },
+  ],
+  outputs: [
+    { name: "nr_frames", bytes: 4, signed: false, register: 0, offset: 8 },
+  ],
+  struct: { name: "xen_mem_acquire_resource", bytes: 32, compatBytes: 28 },
+  copyIn: 32,
+  copyOut: 4,
+  copyOutField: "nr_frames",
+  traditionalOnly: true,
+};
+
+/** Low words in `call.inputs`. */
+export const MEMORY_ACQUIRE_RESOURCE_IN = { domid: 0, type: 2, id: 4, nrFrames: 6, pad: 8, frame: 10, frameList: 12 } as const;
+
+/** Low words in `call.outputs`. */
+export const MEMORY_ACQUIRE_RESOURCE_OUT = { nrFrames: 0 } as const;
 
 // multicall: hypercall 13
 
@@ -1789,11 +1869,14 @@ export const DESCRIPTORS: readonly OperationDescriptor[] = [
   HVM_GET_TIME,
   HVM_GET_MEM_TYPE,
   HVM_SET_EVTCHN_UPCALL_VECTOR,
+  MEMORY_INCREASE_RESERVATION,
   MEMORY_DECREASE_RESERVATION,
   MEMORY_POPULATE_PHYSMAP,
   MEMORY_ADD_TO_PHYSMAP,
   MEMORY_MEMORY_MAP,
   MEMORY_REMOVE_FROM_PHYSMAP,
+  MEMORY_ADD_TO_PHYSMAP_BATCH,
+  MEMORY_ACQUIRE_RESOURCE,
   MULTICALL_CALL,
   PHYSDEV_MAP_PIRQ,
   PHYSDEV_UNMAP_PIRQ,
@@ -1906,7 +1989,7 @@ const BY_HYPERCALL: Readonly<Record<number, readonly (OperationDescriptor | unde
     HVM_SET_EVTCHN_UPCALL_VECTOR,
   ],
   12: [
-    undefined,
+    MEMORY_INCREASE_RESERVATION,
     MEMORY_DECREASE_RESERVATION,
     undefined,
     undefined,
@@ -1922,6 +2005,19 @@ const BY_HYPERCALL: Readonly<Record<number, readonly (OperationDescriptor | unde
     undefined,
     undefined,
     MEMORY_REMOVE_FROM_PHYSMAP,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    MEMORY_ADD_TO_PHYSMAP_BATCH,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    MEMORY_ACQUIRE_RESOURCE,
   ],
   13: [
     MULTICALL_CALL,

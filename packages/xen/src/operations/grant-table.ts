@@ -1,6 +1,5 @@
 import type { Domain } from "../domain.js";
 import { Errno } from "../errno.js";
-import { DOMID_SELF } from "../event-channel.js";
 import type { Stage } from "../path-cost/stage.js";
 import {
   GNTST_ADDRESS_TOO_BIG,
@@ -23,6 +22,7 @@ import {
   GRANT_TABLE_SETUP_TABLE_OUT,
 } from "./descriptors.gen.js";
 import type { Operation, OperationCall } from "./operation.js";
+import { targetOf } from "./target-domain.js";
 
 const GNTTABOP_QUERY: Stage = {
   name: "do_grant_table_op (query)",
@@ -148,13 +148,6 @@ function listFrames({ inputs, access, compat }: OperationCall, domain: Domain, c
     if (access.copyToGuest(lo, (listHi + carry) | 0, bytes) !== 0) return GNTST_BAD_VIRT_ADDR;
   }
   return GNTST_OKAY;
-}
-
-/** The domain whose table it is about. @returns or -ESRCH, -EPERM for one that the caller may not ask about */
-function targetOf({ domain }: OperationCall, dom: number): Domain | number {
-  const target = dom === DOMID_SELF || dom === domain.id ? domain : domain.findDomain(dom);
-  if (target === undefined) return dom === 0 ? -Errno.EPERM : -Errno.ESRCH;
-  return target === domain || domain.mayTarget(target) ? target : -Errno.EPERM;
 }
 
 /** Where what is wrong with the domain is a status. */

@@ -9,7 +9,9 @@ import * as memory from "./memory.js";
 import * as multicall from "./multicall.js";
 import type { Operation } from "./operation.js";
 import * as physdev from "./physdev.js";
+import * as physmap from "./physmap.js";
 import * as reservation from "./reservation.js";
+import * as resource from "./resource.js";
 import * as sched from "./sched.js";
 import * as vcpu from "./vcpu.js";
 import * as vcpuTimer from "./vcpu-timer.js";
@@ -49,9 +51,12 @@ export const OPERATIONS: readonly Operation[] = [
   hvm.getTime,
   hvm.getMemType,
   hvm.setEvtchnUpcallVector,
-  memory.addToPhysmap,
+  physmap.addToPhysmap,
+  physmap.addToPhysmapBatch,
   memory.memoryMap,
-  memory.removeFromPhysmap,
+  physmap.removeFromPhysmap,
+  resource.acquireResource,
+  reservation.increaseReservation,
   reservation.decreaseReservation,
   reservation.populatePhysmap,
   sched.yieldOperation,

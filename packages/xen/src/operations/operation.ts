@@ -116,6 +116,8 @@ export interface Operation {
    * Default: exactly one, and -EINVAL for another length.
    */
   readonly entries?: "many" | "first";
+  /** What the call answers when its struct cannot be read; default -EFAULT. */
+  readonly unreadable?: (call: OperationCall) => number;
   /** Entries between two of which the call makes room for what has come up; default 1. */
   readonly batch?: number;
   /** After the last entry that a call does, or its only one, whatever came of it. */

@@ -1,11 +1,14 @@
-import { DOMID_SELF } from "../event-channel.js";
+import type { Domain } from "../domain.js";
 import type { Stage } from "../path-cost/stage.js";
 import {
   MEMORY_DECREASE_RESERVATION,
   MEMORY_DECREASE_RESERVATION_IN,
+  MEMORY_INCREASE_RESERVATION,
   MEMORY_POPULATE_PHYSMAP,
 } from "./descriptors.gen.js";
-import type { Operation, OperationCall } from "./operation.js";
+import type { Operation, OperationCall, OperationDescriptor } from "./operation.js";
+import { continueLater, PreemptionCheck } from "./preemption.js";
+import { targetOf } from "./target-domain.js";
 
 const MEMORY_RESERVATION: Stage = {
   name: "do_memory_op (reservation)",
@@ -28,40 +31,64 @@ const MAX_ORDER = 9;
 /** XENMEM_decrease_reservation: guest frames become holes; the first that is one already ends the call. */
 export const decreaseReservation: Operation = {
   descriptor: MEMORY_DECREASE_RESERVATION,
+  unreadable: extentsDone,
   stage: MEMORY_RESERVATION,
-  handle: (call) => forEachExtent(call, (gfn) => call.domain.releaseFrame(gfn)),
+  handle: (call) =>
+    forEachExtent(call, MEMORY_DECREASE_RESERVATION, (target, gfn) => target.releaseFrame(gfn)),
 };
 
 /** XENMEM_populate_physmap: zeroed memory at guest frames, as much as the domain has given back. */
 export const populatePhysmap: Operation = {
   descriptor: MEMORY_POPULATE_PHYSMAP,
+  unreadable: extentsDone,
   stage: { ...MEMORY_RESERVATION, name: "do_memory_op (populate_physmap)" },
-  handle: (call) => forEachExtent(call, (gfn) => call.domain.populateFrame(gfn)),
+  handle: (call) => forEachExtent(call, MEMORY_POPULATE_PHYSMAP, (target, gfn) => target.populateFrame(gfn)),
 };
+
+/** XENMEM_increase_reservation: of a translated domain, memory that is nowhere; the list of extents is not looked at. */
+export const increaseReservation: Operation = {
+  descriptor: MEMORY_INCREASE_RESERVATION,
+  unreadable: extentsDone,
+  stage: { ...MEMORY_RESERVATION, name: "do_memory_op (increase_reservation)" },
+  rare: true,
+  handle: (call) => forEachExtent(call, MEMORY_INCREASE_RESERVATION, (target) => target.takeFrame()),
+};
+
+/** All that Xen ever answers: how far it had come. */
+function extentsDone({ startExtent }: OperationCall): number {
+  return startExtent;
+}
 
 /** Longer lists have no room in a continuation: UINT_MAX >> MEMOP_EXTENT_SHIFT. */
 const MAX_EXTENTS = 2 ** 26 - 1;
 
 /** @returns the number of whole extents done, which is all that Xen answers, whatever is wrong (`do_memory_op`) */
-function forEachExtent(call: OperationCall, each: (gfn: number) => boolean): number {
-  const { inputs, domain, access, compat } = call;
+function forEachExtent(
+  call: OperationCall,
+  descriptor: OperationDescriptor,
+  each: (target: Domain, gfn: number) => boolean,
+): number {
+  const { inputs, access, compat, startExtent } = call;
   const { extentStart, nrExtents, extentOrder, domid } = MEMORY_DECREASE_RESERVATION_IN;
-  const dom = inputs[domid] & 0xffff;
-  if (dom !== DOMID_SELF && dom !== domain.id) return 0;
-  const order = inputs[extentOrder] >>> 0;
-  if (order > MAX_ORDER) return 0;
   const count = (inputs[nrExtents + 1] >>> 0) * 2 ** 32 + (inputs[nrExtents] >>> 0);
-  if (count > MAX_EXTENTS) return 0;
+  if (count > MAX_EXTENTS || startExtent >= count) return startExtent;
+  const target = targetOf(call, inputs[domid] & 0xffff);
+  if (typeof target === "number") return startExtent;
+  const order = inputs[extentOrder] >>> 0;
+  if (order > MAX_ORDER) return startExtent;
+  const reads = descriptor !== MEMORY_INCREASE_RESERVATION;
   const listLo = inputs[extentStart];
   const listHi = inputs[extentStart + 1];
   const bytes = compat ? 4 : 8;
-  for (let i = 0; i < count; i++) {
+  const check = new PreemptionCheck(call);
+  for (let i = startExtent; i < count; i++) {
+    if (i > startExtent && check.isDue) return continueLater(call, descriptor, i);
     const lo = (listLo + i * bytes) | 0;
     const hi = (listHi + Math.floor(((listLo >>> 0) + i * bytes) / 2 ** 32)) | 0;
-    if (access.copyFromGuest(lo, compat ? 0 : hi, bytes) !== 0) return i;
-    const high = compat ? 0 : access.buffer.getUint32(4, true);
-    const first = high * 2 ** 32 + access.buffer.getUint32(0, true);
-    for (let j = 0; j < 1 << order; j++) if (!each(first + j)) return i;
+    if (reads && access.copyFromGuest(lo, compat ? 0 : hi, bytes) !== 0) return i;
+    const high = compat || !reads ? 0 : access.buffer.getUint32(4, true);
+    const first = reads ? high * 2 ** 32 + access.buffer.getUint32(0, true) : 0;
+    for (let j = 0; j < 1 << order; j++) if (!each(target, first + j)) return i;
   }
   return count;
 }
