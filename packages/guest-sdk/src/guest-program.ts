@@ -100,11 +100,16 @@ export class GuestProgram {
 
   /**
    * Calls an operation by its descriptor: what {@link hypercall} does for those that have a method there.
-   * @param inputs in the order of `operation.inputs`; `undefined` stands for the field's implied value, or 0
-   * @throws GuestSourceError when the interface cannot carry the operation or one of the values
+   * @param inputs by name, or in the order of `operation.inputs`; what is left out or `undefined` is the field's implied value, or 0
+   * @throws GuestSourceError when the interface cannot carry the operation or one of the values, or for a name that it does not have
    */
-  call(operation: OperationDescriptor, inputs: readonly (Value | undefined)[]): HypercallResult {
-    const operands = inputs.map((value) => (value === undefined ? undefined : this.operand(value)));
+  call(
+    operation: OperationDescriptor,
+    inputs: readonly (Value | undefined)[] | Readonly<Record<string, Value>>,
+  ): HypercallResult {
+    const operands = inOrder(operation, inputs).map((value) =>
+      value === undefined ? undefined : this.operand(value),
+    );
     this.overwritten++;
     this.stubs.emitCall(this.asm, operation, operands);
     return new HypercallResult(this, operation, this.overwritten);
@@ -355,6 +360,27 @@ export class GuestProgram {
     }
     return label;
   }
+}
+
+function inOrder(
+  operation: OperationDescriptor,
+  inputs: readonly (Value | undefined)[] | Readonly<Record<string, Value>>,
+): readonly (Value | undefined)[] {
+  if (isList(inputs)) return inputs;
+  const names = operation.inputs.map(({ name }) => name);
+  const unknown = Object.keys(inputs).find((name) => !names.includes(name));
+  if (unknown !== undefined)
+    throw new GuestSourceError(
+      "UNKNOWN_INPUT",
+      `${operation.name} has no input ${unknown}: it has ${names.join(", ") || "none"}`,
+    );
+  return names.map((name) => inputs[name]);
+}
+
+function isList(
+  inputs: readonly (Value | undefined)[] | Readonly<Record<string, Value>>,
+): inputs is readonly (Value | undefined)[] {
+  return Array.isArray(inputs);
 }
 
 /** What a hypercall returned. Take it directly after the call: the next one overwrites it. */

@@ -4,6 +4,7 @@ export class GuestSourceError extends Error {
     | "UNSUPPORTED_BY_ABI"
     | "REGISTERS_EXHAUSTED"
     | "RESULT_OVERWRITTEN"
+    | "UNKNOWN_INPUT"
     | "UNKNOWN_OUTPUT"
     | "RELEASED"
     | "VALUE";

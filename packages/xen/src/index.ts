@@ -109,6 +109,7 @@ export type {
   OperationDescriptor,
   OperationField,
 } from "./operations/operation.js";
+export { type OwnCall, ownOperation } from "./operations/own-operation.js";
 export {
   type GfnRange,
   type LeafCounts,

@@ -26,6 +26,9 @@ import type { HypercallEvent } from "./host/xen/hypercall-handler.js";
 import { NullScheduler } from "./host/xen/null-scheduler.js";
 import type { VmExitEvent } from "./host/xen/xen-host.js";
 import { type MeasuredWindow, type SystemCounters, sumOf, WindowRecorder } from "./measured-window.js";
+import { CONTINUED_OPERATIONS, OPERATIONS } from "./operations/index.js";
+import type { Operation, OperationDescriptor } from "./operations/operation.js";
+import { withOwnOperations } from "./operations/own-operation.js";
 import { P2m } from "./p2m.js";
 import type { StageEstimate, StagePathCost } from "./path-cost/stage-path-cost.js";
 import { XenText } from "./path-cost/xen-text.js";
@@ -60,6 +63,8 @@ export interface XenSystemOptions {
   readonly domain: DomainConfig;
   /** Further domains without code of their own, see {@link XenSystem.peers}; default none. */
   readonly peers?: readonly PeerConfig[] | undefined;
+  /** What this hypervisor can do besides what Xen can, see `ownOperation`; default nothing. */
+  readonly operations?: readonly Operation[] | undefined;
   /** An existing processor of that profile for vCPU 0, with nothing in its memory yet; default a new one. */
   readonly processor?: Processor | undefined;
   /** Keep {@link XenSystem.exitAccounts}; default false. */
@@ -111,6 +116,7 @@ export class XenSystem {
   /** Further domains, in the order of the options. */
   readonly peers: readonly PeerDomain[];
   private readonly profile: ProcessorProfile;
+  private readonly operations: readonly OperationDescriptor[];
   private readonly hostMemory: HostMemory;
   private hasRun = false;
   private readonly scheduler: NullScheduler | undefined;
@@ -174,7 +180,10 @@ export class XenSystem {
     this.domain = domain;
     const scheduler = config.vcpus > 1 ? new NullScheduler(domain) : undefined;
     this.scheduler = scheduler;
-    const first = new HvmVcpu({ id: 0, pcpu, control, domain, config, xen, scheduler, first: undefined });
+    const operations = withOwnOperations([...OPERATIONS, ...CONTINUED_OPERATIONS], options.operations ?? []);
+    this.operations = (options.operations ?? []).map(({ descriptor }) => descriptor);
+    const shared = { domain, config, xen, scheduler, operations };
+    const first = new HvmVcpu({ id: 0, pcpu, control, ...shared, first: undefined });
     const further = Array.from({ length: config.vcpus - 1 }, (_, n) => {
       const frame = hostMemory.heap.allocate(1);
       const another = new Pcpu({
@@ -188,7 +197,7 @@ export class XenSystem {
       });
       const id = n + 1;
       const its = another.createControl(hostMemory, p2m, xen, confidential);
-      return new HvmVcpu({ id, pcpu: another, control: its, domain, config, xen, scheduler, first });
+      return new HvmVcpu({ id, pcpu: another, control: its, ...shared, first });
     });
     this.vcpus = [first, ...further];
     for (const vcpu of this.vcpus) {
@@ -435,6 +444,7 @@ export class XenSystem {
     return identify({
       profile: processor.profile,
       ...config,
+      operations: this.operations,
       accounting,
       measureWindow: recorder !== undefined,
     });

@@ -10,6 +10,7 @@ import type { XenHostSnapshot } from "../host/xen/xen-host.js";
 import type { HypervisorCountersSnapshot } from "../hypervisor-counters.js";
 import type { WindowRecorderSnapshot } from "../measured-window.js";
 import type { MsrPolicySnapshot } from "../msr-policy.js";
+import type { OperationDescriptor } from "../operations/operation.js";
 import type { StagePathCostSnapshot } from "../path-cost/stage-path-cost.js";
 import type { ResolvedPeerConfig } from "../peer-config.js";
 import type { PeerSnapshot } from "../peer-domain.js";
@@ -67,13 +68,15 @@ export interface IdentityOptions {
   readonly xen: ResolvedXenConfig;
   readonly domain: ResolvedDomainConfig;
   readonly peers: readonly ResolvedPeerConfig[];
+  /** Those from outside. */
+  readonly operations: readonly OperationDescriptor[];
   readonly accounting: boolean;
   readonly measureWindow: boolean;
 }
 
 /** Names each option, files and tables by length and CRC-32. */
 export function identify(options: IdentityOptions): SystemIdentity {
-  const { profile, xen, domain, peers, accounting, measureWindow } = options;
+  const { profile, xen, domain, peers, operations, accounting, measureWindow } = options;
   const { image, modules, abi, ...rest } = domain;
   const named: [string, unknown][] = [
     ["machine", `${profile.id} ${digest(new TextEncoder().encode(JSON.stringify(profile)))}`],
@@ -83,6 +86,7 @@ export function identify(options: IdentityOptions): SystemIdentity {
     ["domain.abi", describeAbi(abi)],
     ...Object.entries(rest).map(([key, value]): [string, unknown] => [`domain.${key}`, value]),
     ["peers", peers.map(({ id, memoryBytes, p2mPage }) => `${id}: ${memoryBytes} ${p2mPage}`).join(", ")],
+    ["operations", operations.map((each) => JSON.stringify(each)).join(", ")],
     ["accounting", accounting],
     ["measureWindow", measureWindow],
   ];

@@ -9,7 +9,7 @@ import { PhysicalAccess } from "../../guest-access/physical.js";
 import { hypercallPage, viridianHypercallPage } from "../../hypercall-page.js";
 import type { SystemCounters } from "../../measured-window.js";
 import { EFER_ALLOWED, MsrPolicy } from "../../msr-policy.js";
-import { CONTINUED_OPERATIONS, OPERATIONS } from "../../operations/index.js";
+import type { Operation } from "../../operations/operation.js";
 import type { PathCost } from "../../path-cost/path-cost.js";
 import { LATER_STAGES } from "../../path-cost/stages/later.js";
 import type { PcpuSnapshot } from "../../snapshot/system-snapshot.js";
@@ -38,6 +38,8 @@ export interface HvmVcpuOptions {
   readonly domain: Domain;
   readonly config: ResolvedDomainConfig;
   readonly xen: ResolvedXenConfig;
+  /** All that hypercalls can do. */
+  readonly operations: readonly Operation[];
   /** Undefined for the only vCPU. */
   readonly scheduler: NullScheduler | undefined;
   /** vCPU 0, when this is another one. */
@@ -127,7 +129,7 @@ export class HvmVcpu implements VcpuRunner {
 
     this.hypercalls = new HypercallHandler(
       config.abi.make({
-        operations: [...OPERATIONS, ...CONTINUED_OPERATIONS],
+        operations: options.operations,
         registers,
         cost,
         linear,
