@@ -1,5 +1,10 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
-import { createXenSystem, type FastForwardTarget, type XenConfig } from "@hyperwalk/xen";
+import {
+  type ConfidentialKind,
+  createXenSystem,
+  type FastForwardTarget,
+  type XenConfig,
+} from "@hyperwalk/xen";
 import {
   DEFAULT_ITERATIONS,
   DEFAULT_MAX_INSTRUCTIONS,
@@ -45,6 +50,8 @@ export interface CompareRequest {
   readonly mitigations?: XenConfig;
   /** A run that has not ended after so many guest instructions is stopped. Default {@link DEFAULT_MAX_INSTRUCTIONS}. */
   readonly maxInstructions?: number;
+  /** Encrypts the domains, on machines with SEV, and counts what calls return; default not. */
+  readonly confidential?: ConfidentialKind | undefined;
   /** Run each guest with timing off up to here first; default not. */
   readonly fastForward?: FastForwardTarget | undefined;
 }
@@ -53,7 +60,8 @@ export interface CompareRequest {
  * Runs a guest once through each interface, each on a fresh machine, and returns what came out as plain data.
  *
  * @throws ImageError when the guest's image cannot be booted
- * @throws RangeError when no interface is given, or the guest cannot make the requested call
+ * @throws RangeError when no interface is given, or the guest cannot make the requested call or be encrypted
+ * @throws XenConfigError when the machine cannot encrypt
  */
 export function compare(
   request: CompareRequest,
@@ -73,6 +81,11 @@ export function compare(
     throw new RangeError(
       `abis: ${guest.name} has no stubs for ${refused}; allowed: ${guest.abis?.join(", ")}`,
     );
+  const { confidential } = request;
+  if (confidential !== undefined && guest.encryptable === false)
+    throw new RangeError(`confidential: ${guest.name} cannot be built for an encrypted domain`);
+  if (confidential !== undefined && machine.vendor !== "amd")
+    throw new RangeError(`confidential: ${machine.id} has no ${confidential}; allowed: machines of AMD's`);
   const settingsFor = (abi: AbiName): GuestSettings => ({
     abi,
     vendor: machine.vendor,
@@ -80,6 +93,7 @@ export function compare(
     guestPage: request.guestPage ?? "4k",
     operation,
     cmdline: request.cmdline ?? "",
+    confidential,
   });
   const runs = abis.map((abi) => {
     const settings = settingsFor(abi);
@@ -93,6 +107,7 @@ export function compare(
         abi,
         p2mPage: request.p2mPage ?? "4k",
         mmioHandlers: request.mmioHandlers ?? DEFAULT_MMIO_HANDLERS,
+        ...(confidential === undefined ? {} : { confidential }),
       },
     });
     const run = runGuest(system, {
@@ -101,6 +116,7 @@ export function compare(
       ghz: machine.frequency.value,
       maxInstructions: request.maxInstructions ?? DEFAULT_MAX_INSTRUCTIONS,
       fastForward: request.fastForward,
+      resultsOf: confidential === undefined ? undefined : operation,
     });
     return { ...run, config: system.config };
   });
@@ -110,6 +126,7 @@ export function compare(
     machine: { id: machine.id, name: machine.name, vendor: machine.vendor, ghz: machine.frequency.value },
     host: {
       ...hostSettings(runs[0].config, settings.guestPage, memoryMiB),
+      ...(confidential === undefined ? {} : { confidential }),
       ...(request.fastForward === undefined ? {} : { fastForward: targetName(request.fastForward) }),
     },
     guest: { name: guest.name, operation: settings.operation, cmdline: guest.cmdline(settings) },

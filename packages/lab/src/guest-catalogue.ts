@@ -12,8 +12,8 @@ export function programGuest(program: GuestProgram, operations: readonly GuestOp
   return {
     name: program.name,
     operations,
-    image: ({ abi, vendor, iterations, guestPage }) =>
-      program.build({ abi, vendor, iterations, leaf: guestPage }),
+    image: ({ abi, vendor, iterations, guestPage, confidential }) =>
+      program.build({ abi, vendor, iterations, leaf: guestPage, confidential }),
     cmdline: guestCmdline,
   };
 }
@@ -23,6 +23,7 @@ export const hypercallBench: Guest = {
   name: "hypercall-bench",
   operations: GUEST_OPERATIONS,
   abis: COMPARED_ABIS,
+  encryptable: false,
   image: hypercallBenchImage,
   cmdline: guestCmdline,
 };

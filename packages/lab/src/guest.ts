@@ -1,3 +1,4 @@
+import type { ConfidentialKind } from "@hyperwalk/xen";
 import type { AbiName, GuestPage } from "./result.js";
 
 /** What a benchmark guest can be asked to call; the words of its command line's `op=`. */
@@ -13,6 +14,8 @@ export interface GuestSettings {
   readonly operation: GuestOperation;
   /** Appended to the command line as it is. */
   readonly cmdline: string;
+  /** How the domain is encrypted; default not at all. */
+  readonly confidential?: ConfidentialKind | undefined;
 }
 
 /** A guest to run: built in, or an ELF image of one's own. */
@@ -22,6 +25,8 @@ export interface Guest {
   readonly operations: readonly GuestOperation[];
   /** Interfaces that it can be built for, or finds out about by itself; default any. */
   readonly abis?: readonly AbiName[];
+  /** Whether it can be built for an encrypted domain, or finds out by itself; default true. */
+  readonly encryptable?: boolean;
   /** A PVH ELF image. */
   image(settings: GuestSettings): Uint8Array;
   /** The command line that it finds in `hvm_start_info`. */

@@ -39,6 +39,7 @@ export { PUBLISHED, type PublishedFigure, publishedFigure, saving } from "./publ
 export {
   ABIS,
   type AbiName,
+  type CallResult,
   COMPARED_ABIS,
   type CompareDocument,
   type CountersPerCall,
@@ -53,6 +54,7 @@ export {
   type RunResult,
 } from "./result.js";
 export type {
+  HypercallOutcome,
   SimulatedSystem,
   SystemCounters,
   SystemFactory,

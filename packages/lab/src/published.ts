@@ -31,7 +31,9 @@ export const PUBLISHED: readonly PublishedFigure[] = [
 ];
 
 /** The published figure for what a document ran, if there is one. */
-export function publishedFigure({ machine, guest }: CompareDocument): PublishedFigure | undefined {
+export function publishedFigure({ machine, guest, host }: CompareDocument): PublishedFigure | undefined {
+  // None is of an encrypted domain.
+  if (host.confidential !== undefined) return undefined;
   return PUBLISHED.find(
     (each) =>
       each.machine === machine.id && each.operation === guest.operation && each.guests.includes(guest.name),

@@ -1,4 +1,4 @@
-import type { BhbSequence } from "@hyperwalk/xen";
+import type { BhbSequence, ConfidentialKind } from "@hyperwalk/xen";
 import type { FastForwardResult } from "./fast-forward.js";
 
 /** Hypercall interfaces that guests can be run through. */
@@ -60,6 +60,13 @@ export interface CountersPerCall {
   readonly bytesCopiedPerCall: number;
 }
 
+/** How often the compared operation returned something in the whole run. */
+export interface CallResult {
+  /** A number, or a negative errno by its name: `-EFAULT`. */
+  readonly result: string;
+  readonly calls: number;
+}
+
 /** One guest run through one hypercall interface. */
 export interface RunResult {
   readonly abi: AbiName;
@@ -80,6 +87,8 @@ export interface RunResult {
   readonly ledger: readonly LedgerCell[];
   readonly console: string;
   readonly exit: RunExit;
+  /** What the compared operation returned, most frequent first; only of encrypted domains, where interfaces fail. */
+  readonly results?: readonly CallResult[];
   /** What ran before the timed part, to which all figures above belong; only where one was asked for. */
   readonly fastForward?: FastForwardResult;
 }
@@ -110,6 +119,8 @@ export interface CompareDocument {
     readonly p2mPage: P2mPage;
     readonly guestPage: GuestPage;
     readonly memoryMiB: number;
+    /** How the domain is encrypted; only where it is. */
+    readonly confidential?: ConfidentialKind;
     /** Device models in Xen that it asks on each copy to or from the guest. */
     readonly mmioHandlers: number;
     /** Where guests were run to with timing off, if they were: `marker`, instructions, or an address with 0x. */

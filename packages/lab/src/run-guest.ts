@@ -1,5 +1,6 @@
 import { type LedgerRow, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
 import type { FastForwardTarget } from "@hyperwalk/xen";
+import { countResults, failsAlways, sorted } from "./call-results.js";
 import { estimatesUsed } from "./estimates.js";
 import { fastForwardResult } from "./fast-forward.js";
 import { guestFigure } from "./guest-figure.js";
@@ -13,6 +14,8 @@ export interface RunOptions {
   readonly iterations: number;
   readonly ghz: number;
   readonly maxInstructions: number;
+  /** Count what this operation returns. An interface that fails every time leaves a guest no way to be powered off. */
+  readonly resultsOf?: string | undefined;
   /** Run with timing off up to here first. */
   readonly fastForward?: FastForwardTarget | undefined;
 }
@@ -29,6 +32,7 @@ export interface GuestRun {
  */
 export function runGuest(system: SimulatedSystem, options: RunOptions): GuestRun {
   const { fastForward, maxInstructions } = options;
+  const results = options.resultsOf === undefined ? undefined : countResults(system, options.resultsOf);
   const forwarded =
     fastForward === undefined ? undefined : system.fastForward(fastForward, { maxInstructions });
   // What is timed begins here.
@@ -58,7 +62,8 @@ export function runGuest(system: SimulatedSystem, options: RunOptions): GuestRun
     counters: calls > 0 ? countersPerCall(counters, calls) : null,
     ledger: cellsPerCall(rows, Math.max(calls, 1)),
     console: system.console,
-    exit: runExit(outcome),
+    exit: runExit(outcome, results !== undefined && failsAlways(results)),
+    ...(results === undefined ? {} : { results: sorted(results) }),
     ...(fastForward === undefined || forwarded === undefined
       ? {}
       : { fastForward: fastForwardResult(fastForward, forwarded) }),
@@ -113,11 +118,13 @@ function cellsPerCall(rows: readonly LedgerRow[], calls: number): LedgerCell[] {
 
 const GOOD_SHUTDOWNS: readonly string[] = ["poweroff", "reboot", "suspend"];
 
-/** How a run ended, as results say it. */
-export function runExit(outcome: SystemOutcome): RunExit {
+/** How a run ended, as results say it. @param stranded no hypercall works: halting is as far as the guest gets */
+export function runExit(outcome: SystemOutcome, stranded = false): RunExit {
   const { reason, shutdown, budget, rip, detail } = outcome;
   return {
-    ok: reason === "shutdown" && shutdown !== undefined && GOOD_SHUTDOWNS.includes(shutdown),
+    ok:
+      (reason === "shutdown" && shutdown !== undefined && GOOD_SHUTDOWNS.includes(shutdown)) ||
+      (stranded && reason === "halted"),
     reason,
     ...(shutdown === undefined ? {} : { shutdown }),
     ...(budget === undefined ? {} : { budget }),

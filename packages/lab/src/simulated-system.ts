@@ -1,6 +1,6 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
 import type { LedgerRow, LedgerSnapshot } from "@hyperwalk/mmu";
-import type { FastForward, FastForwardTarget, XenConfig } from "@hyperwalk/xen";
+import type { ConfidentialKind, FastForward, FastForwardTarget, XenConfig } from "@hyperwalk/xen";
 import type { AbiName, EstimateUsed, Mitigations, P2mPage } from "./result.js";
 
 /** Running totals of one system; the difference of two gives a window's. */
@@ -34,6 +34,12 @@ export interface SystemOutcome {
   readonly detail?: string | undefined;
 }
 
+/** One hypercall: `group.operation` as far as it is known, and what the guest got. */
+export interface HypercallOutcome {
+  readonly operation: string | undefined;
+  readonly result: number;
+}
+
 /** What a run asks of a simulated machine with a hypervisor and one guest on it; `XenSystem` is one. */
 export interface SimulatedSystem {
   /** The configuration with every default decided. */
@@ -48,6 +54,8 @@ export interface SimulatedSystem {
   run(budget: { maxInstructions?: number; maxCycles?: number }): SystemOutcome;
   /** Runs with timing off. */
   fastForward(target: FastForwardTarget, budget: { maxInstructions?: number }): FastForward;
+  /** Tells about every hypercall; only where results are counted. */
+  on?(event: "hypercall", listener: (event: HypercallOutcome) => void): unknown;
   readonly console: string;
   readonly ledger: { rows(since?: LedgerSnapshot): LedgerRow[]; snapshot(): LedgerSnapshot };
   readonly window: SystemWindow | undefined;
@@ -68,6 +76,7 @@ export interface SystemOptions {
     readonly abi: AbiName;
     readonly p2mPage: P2mPage;
     readonly mmioHandlers: number;
+    readonly confidential?: ConfidentialKind | undefined;
   };
 }
 

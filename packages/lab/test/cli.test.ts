@@ -49,6 +49,21 @@ describe("a wrong command line ends with 2 and says what is allowed", { timeout:
       ["compare", bench, "--abi", "linear,fast"],
       ["--abi", '"fast"', ABIS.join(", ")],
     ],
+    [
+      "a kind that there is not",
+      ["compare", bench, "--confidential", "snp"],
+      ["--confidential", "sev, sev-es"],
+    ],
+    [
+      "an encrypted guest on Intel",
+      ["compare", "runstate-loop", "--confidential", "sev", "--machine", "skylake-sp"],
+      ["--confidential", "skylake-sp", "AMD"],
+    ],
+    [
+      "a guest that cannot be encrypted",
+      ["compare", bench, "--confidential", "sev-es"],
+      ["--confidential", "runstate-loop"],
+    ],
     ["an interface twice", ["compare", bench, "--abi", "linear,linear"], ["--abi", "twice"]],
     ["no interface", ["compare", bench, "--abi", ""], ["--abi", ABIS.join(", ")]],
     ["an unknown machine", ["compare", bench, "--machine", "i486"], ["--machine", '"i486"', "epyc-9124"]],
@@ -200,6 +215,25 @@ describe("compare", { timeout: 60_000 }, () => {
       "30 %",
     ])
       expect(out).toContain(words);
+  });
+
+  it("encrypts domains and says what calls returned", async () => {
+    const args = ["compare", "runstate-loop", "--iterations", "16", "--confidential", "sev-es"];
+    const { code, out } = await hyperwalk(...args);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^linear .* -EFAULT$/m);
+    expect(out).toMatch(/^physaddr .* 0$/m);
+    expect(out).toMatch(/^fastabi .* 0$/m);
+    expect(out).not.toContain("Published");
+    const { out: json } = await hyperwalk(...args, "--json");
+    const { host, runs, estimates } = JSON.parse(json) as CompareDocument;
+    expect(host.confidential).toBe("sev-es");
+    expect(runs.map(({ results }) => results)).toEqual([
+      [{ result: "-EFAULT", calls: 80 }],
+      [{ result: "0", calls: 80 }],
+      [{ result: "0", calls: 80 }],
+    ]);
+    expect(estimates.map(({ key }) => key)).toContain("sev.encryptedExit");
   });
 
   it("a guest of one's own is measured from start to end when it reads no timestamps", async () => {

@@ -1,4 +1,4 @@
-import { type FastForwardTarget, ImageError } from "@hyperwalk/xen";
+import { type ConfidentialKind, type FastForwardTarget, ImageError } from "@hyperwalk/xen";
 import { type CompareRequest, compare } from "../compare.js";
 import type { GuestOperation } from "../guest.js";
 import { describeExit } from "../report/exits.js";
@@ -22,6 +22,7 @@ export interface CompareOptions extends XenOptions {
   readonly memory: number;
   readonly maxInstructions: number;
   readonly fastForward?: FastForwardTarget;
+  readonly confidential?: ConfidentialKind;
   readonly cmdline: string;
   readonly json?: boolean;
 }
@@ -45,6 +46,15 @@ export async function compareCommand(
       `${guest} has no stubs for ${refused}`,
       chosen.abis?.join(", ") ?? "",
     );
+  const { confidential } = options;
+  if (confidential !== undefined && chosen.encryptable === false)
+    throw new UsageError("option --confidential", `${guest} cannot be built for it`, "with runstate-loop");
+  if (confidential !== undefined && machine.vendor !== "amd")
+    throw new UsageError(
+      "option --confidential",
+      `${machine.id} has no ${confidential}`,
+      "on machines of AMD's",
+    );
   const document = compareOrExplain(guest, {
     guest: chosen,
     machine,
@@ -58,6 +68,7 @@ export async function compareCommand(
     memoryMiB: options.memory,
     maxInstructions: options.maxInstructions,
     fastForward: options.fastForward,
+    confidential,
     mitigations: {
       ...xenConfig(options, machine),
       ...(options.ibpb === undefined ? {} : { ibpbEntry: options.ibpb === "on" }),

@@ -31,6 +31,8 @@ type ParsedCompareOptions = Omit<CompareOptions, "op"> & { readonly op: Operatio
 const BOOT_PROTOCOL_NAMES = ["pvh", "multiboot", "hvm"] as const;
 /** That of `@hyperwalk/xen`, too. */
 const MAX_VCPUS = 32;
+/** Those too. */
+const CONFIDENTIAL_KINDS = ["sev", "sev-es"] as const;
 
 /**
  * Runs the command line. Commands are loaded when they are called: `--help` and a mistyped option need no simulator.
@@ -235,6 +237,7 @@ function compareOptions(command: Command): Command {
         "stop a guest after so many instructions",
       ),
     )
+    .addOption(choice("--confidential", "kind", CONFIDENTIAL_KINDS, "encrypt the domain, on AMD's machines"))
     .addOption(fastForwardOption())
     .addOption(new Option("--cmdline <text>", "appended to the guest's command line").default(""))
     .option("--json", "print one JSON document and nothing else");

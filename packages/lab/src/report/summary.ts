@@ -23,11 +23,24 @@ const COLUMNS: readonly Column[] = [
 
 /** One line for each interface: cycles, nanoseconds, saving against linear, and what was counted per call. */
 export function summaryTable(document: CompareDocument, paint: Paint): string {
+  const hasResults = document.runs.some(({ results }) => results !== undefined);
   return grid(
-    COLUMNS,
-    document.runs.map((run) => cells(run, document)),
+    hasResults ? [...COLUMNS, { title: "returned" }] : COLUMNS,
+    document.runs.map((run) =>
+      hasResults ? [...cells(run, document), returned(run)] : cells(run, document),
+    ),
     paint,
   );
+}
+
+function alwaysFailed({ results }: RunResult): boolean {
+  return results?.every(({ result }) => result.startsWith("-")) === true;
+}
+
+/** What calls returned: one result, or each with its number. */
+function returned({ results = [] }: RunResult): string {
+  if (results.length === 1) return results[0].result;
+  return results.map(({ result, calls }) => `${result} (${figure(calls)})`).join(", ");
 }
 
 /** The same for several settings in one table; the saving is against linear in the same setting. */
@@ -40,12 +53,13 @@ export function settingsTable(title: string, settings: readonly Labelled[], pain
 }
 
 function cells(run: RunResult, { runs }: CompareDocument): string[] {
-  const linear = runs.find((each) => each.abi === "linear");
+  // What always fails is no measure of what works.
+  const linear = runs.find((each) => each.abi === "linear" && !alwaysFailed(each));
   return [
     run.abi,
     figure(run.cyclesPerCall, 1),
     figure(run.nsPerCall, 1),
-    run === linear ? "-" : percent(saving(run, linear)),
+    run === linear || linear === undefined ? "-" : percent(saving(run, linear)),
     figure(run.counters?.hypervisorInstructionsPerCall, 1),
     figure(run.counters?.p2mLookupsPerCall, 2),
     figure(run.counters?.guestPteReadsPerCall, 2),
@@ -62,6 +76,6 @@ export function setting(document: CompareDocument, paint: Paint): string {
   return [
     `${paint.strong(guest.name)} on ${paint.strong(machine.name)}, ${machine.ghz} GHz, under Xen`,
     `guest: ${guest.cmdline}; ${host.memoryMiB} MiB, p2m pages up to ${host.p2mPage}, ${host.mmioHandlers} MMIO handlers`,
-    `Xen: ${on.join(", ") || "no mitigation"}`,
+    `Xen: ${on.join(", ") || "no mitigation"}${host.confidential === undefined ? "" : `; domain: ${host.confidential}`}`,
   ].join("\n");
 }

@@ -188,7 +188,9 @@ export class HvmVcpu implements VcpuRunner {
       requests,
       interrupts: this.interrupts,
       instructionLength:
-        debugBuild && vendor === "amd" ? new InstructionLength(registers, linear, cost) : undefined,
+        debugBuild && vendor === "amd" && encrypted === undefined
+          ? new InstructionLength(registers, linear, cost)
+          : undefined,
       others: scheduler === undefined ? undefined : this,
     });
   }
