@@ -14,7 +14,14 @@ export { LinearAbi } from "./abi/linear.js";
 export { FlavourAbi, type PercallOptions, PHYSICAL_FLAVOUR, percall } from "./abi/percall.js";
 export { PhysaddrAbi } from "./abi/physaddr.js";
 export { PointerAbi } from "./abi/pointer-abi.js";
+export {
+  REGISTER_BUFFER,
+  REGISTER_BUFFER_DESCRIPTORS,
+  RegisteredAbi,
+  registered,
+} from "./abi/registered.js";
 export { DOMAIN_ABIS } from "./abi/registry.js";
+export { ScatterGatherAbi, scatterGather } from "./abi/scatter-gather.js";
 export * from "./boot/index.js";
 export { CONFIDENTIAL_KINDS, type ConfidentialKind } from "./confidential.js";
 export type { CappedTextSnapshot, ConsoleSnapshot } from "./console.js";
@@ -64,11 +71,25 @@ export {
   type GrantTableOptions,
   type GrantTableSnapshot,
 } from "./grant-table.js";
+export { FlavouredAccess } from "./guest-access/flavoured.js";
 export type { GuestAccess } from "./guest-access/guest-access.js";
 export { GuestWalker } from "./guest-access/guest-walk.js";
 export { HvmCopy, type HvmCopyOptions } from "./guest-access/hvm-copy.js";
 export { LinearAccess } from "./guest-access/linear.js";
 export { PhysicalAccess } from "./guest-access/physical.js";
+export { PiecewiseAccess } from "./guest-access/piecewise.js";
+export {
+  MAX_REGISTERED,
+  RegisteredAccess,
+  RegisteredBuffers,
+  type RegisteredBuffersSnapshot,
+} from "./guest-access/registered.js";
+export {
+  MAX_TUPLES,
+  SCATTER_GATHER_FORMS,
+  ScatterGatherAccess,
+  type ScatterGatherForm,
+} from "./guest-access/scatter-gather.js";
 export type { GuestArea, GuestAreaSnapshot, GuestAreas, GuestAreasSnapshot } from "./guest-areas.js";
 export { GuestAddressError, GuestMemory } from "./guest-memory.js";
 export type { GuestPages } from "./guest-pages.js";

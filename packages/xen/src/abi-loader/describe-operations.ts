@@ -49,6 +49,7 @@ function describeOperation(group: AbiGroup, operation: AbiOperation, file: strin
       ...(offset < 0 || !layout?.compat || compatBytes(type) === type.bytes
         ? {}
         : { compatBytes: compatBytes(type) }),
+      ...(type.pointer && { pointer: true as const }),
       ...(isPair && { compatPair: true as const }),
       ...(implied === undefined ? {} : { implied }),
     };

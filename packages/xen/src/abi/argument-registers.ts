@@ -2,16 +2,18 @@ import type { GuestRegisters } from "../host/guest-registers.js";
 import { GuestCodeMode } from "../host/guest-registers.js";
 import type { HypercallArguments } from "./hypercall-arguments.js";
 
-/** rdi, rsi, rdx, r10, r8: arguments of a 64-bit caller. */
-const LONG_ARGUMENTS: readonly number[] = [7, 6, 2, 10, 8];
-/** ebx, ecx, edx, esi, edi: arguments in every other mode. */
-const COMPAT_ARGUMENTS: readonly number[] = [3, 1, 2, 6, 7];
+/** rdi, rsi, rdx, r10, r8, r9: arguments of a 64-bit caller; today's hypercalls have no sixth. */
+const LONG_ARGUMENTS: readonly number[] = [7, 6, 2, 10, 8, 9];
+/** ebx, ecx, edx, esi, edi, ebp: arguments in every other mode. */
+const COMPAT_ARGUMENTS: readonly number[] = [3, 1, 2, 6, 7, 5];
+/** Arguments that tools are shown. */
+const SHOWN = 5;
 
 /** What debug builds leave in an argument register, high word first. */
 const CLOBBERED_HI = 0xdeadbeef | 0;
 const CLOBBERED_LO = 0xdeadf00d | 0;
 
-/** The five register arguments of a traditional hypercall, by the mode of the caller. */
+/** The register arguments of a traditional hypercall, by the mode of the caller. */
 export class ArgumentRegisters implements HypercallArguments {
   /** After {@link latch}: the caller is not in 64-bit mode. */
   compat = false;
@@ -28,10 +30,10 @@ export class ArgumentRegisters implements HypercallArguments {
     this.order = this.compat ? COMPAT_ARGUMENTS : LONG_ARGUMENTS;
   }
 
-  /** All five as hexadecimal numbers, for tools; takes the caller's mode itself. */
+  /** The first five as hexadecimal numbers, for tools; takes the caller's mode itself. */
   get texts(): readonly string[] {
     this.latch();
-    return this.order.map((_, i) => {
+    return this.order.slice(0, SHOWN).map((_, i) => {
       const value = (BigInt(this.hi(i) >>> 0) << 32n) | BigInt(this.lo(i) >>> 0);
       return `0x${value.toString(16)}`;
     });

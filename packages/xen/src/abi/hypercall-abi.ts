@@ -1,5 +1,6 @@
 import type { Continuation } from "../continuation.js";
 import type { Operation, OperationCall } from "../operations/operation.js";
+import type { PlainData } from "../snapshot/plain-data.js";
 import type { HypercallArguments } from "./hypercall-arguments.js";
 
 /**
@@ -22,4 +23,8 @@ export interface HypercallAbi {
   invoke(operation: Operation, call: OperationCall): number;
   /** A call of this interface goes on later: its number and arguments become what it goes on with here. Default: they stay. */
   resume?(continuation: Continuation): void;
+  /** What it remembers from call to call, as plain data; absent with {@link restore} where that is nothing. */
+  snapshot?(): PlainData;
+  /** Puts it back. @throws RangeError for what cannot be its own */
+  restore?(snapshot: never): void;
 }

@@ -12,7 +12,7 @@ export const CONSOLE_IO_WRITE: OperationDescriptor = {
   subop: 0,
   inputs: [
     { name: "count", bytes: 4, signed: false, register: 0, offset: -1 },
-    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1, pointer: true },
   ],
   outputs: [],
   struct: undefined,
@@ -31,7 +31,7 @@ export const CONSOLE_IO_READ: OperationDescriptor = {
   subop: 1,
   inputs: [
     { name: "count", bytes: 4, signed: false, register: 0, offset: -1 },
-    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1, pointer: true },
   ],
   outputs: [],
   struct: undefined,
@@ -463,7 +463,7 @@ export const GRANT_TABLE_SETUP_TABLE: OperationDescriptor = {
   inputs: [
     { name: "dom", bytes: 2, signed: false, register: 0, offset: 0, implied: 32752 },
     { name: "nr_frames", bytes: 4, signed: false, register: 0, offset: 4 },
-    { name: "frame_list", bytes: 8, signed: false, register: 0, offset: 16, compatOffset: 12, compatBytes: 4 },
+    { name: "frame_list", bytes: 8, signed: false, register: 0, offset: 16, compatOffset: 12, compatBytes: 4, pointer: true },
   ],
   outputs: [
     { name: "status", bytes: 2, signed: true, register: 0, offset: 8 },
@@ -805,7 +805,7 @@ export const MEMORY_DECREASE_RESERVATION: OperationDescriptor = {
   hypercall: 12,
   subop: 1,
   inputs: [
-    { name: "extent_start", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4 },
+    { name: "extent_start", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4, pointer: true },
     { name: "nr_extents", bytes: 8, signed: false, register: 0, offset: 8, compatOffset: 4, compatBytes: 4 },
     { name: "extent_order", bytes: 4, signed: false, register: 0, offset: 16, compatOffset: 8 },
     { name: "mem_flags", bytes: 4, signed: false, register: 0, offset: 20, compatOffset: 12 },
@@ -827,7 +827,7 @@ export const MEMORY_POPULATE_PHYSMAP: OperationDescriptor = {
   hypercall: 12,
   subop: 6,
   inputs: [
-    { name: "extent_start", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4 },
+    { name: "extent_start", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4, pointer: true },
     { name: "nr_extents", bytes: 8, signed: false, register: 0, offset: 8, compatOffset: 4, compatBytes: 4 },
     { name: "extent_order", bytes: 4, signed: false, register: 0, offset: 16, compatOffset: 8 },
     { name: "mem_flags", bytes: 4, signed: false, register: 0, offset: 20, compatOffset: 12 },
@@ -871,7 +871,7 @@ export const MEMORY_MEMORY_MAP: OperationDescriptor = {
   subop: 9,
   inputs: [
     { name: "nr_entries", bytes: 4, signed: false, register: 2, offset: 0 },
-    { name: "buffer", bytes: 8, signed: false, register: 3, offset: 8, compatOffset: 4, compatBytes: 4 },
+    { name: "buffer", bytes: 8, signed: false, register: 3, offset: 8, compatOffset: 4, compatBytes: 4, pointer: true },
   ],
   outputs: [
     { name: "nr_entries", bytes: 4, signed: false, register: 2, offset: 0 },
@@ -967,7 +967,7 @@ export const MULTICALL_CALL: OperationDescriptor = {
   hypercall: 13,
   subop: 0,
   inputs: [
-    { name: "call_list", bytes: 8, signed: false, register: 0, offset: -1 },
+    { name: "call_list", bytes: 8, signed: false, register: 0, offset: -1, pointer: true },
     { name: "nr_calls", bytes: 8, signed: false, register: 0, offset: -1 },
   ],
   outputs: [],
@@ -1111,7 +1111,7 @@ export const SCHED_POLL: OperationDescriptor = {
   inputs: [
     { name: "timeout", bytes: 8, signed: false, register: 2, offset: 16, compatOffset: 8 },
     { name: "port", bytes: 4, signed: false, register: 3, offset: -2 },
-    { name: "ports", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4 },
+    { name: "ports", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4, pointer: true },
     { name: "nr_ports", bytes: 4, signed: false, register: 0, offset: 8, compatOffset: 4 },
   ],
   outputs: [],
@@ -1331,7 +1331,7 @@ export const VCPU_REGISTER_RUNSTATE_MEMORY_AREA: OperationDescriptor = {
   subop: 5,
   inputs: [
     { name: "vcpuid", bytes: 4, signed: false, register: 0, offset: -1 },
-    { name: "addr.h", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4 },
+    { name: "addr.h", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4, pointer: true },
   ],
   outputs: [],
   struct: { name: "vcpu_register_memory_area", bytes: 8, compatBytes: 4 },
@@ -1440,7 +1440,7 @@ export const VCPU_SEND_NMI: OperationDescriptor = {
   subop: 11,
   inputs: [
     { name: "vcpuid", bytes: 4, signed: false, register: 2, offset: -1 },
-    { name: "arg", bytes: 8, signed: false, register: 0, offset: -1, implied: 0 },
+    { name: "arg", bytes: 8, signed: false, register: 0, offset: -1, pointer: true, implied: 0 },
   ],
   outputs: [],
   struct: undefined,
@@ -1480,7 +1480,7 @@ export const VCPU_REGISTER_VCPU_TIME_MEMORY_AREA: OperationDescriptor = {
   subop: 13,
   inputs: [
     { name: "vcpuid", bytes: 4, signed: false, register: 0, offset: -1 },
-    { name: "addr.h", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4 },
+    { name: "addr.h", bytes: 8, signed: false, register: 0, offset: 0, compatBytes: 4, pointer: true },
   ],
   outputs: [],
   struct: { name: "vcpu_register_memory_area", bytes: 8, compatBytes: 4 },
@@ -1560,7 +1560,7 @@ export const VERSION_EXTRAVERSION: OperationDescriptor = {
   hypercall: 17,
   subop: 1,
   inputs: [
-    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1, pointer: true },
   ],
   outputs: [],
   struct: undefined,
@@ -1578,7 +1578,7 @@ export const VERSION_COMPILE_INFO: OperationDescriptor = {
   hypercall: 17,
   subop: 2,
   inputs: [
-    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1, pointer: true },
   ],
   outputs: [],
   struct: undefined,
@@ -1596,7 +1596,7 @@ export const VERSION_CAPABILITIES: OperationDescriptor = {
   hypercall: 17,
   subop: 3,
   inputs: [
-    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1, pointer: true },
   ],
   outputs: [],
   struct: undefined,
@@ -1614,7 +1614,7 @@ export const VERSION_CHANGESET: OperationDescriptor = {
   hypercall: 17,
   subop: 4,
   inputs: [
-    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1, pointer: true },
   ],
   outputs: [],
   struct: undefined,
@@ -1672,7 +1672,7 @@ export const VERSION_PAGESIZE: OperationDescriptor = {
   hypercall: 17,
   subop: 7,
   inputs: [
-    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1, pointer: true },
   ],
   outputs: [],
   struct: undefined,
@@ -1690,7 +1690,7 @@ export const VERSION_GUEST_HANDLE: OperationDescriptor = {
   hypercall: 17,
   subop: 8,
   inputs: [
-    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1, pointer: true },
   ],
   outputs: [],
   struct: undefined,
@@ -1708,7 +1708,7 @@ export const VERSION_COMMANDLINE: OperationDescriptor = {
   hypercall: 17,
   subop: 9,
   inputs: [
-    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1, pointer: true },
   ],
   outputs: [],
   struct: undefined,
@@ -1726,7 +1726,7 @@ export const VERSION_BUILD_ID: OperationDescriptor = {
   hypercall: 17,
   subop: 10,
   inputs: [
-    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1, pointer: true },
   ],
   outputs: [],
   struct: undefined,
@@ -1744,7 +1744,7 @@ export const VERSION_EXTRAVERSION2: OperationDescriptor = {
   hypercall: 17,
   subop: 11,
   inputs: [
-    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1, pointer: true },
   ],
   outputs: [],
   struct: undefined,
@@ -1762,7 +1762,7 @@ export const VERSION_CAPABILITIES2: OperationDescriptor = {
   hypercall: 17,
   subop: 12,
   inputs: [
-    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1, pointer: true },
   ],
   outputs: [],
   struct: undefined,
@@ -1780,7 +1780,7 @@ export const VERSION_CHANGESET2: OperationDescriptor = {
   hypercall: 17,
   subop: 13,
   inputs: [
-    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1, pointer: true },
   ],
   outputs: [],
   struct: undefined,
@@ -1798,7 +1798,7 @@ export const VERSION_COMMANDLINE2: OperationDescriptor = {
   hypercall: 17,
   subop: 14,
   inputs: [
-    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1 },
+    { name: "buffer", bytes: 8, signed: false, register: 0, offset: -1, pointer: true },
   ],
   outputs: [],
   struct: undefined,

@@ -34,6 +34,8 @@ export interface OperationField {
   /** Byte offset and size in the struct of 32-bit guests, where they differ. */
   readonly compatOffset?: number;
   readonly compatBytes?: 1 | 2 | 4 | 8;
+  /** The guest's address of something. */
+  readonly pointer?: true;
   /** A register argument that 32-bit guests pass in two registers, low word first. */
   readonly compatPair?: true;
   /** Value that FastABI takes for granted; also what stubs pass for a register argument. */

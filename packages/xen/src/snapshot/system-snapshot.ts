@@ -18,7 +18,7 @@ import type { VcpuSnapshot } from "../vcpu.js";
 import type { VlapicSnapshot } from "../vlapic.js";
 import type { ResolvedDomainConfig, ResolvedXenConfig } from "../xen-config.js";
 import { checksum } from "./checksum.js";
-import { misfit } from "./plain-data.js";
+import { misfit, type PlainData } from "./plain-data.js";
 import { SnapshotError } from "./snapshot-error.js";
 
 /** What a system was made with, in words: a snapshot fits a system of the same. */
@@ -34,6 +34,8 @@ export interface PcpuSnapshot {
   readonly msrs: MsrPolicySnapshot;
   readonly vlapic: VlapicSnapshot;
   readonly host: XenHostSnapshot;
+  /** What its hypercall interfaces remember. */
+  readonly interfaces: readonly PlainData[];
   /** Undefined where the system keeps none. */
   readonly accounting: ExitAccountingSnapshot | undefined;
 }

@@ -284,6 +284,7 @@ export class HvmVcpu implements VcpuRunner {
       msrs: this.msrs.snapshot(),
       vlapic: this.vlapic.snapshot(),
       host: this.host.snapshot(),
+      interfaces: this.hypercalls.snapshot(),
       accounting: this.accounting?.snapshot(),
     };
   }
@@ -302,6 +303,7 @@ export class HvmVcpu implements VcpuRunner {
     this.vlapic.restore(snapshot.vlapic);
     this.vcpu.restore(snapshot.vcpu);
     this.host.restore(snapshot.host);
+    this.hypercalls.restore(snapshot.interfaces);
     if (snapshot.accounting !== undefined) this.accounting?.restore(snapshot.accounting);
     processor.state.words.set(snapshot.processor.words);
   }

@@ -10,6 +10,7 @@ import type { Constituents, OperationCall } from "../../operations/operation.js"
 import { Phase } from "../../path-cost/phases.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
 import { CONTINUATION, DEBUG_CLOBBER, HVM_HYPERCALL } from "../../path-cost/stages/dispatch.js";
+import type { PlainData } from "../../snapshot/plain-data.js";
 import type { ViridianHypercalls } from "../../viridian/viridian-hypercalls.js";
 import { GuestCodeMode, type GuestRegisters } from "../guest-registers.js";
 
@@ -91,6 +92,17 @@ export class HypercallHandler implements Constituents {
     registers.set(RAX, result, long ? result >> 31 : 0);
     if (call.debugBuild && this.clobbers >= 0 && result !== -Errno.ENOSYS) this.clobber();
     return true;
+  }
+
+  /** What the interfaces remember, by interface; {} for one that remembers nothing. */
+  snapshot(): readonly PlainData[] {
+    return this.abis.map((abi) => abi.snapshot?.() ?? {});
+  }
+
+  restore(snapshot: readonly PlainData[]): void {
+    this.abis.forEach((abi, i) => {
+      abi.restore?.(snapshot[i] as never);
+    });
   }
 
   private clobber(): void {
