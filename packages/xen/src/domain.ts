@@ -167,12 +167,13 @@ export class Domain {
       this.console.drain(),
     );
     this.params[HVM_PARAM_STORE_PFN] = XENSTORE_GFN;
-    const store = new StoreServer(id);
+    const store = new StoreServer(id, this.domains.xenstore);
     const ring = new StoreRing(this.guestMemory, XENSTORE_GFN, store);
     this.store = ring;
     const storePort = this.eventChannels.connectBackend(DOM0_STORE_PORT, () => {
       if (ring.serve()) this.eventChannels.raise(storePort);
     });
+    ring.onOutput = () => this.eventChannels.raise(storePort);
     this.params[HVM_PARAM_STORE_EVTCHN] = storePort;
     this.grantTable.grantToToolstack(GNTTAB_RESERVED_CONSOLE, CONSOLE_GFN);
     this.grantTable.grantToToolstack(GNTTAB_RESERVED_XENSTORE, XENSTORE_GFN);

@@ -199,7 +199,18 @@ export {
   type XenConfig,
   XenConfigError,
 } from "./xen-config.js";
+export type { StoreAccess, StorePermission } from "./xenstore/store-node.js";
 export type { StoreRingSnapshot } from "./xenstore/store-ring.js";
-export type { StoreNodes, StoreServerSnapshot } from "./xenstore/store-server.js";
+export {
+  type StoreError,
+  StoreMessage,
+  type StorePacket,
+  StoreServer,
+  type StoreServerSnapshot,
+  type StoreWatch,
+} from "./xenstore/store-server.js";
+export type { StoreTransactionSnapshot } from "./xenstore/store-transaction.js";
+export { type StoreNodeData, StoreTree, type StoreTreeSnapshot } from "./xenstore/store-tree.js";
+export { Xenstore } from "./xenstore/xenstore.js";
 export { parseXlConfig, type XlConfig, xlDomainConfig } from "./xl/xl-config.js";
 export { XlConfigError, type XlConfigErrorCode } from "./xl/xl-config-error.js";

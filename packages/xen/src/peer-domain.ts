@@ -13,6 +13,7 @@ import { P2m } from "./p2m.js";
 import { peerDomainConfig, type ResolvedPeerConfig } from "./peer-config.js";
 import { PeerEvents } from "./peer-events.js";
 import type { ResolvedDomainConfig } from "./xen-config.js";
+import { StoreServer, type StoreServerSnapshot } from "./xenstore/store-server.js";
 
 /** Entries below are the toolstack's. */
 const FIRST_FREE_REFERENCE = 8;
@@ -32,6 +33,7 @@ export interface PeerDomainOptions {
 /** A peer as plain data, its memory and what its owner keeps excepted. */
 export interface PeerSnapshot {
   readonly domain: DomainSnapshot;
+  readonly store: StoreServerSnapshot;
   readonly p2mPool: FrameAllocatorSnapshot;
 }
 
@@ -54,6 +56,8 @@ export interface PortStatus {
  */
 export class PeerDomain {
   readonly domain: Domain;
+  /** Its connection to xenstored, without a ring: dom0's tools have such ones. */
+  readonly store: StoreServer;
   private readonly frames: PeerFrames;
   private readonly events: PeerEvents;
 
@@ -84,6 +88,7 @@ export class PeerDomain {
       allocateFrame: () => heap.allocate(),
       domains,
     });
+    this.store = new StoreServer(peer.id, domains.xenstore);
     this.events = new PeerEvents(memory, sharedInfoFrame, this.domain.eventChannels);
   }
 
@@ -193,12 +198,17 @@ export class PeerDomain {
   }
 
   snapshot(): PeerSnapshot {
-    return { domain: this.domain.snapshot(), p2mPool: this.frames.p2mPool.snapshot() };
+    return {
+      domain: this.domain.snapshot(),
+      store: this.store.snapshot(),
+      p2mPool: this.frames.p2mPool.snapshot(),
+    };
   }
 
   /** Puts it back in a peer of the same configuration, after memory. */
   restore(snapshot: PeerSnapshot): void {
     this.frames.p2mPool.restore(snapshot.p2mPool);
     this.domain.restore(snapshot.domain);
+    this.store.restore(snapshot.store);
   }
 }

@@ -119,6 +119,8 @@ export class XenSystem {
   private readonly operations: readonly OperationDescriptor[];
   private readonly hostMemory: HostMemory;
   private hasRun = false;
+  /** xenstored has been told that the guest is shut down. */
+  private isReleased = false;
   private readonly scheduler: NullScheduler | undefined;
   private readonly accounting: boolean;
   private readonly recorder: WindowRecorder | undefined;
@@ -260,6 +262,10 @@ export class XenSystem {
       scheduler === undefined
         ? this.vcpus[0].host.run(maxInstructions, this.ledger.clock[0] + ticks(maxCycles))
         : scheduler.run(maxInstructions, scheduler.now + ticks(maxCycles));
+    if (outcome.reason === "shutdown" && !this.isReleased) {
+      this.isReleased = true;
+      this.domain.domains.xenstore.fire("@releaseDomain", false);
+    }
     if (outcome.reason !== "budget" && this.events.listenerCount("shutdown") > 0)
       this.events.emit("shutdown", outcome);
     return outcome;
@@ -328,6 +334,7 @@ export class XenSystem {
       memory: hostMemory.memory.snapshot(),
       heap: hostMemory.heap.snapshot(),
       p2mPool: hostMemory.p2mPool.snapshot(),
+      xenstore: this.domain.domains.xenstore.snapshot(),
       domain: this.domain.snapshot(),
       peers: this.peers.map((peer) => peer.snapshot()),
       vcpus: this.vcpus.map((vcpu) => vcpu.snapshot()),
@@ -354,7 +361,9 @@ export class XenSystem {
       memory.grow();
       hostMemory.heap.restore(snapshot.heap);
       hostMemory.p2mPool.restore(snapshot.p2mPool);
+      this.domain.domains.xenstore.restore(snapshot.xenstore);
       this.domain.restore(snapshot.domain);
+      this.isReleased = snapshot.domain.shutdownReason >= 0;
       this.peers.forEach((peer, n) => {
         peer.restore(snapshot.peers[n]);
       });

@@ -17,6 +17,7 @@ import type { PeerSnapshot } from "../peer-domain.js";
 import type { VcpuSnapshot } from "../vcpu.js";
 import type { VlapicSnapshot } from "../vlapic.js";
 import type { ResolvedDomainConfig, ResolvedXenConfig } from "../xen-config.js";
+import type { StoreTreeSnapshot } from "../xenstore/store-tree.js";
 import { checksum } from "./checksum.js";
 import { misfit, type PlainData } from "./plain-data.js";
 import { SnapshotError } from "./snapshot-error.js";
@@ -51,6 +52,8 @@ export interface XenSystemSnapshot {
   /** Xen's heap, and the pool of the domain's p2m tables. */
   readonly heap: FrameAllocatorSnapshot;
   readonly p2mPool: FrameAllocatorSnapshot;
+  /** The nodes of all domains. */
+  readonly xenstore: StoreTreeSnapshot;
   readonly domain: DomainSnapshot;
   /** Further domains, in their order. */
   readonly peers: readonly PeerSnapshot[];
@@ -108,6 +111,7 @@ const VARIABLE: ReadonlySet<string> = new Set([
   "domain.console.output.bytes",
   "domain.console.serial.bytes",
   "domain.console.debugPort.bytes",
+  "xenstore.nodes[][]",
   "domain.store.request",
   "domain.store.waiting",
   "peers[].domain.console.output.bytes",

@@ -28,6 +28,11 @@ export interface StoreRingSnapshot {
   readonly server: StoreServerSnapshot;
 }
 
+const ERROR = 2072;
+/** XENSTORE_ERROR_* */
+const ERROR_RINGIDX = 2;
+const ERROR_PROTO = 3;
+
 /**
  * The two rings between a guest and xenstored. dom0 runs on another processor, so serving costs this one nothing. The
  * indices are the guest's to write: ones that claim more than a ring holds end the connection.
@@ -35,6 +40,8 @@ export interface StoreRingSnapshot {
 export class StoreRing {
   /** The guest broke the protocol: it is not served any more. */
   broken = false;
+  /** There is something for the guest that it did not ask for: it has to be notified. */
+  onOutput: (() => void) | undefined;
   private readonly memory: StoreMemory;
   private readonly ring: number;
   private readonly server: StoreServer;
@@ -45,6 +52,7 @@ export class StoreRing {
     this.memory = memory;
     this.ring = ringGfn * 4096;
     this.server = server;
+    server.onEvent = (event) => this.deliver(event);
   }
 
   /** The guest notified: takes requests, puts answers. @returns whether the guest has to be notified. Never throws. */
@@ -78,7 +86,8 @@ export class StoreRing {
     const prod = memory.readU32(ring + REQ_PROD);
     const count = (prod - cons) >>> 0;
     if (count === 0) return false;
-    if (count > RING_BYTES || this.waiting.length > MAX_WAITING) {
+    if (count > RING_BYTES) return this.fail(ERROR_RINGIDX);
+    if (this.waiting.length > MAX_WAITING) {
       this.broken = true;
       return false;
     }
@@ -100,7 +109,7 @@ export class StoreRing {
       const view = new DataView(request.buffer, request.byteOffset, request.byteLength);
       const length = view.getUint32(12, true);
       if (length > MAX_PAYLOAD) {
-        this.broken = true;
+        this.fail(ERROR_PROTO);
         return;
       }
       if (request.length < HEADER_BYTES + length) return;
@@ -113,6 +122,24 @@ export class StoreRing {
       this.request = request.slice(HEADER_BYTES + length);
       for (const answer of answers) this.queue(answer);
     }
+  }
+
+  /** A watch event that another domain caused. */
+  private deliver(event: StorePacket): void {
+    if (this.broken || this.waiting.length > MAX_WAITING) return;
+    try {
+      this.queue(event);
+      if (this.put()) this.onOutput?.();
+    } catch {
+      this.broken = true;
+    }
+  }
+
+  /** The guest broke the protocol: it is told how, and not served any more. */
+  private fail(error: number): false {
+    this.broken = true;
+    this.memory.writeU32(this.ring + ERROR, error);
+    return false;
   }
 
   private queue(packet: StorePacket): void {
@@ -134,10 +161,7 @@ export class StoreRing {
     const cons = memory.readU32(ring + RSP_CONS);
     const prod = memory.readU32(ring + RSP_PROD);
     const used = (prod - cons) >>> 0;
-    if (used > RING_BYTES) {
-      this.broken = true;
-      return false;
-    }
+    if (used > RING_BYTES) return this.fail(ERROR_RINGIDX);
     const count = Math.min(RING_BYTES - used, waiting.length);
     if (count === 0) return false;
     const at = prod % RING_BYTES;

@@ -1,87 +1,114 @@
-/** Why a request was refused, in the words that the protocol sends (public/io/xs_wire.h). */
-export type StoreError =
-  | "EINVAL"
-  | "ENOENT"
-  | "EACCES"
-  | "E2BIG"
-  | "ENOSPC"
-  | "ENOSYS"
-  | "EEXIST"
-  | "EBUSY"
-  | "EROFS";
+import {
+  OWNED_BY_DOM0,
+  parentOf,
+  type StoreNode,
+  type StorePermission,
+  type StoreView,
+} from "./store-node.js";
 
-/** Nodes that a guest may have, and bytes of a value and a path (xenstored's quotas). */
-const MAX_NODES = 1000;
-const MAX_VALUE = 2048;
-const MAX_PATH = 3072;
-const PATH = /^(\/|(\/[A-Za-z0-9\-_@:]+)+)$/;
+const NO_BYTES = new Uint8Array(0);
 
-/** A tree of nodes with values, as xenstored keeps it: every node has a value, which may be empty. */
-export class StoreTree {
-  private values = new Map<string, Uint8Array>([["/", new Uint8Array(0)]]);
-  private readonly home: string;
+/** A node as plain data: path, value, permissions as xenstored writes them (`n0`, `r7`), generation. */
+export type StoreNodeData = readonly [string, Uint8Array, readonly string[], number];
 
-  /** @param home what relative paths are relative to; the only part that the guest may write */
-  constructor(home: string) {
-    this.home = home;
+/** Nodes and generations, as plain data. */
+export interface StoreTreeSnapshot {
+  readonly nodes: readonly StoreNodeData[];
+  readonly generation: number;
+}
+
+/**
+ * All nodes of a host, as xenstored keeps them: each has a value, which may be empty, and permissions. What changes a node,
+ * or its list of children, gives it a new generation.
+ */
+export class StoreTree implements StoreView {
+  private nodes = new Map<string, StoreNode>();
+  private generation = 0;
+
+  constructor() {
+    this.set("/", NO_BYTES, OWNED_BY_DOM0);
   }
 
-  /** The absolute form of a path, or an error. */
-  resolve(path: string): string | StoreError {
-    const absolute = path.startsWith("/") ? path : `${this.home}/${path}`;
-    return absolute.length <= MAX_PATH && PATH.test(absolute) ? absolute : "EINVAL";
+  get(path: string): StoreNode | undefined {
+    return this.nodes.get(path);
   }
 
-  /** May the guest change this node? */
-  isWritable(path: string): boolean {
-    return path === this.home || path.startsWith(`${this.home}/`);
+  set(path: string, value: Uint8Array, permissions: readonly StorePermission[]): void {
+    const isNew = !this.nodes.has(path);
+    this.nodes.set(path, { value: value.slice(), permissions, generation: ++this.generation });
+    if (isNew) this.renew(parentOf(path));
   }
 
-  read(path: string): Uint8Array | "ENOENT" {
-    return this.values.get(path) ?? "ENOENT";
+  delete(path: string): void {
+    if (this.nodes.delete(path)) this.renew(parentOf(path));
   }
 
-  /** Writes a value; missing parents come into being. */
-  write(path: string, value: Uint8Array): StoreError | undefined {
-    if (value.length > MAX_VALUE) return "E2BIG";
-    const missing: string[] = [];
-    for (let at = path; !this.values.has(at); at = parentOf(at)) missing.push(at);
-    if (this.values.size + missing.length > MAX_NODES) return "ENOSPC";
-    for (const each of missing) this.values.set(each, new Uint8Array(0));
-    this.values.set(path, value.slice());
-    return undefined;
+  paths(): Iterable<string> {
+    return this.nodes.keys();
   }
 
-  /** Names of the nodes right below a node, in order. */
-  list(path: string): readonly string[] | "ENOENT" {
-    if (!this.values.has(path)) return "ENOENT";
-    const start = path === "/" ? "/" : `${path}/`;
-    const names: string[] = [];
-    for (const each of this.values.keys())
-      if (each !== "/" && each.startsWith(start) && !each.includes("/", start.length))
-        names.push(each.slice(start.length));
-    return names.sort();
+  /** Nothing depends on who looks at the store itself. */
+  touch(): void {}
+
+  /** The number that the next change gets. */
+  get nextGeneration(): number {
+    return this.generation + 1;
   }
 
-  /** Removes a node and all below it; a node that is not there is fine when its parent is. */
-  remove(path: string): StoreError | undefined {
-    if (path === this.home) return "EINVAL";
-    if (!this.values.has(path)) return this.values.has(parentOf(path)) ? undefined : "ENOENT";
-    for (const each of [...this.values.keys()])
-      if (each === path || each.startsWith(`${path}/`)) this.values.delete(each);
-    return undefined;
+  /** Nodes that a domain owns. */
+  ownedBy(domid: number): number {
+    let count = 0;
+    for (const { permissions } of this.nodes.values()) if (permissions[0].domid === domid) count++;
+    return count;
   }
 
-  /** All nodes as they are, for {@link restore}. */
-  snapshot(): ReadonlyMap<string, Uint8Array> {
-    return new Map(this.values);
+  /** Writes a node and the parents that are missing, as the toolstack does. */
+  write(path: string, value: Uint8Array, permissions: readonly StorePermission[]): void {
+    const parent = parentOf(path);
+    if (parent !== undefined && !this.nodes.has(parent)) this.write(parent, NO_BYTES, permissions);
+    this.set(path, value, permissions);
   }
 
-  restore(snapshot: ReadonlyMap<string, Uint8Array>): void {
-    this.values = new Map(snapshot);
+  snapshot(): StoreTreeSnapshot {
+    const nodes = [...this.nodes].map(
+      ([path, { value, permissions, generation }]): StoreNodeData => [
+        path,
+        value.slice(),
+        permissions.map(({ domid, access }) => `${access}${domid}`),
+        generation,
+      ],
+    );
+    return { nodes, generation: this.generation };
+  }
+
+  /** @throws RangeError for nodes that make no sense */
+  restore({ nodes, generation }: StoreTreeSnapshot): void {
+    const restored = new Map<string, StoreNode>();
+    for (const [path, value, permissions, own] of nodes) {
+      const parsed = permissions.map(parsePermission);
+      const [first] = parsed;
+      if (first === undefined || parsed.includes(undefined)) throw new RangeError(`permissions of ${path}`);
+      restored.set(path, {
+        value: value.slice(),
+        permissions: parsed.filter((each) => each !== undefined),
+        generation: own,
+      });
+    }
+    if (!restored.has("/")) throw new RangeError("a store without a root");
+    this.nodes = restored;
+    this.generation = generation;
+  }
+
+  private renew(path: string | undefined): void {
+    const node = path === undefined ? undefined : this.nodes.get(path);
+    if (path === undefined || node === undefined) return;
+    this.nodes.set(path, { ...node, generation: ++this.generation });
   }
 }
 
-function parentOf(path: string): string {
-  return path.slice(0, path.lastIndexOf("/")) || "/";
+/** `r7` and the like. */
+export function parsePermission(text: string): StorePermission | undefined {
+  const [, access, domid] = /^([nrwb])([0-9]{1,5})$/.exec(text) ?? [];
+  if (access === undefined) return undefined;
+  return { domid: Number(domid), access: access as StorePermission["access"] };
 }
