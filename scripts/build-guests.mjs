@@ -40,6 +40,7 @@ const GUESTS = [
     regions: 1,
     module: { path: "packages/guest-sdk/src/images/hypercall-bench.gen.ts", name: "hypercallBenchImage" },
   },
+  { image: "test/guests/fastabi-check.elf", sources: ["test/guests/fastabi-check.c"], regions: 1 },
   { image: "bench/guests/loops.elf", sources: ["bench/guests/main.c", "bench/guests/loops.c"], regions: 3 },
   { image: "bench/guests/wide.elf", sources: ["bench/guests/wide.c"], regions: 5 },
 ];

@@ -1,4 +1,11 @@
 import { FRAME_BYTES, type PhysicalMemory } from "@hyperwalk/mmu";
+import {
+  fixedRegions,
+  MEMMAP_FOREIGN,
+  MEMMAP_GRANT_STATUS,
+  MEMMAP_GRANT_TABLE,
+  MEMMAP_SHARED_INFO,
+} from "./boot/fixed-layout.js";
 import { type BootProtocolName, SPECIAL_FRAMES, SPECIAL_GFN, XENSTORE_GFN } from "./boot/index.js";
 import { CONSOLE_GFN, Console, type ConsoleSnapshot } from "./console.js";
 import { bootDevices } from "./devices/boot-devices.js";
@@ -153,6 +160,7 @@ export class Domain {
     });
     this.console = new Console(this.guestMemory);
     this.grantTable = new GrantTable({ memory, allocateFrame });
+    this.placeFixedRegions();
     this.ports = bootDevices(
       options.boot,
       this.console,
@@ -186,6 +194,29 @@ export class Domain {
       storeGfn: XENSTORE_GFN,
       storePort,
     });
+  }
+
+  /** The fixed memory layout, as the toolstack maps it: status frames with version 2. @param only one type's region */
+  placeFixedRegions(only?: number): void {
+    const { memoryBytes, fixedLayoutGrantFrames: frames } = this.config;
+    if (frames === undefined) return;
+    const { p2m, homes, grantTable, sharedInfo } = this;
+    const place = (mfn: number, gfn: number) => {
+      if (mfn < 0 || homes.has(mfn)) return;
+      p2m.setEntry(gfn, mfn);
+      homes.set(mfn, gfn);
+      if (mfn === sharedInfo.frame) sharedInfo.gfn = gfn;
+    };
+    for (const { address, size, type } of fixedRegions(memoryBytes, frames)) {
+      if (only !== undefined && only !== type) continue;
+      const gfn = address / FRAME_BYTES;
+      if (type === MEMMAP_SHARED_INFO) place(sharedInfo.frame, gfn);
+      for (let i = 0; i < size / FRAME_BYTES && type !== MEMMAP_FOREIGN; i++) {
+        if (type === MEMMAP_GRANT_TABLE) place(grantTable.sharedFrame(i), gfn + i);
+        if (type === MEMMAP_GRANT_STATUS && grantTable.version === 2)
+          place(grantTable.statusFrame(i), gfn + i);
+      }
+    }
   }
 
   /** XENMAPSPACE_shared_info: the guest sees shared_info at one frame. @returns 0, -ENXIO or -EPERM */

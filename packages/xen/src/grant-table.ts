@@ -21,7 +21,7 @@ const GTF_TYPE_MASK = 3;
 const GTF_IN_USE = 0x18;
 /** Entries that the toolstack fills, and that a change of version keeps. */
 const RESERVED_ENTRIES = 8;
-const DEFAULT_MAX_FRAMES = 64;
+export const DEFAULT_MAX_FRAMES = 64;
 
 /** What a domain's grant table is made with. */
 export interface GrantTableOptions {

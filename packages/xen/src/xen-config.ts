@@ -2,9 +2,11 @@ import type { ProcessorProfile } from "@hyperwalk/cpu";
 import type { PageSizeName } from "@hyperwalk/mmu";
 import type { DomainAbi } from "./abi/domain-abi.js";
 import { DOMAIN_ABIS } from "./abi/registry.js";
+import { fixedRegions } from "./boot/fixed-layout.js";
 import { BOOT_PROTOCOLS, type BootModule, type BootProtocolName } from "./boot/index.js";
 import type { ConfidentialKind } from "./confidential.js";
 import { checkCreateFlags, DomainCreate } from "./domain-create.js";
+import { DEFAULT_MAX_FRAMES } from "./grant-table.js";
 import { VIRIDIAN_DEFAULTS, VIRIDIAN_GROUPS, type ViridianGroup } from "./viridian/viridian-group.js";
 
 /** Sequences that clear the branch history. */
@@ -88,6 +90,11 @@ export interface DomainConfig {
   /** Highest port that it may bind, 2 to 131071 (2^17 - 1, which only FIFO event channels reach); default 1023. */
   readonly maxEventChannels?: number | undefined;
   /**
+   * shared_info and the grant table are mapped before the guest starts, at regions above its RAM that its memory map names
+   * (`fixed_mem_layout` of the FastABI series); default false.
+   */
+  readonly fixedMemoryLayout?: boolean | undefined;
+  /**
    * Hyper-V's interface beside Xen's: `true` for what xl's `viridian = 1` turns on, or groups of it, among which `base`
    * has to be. Xen's CPUID leaves then begin at 0x40000100. Default false.
    */
@@ -133,6 +140,8 @@ export interface ResolvedDomainConfig {
   readonly logDirty: boolean;
   readonly mmioHandlers: number;
   readonly maxEventChannels: number;
+  /** Frames of the grant table that the fixed memory layout has room for; undefined without that. */
+  readonly fixedLayoutGrantFrames: number | undefined;
   /** Empty: none. */
   readonly viridian: readonly ViridianGroup[];
   readonly hardwareDomain: boolean;
@@ -243,6 +252,7 @@ export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig 
     logDirty,
     mmioHandlers,
     maxEventChannels,
+    fixedLayoutGrantFrames: resolveLayout(config),
     viridian: resolveViridian(config.viridian),
     hardwareDomain,
     confidential: config.confidential,
@@ -282,6 +292,20 @@ function resolveViridian(viridian: DomainConfig["viridian"] = false): readonly V
   const stray = viridian.find((group) => !VIRIDIAN_GROUPS.includes(group));
   if (stray !== undefined) throw new XenConfigError("domain.viridian", stray, allowed);
   return VIRIDIAN_GROUPS.filter((group) => viridian.includes(group));
+}
+
+function resolveLayout({ fixedMemoryLayout = false, memoryBytes }: DomainConfig): number | undefined {
+  if (typeof fixedMemoryLayout !== "boolean")
+    throw new XenConfigError("domain.fixedMemoryLayout", fixedMemoryLayout, "true or false");
+  if (!fixedMemoryLayout) return undefined;
+  const last = fixedRegions(memoryBytes, DEFAULT_MAX_FRAMES).at(-1);
+  if (last !== undefined && last.address + last.size > MAX_MEMORY)
+    throw new XenConfigError(
+      "domain.fixedMemoryLayout",
+      true,
+      "false, or memory that leaves room below 1 TiB",
+    );
+  return DEFAULT_MAX_FRAMES;
 }
 
 function resolveAbi(abi: HypercallAbiName | DomainAbi): DomainAbi {

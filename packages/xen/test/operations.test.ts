@@ -47,6 +47,7 @@ class Bench {
     readonly grantTable: GrantTable;
     readonly mapped: [number, number][];
     readonly mapFrame: (mfn: number, gfn: number) => number;
+    readonly placeFixedRegions: () => void;
     readonly frameHome: (mfn: number) => number;
     readonly released: number[];
     readonly releaseFrame: (gfn: number) => boolean;
@@ -104,6 +105,7 @@ class Bench {
       shutdownReason: -1,
       shutdownCode: -1,
       shutDown: Domain.prototype.shutDown,
+      placeFixedRegions: () => {},
       sharedInfoAt: -1,
       latchLayout: (is32Bit) => eventChannels.events.latchLayout(is32Bit),
       mapSharedInfo: (gfn: number) => {

@@ -1,9 +1,10 @@
 import type { LoadedImage } from "./elf-image.js";
+import type { MemoryMapConfig } from "./fixed-layout.js";
 import { hex, ImageError } from "./image-error.js";
 
 /** What building needs of a domain; the memory reads as zero where nothing was written. */
 export interface BootTarget {
-  readonly config: { readonly memoryBytes: number; readonly hardwareDomain?: boolean | undefined };
+  readonly config: MemoryMapConfig & { readonly hardwareDomain?: boolean | undefined };
   readonly guestMemory: { writeBytes(address: number, bytes: Uint8Array): void };
 }
 

@@ -5,6 +5,15 @@ export {
   bootProtocol,
 } from "./boot-protocol.js";
 export type { ImageSegment, LoadedImage } from "./elf-image.js";
+export {
+  domainMemoryMap,
+  fixedRegions,
+  MEMMAP_FOREIGN,
+  MEMMAP_GRANT_STATUS,
+  MEMMAP_GRANT_TABLE,
+  MEMMAP_SHARED_INFO,
+  type MemoryMapConfig,
+} from "./fixed-layout.js";
 export type { BootModule, BootOptions, BootTarget, GuestStart } from "./guest-start.js";
 export { buildHvmDomain } from "./hvm-domain.js";
 export { loadHvmImage } from "./hvm-image.js";

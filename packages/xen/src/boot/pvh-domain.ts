@@ -1,4 +1,5 @@
 import type { LoadedImage } from "./elf-image.js";
+import { domainMemoryMap } from "./fixed-layout.js";
 import {
   type BootModule,
   type BootOptions,
@@ -11,7 +12,7 @@ import {
   writeModules,
   writeSegments,
 } from "./guest-start.js";
-import { type MemoryMapEntry, pvhMemoryMap } from "./memory-map.js";
+import type { MemoryMapEntry } from "./memory-map.js";
 
 // struct hvm_start_info (public/arch-x86/hvm/start_info.h)
 const START_INFO_MAGIC = 0x336ec578;
@@ -33,7 +34,7 @@ export function buildPvhDomain(
   options: BootOptions = {},
 ): GuestStart {
   const { modules = [] } = options;
-  const map = pvhMemoryMap(domain.config.memoryBytes);
+  const map = domainMemoryMap(domain.config);
   const ram = map[0].size;
   checkFits("end of the image", image.end, ram);
   const at = pageUp(image.end);

@@ -1,3 +1,4 @@
+import { MEMMAP_GRANT_STATUS } from "../boot/fixed-layout.js";
 import type { Domain } from "../domain.js";
 import { Errno } from "../errno.js";
 import type { Stage } from "../path-cost/stage.js";
@@ -68,8 +69,9 @@ export const setVersion: Operation = {
   handle: (call) => {
     const { domain } = call;
     const { grantTable } = domain;
-    const statusFrames = grantTable.statusFrames;
+    const { version: before, statusFrames } = grantTable;
     const result = grantTable.setVersion(call.inputs[GRANT_TABLE_SET_VERSION_IN.version]);
+    if (before === 1 && grantTable.version === 2) domain.placeFixedRegions(MEMMAP_GRANT_STATUS);
     // gnttab_unpopulate_status_frames: the guest does not see them any more.
     if (grantTable.version === 1)
       for (const frame of statusFrames) {

@@ -1,4 +1,4 @@
-import { pvhMemoryMap } from "../boot/memory-map.js";
+import { domainMemoryMap } from "../boot/fixed-layout.js";
 import { Errno } from "../errno.js";
 import type { Stage } from "../path-cost/stage.js";
 import { MEMORY_MEMORY_MAP, MEMORY_MEMORY_MAP_IN, MEMORY_MEMORY_MAP_OUT } from "./descriptors.gen.js";
@@ -28,7 +28,7 @@ export const memoryMap: Operation = {
   stage: XENMEM_MEMORY_MAP,
   handle: (call) => {
     const { inputs, access, domain } = call;
-    const map = pvhMemoryMap(domain.config.memoryBytes);
+    const map = domainMemoryMap(domain.config);
     const count = Math.min(inputs[MEMORY_MEMORY_MAP_IN.nrEntries] >>> 0, map.length);
     for (let i = 0; i < count; i++) {
       const at = i * E820_ENTRY_BYTES;
