@@ -1,5 +1,7 @@
 import { epyc7763, epyc9124, type ProcessorProfile, State, sapphireRapids, VmcbOffset } from "@hyperwalk/cpu";
 import {
+  type Assembler,
+  at,
   atLabel,
   defineGuest,
   eax,
@@ -10,6 +12,7 @@ import {
   r8,
   r10,
   rax,
+  rdi,
   rdx,
   rsi,
   runstateLoop,
@@ -398,6 +401,80 @@ test("a guest built without the option runs into nothing but its own ciphertext"
   });
   const outcome = system.run({ maxInstructions: 2e5 });
   expect(outcome.reason).not.toBe("shutdown");
+});
+
+/** Maps the image once more at 3 GiB, without the C-bit. */
+function emitAlias(asm: Assembler): void {
+  asm.movFromControl(rax, 3);
+  for (const slot of [0, 3 * 8]) {
+    asm.mov(rax, at(rax, slot));
+    // Bits 50:12.
+    asm.shift("shl", rax, 13);
+    asm.shift("shr", rax, 25);
+    asm.shift("shl", rax, 12);
+  }
+  asm.mov(rdx, 0x2000e3); // 2 MiB, writable, accessed, dirty
+  asm.mov(at(rax), rdx);
+}
+
+test("code that reads itself without the C-bit sees ciphertext and goes on running", () => {
+  const guest = defineGuest("alias", (g) => {
+    const { asm } = g;
+    emitAlias(asm);
+    const differing = g.variable(0);
+    g.repeat(g.iterations, () => {
+      const here = asm.here("code");
+      asm.mov(rax, physicalAddress(here));
+      asm.mov(rdx, atLabel(here));
+      asm.mov(rsi, 0xc0000000 - 0x200000);
+      asm.alu("add", rsi, rax);
+      asm.alu("cmp", rdx, at(rsi));
+      const same = asm.label("same");
+      asm.jcc("e", same);
+      g.add(differing, 1);
+      asm.bind(same);
+    });
+    g.print("differing=");
+    g.printDecimal(differing);
+    g.print("\n");
+  });
+  for (const kind of KINDS) {
+    const system = systemWith(guest, { kind, iterations: 40 });
+    expect(system.run({ maxInstructions: 2e6 }).reason).toBe("shutdown");
+    expect(system.console).toBe("differing=40\n");
+  }
+});
+
+test("a guest that writes over its image without the C-bit ends somehow, and the simulator does not", () => {
+  const guest = defineGuest("overwriter", (g) => {
+    const { asm } = g;
+    emitAlias(asm);
+    g.repeat(g.iterations, () => {
+      asm.plain("rdtsc");
+      asm.mov(edi, 0x9e3779b1);
+      asm.imul(rdi, rax);
+      asm.mov(rdx, rdi);
+      asm.alu("and", rdx, 0x1fff8);
+      asm.mov(rsi, 0xc0000000);
+      asm.alu("add", rsi, rdx);
+      asm.mov(at(rsi), rdi);
+    });
+  });
+  for (const kind of KINDS) {
+    const outcome = systemWith(guest, { kind, iterations: 2000 }).run({ maxInstructions: 20_000 });
+    expect(outcome.reason).toMatch(/^(triple-fault|shutdown|halted|budget|unsupported-instruction)$/);
+  }
+});
+
+test("fast-forward and several processors go with encryption", () => {
+  const image = runstateLoop.build({ abi: "fastabi", vendor: "amd", confidential: "sev", iterations: 20 });
+  const system = createXenSystem({
+    profile: epyc9124,
+    domain: { image, memoryBytes: 64 * 2 ** 20, abi: "fastabi", confidential: "sev", vcpus: 2 },
+  });
+  expect(system.fastForward({ instructions: 1200 }).ended).toBe("instructions");
+  expect(system.run({ maxInstructions: 2e6 }).reason).toBe("shutdown");
+  expect(system.console).toContain("per-call=");
 });
 
 test("what cannot be is refused with the key and what is allowed", () => {

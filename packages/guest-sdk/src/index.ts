@@ -50,6 +50,7 @@ export {
   IMAGE_PHYSICAL,
   type ImageSource,
   type ImageSymbols,
+  type SharedPages,
 } from "./image/pvh-image.js";
 export { hypercallBenchImage } from "./images/hypercall-bench.gen.js";
 export { descriptorOf } from "./stubs/descriptor-of.js";

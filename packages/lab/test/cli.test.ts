@@ -64,6 +64,11 @@ describe("a wrong command line ends with 2 and says what is allowed", { timeout:
       ["compare", bench, "--confidential", "sev-es"],
       ["--confidential", "runstate-loop"],
     ],
+    [
+      "a matrix of encrypted guests",
+      ["compare", bench, "--op", "all", "--confidential", "sev"],
+      ["--confidential", "--op all"],
+    ],
     ["an interface twice", ["compare", bench, "--abi", "linear,linear"], ["--abi", "twice"]],
     ["no interface", ["compare", bench, "--abi", ""], ["--abi", ABIS.join(", ")]],
     ["an unknown machine", ["compare", bench, "--machine", "i486"], ["--machine", '"i486"', "epyc-9124"]],

@@ -23,6 +23,12 @@ export async function matrixCommand(
     );
   if (options.fastForward !== undefined)
     throw new UsageError("option --fast-forward", "every call of a matrix is timed", "none with --op all");
+  if (options.confidential !== undefined)
+    throw new UsageError(
+      "option --confidential",
+      "a matrix's guests are not encrypted",
+      "none with --op all",
+    );
   const unknown = operations.find((name) => !MATRIX_OPERATIONS.includes(name));
   if (unknown !== undefined)
     throw new UsageError(
