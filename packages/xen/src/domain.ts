@@ -17,6 +17,7 @@ import { DOMID_SELF, EventChannels, type EventChannelsSnapshot } from "./event-c
 import { GrantCopier } from "./grant-copy.js";
 import { GrantTable, type GrantTableSnapshot } from "./grant-table.js";
 import { GuestMemory } from "./guest-memory.js";
+import type { DomainLocks } from "./host/domain-locks.js";
 import {
   HVM_NR_PARAMS,
   HVM_PARAM_CONSOLE_EVTCHN,
@@ -107,6 +108,8 @@ export class Domain {
   readonly console: Console;
   /** All domains of the host. */
   readonly domains: DomainList;
+  /** Its locks, where several processors run it. */
+  locks: DomainLocks | undefined;
   /** HVM parameters by number. */
   readonly params: Float64Array = new Float64Array(HVM_NR_PARAMS);
   /** SCHEDOP_shutdown's reason, or -1 while the domain runs. */

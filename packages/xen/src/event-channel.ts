@@ -5,6 +5,7 @@ import type { EventAbi } from "./event-abi.js";
 import { FIFO_CHANNELS, FifoEvents, type FifoEventsSnapshot } from "./event-fifo.js";
 import { EventRecord, PortRecords } from "./event-record.js";
 import type { GuestPages } from "./guest-pages.js";
+import type { DomainLocks } from "./host/domain-locks.js";
 import {
   EVTCHNSTAT_CLOSED,
   EVTCHNSTAT_INTERDOMAIN,
@@ -135,6 +136,11 @@ export class EventChannels {
     this.abi = this.twoLevel;
     this.upcallVectors = new Uint8Array(this.vcpus);
     this.virqPort = new Int32Array(this.vcpus * NR_VIRQS);
+  }
+
+  /** Several processors send: queues have locks. */
+  useLocks(locks: DomainLocks): void {
+    this.fifo.lockOf = (vcpu) => locks.ofQueues(vcpu);
   }
 
   /** Chooses how vCPUs without a vector of their own are told of events (HVM_PARAM_CALLBACK_IRQ). */

@@ -3,6 +3,7 @@ import { Errno } from "./errno.js";
 import type { EventAbi } from "./event-abi.js";
 import { EventRecord, type PortRecords } from "./event-record.js";
 import { type GuestPages, mapGuestPage } from "./guest-pages.js";
+import { LockMode, type SimulatedLock } from "./host/simulated-lock.js";
 import {
   EVTCHN_FIFO_BUSY,
   EVTCHN_FIFO_LINK_BITS,
@@ -93,6 +94,8 @@ export class FifoEvents implements EventAbi {
   private pageCount = 0;
   private readonly heap: Int32Array; // the domain's structure, then those of eight vCPUs each; 0: none yet
   private on = false;
+  /** Lock of a vCPU's queues, where several processors send. */
+  lockOf: ((vcpu: number) => SimulatedLock) | undefined;
 
   constructor(options: FifoEventsOptions) {
     this.memory = options.memory;
@@ -177,6 +180,14 @@ export class FifoEvents implements EventAbi {
   }
 
   setPending(port: number, vcpu: number, cost?: PathCost): void {
+    // What the toolstack's backends send is on no processor of the domain's.
+    const lock = cost === undefined || this.lockOf === undefined ? undefined : this.lockOf(vcpu);
+    lock?.acquire(LockMode.Exclusive);
+    this.setPendingLocked(port, vcpu, cost);
+    lock?.release();
+  }
+
+  private setPendingLocked(port: number, vcpu: number, cost: PathCost | undefined): void {
     cost?.run(cost.compile(EVTCHN_FIFO_SET_PENDING));
     const word = this.wordAt(port, true, cost);
     const record = this.records.at(port, cost, word < 0);

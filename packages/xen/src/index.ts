@@ -93,6 +93,12 @@ export {
 export type { GuestArea, GuestAreaSnapshot, GuestAreas, GuestAreasSnapshot } from "./guest-areas.js";
 export { GuestAddressError, GuestMemory } from "./guest-memory.js";
 export type { GuestPages } from "./guest-pages.js";
+export {
+  DOMAIN_LOCKS,
+  type DomainLockName,
+  DomainLocks,
+  type DomainLocksSnapshot,
+} from "./host/domain-locks.js";
 export { exitName } from "./host/exit-name.js";
 export { type FrameOwner, FrameTable, type OwnedFrames } from "./host/frame-table.js";
 export { GuestCodeMode, GuestRegisters } from "./host/guest-registers.js";
@@ -101,6 +107,13 @@ export type { Homes } from "./host/host-objects.js";
 export type { Hypervisor } from "./host/hypervisor.js";
 export type { Pcpu } from "./host/pcpu.js";
 export { type RunOutcome, SHUTDOWN_REASONS, type ShutdownName } from "./host/run-outcome.js";
+export {
+  type LockInterval,
+  LockMode,
+  type LockSnapshot,
+  type RunningProcessor,
+  SimulatedLock,
+} from "./host/simulated-lock.js";
 export { EncryptedRegisters } from "./host/svm/encrypted-registers.js";
 export { Ghcb, GhcbAnswer, GhcbInfo, GhcbRefusal, validBit } from "./host/svm/ghcb-layout.js";
 export type { VcpuContext, VcpuSegment } from "./host/vcpu-context.js";

@@ -10,6 +10,7 @@ import {
 } from "@hyperwalk/mmu";
 import type { FrameAllocator } from "./frame-allocator.js";
 import { COUNT_INFO, type FrameTable, PAGE_INFO_BYTES } from "./host/frame-table.js";
+import { LockMode, type SimulatedLock } from "./host/simulated-lock.js";
 import type { HypervisorCounters } from "./hypervisor-counters.js";
 import { isAnyRamType, isGrantMapping, P2mRights, P2mType, rightsOf } from "./p2m-type.js";
 import type { PathCost } from "./path-cost/path-cost.js";
@@ -90,6 +91,8 @@ export class P2m {
   onFree: ((mfn: number) => void) | undefined;
   /** Takes care of shared, paged-out and unpopulated frames; default they stay what they are. */
   fixups: P2mFixups | undefined;
+  /** Its reader-writer lock, where several processors run the domain. */
+  lock: SimulatedLock | undefined;
   /** Set while log-dirty mode is on. */
   writeLog: WriteLog | undefined;
   /** Type of ordinary RAM: {@link P2mType.RamRw}, or RamLogdirty in log-dirty mode. */
@@ -168,6 +171,7 @@ export class P2m {
     const { cost, counters } = this;
     counters.p2mLookups++;
     cost.enter(this.phase);
+    if (this.lock !== undefined) this.lock.acquire(LockMode.Shared);
     const mfn = this.walk(gfn);
     const { reads } = this;
     counters.p2mTableReads += reads;
@@ -175,6 +179,7 @@ export class P2m {
     if (mfn >= 0 && this.type === P2mType.RamRw) this.refer(mfn);
     else if (mfn < 0 && this.type === P2mType.Invalid) cost.run(this.missedStages[reads]);
     else found = this.lookupOther(gfn, mfn);
+    if (this.lock !== undefined) this.lock.release();
     cost.leave();
     return found;
   }
@@ -199,6 +204,8 @@ export class P2m {
     const { type } = this;
     const isFixable = type === P2mType.RamShared || type === P2mType.PopulateOnDemand;
     if (!isFixable && type !== P2mType.RamPaged && type !== P2mType.RamPagingIn) return -1;
+    this.lock?.release();
+    this.lock?.acquire(LockMode.Exclusive);
     cost.run(cost.compile(P2M_GET_GFN));
     if (!isFixable || fixups === undefined || !fixups.fixUp(gfn, type, cost)) return -1;
     const own = this.walk(gfn);
@@ -271,24 +278,37 @@ export class P2m {
    * Maps one 4 KiB page; a superpage around it is shattered. Priced only with `priced` (hypercalls; builders are free).
    */
   setEntry(gfn: number, mfn: number, priced = false, type: number = P2mType.RamRw): void {
-    if (priced) this.cost.run(this.setEntryStage);
-    this.shatter(gfn, priced);
+    this.beginChange(gfn, priced);
     this.tables.map(gfn, mfn, "4k", this.attributes(type === P2mType.RamRw ? this.ramType : type, 1));
+    this.endChange(priced);
     if (gfn > this.maxMappedGfn) this.maxMappedGfn = gfn;
     this.onChange?.();
   }
 
   /** Makes a hole of one 4 KiB page; a superpage around it is shattered. */
   removeEntry(gfn: number, priced = false): void {
-    if (priced) this.cost.run(this.setEntryStage);
-    this.shatter(gfn, priced);
+    this.beginChange(gfn, priced);
     const { tables } = this;
     tables.unmap(gfn);
     // A typed entry that is not present is no mapping to the table editor.
     tables.find(gfn);
     const { pathFrame, pathOffset, lastLevel } = tables;
     if (lastLevel === 1) this.memory.writeU32(pathFrame[1] * FRAME_BYTES + pathOffset[1] + 4, 0);
+    this.endChange(priced);
     this.onChange?.();
+  }
+
+  /** Under the write lock: what a change of an entry costs, and of what it is in. */
+  private beginChange(gfn: number, priced: boolean): void {
+    if (priced) {
+      this.lock?.acquire(LockMode.Exclusive);
+      this.cost.run(this.setEntryStage);
+    }
+    this.shatter(gfn, priced);
+  }
+
+  private endChange(priced: boolean): void {
+    if (priced) this.lock?.release();
   }
 
   /**
@@ -299,9 +319,9 @@ export class P2m {
   setType(gfn: number, type: number, priced = false): void {
     const mfn = this.frameOf(gfn);
     if (mfn < 0) throw new RangeError(`guest frame 0x${gfn.toString(16)} is a hole`);
-    if (priced) this.cost.run(this.setEntryStage);
-    this.shatter(gfn, priced);
+    this.beginChange(gfn, priced);
     this.tables.map(gfn, mfn, "4k", this.attributes(type, 1));
+    this.endChange(priced);
     this.onChange?.();
   }
 
@@ -309,9 +329,11 @@ export class P2m {
   queryType(gfn: number): number {
     const { cost } = this;
     cost.enter(this.phase);
+    this.lock?.acquire(LockMode.Shared);
     this.walk(gfn);
     this.counters.p2mTableReads += this.reads;
     cost.run(this.missedStages[this.reads]);
+    this.lock?.release();
     cost.leave();
     return this.type;
   }

@@ -1,6 +1,7 @@
 import { Errno } from "../errno.js";
 import type { GuestAccess } from "../guest-access/guest-access.js";
 import type { GuestRegisters } from "../host/guest-registers.js";
+import { LockMode } from "../host/simulated-lock.js";
 import type { Operation, OperationCall, OperationField } from "../operations/operation.js";
 import type { PathCost } from "../path-cost/path-cost.js";
 import type { HypercallAbi } from "./hypercall-abi.js";
@@ -96,12 +97,16 @@ export class FastAbi implements HypercallAbi {
     call.compat = false;
     call.byRegister = true;
     const { cost } = this;
+    const { lock } = operation.stage;
+    const held = lock === undefined ? undefined : call.domain.locks?.of(lock);
+    held?.acquire(LockMode.Exclusive);
     cost.run(plan.stage >= 0 ? plan.stage : cost.compile(operation.stage));
     const { access } = call;
     call.access = this.access;
     call.startExtent = 0;
     const result = operation.handle(call);
     operation.finish?.(call);
+    held?.release();
     call.access = access;
     const { continuation } = call;
     if (continuation.pending) continuation.number |= FASTABI_MASK;

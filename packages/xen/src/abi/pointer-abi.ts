@@ -1,6 +1,7 @@
 import { Errno } from "../errno.js";
 import type { GuestAccess } from "../guest-access/guest-access.js";
 import type { GuestRegisters } from "../host/guest-registers.js";
+import { LockMode } from "../host/simulated-lock.js";
 import type { Operation, OperationCall } from "../operations/operation.js";
 import type { PathCost } from "../path-cost/path-cost.js";
 import { CALIBRATION_NS } from "../time-record.js";
@@ -110,8 +111,12 @@ export abstract class PointerAbi implements HypercallAbi {
     call.byRegister = false;
     this.takeInputs(plan, call.inputs);
     if (keepsOutputs) takeFields(access.buffer, plan.outputs, call.outputs);
+    const { lock } = operation.stage;
+    const held = lock === undefined ? undefined : call.domain.locks?.of(lock);
+    held?.acquire(LockMode.Exclusive);
     cost.run(plan.stage >= 0 ? plan.stage : cost.compile(operation.stage));
     let result = operation.handle(call);
+    held?.release();
     if (plan.copyOut > 0 && (result >= 0 || plan.alwaysOut)) {
       this.writeStruct(plan, call);
       if (this.copyOut(plan, pointerLo, pointerHi) !== 0) result = -Errno.EFAULT;

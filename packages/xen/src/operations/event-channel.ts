@@ -64,6 +64,7 @@ function underEventLock(name: string, instructions: number, range: readonly [num
     coldBranches: Math.round(instructions / 12),
     lfences: 4,
     lockLfences: 4,
+    lock: "event",
     atomics: 6,
     touches: [{ object: "domain", offsets: [0, 64] }],
   };

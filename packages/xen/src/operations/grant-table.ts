@@ -52,11 +52,13 @@ const GNTTABOP_SET_VERSION: Stage = {
   lockLfences: 2,
   atomics: 4,
   touches: [{ object: "domain", offsets: [0, 64], write: true }],
+  lock: "grant",
 };
 
 const GNTTABOP_SETUP_TABLE: Stage = {
   ...GNTTABOP_QUERY,
   name: "gnttab_setup_table",
+  lock: "grant",
   instructions: 300,
   range: [150, 900],
 };

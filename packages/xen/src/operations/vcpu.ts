@@ -87,6 +87,7 @@ function underDomainLock(name: string, instructions: number, range: readonly [nu
       { object: "vcpu", offsets: [0], write: true },
       { object: "domain", offsets: [0], write: true },
     ],
+    lock: "domain",
   };
 }
 

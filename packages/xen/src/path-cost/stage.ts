@@ -1,4 +1,5 @@
 import type { Basis } from "@hyperwalk/cpu";
+import type { DomainLockName } from "../host/domain-locks.js";
 
 /** A value that differs between vendors' code paths; a plain number serves both. */
 export type PerVendor = number | { readonly amd: number; readonly intel: number };
@@ -56,6 +57,8 @@ export interface Stage {
   /** String instructions started (`rep movs` of a memcpy). */
   readonly strings?: number;
   readonly touches?: readonly Touch[];
+  /** For an operation: the domain's lock that its code and its handler hold. */
+  readonly lock?: DomainLockName;
   /** What a composed stage was summed from, see `composeStage`. */
   readonly parts?: readonly Stage[];
 }

@@ -14,6 +14,7 @@ import type { P2m } from "../../p2m.js";
 import type { PathCost } from "../../path-cost/path-cost.js";
 import type { Stage } from "../../path-cost/stage.js";
 import { FLUSH_IPI, VCPU_KICK } from "../../path-cost/stages/inter-processor.js";
+import { DomainLocks, type DomainLocksSnapshot } from "../domain-locks.js";
 import type { Hypervisor } from "../hypervisor.js";
 import type { RunOutcome } from "../run-outcome.js";
 import type { HvmVcpu } from "./hvm-vcpu.js";
@@ -31,6 +32,7 @@ export interface NullSchedulerSnapshot {
   readonly running: number;
   readonly until: number;
   readonly ended: RunOutcome | undefined;
+  readonly locks: DomainLocksSnapshot;
 }
 
 /**
@@ -48,6 +50,7 @@ export class NullScheduler implements Hypervisor, ApicBus {
   private readonly messages = new InterruptMessages();
   private readonly turns: TurnOrder;
   private readonly domain: Domain;
+  private readonly locks: DomainLocks;
   /** p2ms of other domains, which Xen looks into on behalf of this one's vCPUs. */
   otherP2ms: readonly P2m[] = [];
   private running = NOBODY;
@@ -61,6 +64,10 @@ export class NullScheduler implements Hypervisor, ApicBus {
     events.onUpcall = (id, cost) => this.kick(this.vcpus[id], cost);
     events.onPending = (port, cost) => this.wakePollers(port, cost);
     domain.p2m.onChange = () => this.flushSecondStage();
+    this.locks = new DomainLocks(domain.config.vcpus);
+    domain.locks = this.locks;
+    domain.p2m.lock = this.locks.of("p2m");
+    domain.eventChannels.useLocks(this.locks);
   }
 
   /** The next vCPU, in the order of their numbers. */
@@ -149,6 +156,7 @@ export class NullScheduler implements Hypervisor, ApicBus {
       running,
       until: until === Number.POSITIVE_INFINITY ? -1 : until,
       ended,
+      locks: this.locks.snapshot(Math.min(...this.vcpus.map(({ pcpu }) => pcpu.ledger.clock[0]))),
     };
   }
 
@@ -162,6 +170,7 @@ export class NullScheduler implements Hypervisor, ApicBus {
     if ((running !== NOBODY && !exists(running)) || !messages.every(makesSense))
       throw new RangeError("a message or turn of a vCPU that does not exist");
     this.messages.restore(messages);
+    this.locks.restore(snapshot.locks);
     this.running = running;
     this.until = until < 0 ? Number.POSITIVE_INFINITY : until;
     this.ended = ended;
@@ -193,7 +202,8 @@ export class NullScheduler implements Hypervisor, ApicBus {
   }
 
   /** From now on Xen runs there. */
-  private takeOver({ pcpu }: HvmVcpu): void {
+  private takeOver({ pcpu, vcpu }: HvmVcpu): void {
+    this.locks.runOn(vcpu.id, pcpu.ledger);
     this.domain.p2m.runOn(pcpu.cost, pcpu.counters);
     for (const p2m of this.otherP2ms) p2m.runOn(pcpu.cost, pcpu.counters);
   }
