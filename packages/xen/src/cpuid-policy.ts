@@ -37,6 +37,11 @@ const ENCRYPTION_LEAF = 0x8000001f;
 const FEATURE_SEV = 1 << 1;
 const FEATURE_SEV_ES = 1 << 3;
 const REDUCED_ADDRESS_BITS = 6;
+const FEATURE_PCID = 1 << 17;
+const FEATURE_INVPCID = 1 << 10;
+const FEATURE_PKU = 1 << 3;
+const FEATURE_LA57 = 1 << 16;
+const FEATURE_PAGE1GB = 1 << 26;
 const CR4_OSXSAVE = 1 << 18;
 const CR4_PKE = 1 << 22;
 
@@ -50,6 +55,8 @@ export interface CpuidPolicyOptions {
   readonly domainId: number;
   /** Undefined where the domain has no Hyper-V interface. */
   readonly viridian?: Viridian | undefined;
+  /** False under shadow paging, which lacks what needs nested paging. Default true. */
+  readonly hap?: boolean | undefined;
   /** Default: the domain is not encrypted. */
   readonly confidential?: ConfidentialKind | undefined;
 }
@@ -80,7 +87,8 @@ export class CpuidPolicy {
     const { confidential } = options;
     const leaves = profile.cpuid
       .filter((leaf) => leaf[0] !== 0x8000000a)
-      .map((leaf) => levelled(leaf, profile.vendor));
+      .map((leaf) => levelled(leaf, profile.vendor))
+      .map((leaf) => (options.hap === false ? withoutHap(leaf) : leaf));
     this.hypercallPages = options.hypercallPages ?? 1;
     this.leaves =
       confidential === undefined
@@ -184,6 +192,22 @@ export class CpuidPolicy {
 function encryptionLeaf(confidential: ConfidentialKind): CpuidLeaf {
   const features = FEATURE_SEV | (confidential === "sev-es" ? FEATURE_SEV_ES : 0);
   return [ENCRYPTION_LEAF, 0, features, C_BIT | (REDUCED_ADDRESS_BITS << 6), 0, 0];
+}
+
+/** Features that Xen shows to guests under nested paging alone: PCID, INVPCID, PKU, 1 GiB pages; and LA57. */
+function withoutHap([number, sub, eax, ebx, ecx, edx]: CpuidLeaf): CpuidLeaf {
+  if (number === 1) return [number, sub, eax, ebx, (ecx & ~FEATURE_PCID) >>> 0, edx];
+  if (number === 7 && sub === 0)
+    return [
+      number,
+      sub,
+      eax,
+      (ebx & ~FEATURE_INVPCID) >>> 0,
+      (ecx & ~(FEATURE_PKU | FEATURE_LA57)) >>> 0,
+      edx,
+    ];
+  if (number === 0x80000001) return [number, sub, eax, ebx, ecx, (edx & ~FEATURE_PAGE1GB) >>> 0];
+  return [number, sub, eax, ebx, ecx, edx];
 }
 
 function levelled(leaf: CpuidLeaf, vendor: string): CpuidLeaf {

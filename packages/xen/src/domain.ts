@@ -145,7 +145,8 @@ export class Domain {
     this.domains.add(this);
     p2m.onFree = (mfn) => this.given.push(mfn);
     this.guestMemory = new GuestMemory(memory, p2m);
-    this.viridian = config.viridian.length === 0 ? undefined : new Viridian(config.viridian, true);
+    this.viridian =
+      config.viridian.length === 0 ? undefined : new Viridian(config.viridian, config.paging === "hap");
     this.conditions = new PageConditions({ p2m, memory, allocateFrame });
     this.sharedInfo = new SharedInfo(options.sharedInfoFrame);
     for (let i = 0; i < SPECIAL_FRAMES; i++) p2m.setEntry(SPECIAL_GFN + i, allocateFrame());

@@ -206,6 +206,8 @@ export {
   HYPERCALL_ABIS,
   type HypercallAbiName,
   MAX_VCPUS,
+  PAGINGS,
+  type PagingName,
   type ResolvedDomainConfig,
   type ResolvedXenConfig,
   resolveDomainConfig,

@@ -122,7 +122,7 @@ export class MsrPolicy {
       case Msr.ApicBase:
         return this.take(...this.apic.base);
       case Msr.Efer:
-        this.lo = words[State.EferLo] & ~EFER_SVME;
+        this.lo = this.registers.control[State.EferLo] & ~EFER_SVME;
         return true;
       case Msr.SysenterCs:
         this.lo = words[State.SysenterCs];
@@ -252,7 +252,7 @@ export class MsrPolicy {
 
   /** `hvm_set_efer`: reserved bits and a change of LME under paging are #GP; LMA is not the guest's to write. */
   private writeEfer(lo: number, hi: number): boolean {
-    const words = this.registers.words;
+    const words = this.registers.control;
     const old = words[State.EferLo];
     if (hi !== 0 || (lo & ~EFER_ALLOWED) !== 0) return false;
     if (((lo ^ old) & EFER_LME) !== 0 && (words[State.Cr0] & CR0_PG) !== 0) return false;

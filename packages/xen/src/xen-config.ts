@@ -49,6 +49,10 @@ export interface XenConfig {
   readonly pml?: boolean | undefined;
 }
 
+/** How a domain's memory is translated. */
+export const PAGINGS = ["hap", "shadow"] as const;
+export type PagingName = (typeof PAGINGS)[number];
+
 /** Names of hypercall interfaces in a configuration; `abi/registry.ts` makes them. */
 export const HYPERCALL_ABIS = ["linear", "physaddr", "percall", "fastabi"] as const;
 export type HypercallAbiName = (typeof HYPERCALL_ABIS)[number];
@@ -99,6 +103,8 @@ export interface DomainConfig {
    * has to be. Xen's CPUID leaves then begin at 0x40000100. Default false.
    */
   readonly viridian?: boolean | readonly ViridianGroup[] | undefined;
+  /** Nested paging, or shadow page tables: on AMD, with one vCPU. Default "hap". */
+  readonly paging?: PagingName | undefined;
   /** May write to Xen's console and bind global VIRQs; default false. */
   readonly hardwareDomain?: boolean | undefined;
 }
@@ -144,6 +150,7 @@ export interface ResolvedDomainConfig {
   readonly fixedLayoutGrantFrames: number | undefined;
   /** Empty: none. */
   readonly viridian: readonly ViridianGroup[];
+  readonly paging: PagingName;
   readonly hardwareDomain: boolean;
   readonly confidential: ConfidentialKind | undefined;
 }
@@ -204,7 +211,7 @@ export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig 
   const { memoryBytes, vcpus = 1, p2mPage = "2m", hardwareDomain = false, cmdline = "" } = config;
   const abi = resolveAbi(config.abi);
   checkAnnouncement(config, abi.name);
-  checkCreation(config.createFlags, abi.name);
+  checkCreation(config.createFlags, abi.name, config.paging);
   if (
     !Number.isInteger(memoryBytes) ||
     memoryBytes % 4096 !== 0 ||
@@ -254,13 +261,14 @@ export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig 
     maxEventChannels,
     fixedLayoutGrantFrames: resolveLayout(config),
     viridian: resolveViridian(config.viridian),
+    paging: resolvePaging(config),
     hardwareDomain,
     confidential: config.confidential,
   };
 }
 
 /** What a domain is created with by the hypervisor has to be what it is made as here. */
-function checkCreation(flags: number | undefined, abi: string): void {
+function checkCreation(flags: number | undefined, abi: string, paging: PagingName = "hap"): void {
   if (flags === undefined) return;
   const shown = `0x${flags.toString(16)}`;
   const refused = checkCreateFlags(flags);
@@ -273,8 +281,12 @@ function checkCreation(flags: number | undefined, abi: string): void {
     );
   if ((flags & DomainCreate.Hvm) === 0)
     throw new XenConfigError("domain.createFlags", shown, "with hvm (1): PV domains are not modelled");
-  if ((flags & DomainCreate.Hap) === 0)
-    throw new XenConfigError("domain.createFlags", shown, "with hap (2): shadow paging is not modelled");
+  if (((flags & DomainCreate.Hap) !== 0) !== (paging === "hap"))
+    throw new XenConfigError(
+      "domain.createFlags",
+      shown,
+      `hap (2) with paging hap alone, which is ${paging}`,
+    );
   const physaddr = (flags & DomainCreate.PhysaddrAbi) !== 0;
   if (physaddr !== (abi === "physaddr"))
     throw new XenConfigError(
@@ -282,6 +294,29 @@ function checkCreation(flags: number | undefined, abi: string): void {
       shown,
       `physaddr_abi (0x100) with abi physaddr alone, which is ${abi}`,
     );
+}
+
+function resolvePaging({ paging = "hap", vcpus = 1, confidential, logDirty }: DomainConfig): PagingName {
+  if (!PAGINGS.includes(paging)) throw new XenConfigError("domain.paging", paging, PAGINGS.join(", "));
+  if (paging === "hap") return paging;
+  if (vcpus !== 1) throw new XenConfigError("domain.paging", paging, "hap with more vCPUs than one");
+  if (logDirty === true) throw new XenConfigError("domain.paging", paging, "hap in log-dirty mode");
+  if (confidential !== undefined)
+    throw new XenConfigError(
+      "domain.paging",
+      paging,
+      "hap for an encrypted guest, whose tables Xen cannot read",
+    );
+  return paging;
+}
+
+/**
+ * @throws XenConfigError for shadow paging on Intel: without nested paging VMX has no guests that do not page, and needs an
+ * emulator for them
+ */
+export function checkPaging({ paging }: ResolvedDomainConfig, { vendor }: ProcessorProfile): void {
+  if (paging === "shadow" && vendor !== "amd")
+    throw new XenConfigError("domain.paging", paging, "hap on Intel, where shadow paging is not modelled");
 }
 
 function resolveViridian(viridian: DomainConfig["viridian"] = false): readonly ViridianGroup[] {

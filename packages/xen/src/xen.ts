@@ -44,6 +44,7 @@ import {
 import type { Vcpu } from "./vcpu.js";
 import type { Vlapic } from "./vlapic.js";
 import {
+  checkPaging,
   type DomainConfig,
   type ResolvedDomainConfig,
   type ResolvedXenConfig,
@@ -132,6 +133,7 @@ export class XenSystem {
     const xen = resolveXenConfig(options.xen ?? {}, profile);
     const config = resolveDomainConfig(options.domain);
     checkConfidential(config, profile);
+    checkPaging(config, profile);
     const protocol = bootProtocol(config.image, config.boot);
     const image = protocol.load(config.image);
     const id = config.hardwareDomain ? 0 : DOMAIN_ID;
@@ -184,7 +186,7 @@ export class XenSystem {
     this.scheduler = scheduler;
     const operations = withOwnOperations([...OPERATIONS, ...CONTINUED_OPERATIONS], options.operations ?? []);
     this.operations = (options.operations ?? []).map(({ descriptor }) => descriptor);
-    const shared = { domain, config, xen, scheduler, operations };
+    const shared = { domain, config, xen, scheduler, operations, heap: hostMemory.heap };
     const first = new HvmVcpu({ id: 0, pcpu, control, ...shared, first: undefined });
     const further = Array.from({ length: config.vcpus - 1 }, (_, n) => {
       const frame = hostMemory.heap.allocate(1);

@@ -94,7 +94,7 @@ const EAX = 0;
 const COMPAT = [3, 1, 2, 6, 7];
 const LONG = [7, 6, 2];
 
-/** Number and arguments into registers, the vendor's instruction, the result to {@link RESULT}, a loop for ever. */
+/** Number and arguments into registers, the vendor's instruction, the result to {@link RESULT}. */
 function callIn32(profile: ProcessorProfile, [number, ...args]: readonly number[]): number[] {
   return [
     ...load(EAX, number),
@@ -102,7 +102,6 @@ function callIn32(profile: ProcessorProfile, [number, ...args]: readonly number[
     ...hypercallOf(profile),
     0xa3,
     ...le(RESULT),
-    ...SPIN,
   ];
 }
 
@@ -113,7 +112,6 @@ function callIn64(profile: ProcessorProfile, [number, ...args]: readonly number[
     ...args.flatMap((value, i) => load(LONG[i], value)),
     ...hypercallOf(profile),
     ...[0x89, 0x04, 0x25, ...le(RESULT)],
-    ...SPIN,
   ];
 }
 
@@ -125,16 +123,21 @@ function callIn16(profile: ProcessorProfile, [number, ...args]: readonly number[
     ...args.flatMap((value, i) => wide(load(COMPAT[i], value))),
     ...hypercallOf(profile),
     ...wide([0xa3, ...le(RESULT, 2)]),
-    ...SPIN,
   ];
 }
 
-/** A guest that goes to a mode and makes one hypercall there, with 32-bit arguments. */
+/**
+ * A guest that goes to a mode and makes a hypercall there, with 32-bit arguments, then code of a test's own, then loops for
+ * ever.
+ * @param after 64- or 32-bit code
+ */
 export function modeGuest(
   profile: ProcessorProfile,
   mode: GuestModeName,
   call: readonly number[],
   options: FlatGuestOptions = {},
+  after: readonly number[] = [],
+  handlers: Readonly<Record<number, readonly number[]>> = {},
 ): XenSystem {
   const { cr4, tables, long = false } = MODES[mode];
   const control = (register: number, value: number) => [
@@ -162,11 +165,11 @@ export function modeGuest(
   } else if (mode === "user") {
     for (const value of [DATA_USER | 3, STACK, 2, CODE32_USER | 3]) body.push(0x68, ...le(value));
     body.push(0x68, ...le(at(6)), 0xcf);
-    body.push(...load(EAX, DATA_USER | 3), 0x8e, 0xd8, ...callIn32(profile, call));
+    body.push(...load(EAX, DATA_USER | 3), 0x8e, 0xd8, ...callIn32(profile, call), ...after, ...SPIN);
   } else if (long && mode !== "compat") {
-    body.push(...far(CODE64, at(7)), ...callIn64(profile, call));
-  } else body.push(...callIn32(profile, call));
-  const system = flatGuest(profile, body, {}, options);
+    body.push(...far(CODE64, at(7)), ...callIn64(profile, call), ...after, ...SPIN);
+  } else body.push(...callIn32(profile, call), ...after, ...SPIN);
+  const system = flatGuest(profile, body, handlers, options);
   const { guestMemory } = system.domain;
   const write = (address: number, bytes: readonly number[]) =>
     guestMemory.writeBytes(address, Uint8Array.from(bytes));
@@ -186,8 +189,8 @@ export function modeGuest(
     // Out of protected mode, then a far jump that loads a real-mode CS.
     const leave = [0x0f, 0x20, 0xc0, 0x24, 0xfe, 0x0f, 0x22, 0xc0];
     const jump = [0xea, ...le(REAL_CODE + leave.length + 5, 2), ...le(0, 2)];
-    write(REAL_CODE, [...leave, ...jump, ...callIn16(profile, call)]);
-  } else write(REAL_CODE, callIn16(profile, call));
+    write(REAL_CODE, [...leave, ...jump, ...callIn16(profile, call), ...SPIN]);
+  } else write(REAL_CODE, [...callIn16(profile, call), ...SPIN]);
   tables?.(system);
   return system;
 }

@@ -35,7 +35,7 @@ function guest(config: Partial<DomainConfig> = {}, profile = epyc9124): XenSyste
 function multiboot(): XenSystem {
   const flags = 0x10000; // the header gives the addresses
   const words = [0x1badb002, flags, -(0x1badb002 + flags), CODE, CODE, 0, 0, CODE];
-  return guest({ image: new Uint8Array(Int32Array.from(words).buffer) });
+  return guest({ image: new Uint8Array(Int32Array.from(words).buffer), viridian: true });
 }
 
 function ran(instructions: number): XenSystem {
@@ -200,6 +200,7 @@ describe("a system's snapshot", () => {
     domain.shutdownCode = 2;
     domain.exitCode = 3;
     domain.vmAssist = 32;
+    domain.viridian?.restore({ guestOsId: [1, 2], hypercallPage: [3, 4] });
     domain.mapSharedInfo(0x2000);
     domain.mapFrame(domain.grantTable.sharedFrame(0), 0x110000);
     domain.releaseFrame(0x10);

@@ -30,6 +30,9 @@ const MAX_LEVELS = 5;
 /** Frames below 2^31 only: a larger one is beyond any p2m here, and -1 would be ambiguous. */
 const NO_FRAME = -1;
 
+/** What a walk follows: CR0, CR3, CR4 and EFER at their places in the state words, and RFLAGS. */
+export type WalkRegisters = Pick<GuestRegisters, "words" | "rflags">;
+
 /**
  * Xen's software walk of a guest's page tables (`guest_walk_tables_{2,3,4}_levels` through
  * `hap_p2m_ga_to_gfn_*_levels`) with the access rights of CPL 0: look-up of the CR3 frame, then at each level one guest
@@ -41,11 +44,11 @@ const NO_FRAME = -1;
 export class GuestWalker {
   /** After a failed {@link walk}: the page-fault error code that Xen computed (`pfec`). */
   errorCode = 0;
-  private readonly p2m: P2m;
+  protected readonly p2m: P2m;
   private readonly cost: StagePathCost;
   private readonly counters: HypervisorCounters;
   private readonly memory: PhysicalMemory;
-  private readonly registers: GuestRegisters;
+  private readonly registers: WalkRegisters;
   /** Bits of an entry's high word beyond the guest's MAXPHYADDR. */
   private readonly reservedHi: number;
   private readonly phase: number;
@@ -68,7 +71,7 @@ export class GuestWalker {
     cost: StagePathCost,
     counters: HypervisorCounters,
     memory: PhysicalMemory,
-    registers: GuestRegisters,
+    registers: WalkRegisters,
     physicalAddressBits: number,
   ) {
     this.p2m = p2m;
@@ -103,7 +106,7 @@ export class GuestWalker {
       else gfn = this.walkLegacy(lo, write, (cr4 & CR4_PSE) !== 0);
       const { depth } = this;
       cost.run(depth === MAX_LEVELS ? cost.compile(GUEST_WALK_FIVE_LEVELS) : this.walkStages[depth]);
-      for (let i = 0; i < this.depth; i++) if (this.tables[i] >= 0) this.p2m.putPage(this.tables[i]);
+      for (let i = 0; i < this.depth; i++) if (this.tables[i] >= 0) this.releaseTable(this.tables[i], i);
       // hap_p2m_ga_to_gfn looks the result up once more to report paged-out and shared pages.
       if (gfn >= 0) gfn = this.confirm(gfn);
     }
@@ -187,7 +190,7 @@ export class GuestWalker {
 
   /** Looks up and reads one table; remembers it. @returns index of the entry's low word in the arena, or -1 */
   private readEntry(table: number, offset: number, bytes: number): number {
-    const mfn = this.p2m.lookup(table);
+    const mfn = this.lookupTable(table, this.depth);
     if (mfn < 0) {
       this.p2m.askPager(table);
       return this.fail(0);
@@ -248,7 +251,17 @@ export class GuestWalker {
     return true;
   }
 
-  private confirm(gfn: number): number {
+  /** Machine frame of a table. @param depth 0 for the root */
+  protected lookupTable(gfn: number, _depth: number): number {
+    return this.p2m.lookup(gfn);
+  }
+
+  protected releaseTable(mfn: number, _depth: number): void {
+    this.p2m.putPage(mfn);
+  }
+
+  /** The result, once it is known to be there. */
+  protected confirm(gfn: number): number {
     const mfn = this.p2m.lookup(gfn);
     if (mfn < 0) {
       this.p2m.askPager(gfn);

@@ -27,6 +27,11 @@ export abstract class GuestRegisters {
     return this.state.words;
   }
 
+  /** CR0 and EFER as the guest believes them to be, at their places among {@link words}. */
+  get control(): Int32Array {
+    return this.words;
+  }
+
   /** A {@link GuestCodeMode} number. */
   get mode(): number {
     const words = this.words;

@@ -2,6 +2,7 @@ import type { HardwareVirtualization, SvmSnapshot, VmExit, VmxSnapshot } from "@
 import type { TranslationContext } from "@hyperwalk/mmu";
 import type { GuestStart } from "../boot/index.js";
 import type { EferSink } from "../msr-policy.js";
+import type { ShadowSnapshot } from "../shadow/shadow-paging.js";
 import type { GuestRegisters } from "./guest-registers.js";
 import type { EncryptedRegisters } from "./svm/encrypted-registers.js";
 import type { VcpuContext } from "./vcpu-context.js";
@@ -11,6 +12,8 @@ export interface VcpuControlSnapshot {
   readonly hardware: SvmSnapshot | VmxSnapshot;
   /** EPT roots by the numbers that tag cached translations. */
   readonly eptRoots: readonly number[];
+  /** Undefined without shadow paging. */
+  readonly shadow: ShadowSnapshot | undefined;
 }
 
 /** What a vCPU has whose registers are encrypted (SEV-ES). */

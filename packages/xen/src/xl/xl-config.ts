@@ -118,6 +118,7 @@ export function xlDomainConfig(config: XlConfig, image: Uint8Array, ramdisk?: Ui
     maxEventChannels,
     abi,
     createFlags,
+    paging: config.hap ? "hap" : "shadow",
   };
 }
 

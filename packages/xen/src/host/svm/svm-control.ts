@@ -1,5 +1,7 @@
 import {
   CleanBit,
+  EventInfo,
+  EventKind,
   General1,
   General2,
   IOPM_BYTES,
@@ -20,6 +22,7 @@ import { FRAME_BYTES, type TranslationContext } from "@hyperwalk/mmu";
 import type { GuestStart } from "../../boot/index.js";
 import type { ConfidentialKind } from "../../confidential.js";
 import type { P2m } from "../../p2m.js";
+import type { ShadowPaging } from "../../shadow/shadow-paging.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
 import type { HostView } from "../host-memory.js";
 import type { VcpuContext, VcpuSegment } from "../vcpu-context.js";
@@ -28,7 +31,18 @@ import { EncryptedRegisters } from "./encrypted-registers.js";
 import { SEV_INFO_HI, SEV_INFO_LO } from "./ghcb-requests.js";
 import { SvmRegisters } from "./svm-registers.js";
 
+const VECTOR_BP = 3;
+const VECTOR_OF = 4;
 const VECTOR_PF = 14;
+const CR0_WP = 1 << 16;
+const CR0_PG = 1 << 31;
+const CR4_PAE = 0x20;
+/** SMEP and SMAP, which count for a guest that pages. */
+const CR4_SUPERVISOR_CHECKS = 3 << 20;
+const EFER_LME = 0x100;
+const EFER_LMA = 0x400;
+/** CR0, CR3, CR4. */
+const SHADOWED_REGISTERS = 0x19;
 const TSC_AUX = 0xc0000103;
 const HIGHEST_PRIORITY = 15;
 /** The only guest's, and with it the number of its encryption key. */
@@ -69,6 +83,7 @@ export class SvmControl implements VcpuControl {
   readonly registers: SvmRegisters;
   readonly controlFrame: number;
   readonly encrypted: EncryptedVcpu | undefined;
+  private shadow: ShadowPaging | undefined;
   private readonly processor: Processor;
   private readonly confidential: ConfidentialKind | undefined;
 
@@ -121,6 +136,57 @@ export class SvmControl implements VcpuControl {
     this.encrypted.setGhcb(SEV_INFO_LO, SEV_INFO_HI);
   }
 
+  /** Without nested paging, the guest leaves for its control registers, INVLPG and page faults. */
+  useShadow(shadow: ShadowPaging): void {
+    const { vmcb } = this.hardware;
+    this.shadow = shadow;
+    this.registers.shadowControl = shadow.guest.words;
+    vmcb.set64(VmcbOffset.NestedControl, 0, 0);
+    vmcb.set(VmcbOffset.CrIntercepts, SHADOWED_REGISTERS | (SHADOWED_REGISTERS << 16));
+    vmcb.set(
+      VmcbOffset.General1Intercepts,
+      vmcb.word(VmcbOffset.General1Intercepts) | (1 << General1.Invlpg),
+    );
+    vmcb.set(VmcbOffset.ExceptionIntercepts, EXCEPTIONS | (1 << VECTOR_PF));
+  }
+
+  /** `svm_update_guest_cr`, `svm_update_guest_efer`: paging is always on, PAE too, and EFER.LME only with LMA. */
+  followShadow(): void {
+    const { shadow, hardware } = this;
+    if (shadow === undefined) return;
+    const { vmcb } = hardware;
+    const { words } = shadow.guest;
+    const efer = words[State.EferLo];
+    const cr4 = words[State.Cr4] | CR4_PAE;
+    vmcb.set64(VmcbOffset.Cr0, words[State.Cr0] | CR0_PG | CR0_WP | CR0_ET, 0);
+    vmcb.set64(VmcbOffset.Cr3, (shadow.root << 12) | 0, Math.floor(shadow.root / 0x100000));
+    vmcb.set64(VmcbOffset.Cr4, shadow.guest.paging ? cr4 : cr4 & ~CR4_SUPERVISOR_CHECKS, 0);
+    const lme = (efer & EFER_LMA) !== 0 ? EFER_LME : 0;
+    vmcb.set64(VmcbOffset.Efer, (efer & ~EFER_LME) | lme | EFER_SVME, 0);
+  }
+
+  /** INVLPGA */
+  flushPage(lo: number, hi: number): void {
+    this.processor.mmu.invlpga(lo, hi, ASID);
+  }
+
+  /** EXITINTINFO, low word: negative while an event was being delivered. */
+  get eventInDelivery(): number {
+    return this.hardware.vmcb.word(VmcbOffset.ExitIntInfo);
+  }
+
+  /** Delivers again what a page fault interrupted; INT n, INT3 and INTO execute again by themselves. */
+  repeatEvent(event: number): void {
+    if (event >= 0) return;
+    const kind = (event >>> EventInfo.KindShift) & 7;
+    const vector = event & 0xff;
+    if (kind === EventKind.SoftwareInterrupt) return;
+    if (kind === EventKind.HardwareException && (vector === VECTOR_BP || vector === VECTOR_OF)) return;
+    const { vmcb } = this.hardware;
+    vmcb.store(VmcbOffset.EventInj, event);
+    vmcb.store(VmcbOffset.EventInj + 4, vmcb.wordHi(VmcbOffset.ExitIntInfo));
+  }
+
   acknowledgeExit(): void {
     const { vmcb } = this.hardware;
     vmcb.markAllClean();
@@ -128,11 +194,12 @@ export class SvmControl implements VcpuControl {
   }
 
   snapshot(): VcpuControlSnapshot {
-    return { hardware: this.hardware.snapshot(), eptRoots: [] };
+    return { hardware: this.hardware.snapshot(), eptRoots: [], shadow: this.shadow?.snapshot() };
   }
 
   restore(snapshot: VcpuControlSnapshot): void {
     this.hardware.restore(snapshot.hardware as SvmSnapshot);
+    if (snapshot.shadow !== undefined) this.shadow?.restore(snapshot.shadow);
   }
 
   flushTlb(): void {
@@ -140,6 +207,7 @@ export class SvmControl implements VcpuControl {
   }
 
   flushSecondStage(): void {
+    this.shadow?.forget();
     this.flushTlb();
   }
 
@@ -152,6 +220,12 @@ export class SvmControl implements VcpuControl {
   }
 
   setEfer(value: number): void {
+    const { shadow } = this;
+    if (shadow !== undefined) {
+      shadow.guest.words[State.EferLo] = value & ~EFER_SVME;
+      this.followShadow();
+      return;
+    }
     this.hardware.vmcb.set(VmcbOffset.Efer, value | EFER_SVME);
   }
 
@@ -306,6 +380,7 @@ export class SvmControl implements VcpuControl {
     const { words } = this.processor.state;
     words.fill(0, State.Gpr, State.Gpr + 32);
     words[State.Gpr + 2 * 3] = start.ebx | 0;
+    this.shadow?.updateRoot();
     this.hardware.vmload();
     this.hardware.sealState();
   }

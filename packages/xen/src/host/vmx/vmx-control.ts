@@ -113,7 +113,7 @@ export class VmxControl implements VcpuControl {
   }
 
   snapshot(): VcpuControlSnapshot {
-    return { hardware: this.hardware.snapshot(), eptRoots: this.eptTags.snapshot() };
+    return { hardware: this.hardware.snapshot(), eptRoots: this.eptTags.snapshot(), shadow: undefined };
   }
 
   restore(snapshot: VcpuControlSnapshot): void {

@@ -3,15 +3,18 @@ import { CpuidPolicy } from "../../cpuid-policy.js";
 import type { Domain } from "../../domain.js";
 import { Errno } from "../../errno.js";
 import type { ExitAccounting } from "../../exit-accounting.js";
+import type { FrameAllocator } from "../../frame-allocator.js";
 import { GuestWalker } from "../../guest-access/guest-walk.js";
 import { LinearAccess } from "../../guest-access/linear.js";
 import { PhysicalAccess } from "../../guest-access/physical.js";
+import { ShadowGuestWalker } from "../../guest-access/shadow-walker.js";
 import { hypercallPage, viridianHypercallPage } from "../../hypercall-page.js";
 import type { SystemCounters } from "../../measured-window.js";
 import { EFER_ALLOWED, MsrPolicy } from "../../msr-policy.js";
 import type { Operation } from "../../operations/operation.js";
 import type { PathCost } from "../../path-cost/path-cost.js";
 import { LATER_STAGES } from "../../path-cost/stages/later.js";
+import { ShadowPaging } from "../../shadow/shadow-paging.js";
 import type { PcpuSnapshot } from "../../snapshot/system-snapshot.js";
 import { Vcpu, type VcpuRunner } from "../../vcpu.js";
 import { ViridianHypercalls } from "../../viridian/viridian-hypercalls.js";
@@ -20,6 +23,7 @@ import { Vlapic } from "../../vlapic.js";
 import type { ResolvedDomainConfig, ResolvedXenConfig } from "../../xen-config.js";
 import type { Pcpu } from "../pcpu.js";
 import { GhcbRequests } from "../svm/ghcb-requests.js";
+import { SvmControl } from "../svm/svm-control.js";
 import { startUpContext, type VcpuContext } from "../vcpu-context.js";
 import type { VcpuControl } from "../vcpu-control.js";
 import { EmulatedExits } from "./emulated-exits.js";
@@ -27,6 +31,7 @@ import { HypercallHandler } from "./hypercall-handler.js";
 import { InstructionLength } from "./instruction-length.js";
 import { MmioExits } from "./mmio-exits.js";
 import type { NullScheduler } from "./null-scheduler.js";
+import { ShadowExits } from "./shadow-exits.js";
 import { StringIo } from "./string-io.js";
 import { VirtualInterrupts } from "./virtual-interrupts.js";
 import { Request, XenHost } from "./xen-host.js";
@@ -42,6 +47,8 @@ export interface HvmVcpuOptions {
   readonly operations: readonly Operation[];
   /** Undefined for the only vCPU. */
   readonly scheduler: NullScheduler | undefined;
+  /** For shadow page tables. */
+  readonly heap: FrameAllocator;
   /** vCPU 0, when this is another one. */
   readonly first: HvmVcpu | undefined;
 }
@@ -77,7 +84,37 @@ export class HvmVcpu implements VcpuRunner {
     const { mmioHandlers } = config;
     const { hypercallPages: pages = [0] } = config.abi;
     const copyOptions = { p2m, cost, counters, memory, ledger, timing, mmioHandlers };
-    const walker = new GuestWalker(p2m, cost, counters, memory, registers, physicalAddressBits);
+    const { viridian } = domain;
+    const hap = config.paging === "hap";
+    const cpuid = new CpuidPolicy({
+      profile,
+      abiFeatures: config.abi.cpuidFeatures,
+      domainId: domain.id,
+      hypercallPages: pages.length,
+      viridian,
+      hap,
+      confidential: config.confidential,
+    });
+    this.cpuid = cpuid;
+    const shadow =
+      !hap && control instanceof SvmControl
+        ? new ShadowPaging({
+            memory,
+            heap: options.heap,
+            cost,
+            counters,
+            p2m,
+            hardware: control,
+            validCr4: cpuid.validCr4,
+            addressBits: physicalAddressBits,
+          })
+        : undefined;
+    if (shadow !== undefined && control instanceof SvmControl) control.useShadow(shadow);
+    const rflags = () => registers.rflags;
+    const walker =
+      shadow === undefined
+        ? new GuestWalker(p2m, cost, counters, memory, registers, physicalAddressBits)
+        : new ShadowGuestWalker(p2m, cost, counters, memory, shadow, rflags, physicalAddressBits);
     const linear = new LinearAccess(copyOptions, walker);
     const physical = new PhysicalAccess(copyOptions);
     const access = config.abi.pointers === "physical" ? physical : linear;
@@ -114,16 +151,6 @@ export class HvmVcpu implements VcpuRunner {
     });
     this.vlapic = vlapic;
     if (scheduler !== undefined) vlapic.apic.bus = scheduler;
-    const { viridian } = domain;
-    const cpuid = new CpuidPolicy({
-      profile,
-      abiFeatures: config.abi.cpuidFeatures,
-      hypercallPages: pages.length,
-      domainId: domain.id,
-      viridian,
-      confidential: config.confidential,
-    });
-    this.cpuid = cpuid;
     msrs = new MsrPolicy(registers, control, () => ledger.cycles, vlapic.apic, vendor, cpuid.xsaves);
     this.msrs = msrs;
 
@@ -190,6 +217,10 @@ export class HvmVcpu implements VcpuRunner {
       instructionLength:
         debugBuild && vendor === "amd" && encrypted === undefined
           ? new InstructionLength(registers, linear, cost)
+          : undefined,
+      shadow:
+        shadow !== undefined && control instanceof SvmControl
+          ? new ShadowExits(shadow, control, domain, mmio, cost)
           : undefined,
       others: scheduler === undefined ? undefined : this,
     });

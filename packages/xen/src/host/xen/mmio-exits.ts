@@ -48,17 +48,29 @@ export class MmioExits {
     const { registers, cost, vlapic } = this.options;
     cost.run(cost.compile(APIC_PAGE_ACCESS));
     const { apic } = vlapic;
-    const device = memory ?? (gfn === apic.pageFrame ? apic : NOTHING);
+    vlapic.followTaskPriority(registers.words[State.Cr8]);
+    return this.carryOutOn(memory ?? (gfn === apic.pageFrame ? apic : NOTHING), offset);
+  }
+
+  /** The same, with its operand in anything. */
+  carryOutOn(device: MmioDevice, offset: number): boolean {
+    const { registers } = this.options;
     const mode = registers.mode;
     const bits = mode === GuestCodeMode.Long ? 64 : mode === GuestCodeMode.Protected32 ? 32 : 16;
     const { words } = registers;
-    vlapic.followTaskPriority(words[State.Cr8]);
     const count = this.fetch(words, bits);
     if (!this.emulated.execute(this.bytes, count, bits, words, device, offset)) return false;
     this.length = this.emulated.length;
     registers.set(0, words[State.Gpr], words[State.Gpr + 1]);
     registers.saveArithmeticFlags();
     return true;
+  }
+
+  /** The instruction at RIP, as far as it is mapped: its bytes are valid until the next call. */
+  get code(): Uint8Array {
+    const { registers } = this.options;
+    const count = this.fetch(registers.words, registers.mode === GuestCodeMode.Long ? 64 : 32);
+    return this.bytes.subarray(0, count);
   }
 
   /** The instruction's bytes, as far as they are mapped. What the fetch costs is part of the stage. */

@@ -48,6 +48,7 @@ import type { HypercallHandler } from "./hypercall-handler.js";
 import type { InstructionLength } from "./instruction-length.js";
 import { entryMitigations, exitBarrier, exitMitigations } from "./mitigations.js";
 import type { MmioExits } from "./mmio-exits.js";
+import type { ShadowExits } from "./shadow-exits.js";
 import type { VirtualInterrupts } from "./virtual-interrupts.js";
 
 const GENERAL_PROTECTION = 13;
@@ -123,6 +124,8 @@ export interface XenHostOptions {
   readonly interrupts: VirtualInterrupts;
   /** Where Xen finds out an instruction's length by itself. */
   readonly instructionLength: InstructionLength | undefined;
+  /** Undefined under nested paging. */
+  readonly shadow: ShadowExits | undefined;
   /** Undefined for the only vCPU, which nobody wakes. */
   readonly others: VcpuReset | undefined;
 }
@@ -177,6 +180,7 @@ export class XenHost implements Hypervisor {
   private requests = 0;
   private readonly others: VcpuReset | undefined;
   private readonly instructionLength: InstructionLength | undefined;
+  private readonly shadow: ShadowExits | undefined;
   private readonly guestRequests: GhcbRequests | undefined;
 
   constructor(options: XenHostOptions) {
@@ -195,6 +199,7 @@ export class XenHost implements Hypervisor {
     this.interrupts = options.interrupts;
     this.others = options.others;
     this.instructionLength = options.instructionLength;
+    this.shadow = options.shadow;
     this.guestRequests = options.requests;
     if (options.vcpu.down) this.waitsFor = COMING_UP;
     this.ibpbOnExit = switches.ibpbEntry;
@@ -498,6 +503,7 @@ export class XenHost implements Hypervisor {
           this.flushModificationLog();
           return undefined;
         }
+        if (this.shadow?.owns(exit)) return this.shadowed(exit, this.shadow);
         return this.emulatedBy(exit, emulated.other(exit));
       case ExitKind.Hlt:
         cost.run(this.hltStage);
@@ -512,6 +518,7 @@ export class XenHost implements Hypervisor {
       case ExitKind.GuestRequest:
         return this.guestRequest();
       case ExitKind.Exception:
+        if (this.shadow?.owns(exit)) return this.shadowed(exit, this.shadow);
         return this.crash(
           `exception ${exit.code & 31}${(exit.code & 31) === MACHINE_CHECK ? " (machine check)" : ""} in the guest`,
         );
@@ -542,6 +549,14 @@ export class XenHost implements Hypervisor {
       outcome = this.dispatch(exit);
     guestRequests.close();
     return outcome;
+  }
+
+  /** What shadow paging asked for. */
+  private shadowed(exit: VmExit, shadow: ShadowExits): RunOutcome | undefined {
+    const length = shadow.handle(exit);
+    if (shadow.problem !== "") return this.crash(shadow.problem);
+    if (length > 0) this.moveOn(length);
+    return undefined;
   }
 
   /** A write to an exit port ends the domain. */

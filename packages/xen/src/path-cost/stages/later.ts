@@ -33,6 +33,7 @@ import {
   POD_POPULATE,
   UNSHARE_PAGE,
 } from "./p2m-conditions.js";
+import { SHADOW_STAGES } from "./shadow.js";
 import { UPDATE_RUNSTATE, UPDATE_TIME, VCPU_TIMER } from "./time.js";
 import { VIRIDIAN_HYPERCALL, VIRIDIAN_SEND_IPI, VIRIDIAN_VP_SET } from "./viridian.js";
 
@@ -69,6 +70,7 @@ export const LATER_STAGES: readonly Stage[] = [
   MULTICALL_DEBUG,
   MULTICALL_ENTRY,
   TASK_SWITCH,
+  ...SHADOW_STAGES,
   TIMER_INTERRUPT,
   UPDATE_RUNSTATE,
   UPDATE_TIME,
