@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import type { Children } from "./child.js";
 import { imageOf, measureFirst, measureLater } from "./guest-speed.js";
-import { absent, line } from "./line.js";
+import { absent, barsLine, line } from "./line.js";
 import { median, spread } from "./median.js";
 import { NativeLoops } from "./native-loops.js";
 
@@ -78,8 +78,7 @@ export async function guestLoops(children: Children): Promise<void> {
     const which = guest.boot ? "boot" : "later";
     const measured = await measureLater(children, guest, which, "full");
     const speed = median((alone ?? measured).mips);
-    for (const bar of guest.bars)
-      line(guest.name, `${spread((alone ?? measured).mips, 1)} MIPS`, `>= ${bar} MIPS`, speed >= bar);
+    barsLine(guest.name, `${spread((alone ?? measured).mips, 1)} MIPS`, guest.bars, "MIPS", speed);
     line(
       "  calibration loop beside it",
       `${spread((alone ?? measured).host, 0)} M steps/s`,
