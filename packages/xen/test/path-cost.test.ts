@@ -1,5 +1,5 @@
 import { epyc9124, resolveProfile } from "@hyperwalk/cpu";
-import { TICKS_PER_CYCLE } from "@hyperwalk/mmu";
+import { MmuCounter, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
 import { describe, expect, it } from "vitest";
 import { composeStage } from "../src/path-cost/compose.ts";
 import type { Stage } from "../src/path-cost/stage.ts";
@@ -72,6 +72,17 @@ describe("StagePathCost", () => {
     const cold = bench.ledger.rows().filter((row) => row.cause === "dram" || row.cause === "walk");
     expect(cold.length).toBe(2);
     expect(Object.keys(warmRun(bench, subject))).toEqual(["issue"]);
+  });
+
+  it("fetches the lines of its code, not as many as a loop in it executes instructions", () => {
+    const fetched = (over: Partial<Stage>): number => {
+      const bench = new HypervisorBench();
+      const id = bench.cost.compile(stage({ instructions: 16_000, coldBranches: 0, ...over }));
+      bench.cost.run(id);
+      return bench.mmu.counters[MmuCounter.FetchDram];
+    };
+    expect(fetched({})).toBe(1000);
+    expect(fetched({ codeInstructions: 160 })).toBe(10);
   });
 
   it("fetches its text again after L1I was emptied", () => {

@@ -47,6 +47,14 @@ on_crash = "destroy"
     });
   });
 
+  it("takes an HVM domain's firmware for its image, as tests that are their own firmware are started", () => {
+    const text = 'type = "hvm"\nbuilder = "hvm"\nname = "t"\nfirmware_override = "/xtf/test-hvm64-example"\n';
+    const { kernel, ignored } = parseXlConfig(text);
+    expect(kernel).toBe("/xtf/test-hvm64-example");
+    expect(ignored).toEqual(["builder"]);
+    expect(() => parseXlConfig(text.replace('"hvm"', '"pvh"'))).toThrow(/kernel/);
+  });
+
   it("has xl's defaults", () => {
     const config = parseXlConfig(LEAST);
     expect(config).toMatchObject({

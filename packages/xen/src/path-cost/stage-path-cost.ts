@@ -452,7 +452,7 @@ export class StagePathCost implements PathCost {
     const { vendor, text } = this.options;
     const { leafRows } = this;
     const row = id * LEAF_ROW;
-    const place = text.placeOf(stage, amountFor(stage.instructions, vendor));
+    const place = text.placeOf(stage, amountFor(stage.codeInstructions ?? stage.instructions, vendor));
     leafRows[row] = this.ledger.registerPhase(stage.phase);
     leafRows[row + 1] = place.lo;
     leafRows[row + 2] = place.hi;

@@ -34,6 +34,8 @@ export interface Stage {
   readonly phase: string;
   /** Instructions retired, including the serialising ones listed below. */
   readonly instructions: PerVendor;
+  /** Instructions that its code has, which decide the lines of text it fetches; default `instructions`, as without loops. */
+  readonly codeInstructions?: number;
   /** Where the count is from and how far to trust it. */
   readonly basis: Basis;
   readonly source: string;

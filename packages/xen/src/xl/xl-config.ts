@@ -8,7 +8,7 @@ import { readXlSettings, type XlSetting } from "./xl-source.js";
 export interface XlConfig {
   readonly name: string;
   readonly type: "pvh" | "hvm";
-  /** Path of the image. */
+  /** Path of the image: `kernel`, or an HVM domain's `firmware_override`. */
   readonly kernel: string;
   /** Path of the one module. */
   readonly ramdisk: string | undefined;
@@ -30,6 +30,7 @@ const KEYS = [
   "name",
   "type",
   "kernel",
+  "firmware_override",
   "ramdisk",
   "cmdline",
   "root",
@@ -49,7 +50,7 @@ type Key = (typeof KEYS)[number];
 /** Devices, life cycle and placement, which a domain here does not have or need. */
 const IGNORED: ReadonlySet<string> = new Set(
   (
-    "uuid disk vif vfb console serial vga vnc vncviewer vtpm p9 pci usb usbctrl usbdev boot on_poweroff on_reboot " +
+    "uuid builder disk vif vfb console serial vga vnc vncviewer vtpm p9 pci usb usbctrl usbdev boot on_poweroff on_reboot " +
     "on_watchdog on_crash on_soft_reset autoballoon pool cpus cpus_soft cpu_weight cap cpuid timer_mode tsc_mode rtc_timeoffset " +
     "localtime hpet acpi apic pae nx seclabel driver_domain device_tree max_grant_frames max_maptrack_frames max_grant_version"
   ).split(" "),
@@ -72,7 +73,8 @@ export function parseXlConfig(text: string, file = "xl.cfg"): XlConfig {
     throw keys.missing("type", "pvh or hvm; xl's default, pv, has no hypercalls of these kinds");
   const name = keys.text("name");
   if (name === undefined || name === "") throw keys.missing("name", "a string that is not empty");
-  const kernel = keys.text("kernel");
+  const firmware = type === "hvm" ? keys.text("firmware_override") : undefined;
+  const kernel = keys.text("kernel") ?? firmware;
   if (kernel === undefined || kernel === "") throw keys.missing("kernel", "the path of an image");
   const memory = keys.number("memory", 1, MAX_MEMORY_MIB, "MiB") ?? DEFAULT_MEMORY_MIB;
   keys.same("maxmem", memory, "memory: a domain here has all its memory from the start");

@@ -65,6 +65,7 @@ export const WRITE_HYPERCALL_PAGE: Stage = {
   name: "guest_wrmsr_xen, init_hypercall_page",
   phase: Phase.ExitOperation,
   instructions: 1400,
+  codeInstructions: 180,
   basis: "estimate",
   source: "read in source: page look-up, memset of a page, 128 stubs of five stores each",
   range: [900, 2200],

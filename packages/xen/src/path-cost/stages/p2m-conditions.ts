@@ -24,6 +24,7 @@ export const P2M_SHATTER: Stage = {
   name: "ept_split_super_page / p2m_next_level: 512 entries",
   phase: Phase.P2mLookup,
   instructions: { amd: 14000, intel: 16500 },
+  codeInstructions: 200,
   basis: "estimate",
   source:
     "read in source: a table page from the p2m's pool, then 512 turns of a loop of about 27 (NPT) or 32 instructions (EPT, flags by type among them)",
