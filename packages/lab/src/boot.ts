@@ -39,7 +39,9 @@ export interface BootRequest {
   /** Default: what Xen chooses on this machine, and lock hardening. `parseSpecCtrl` and `parseEpt` make one of text. */
   readonly xen?: XenConfig;
   /** What else the domain is created with, over what this request says; see `xlDomainConfig`. */
-  readonly domain?: Partial<Pick<DomainConfig, "viridian" | "maxEventChannels" | "createFlags">>;
+  readonly domain?: Partial<
+    Pick<DomainConfig, "abi" | "viridian" | "maxEventChannels" | "createFlags" | "fixedMemoryLayout">
+  >;
   /** Is the guest the one that may write to Xen's own console? Default no. */
   readonly hardwareDomain?: boolean;
   /** Default {@link DEFAULT_BOOT_INSTRUCTIONS}. */

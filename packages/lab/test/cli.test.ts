@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { epyc9124 } from "@hyperwalk/cpu";
 import { defineGuest } from "@hyperwalk/guest-sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -290,6 +291,16 @@ describe("compare", { timeout: 60_000 }, () => {
       2,
       expect.stringMatching(/guest.cfg:5: bad-value at vcpus; allowed: 1 to 32/),
     ]);
+  });
+
+  it("boots with the RFC's quirks, and with the fixed memory layout", async () => {
+    const image = fileURLToPath(new URL("../../../test/guests/fastabi-check.elf", import.meta.url));
+    const boot = (...options: string[]) => hyperwalk("boot", image, "--vcpus", "2", ...options);
+    const quirks = await boot("--abi", "fastabi", "--rfc-quirks");
+    expect(quirks.out).toContain("wrong: hw_memory_memory_map_fastabi(&memory_map) gives 0");
+    const layout = await boot("--abi", "fastabi", "--fixed-memory-layout");
+    expect(layout.out).toMatch(/fixed layout at 0x100000000\n.* wrong=0\n/);
+    expect((await boot("--rfc-quirks")).err).toContain("allowed: --abi fastabi beside it");
   });
 
   const badEnds: [string, number[], object][] = [

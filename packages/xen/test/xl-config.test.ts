@@ -42,6 +42,7 @@ on_crash = "destroy"
       viridian: ["base", "freq", "time_ref_count", "hcall_remote_tlb_flush", "ex_processor_masks"],
       maxEventChannels: 4095,
       abi: "physaddr",
+      fixedMemoryLayout: false,
       createFlags: Hvm | Hap | OosOff | PhysaddrAbi,
       ignored: ["disk", "on_crash"],
     });
@@ -66,6 +67,7 @@ on_crash = "destroy"
     });
     expect(parseXlConfig(`${LEAST}viridian=1`).viridian).toEqual(["base", "freq", "time_ref_count"]);
     expect(parseXlConfig(`${LEAST}fastabi=1`).abi).toBe("fastabi");
+    expect(parseXlConfig(`${LEAST}fixed_mem_layout=1`).fixedMemoryLayout).toBe(true);
   });
 
   it.each([

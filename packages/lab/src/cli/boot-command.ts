@@ -4,6 +4,7 @@ import {
   type BootModule,
   type BootProtocolName,
   type FastForwardTarget,
+  fastabi,
   ImageError,
   parseXlConfig,
   SnapshotError,
@@ -29,6 +30,9 @@ export interface BootOptions extends XenOptions {
   /** Bytes. */
   readonly memory: number;
   readonly hardwareDomain?: boolean;
+  /** FastABI as the RFC's code has it. */
+  readonly rfcQuirks?: boolean;
+  readonly fixedMemoryLayout?: boolean;
   readonly maxInstructions: number;
   readonly fastForward?: FastForwardTarget;
   readonly trace?: string;
@@ -97,7 +101,18 @@ export function bootFromXl(
       viridian: config.viridian,
       maxEventChannels: config.maxEventChannels,
       createFlags: config.createFlags,
+      fixedMemoryLayout: config.fixedMemoryLayout,
     },
+  };
+}
+
+/** What a domain has of the FastABI series besides the interface itself. */
+function fastabiDomain({ abi, rfcQuirks, fixedMemoryLayout }: BootOptions): BootRequest["domain"] {
+  if (rfcQuirks && abi !== "fastabi")
+    throw new UsageError("option --rfc-quirks", `given for ${abi}`, "--abi fastabi beside it");
+  return {
+    ...(rfcQuirks ? { abi: fastabi({ rfcQuirks }) } : {}),
+    ...(fixedMemoryLayout ? { fixedMemoryLayout } : {}),
   };
 }
 
@@ -135,7 +150,7 @@ export async function bootCommand({ path, options, domain }: XlBoot, output: Out
       abi: options.abi,
       xen,
       hardwareDomain: options.hardwareDomain ?? false,
-      domain,
+      domain: { ...domain, ...fastabiDomain(options) },
       maxInstructions: options.maxInstructions,
       fastForward: options.fastForward,
       ...snapshot.request,

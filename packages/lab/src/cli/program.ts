@@ -148,6 +148,11 @@ function bootOptions(command: Command): Command {
     )
     .addOption(specCtrlOption())
     .addOption(eptOption())
+    .option("--rfc-quirks", "FastABI as the code of the RFC has it, where that is not what its document says")
+    .option(
+      "--fixed-memory-layout",
+      "map shared_info and the grant table before the guest starts, above its RAM",
+    )
     .option("--hardware-domain", "the guest may write to Xen's own console and has no PV console")
     .addOption(
       new Option("--max-instructions <n>", "stop the guest after so many instructions")

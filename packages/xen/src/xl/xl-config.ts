@@ -20,6 +20,8 @@ export interface XlConfig {
   /** Undefined: the default. */
   readonly maxEventChannels: number | undefined;
   readonly abi: HypercallAbiName;
+  /** shared_info and the grant table are mapped beforehand (the key of the FastABI series). */
+  readonly fixedMemoryLayout: boolean;
   /** The toolstack's creation flags: bits of `DomainCreate`. */
   readonly createFlags: number;
   /** Keys that are xl's, but say nothing to the simulator. */
@@ -44,6 +46,7 @@ const KEYS = [
   "max_event_channels",
   "physaddr_abi",
   "fastabi",
+  "fixed_mem_layout",
 ] as const;
 type Key = (typeof KEYS)[number];
 
@@ -97,6 +100,7 @@ export function parseXlConfig(text: string, file = "xl.cfg"): XlConfig {
     viridian: keys.viridian(),
     maxEventChannels: keys.number("max_event_channels", 2, MAX_PORTS - 1, "the highest port"),
     abi: physaddr ? "physaddr" : fastabi ? "fastabi" : "linear",
+    fixedMemoryLayout: keys.flag("fixed_mem_layout") ?? false,
     createFlags:
       DomainCreate.Hvm |
       DomainCreate.OosOff |
@@ -108,7 +112,17 @@ export function parseXlConfig(text: string, file = "xl.cfg"): XlConfig {
 
 /** A domain's configuration from a file's and what its paths name. */
 export function xlDomainConfig(config: XlConfig, image: Uint8Array, ramdisk?: Uint8Array): DomainConfig {
-  const { type, cmdline, memoryBytes, vcpus, viridian, maxEventChannels, abi, createFlags } = config;
+  const {
+    type,
+    cmdline,
+    memoryBytes,
+    vcpus,
+    viridian,
+    maxEventChannels,
+    abi,
+    createFlags,
+    fixedMemoryLayout,
+  } = config;
   return {
     image,
     ...(type === "hvm" ? { boot: "hvm" } : {}),
@@ -119,6 +133,7 @@ export function xlDomainConfig(config: XlConfig, image: Uint8Array, ramdisk?: Ui
     viridian,
     maxEventChannels,
     abi,
+    fixedMemoryLayout,
     createFlags,
     paging: config.hap ? "hap" : "shadow",
   };
