@@ -466,6 +466,40 @@ test("a guest that writes over its image without the C-bit ends somehow, and the
   }
 });
 
+test("a call that is preempted goes on by itself where the guest's instruction cannot be made again", () => {
+  const ENTRIES = 64;
+  const LISTS = 12;
+  const guest = defineGuest("lists", (g) => {
+    const list = g.buffer(ENTRIES * 64, 4096);
+    g.hypercall.vcpu.setSingleshotTimer({ vcpuid: 0, timeoutAbsNs: 150_000, flags: 0 });
+    const failed = g.variable(0);
+    g.repeat(LISTS, () => {
+      const result = g.hypercall.multicall.call({ callList: list, nrCalls: ENTRIES }).result();
+      g.when(result, "ne", 0, () => g.add(failed, 1));
+      result.release();
+    });
+    g.print("failed=");
+    g.printDecimal(failed);
+    g.print("\n");
+  });
+  const made = (kind: ConfidentialKind) => {
+    const system = systemWith(guest, { kind });
+    let lists = 0;
+    system.on("hypercall", ({ number }) => {
+      if (number === 13) lists++;
+    });
+    const exits = () => system.exitAccounts().find(({ name }) => /^vm(mcall|gexit)$/.test(name))?.count ?? 0;
+    expect(system.run({ maxInstructions: 2e6 }).reason).toBe("shutdown");
+    expect(system.console).toBe("failed=0\n");
+    return { lists, exits: exits() };
+  };
+  // The timer expires within a list: its rest is another call, by another exit or within the same.
+  const [sev, encrypted] = [made("sev"), made("sev-es")];
+  expect([sev.lists, encrypted.lists]).toEqual([LISTS + 1, LISTS + 1]);
+  // The version probe, console, timer, lists, their printing and the end; SEV-ES has CPUID and its own set-up on top.
+  expect(encrypted.exits - sev.exits).toBeLessThan(8);
+});
+
 test("fast-forward and several processors go with encryption", () => {
   const image = runstateLoop.build({ abi: "fastabi", vendor: "amd", confidential: "sev", iterations: 20 });
   const system = createXenSystem({

@@ -545,8 +545,10 @@ export class XenHost implements Hypervisor {
       return guestRequests?.fatal ? this.crash(guestRequests.fatal) : undefined;
     let outcome = this.dispatch(exit);
     // The guest's instruction has retired: what is left of a call goes on here.
-    while (exit.kind === ExitKind.Hypercall && vcpu.call.continuation.pending && outcome === undefined)
+    while (exit.kind === ExitKind.Hypercall && vcpu.call.continuation.pending && outcome === undefined) {
+      if (this.interrupts.timerRuns) this.interrupts.expire(this.processor.ledger.clock[0]);
       outcome = this.dispatch(exit);
+    }
     guestRequests.close();
     return outcome;
   }
