@@ -64,7 +64,12 @@ function rowsNotCarried(
   const trial = defineGuest("trial", (g) => {
     for (const row of rows) {
       try {
-        if (row.struct !== undefined && abi === "fastabi") problems.set(row, "FastABI passes no structs");
+        if (abi.startsWith("sg-") && pointsInto(row))
+          problems.set(row, "the guest describes buffers as a whole");
+        else if (abi.startsWith("sg-") && row.operation === "memory.increase_reservation")
+          problems.set(row, "no row before it has given memory back");
+        else if (row.struct !== undefined && abi === "fastabi")
+          problems.set(row, "FastABI passes no structs");
         else
           g.call(
             rowDescriptor(row),
@@ -78,6 +83,14 @@ function rowsNotCarried(
   });
   trial.build({ abi, vendor });
   return problems;
+}
+
+/** Does the call have the address of the middle of a page, or does memory before it have any page's? */
+function pointsInto({ struct, inputs, before = [] }: Row): boolean {
+  const isPage = (value: RowValue | undefined) => typeof value === "object" && "page" in value;
+  const isInside = (value: RowValue | undefined) =>
+    typeof value === "object" && "page" in value && (value.offset ?? 0) !== 0;
+  return [struct, ...Object.values(inputs)].some(isInside) || before.some(({ value }) => isPage(value));
 }
 
 /** Where an output that a row saves is found by later ones. */

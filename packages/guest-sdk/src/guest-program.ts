@@ -320,7 +320,7 @@ export class GuestProgram {
   }
 
   private addressOf(buffer: GuestBuffer): LabelAddress {
-    return this.stubs.pointers === "linear" ? linearAddress(buffer.label) : physicalAddress(buffer.label);
+    return this.stubs.addressOf(buffer.label, buffer.bytes, buffer.alignment);
   }
 
   private arithmetic(operation: "add" | "sub", variable: Variable, value: Value): void {

@@ -7,7 +7,9 @@ import { type ConsoleState, emitConsoleInit, emitConsoleRoutines } from "./runti
 import { EXIT_IDT_BYTES, emitExitHandler, emitExitSetup } from "./runtime/exit-handler.js";
 import { emitFindXen, type FurtherPage } from "./runtime/find-xen.js";
 import { emitNumberRoutines } from "./runtime/numbers.js";
+import { emitRegisterImage } from "./runtime/register-image.js";
 import { SharedMemory } from "./runtime/shared-memory.js";
+import { BufferLists } from "./stubs/buffer-lists.js";
 import { fastabiStubs } from "./stubs/fastabi.js";
 import type { AbiName, StubEmitter, StubMemory } from "./stubs/stub-emitter.js";
 import { traditionalStubs } from "./stubs/traditional.js";
@@ -39,6 +41,7 @@ function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestP
   const handler = { ghcb: shared.ghcb, idt: new Label("IDT") };
   const entry = new Label("#VC");
   const terminate = new Label("terminate");
+  const lists = isScatterGather(options.abi) ? new BufferLists(options.abi) : undefined;
   let program: GuestProgram | undefined;
   const structBytes = () => Math.max(8, ...[...structs.values()].map(({ bytes }) => bytes));
 
@@ -54,7 +57,7 @@ function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestP
     code(a, symbols) {
       const encrypted =
         confidential === undefined ? undefined : ({ bounce: shared.bounce, instruction: "vmmcall" } as const);
-      const stubs = stubsFor(options, { ...stubMemory(symbols, structs), encrypted });
+      const stubs = stubsFor(options, { ...stubMemory(symbols, structs), encrypted, lists });
       if (confidential !== undefined) shared.emitClear(a);
       if (confidential === "sev-es") emitExitSetup(a, handler, entry, terminate);
       const absent = a.label("no Xen");
@@ -69,6 +72,7 @@ function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestP
       const page = encrypted === undefined ? symbols.hypercallPage : undefined;
       emitFindXen(a, page, absent, furtherPage(options.abi, mismatch));
       emitCheckInterface(a, options.abi, options.vendor, mismatch);
+      if (options.abi === "registered") emitRegisterImage(a, symbols.hypercallPage);
       emitConsoleInit(a, stubs, console);
       program = new GuestProgram(options, a, stubs, routines);
       source(program);
@@ -89,6 +93,7 @@ function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestP
         a.bind(label);
         a.zeros(bytes);
       }
+      lists?.emitData(a);
       a.align(64);
       for (const label of [console.ring, console.port]) {
         a.bind(label);
@@ -111,13 +116,21 @@ function stubsFor({ abi, vendor }: GuestBuildOptions, memory: StubMemory): StubE
     case "linear":
     case "physaddr":
     case "percall":
+    case "registered":
+    case "sg-frames":
+    case "sg-tuples":
+    case "sg-descriptor":
       return traditionalStubs(abi, memory);
   }
 }
 
 /** The second page's stubs have the bit that makes pointers physical. */
 function furtherPage(abi: AbiName, missing: Label): FurtherPage | undefined {
-  return abi === "percall" ? { index: 1, missing } : undefined;
+  return abi === "percall" || isScatterGather(abi) ? { index: 1, missing } : undefined;
+}
+
+function isScatterGather(abi: AbiName): boolean {
+  return abi === "sg-frames" || abi === "sg-tuples" || abi === "sg-descriptor";
 }
 
 function stubMemory(

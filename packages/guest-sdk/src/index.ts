@@ -53,6 +53,7 @@ export {
   type SharedPages,
 } from "./image/pvh-image.js";
 export { hypercallBenchImage } from "./images/hypercall-bench.gen.js";
+export { BufferLists } from "./stubs/buffer-lists.js";
 export { descriptorOf } from "./stubs/descriptor-of.js";
 export { FASTABI_BIT, fastabiStubs } from "./stubs/fastabi.js";
 export type {
@@ -75,5 +76,5 @@ export type {
   VmAssistStubs,
 } from "./stubs/operations.gen.js";
 export type { AbiName, Operand, StubEmitter, StubMemory, Vendor } from "./stubs/stub-emitter.js";
-export { traditionalStubs } from "./stubs/traditional.js";
+export { type TraditionalAbiName, traditionalStubs } from "./stubs/traditional.js";
 export { Variable, VariablePool } from "./variable.js";

@@ -54,7 +54,16 @@ export const PAGINGS = ["hap", "shadow"] as const;
 export type PagingName = (typeof PAGINGS)[number];
 
 /** Names of hypercall interfaces in a configuration; `abi/registry.ts` makes them. */
-export const HYPERCALL_ABIS = ["linear", "physaddr", "percall", "fastabi"] as const;
+export const HYPERCALL_ABIS = [
+  "linear",
+  "physaddr",
+  "percall",
+  "sg-frames",
+  "sg-tuples",
+  "sg-descriptor",
+  "registered",
+  "fastabi",
+] as const;
 export type HypercallAbiName = (typeof HYPERCALL_ABIS)[number];
 
 /** One domain, in the words of its toolstack configuration. */

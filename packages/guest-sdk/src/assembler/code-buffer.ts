@@ -18,7 +18,14 @@ export interface Origin {
   readonly linear: bigint;
 }
 
-export type FixupKind = "relative8" | "relative32" | "linear32" | "linear64" | "physical32";
+export type FixupKind =
+  | "relative8"
+  | "relative32"
+  | "linear32"
+  | "linear64"
+  | "physical32"
+  | "frame32" // number of the guest-physical page
+  | "pageOffset32"; // place in it
 
 interface Fixup {
   readonly kind: FixupKind;
@@ -34,6 +41,8 @@ const FIXUP_BYTES: Readonly<Record<FixupKind, number>> = {
   linear32: 4,
   linear64: 8,
   physical32: 4,
+  frame32: 4,
+  pageOffset32: 4,
 };
 
 /**
@@ -122,6 +131,8 @@ export class CodeBuffer {
       view.setInt8(at, distance);
     } else if (kind === "relative32") view.setInt32(at, target - (at + 4), true);
     else if (kind === "physical32") view.setUint32(at, this.origin.physical + target, true);
+    else if (kind === "frame32") view.setUint32(at, (this.origin.physical + target) >>> 12, true);
+    else if (kind === "pageOffset32") view.setUint32(at, (this.origin.physical + target) & 0xfff, true);
     else {
       const linear = BigInt.asUintN(64, this.origin.linear + BigInt(target));
       if (kind === "linear64") view.setBigUint64(at, linear, true);

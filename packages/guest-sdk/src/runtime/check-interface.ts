@@ -6,8 +6,14 @@ import { descriptorOf } from "../stubs/descriptor-of.js";
 import { FASTABI_BIT } from "../stubs/fastabi.js";
 import type { AbiName, Vendor } from "../stubs/stub-emitter.js";
 
-/** EAX of the HVM leaf (base + 4): several new interfaces claim it. */
+/** EAX of the HVM leaf (base + 4): the bit that the RFCs claim, and those of interfaces that nobody else has. */
 const INTERFACE_BIT = 0x80;
+const OWN_BITS: Partial<Readonly<Record<AbiName, number>>> = {
+  "sg-frames": 1 << 8,
+  "sg-tuples": 1 << 9,
+  "sg-descriptor": 1 << 10,
+  registered: 1 << 11,
+};
 const ENOSYS = 38;
 
 /**
@@ -22,8 +28,10 @@ export function emitCheckInterface(a: Assembler, abi: AbiName, vendor: Vendor, m
   a.lea(eax, at(rsi, 4));
   a.mov(ecx, 0);
   a.plain("cpuid");
-  a.test(eax, INTERFACE_BIT);
+  const own = OWN_BITS[abi];
+  a.test(eax, own ?? INTERFACE_BIT);
   a.jcc("e", mismatch);
+  if (own !== undefined) return;
   a.mov(rax, FASTABI_BIT | version.hypercall);
   a.mov(rdi, version.subop);
   a.plain(vendor === "amd" ? "vmmcall" : "vmcall");

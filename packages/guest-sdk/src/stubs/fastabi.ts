@@ -1,5 +1,6 @@
 import type { OperationDescriptor, OperationField } from "@hyperwalk/xen";
 import type { Assembler } from "../assembler/assembler.js";
+import { physicalAddress } from "../assembler/label.js";
 import { type Register, r8, r9, r10, r11, r12, rax, rdi, resized, rsi } from "../assembler/register.js";
 import { GuestSourceError } from "../guest-source-error.js";
 import type { Operand, StubEmitter, Vendor } from "./stub-emitter.js";
@@ -51,5 +52,11 @@ export function fastabiStubs(vendor: Vendor): StubEmitter {
     else a.movzx(resized(to, 32), resized(from, (field.bytes * 8) as 8 | 16), (field.bytes * 8) as 8 | 16);
   }
 
-  return { abi: "fastabi", pointers: "physical", emitCall, emitOutput };
+  return {
+    abi: "fastabi",
+    pointers: "physical",
+    emitCall,
+    addressOf: (buffer) => physicalAddress(buffer),
+    emitOutput,
+  };
 }

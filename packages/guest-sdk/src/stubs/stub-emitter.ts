@@ -2,6 +2,7 @@ import type { HypercallAbiName, OperationDescriptor, OperationField } from "@hyp
 import type { Assembler } from "../assembler/assembler.js";
 import type { Label, LabelAddress } from "../assembler/label.js";
 import type { Register } from "../assembler/register.js";
+import type { BufferLists } from "./buffer-lists.js";
 
 /** The hypercall interfaces that stubs are emitted for. */
 export type AbiName = HypercallAbiName;
@@ -17,6 +18,8 @@ export interface StubMemory {
   readonly hypercallPage: Label;
   /** Zeroed, 64-byte aligned memory for the operation's struct; the same at every call. */
   structFor(operation: OperationDescriptor): Label;
+  /** Of the scatter/gather interfaces: where descriptions of buffers are collected. */
+  readonly lists?: BufferLists | undefined;
   /**
    * Of an encrypted guest: memory that it shares with the hypervisor, as large as the largest struct, and the instruction
    * that it makes calls with, because the hypervisor cannot fill a page of its. Absent: neither.
@@ -39,6 +42,8 @@ export interface StubEmitter {
    * @throws GuestSourceError when this interface cannot carry the operation or one of the values
    */
   emitCall(a: Assembler, operation: OperationDescriptor, inputs: readonly (Operand | undefined)[]): void;
+  /** What a call passes for a buffer of the image. @param alignment of its first byte, a power of two */
+  addressOf(buffer: Label, bytes: number, alignment: number): LabelAddress;
   /** Copies an output to a 64-bit register, extended as its type says. */
   emitOutput(a: Assembler, operation: OperationDescriptor, field: OperationField, to: Register): void;
 }

@@ -17,11 +17,15 @@ import {
   rsi,
 } from "../assembler/register.js";
 import { GuestSourceError } from "../guest-source-error.js";
-import type { Operand, StubEmitter, StubMemory } from "./stub-emitter.js";
+import type { AbiName, Operand, StubEmitter, StubMemory } from "./stub-emitter.js";
 
 /** Argument registers of a 64-bit HVM hypercall, in order. */
 const ARGUMENTS: readonly Register[] = [rdi, rsi, rdx, r10, r8];
 const HYPERCALL_STUB_BYTES = 32;
+/** Of what `StubMemory.structFor` gives. */
+const STRUCT_ALIGNMENT = 64;
+/** Interfaces that pass structs in memory. */
+export type TraditionalAbiName = Exclude<AbiName, "fastabi">;
 /** Of a number whose pointers are physical in a call of the `percall` interface. */
 const PERCALL_BIT = 0x40000000;
 
@@ -29,13 +33,20 @@ const PERCALL_BIT = 0x40000000;
  * Today's interface, through the hypercall page: sub-operation and register arguments, then a pointer to the struct.
  * With `linear` the pointer is an address as the guest maps it, with `physaddr` a guest-physical one; nothing else
  * differs but that a `percall` guest calls into the page of stubs that say so. An encrypted guest makes its calls without
- * a page, and copies structs that it points to physically from and to memory that it shares.
+ * a page, and copies structs that it points to physically from and to memory that it shares. A `registered` guest's
+ * pointers are linear; those of the scatter/gather interfaces name descriptions in the image.
  */
-export function traditionalStubs(abi: "linear" | "physaddr" | "percall", memory: StubMemory): StubEmitter {
-  const pointers = abi === "linear" ? "linear" : "physical";
-  const addressOf = abi === "linear" ? linearAddress : physicalAddress;
+export function traditionalStubs(abi: TraditionalAbiName, memory: StubMemory): StubEmitter {
+  const isLinear = abi === "linear" || abi === "registered";
+  const pointers = isLinear ? "linear" : "physical";
+  const { lists } = memory;
+  if (lists !== undefined && memory.encrypted !== undefined)
+    throw new GuestSourceError("UNSUPPORTED_BY_ABI", `${abi}: encrypted guests have no stubs for it`);
+  const addressOf = (buffer: Label, bytes: number, alignment: number) =>
+    lists?.pointerTo(buffer, bytes, alignment) ??
+    (isLinear ? linearAddress(buffer) : physicalAddress(buffer));
   // A linear pointer is no use to the hypervisor wherever it points: the tables are encrypted.
-  const bounce = abi === "linear" ? undefined : memory.encrypted?.bounce;
+  const bounce = isLinear ? undefined : memory.encrypted?.bounce;
 
   function emitCall(
     a: Assembler,
@@ -44,6 +55,11 @@ export function traditionalStubs(abi: "linear" | "physaddr" | "percall", memory:
   ): void {
     if (operation.fastabiOnly)
       throw new GuestSourceError("UNSUPPORTED_BY_ABI", `${operation.name}: only FastABI dispatches it`);
+    if (lists !== undefined && operation.inputs.some(({ pointer, offset }) => pointer && offset >= 0))
+      throw new GuestSourceError(
+        "UNSUPPORTED_BY_ABI",
+        `${operation.name}: the stubs of ${abi} describe no buffers that structs point to`,
+      );
     const inRegisters: Operand[] = operation.plain ? [] : [operation.subop];
     operation.inputs.forEach((field, i) => {
       const value = inputs[i] ?? field.implied ?? 0;
@@ -59,12 +75,13 @@ export function traditionalStubs(abi: "linear" | "physaddr" | "percall", memory:
       const struct = memory.structFor(operation);
       if (bounce !== undefined && operation.inputs.some(({ offset }) => offset >= 0))
         emitCopy(a, bounce, struct, operation.struct.bytes);
-      inRegisters.push(addressOf(bounce ?? struct));
+      inRegisters.push(addressOf(bounce ?? struct, operation.struct.bytes, STRUCT_ALIGNMENT));
       if (operation.array) inRegisters.push(1);
     }
     inRegisters.forEach((value, i) => {
       a.mov(ARGUMENTS[i], value);
     });
+    if (lists !== undefined) a.mov(r9, 0); // from the start of the buffer
     if (memory.encrypted === undefined)
       a.callOffset(memory.hypercallPage, operation.hypercall * HYPERCALL_STUB_BYTES);
     else {
@@ -103,7 +120,7 @@ export function traditionalStubs(abi: "linear" | "physaddr" | "percall", memory:
     else a.movzx(resized(to, 32), place, (field.bytes * 8) as 8 | 16);
   }
 
-  return { abi, pointers, emitCall, emitOutput };
+  return { abi, pointers, emitCall, addressOf, emitOutput };
 }
 
 /** Longest copy that is written out, bytes. */

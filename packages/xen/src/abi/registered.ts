@@ -14,8 +14,8 @@ import type { Stage } from "../path-cost/stage.js";
 import type { AbiParts, DomainAbi } from "./domain-abi.js";
 import { PointerAbi } from "./pointer-abi.js";
 
-/** Hypercall with which a guest registers buffers; ours: the first number of those kept for new interfaces. */
-export const REGISTER_BUFFER = 64;
+/** Hypercall with which a guest registers buffers; ours: a number that Xen has not given out. */
+export const REGISTER_BUFFER = 120;
 /** Bit of EAX in the HVM leaf, ours too. */
 const HVM_CPUID_REGISTERED = 1 << 11;
 const WORD_SPAN = 2 ** 32;

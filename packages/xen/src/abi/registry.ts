@@ -4,6 +4,8 @@ import { fastabi } from "./fastabi-domain.js";
 import { LinearAbi } from "./linear.js";
 import { percall } from "./percall.js";
 import { PhysaddrAbi } from "./physaddr.js";
+import { registered } from "./registered.js";
+import { scatterGather } from "./scatter-gather.js";
 
 /** XEN_HVM_CPUID_PHYS_ADDR_ABI of one proposal, XEN_HVM_CPUID_FASTABI of the other. */
 const HVM_CPUID_NEW_ABI = 1 << 7;
@@ -29,5 +31,9 @@ export const DOMAIN_ABIS: Readonly<Record<HypercallAbiName, DomainAbi>> = {
   linear,
   physaddr,
   percall: percall(),
+  "sg-frames": scatterGather("frames"),
+  "sg-tuples": scatterGather("tuples"),
+  "sg-descriptor": scatterGather("descriptor"),
+  registered: registered(),
   fastabi: fastabi(),
 };
