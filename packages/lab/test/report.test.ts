@@ -66,5 +66,7 @@ it("figures", () => {
   expect(figure(999, 2)).toBe("999.00");
   expect(figure(null)).toBe("-");
   expect(percent(0.3042)).toBe("30.4 %");
+  expect(percent(-0.004, 0)).toBe("0 %");
+  expect(percent(-0.012, 0)).toBe("-1 %");
   expect(percent(undefined)).toBe("-");
 });

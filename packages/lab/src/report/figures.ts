@@ -6,7 +6,8 @@ export function figure(value: number | null | undefined, decimals = 0): string {
   return fraction === undefined ? grouped : `${grouped}.${fraction}`;
 }
 
-/** A share as a percentage with one decimal; `-` when there is none. */
+/** A share as a percentage; `-` when there is none. What rounds to zero has no sign. */
 export function percent(share: number | null | undefined, decimals = 1): string {
-  return share === null || share === undefined ? "-" : `${(share * 100).toFixed(decimals)} %`;
+  if (share === null || share === undefined) return "-";
+  return `${(share * 100).toFixed(decimals).replace(/^-(?=[0.]*$)/, "")} %`;
 }

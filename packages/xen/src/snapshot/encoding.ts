@@ -8,7 +8,7 @@ const MAGIC: readonly number[] = [
   0x13, 0x48, 0x59, 0x50, 0x45, 0x52, 0x57, 0x41, 0x4c, 0x4b, 0x0d, 0x0a, 0x1a, 0,
 ];
 /** Version of the encoding and of what is encoded: a change of either is a new number. */
-export const SNAPSHOT_VERSION = 2;
+export const SNAPSHOT_VERSION = 3;
 const VERSION_AT = MAGIC.length;
 const LENGTH_AT = VERSION_AT + 2;
 const CHECKSUM_AT = LENGTH_AT + 4;
