@@ -40,7 +40,10 @@ export interface BootRequest {
   readonly xen?: XenConfig;
   /** What else the domain is created with, over what this request says; see `xlDomainConfig`. */
   readonly domain?: Partial<
-    Pick<DomainConfig, "abi" | "viridian" | "maxEventChannels" | "createFlags" | "fixedMemoryLayout">
+    Pick<
+      DomainConfig,
+      "abi" | "viridian" | "maxEventChannels" | "createFlags" | "fixedMemoryLayout" | "paging"
+    >
   >;
   /** Is the guest the one that may write to Xen's own console? Default no. */
   readonly hardwareDomain?: boolean;

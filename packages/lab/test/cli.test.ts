@@ -281,6 +281,10 @@ describe("compare", { timeout: 60_000 }, () => {
     const { guest: made, console } = JSON.parse(out);
     expect(console).toContain("from a file");
     expect(made).toMatchObject({ abi: "physaddr", cmdline: "a b", vcpus: 2, memoryBytes: 32 * 2 ** 20 });
+    writeFileSync(file, `${least}physaddr_abi = 1\nhap = 0\n`);
+    const shadowed = JSON.parse((await hyperwalk("boot", "--xl", file, "--json")).out);
+    expect(shadowed.console).toContain("from a file");
+    expect(shadowed.exits.map(({ name }: { name: string }) => name)).toContain("exception-14");
     // It is the file or the command line that says so, not both; and a mistake has its line.
     expect((await hyperwalk("boot", "--xl", file, "--memory", "64")).err).toContain("option --memory");
     expect((await hyperwalk("boot", "xl.elf", "--xl", file)).err).toContain("argument <image>");

@@ -73,6 +73,7 @@ export {
 } from "./grant-table.js";
 export { FlavouredAccess } from "./guest-access/flavoured.js";
 export type { GuestAccess } from "./guest-access/guest-access.js";
+export type { WalkRegisters } from "./guest-access/guest-walk.js";
 export { GuestWalker } from "./guest-access/guest-walk.js";
 export { HvmCopy, type HvmCopyOptions } from "./guest-access/hvm-copy.js";
 export { LinearAccess } from "./guest-access/linear.js";
@@ -177,6 +178,7 @@ export { XenText } from "./path-cost/xen-text.js";
 export { MAX_PEERS, type PeerConfig, type ResolvedPeerConfig } from "./peer-config.js";
 export { PeerDomain, type PeerDomainOptions, type PeerSnapshot, type PortStatus } from "./peer-domain.js";
 export { Runstate, type RunstateSnapshot } from "./runstate.js";
+export type { ShadowSnapshot } from "./shadow/shadow-paging.js";
 export { SharedInfo } from "./shared-info.js";
 export { decodeSnapshot, encodeSnapshot, SNAPSHOT_VERSION } from "./snapshot/encoding.js";
 export type { PlainData } from "./snapshot/plain-data.js";
@@ -189,6 +191,7 @@ export { VcpuEvents } from "./vcpu-events.js";
 export type { VcpuTimers, VcpuTimersSnapshot } from "./vcpu-timers.js";
 export { Viridian, type ViridianSnapshot } from "./viridian/viridian.js";
 export { VIRIDIAN_DEFAULTS, VIRIDIAN_GROUPS, type ViridianGroup } from "./viridian/viridian-group.js";
+export { ViridianHypercalls } from "./viridian/viridian-hypercalls.js";
 export { VIRQ_TIMER } from "./virq.js";
 export { Vlapic, type VlapicOptions, type VlapicSnapshot } from "./vlapic.js";
 export {

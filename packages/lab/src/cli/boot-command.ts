@@ -102,6 +102,7 @@ export function bootFromXl(
       maxEventChannels: config.maxEventChannels,
       createFlags: config.createFlags,
       fixedMemoryLayout: config.fixedMemoryLayout,
+      paging: config.hap ? "hap" : "shadow",
     },
   };
 }

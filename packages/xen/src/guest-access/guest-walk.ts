@@ -251,7 +251,7 @@ export class GuestWalker {
     return true;
   }
 
-  /** Machine frame of a table. @param depth 0 for the root */
+  /** Machine frame of a table, at this depth below the root. */
   protected lookupTable(gfn: number, _depth: number): number {
     return this.p2m.lookup(gfn);
   }
