@@ -218,7 +218,7 @@ export {
   type XenConfig,
   XenConfigError,
 } from "./xen-config.js";
-export type { StoreAccess, StorePermission } from "./xenstore/store-node.js";
+export type { StoreAccess, StoreNode, StorePermission, StoreView } from "./xenstore/store-node.js";
 export type { StoreRingSnapshot } from "./xenstore/store-ring.js";
 export {
   type StoreError,
