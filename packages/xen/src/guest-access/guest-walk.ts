@@ -9,6 +9,7 @@ import {
   GUEST_WALK_FIVE_LEVELS,
   GUEST_WALK_UNPAGED,
   GUEST_WALKS,
+  GUEST_WALKS_ENDED,
   SET_AD_BITS,
 } from "../path-cost/stages/guest-copy.js";
 
@@ -62,6 +63,8 @@ export class GuestWalker {
   private readonly offsets = new Int32Array(MAX_LEVELS + 1);
   private readonly entries = new Int32Array(MAX_LEVELS + 1);
   private depth = 0;
+  /** An entry was not present or had reserved bits: rights and flags were not looked at. */
+  private ended = false;
   // Rights so far: AND of writable and user over the levels; execution does not matter for data.
   private rights = 0;
 
@@ -98,6 +101,7 @@ export class GuestWalker {
     } else {
       this.depth = 0;
       this.rights = WRITABLE | USER;
+      this.ended = false;
       this.errorCode = write ? PageFaultCode.Write : 0;
       const cr4 = words[State.Cr4];
       if ((words[State.EferLo] & EFER_LMA) !== 0)
@@ -105,7 +109,7 @@ export class GuestWalker {
       else if ((cr4 & CR4_PAE) !== 0) gfn = this.walkPae(lo, write);
       else gfn = this.walkLegacy(lo, write, (cr4 & CR4_PSE) !== 0);
       const { depth } = this;
-      cost.run(depth === MAX_LEVELS ? cost.compile(GUEST_WALK_FIVE_LEVELS) : this.walkStages[depth]);
+      cost.run(this.stageOf(depth));
       for (let i = 0; i < this.depth; i++) if (this.tables[i] >= 0) this.releaseTable(this.tables[i], i);
       // hap_p2m_ga_to_gfn looks the result up once more to report paged-out and shared pages.
       if (gfn >= 0) gfn = this.confirm(gfn);
@@ -188,6 +192,13 @@ export class GuestWalker {
     return NO_FRAME;
   }
 
+  private stageOf(depth: number): number {
+    const { cost } = this;
+    if (this.ended && depth > 0 && depth <= GUEST_WALKS_ENDED.length)
+      return cost.compile(GUEST_WALKS_ENDED[depth - 1]);
+    return depth === MAX_LEVELS ? cost.compile(GUEST_WALK_FIVE_LEVELS) : this.walkStages[depth];
+  }
+
   /** Looks up and reads one table; remembers it. @returns index of the entry's low word in the arena, or -1 */
   private readEntry(table: number, offset: number, bytes: number): number {
     const mfn = this.lookupTable(table, this.depth);
@@ -208,10 +219,10 @@ export class GuestWalker {
 
   /** Present, reserved bits; collects the rights. @param mustBeClear further reserved bits of the low word */
   private accept(lo: number, hi: number, mustBeClear: number): boolean {
-    if ((lo & PRESENT) === 0) return this.fail(0) === 0;
+    if ((lo & PRESENT) === 0) return this.end(0);
     const noExecute = (this.registers.words[State.EferLo] & EFER_NXE) === 0 && hi < 0;
     if ((lo & mustBeClear) !== 0 || (hi & this.reservedHi) !== 0 || noExecute)
-      return this.fail(PageFaultCode.Present | PageFaultCode.Reserved) === 0;
+      return this.end(PageFaultCode.Present | PageFaultCode.Reserved);
     this.rights &= lo;
     return true;
   }
@@ -270,6 +281,11 @@ export class GuestWalker {
     }
     this.p2m.putPage(mfn);
     return gfn;
+  }
+
+  private end(code: number): boolean {
+    this.ended = true;
+    return this.fail(code) === 0;
   }
 
   private fail(code: number): number {

@@ -6,7 +6,13 @@ import type { P2m } from "../p2m.js";
 import { P2mType } from "../p2m-type.js";
 import { Phase } from "../path-cost/phases.js";
 import type { StagePathCost } from "../path-cost/stage-path-cost.js";
-import { COPY_FROM_GUEST, COPY_PAGE, COPY_TO_GUEST, mmioScan } from "../path-cost/stages/guest-copy.js";
+import {
+  COPY_FAILED,
+  COPY_FROM_GUEST,
+  COPY_PAGE,
+  COPY_TO_GUEST,
+  mmioScan,
+} from "../path-cost/stages/guest-copy.js";
 import type { GuestAccess } from "./guest-access.js";
 
 const PAGE = 4096;
@@ -92,6 +98,7 @@ export abstract class HvmCopy implements GuestAccess {
       const count = Math.min(PAGE - (lo & 4095), bytes - done);
       const mfn = this.page(lo, hi, toGuest);
       if (mfn < 0) {
+        cost.run(cost.compile(COPY_FAILED));
         result = -Errno.EFAULT;
         break;
       }

@@ -84,6 +84,48 @@ export const GUEST_WALKS: readonly Stage[] = [0, 1, 2, 3, 4].map((levels) =>
   ]),
 );
 
+/**
+ * Instructions of a walk that ends at its n-th entry, and LFENCEs among them: the path through the compiled function. A walk
+ * that succeeds has 898 by count, and by the same reading of the compiled code about as many.
+ */
+const ENDED: readonly (readonly [number, number])[] = [
+  [155, 3],
+  [373, 6],
+  [595, 9],
+  [810, 13],
+];
+const ENDED_SOURCE =
+  "path through the compiled code (Xen c447b7308b13, gcc 12.2, -O2), guest_walk_tables_4_levels with map_domain_gfn and the emulator's caches, without look-ups and maps; a guest with NX on; not counted in a run";
+
+/** Walk that ends at an entry that is not present or has reserved bits, by the number of guest entries it read, from 1. */
+export const GUEST_WALKS_ENDED: readonly Stage[] = ENDED.map(([instructions, lfences], i) =>
+  composeStage(`guest walk that ends at entry ${i + 1}`, Phase.GuestWalk, [
+    GVA_TO_GFN,
+    {
+      name: `guest_walk_tables, nothing at the ${["first", "second", "third", "fourth"][i]} entry`,
+      phase: Phase.GuestWalk,
+      instructions,
+      basis: "derived",
+      source: ENDED_SOURCE,
+      range: [Math.round(instructions * 0.85), Math.round(instructions * 1.15)],
+      lfences,
+      touches: [{ object: "stack", offsets: [640, 704], write: true }],
+    },
+    ...Array.from({ length: i + 1 }, () => MAP_DOMAIN_PAGE),
+  ]),
+);
+
+/** What is left of a page's turn in the loop when there is no page: both kinds of address. */
+export const COPY_FAILED: Stage = {
+  name: "__hvm_copy, hvm_translate_get_page: nothing there",
+  phase: Phase.Copy,
+  instructions: 75,
+  basis: "derived",
+  source:
+    "path through the compiled code (Xen c447b7308b13, gcc 12.2, -O2): call, translation of the error, way out; not counted in a run",
+  range: [50, 110],
+};
+
 const GUEST_WALK_FIFTH_LEVEL: Stage = { ...GUEST_WALK_LEVELS[0], name: "guest_walk_tables, fifth level" };
 
 /** The same with five-level paging: a fifth level that costs what the others do. Xen has no such walk. */

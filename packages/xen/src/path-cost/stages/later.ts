@@ -13,7 +13,7 @@ import {
   EVTCHN_FIFO_SET_PENDING,
   EVTCHN_FIFO_SETUP_PORT,
 } from "./event-fifo.js";
-import { GUEST_WALK_FIVE_LEVELS } from "./guest-copy.js";
+import { COPY_FAILED, GUEST_WALK_FIVE_LEVELS, GUEST_WALKS_ENDED } from "./guest-copy.js";
 import { EVENT_CHECK_INTERRUPT, FLUSH_IPI, VCPU_KICK } from "./inter-processor.js";
 import {
   APIC_INJECTION,
@@ -39,6 +39,8 @@ import { VIRIDIAN_HYPERCALL, VIRIDIAN_SEND_IPI, VIRIDIAN_VP_SET } from "./viridi
 
 /** Stages that are compiled when they first run, and not when a system is made. Their order does not matter. */
 export const LATER_STAGES: readonly Stage[] = [
+  COPY_FAILED,
+  ...GUEST_WALKS_ENDED,
   FLUSH_PML_ENTRY,
   MARK_PFN_DIRTY,
   NESTED_PAGE_FAULT,
