@@ -68,7 +68,7 @@ function counted({ counters }: RowOutcome): object {
 
 const RUNS: readonly (readonly [
   string,
-  "linear" | "physaddr" | "fastabi",
+  "linear" | "physaddr" | "percall" | "fastabi",
   "4k" | "2m",
   ProcessorProfile,
   PerPage,
@@ -78,6 +78,7 @@ const RUNS: readonly (readonly [
   ["linear, 2 MiB leaves, NPT", "linear", "2m", epyc9124, LINEAR_2M],
   ["physaddr, NPT", "physaddr", "4k", epyc9124, PHYSICAL],
   ["physaddr, EPT", "physaddr", "4k", skylakeSp, PHYSICAL],
+  ["percall", "percall", "4k", epyc9124, PHYSICAL],
   ["fastabi", "fastabi", "4k", epyc9124, PHYSICAL],
 ];
 

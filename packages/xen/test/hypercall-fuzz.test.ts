@@ -5,6 +5,8 @@ import { describe, expect, it, vi } from "vitest";
 import { createXenSystem, type XenSystem } from "../src/xen.ts";
 import { HYPERCALL_ABIS, type HypercallAbiName } from "../src/xen-config.ts";
 import { elfImage } from "./elf-image.ts";
+import { HypercallDriver } from "./hypercall-driver.ts";
+import { Random, randomCall } from "./random-calls.ts";
 import { type GuestScript, ScriptedProcessor } from "./scripted-processor.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -113,6 +115,115 @@ describe.each([
     );
   });
 });
+
+const CALLS = 20_000;
+const BATCH = 500;
+/** Domains sleep, end or lose their code: not every batch comes to its end. */
+const MAX_CYCLES = 2e9;
+/** Another seed: `HYPERCALL_SEED=7 npx vitest run --project unit packages/xen/test/hypercall-fuzz.test.ts`. */
+const SEED = Number(process.env.HYPERCALL_SEED ?? 1);
+
+describe("twenty thousand random calls leave Xen as it should be", { timeout: 240_000 }, () => {
+  const vendors = [
+    ["amd", epyc9124],
+    ["intel", skylakeSp],
+  ] as const;
+  const runs = vendors.flatMap(([vendor, profile]) =>
+    HYPERCALL_ABIS.map((abi) => [abi, vendor, profile] as const),
+  );
+  const each = Math.ceil(CALLS / runs.length);
+
+  it.each(runs)("%s on %s", (abi, vendor, profile) => {
+    let made = 0;
+    for (let batch = 0; made < each; batch++) {
+      const seed = SEED * 1_000_000 + batch;
+      const random = new Random(seed);
+      const calls = Array.from({ length: BATCH }, (_, i) => randomCall(random, i));
+      const start = () => {
+        const driver = new HypercallDriver(
+          profile,
+          { abi },
+          calls.map(({ registers }) => registers),
+        );
+        const { guestMemory } = driver.system.domain;
+        for (const { memory } of calls) for (const [at, bytes] of memory) guestMemory.writeBytes(at, bytes);
+        return driver;
+      };
+      try {
+        const driver = start();
+        const { system } = driver;
+        const outcome = system.run({ maxInstructions: 1_000_000, maxCycles: MAX_CYCLES });
+        expect(["budget", "shutdown", "halted", "triple-fault", "crash"]).toContain(outcome.reason);
+        checkInvariants(driver);
+        made += Math.max(system.counters().hypercalls, 1);
+        if (vendor === "amd" && batch === 1) checkRoundTrip(start, system, outcome);
+      } catch (error) {
+        throw new Error(`HYPERCALL_SEED=${SEED}, batch ${batch} (seed ${seed})`, { cause: error });
+      }
+    }
+  });
+
+  it.each(vendors)("those that are all in registers change no memory, %s", (_vendor, profile) => {
+    for (let batch = 0; batch < 4; batch++) {
+      const random = new Random(SEED * 1_000_000 + batch);
+      const calls = Array.from({ length: BATCH }, (_, i) => randomCall(random, i, { registerOnly: true }));
+      const driver = new HypercallDriver(
+        profile,
+        { abi: "fastabi" },
+        calls.map(({ registers }) => registers),
+      );
+      const { guestMemory } = driver.system.domain;
+      // All RAM above what the guest itself writes to.
+      const read = () => guestMemory.readBytes(0x400000, 0x800000);
+      const before = read();
+      driver.system.run({ maxInstructions: 1_000_000, maxCycles: MAX_CYCLES });
+      expect(driver.done).toBeGreaterThan(0);
+      expect(Buffer.compare(before, read()), `HYPERCALL_SEED=${SEED}, batch ${batch}`).toBe(0);
+      checkInvariants(driver);
+    }
+  });
+});
+
+/** Between two runs: nothing is held, and everything is accounted for. */
+function checkInvariants({ system, firstFrame }: HypercallDriver): void {
+  const { ledger, domain, frameTable, vcpus } = system;
+  expect(ledger.phaseDepth).toBe(0);
+  expect(ledger.rows().reduce((sum, row) => sum + row.ticks, 0)).toBe(ledger.clock[0]);
+  for (const { vcpu } of vcpus) expect(vcpu.call.inMulticall).toBe(false);
+  // Each reference on a frame of the guest's is somebody's who keeps the page mapped.
+  const { fifo, events } = domain.eventChannels.snapshot();
+  const held = [
+    ...vcpus.flatMap(({ vcpu }) => [vcpu.areas.runstate.frame, vcpu.areas.time.frame]),
+    ...events.infoFrame,
+    ...fifo.controlFrame,
+    ...fifo.pages.subarray(0, fifo.pageCount),
+  ].filter((frame) => domain.p2m.isRam(frame));
+  const expected = new Map<number, number>();
+  for (const frame of held) expected.set(frame, (expected.get(frame) ?? 0) + 1);
+  const wrong: string[] = [];
+  for (let gfn = 0; gfn < domain.config.memoryBytes / 4096; gfn++) {
+    const mfn = firstFrame + gfn;
+    const references = frameTable.references(mfn) - (frameTable.isAllocated(mfn) ? 1 : 0);
+    if (references !== (expected.get(mfn) ?? 0)) wrong.push(`frame ${gfn}: ${references}`);
+  }
+  expect(wrong).toEqual([]);
+}
+
+/** A fresh system that takes over half-way ends where the first one did. */
+function checkRoundTrip(
+  start: () => HypercallDriver,
+  whole: XenSystem,
+  outcome: { readonly reason: string },
+): void {
+  const { instructions } = whole.processor.engine;
+  const first = start().system;
+  first.run({ maxInstructions: Math.floor(instructions / 2), maxCycles: MAX_CYCLES });
+  const second = start();
+  second.system.restore(first.snapshot());
+  const end = second.system.run({ maxInstructions: 1_000_000, maxCycles: MAX_CYCLES });
+  if (outcome.reason !== "budget") expect(end.reason).toBe(outcome.reason);
+  checkInvariants(second);
+}
 
 describe("the p2m under the running guest", () => {
   it("hypervisor reads follow a changed entry, and the guest's cached translations are dropped", () => {
