@@ -49,6 +49,7 @@ export {
   EventChannels,
   type EventChannelsOptions,
   type EventChannelsSnapshot,
+  type ResetRoom,
 } from "./event-channel.js";
 export type { FifoEventsOptions, FifoEventsSnapshot } from "./event-fifo.js";
 export { FifoEvents } from "./event-fifo.js";
