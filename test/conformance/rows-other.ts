@@ -128,7 +128,10 @@ export const OTHER_ROWS: readonly Row[] = [
   }),
   row("hvm.flush_tlbs", "of all vCPUs", {}, 0),
   row("hvm.flush_tlbs", "with an argument", { arg: 1 }, -EINVAL),
-  row("hvm.get_mem_type", "of RAM", { domid: SELF, pfn: 1 }, 0, { outputs: { mem_type: 0 }, lookups: 1 }),
+  row("hvm.get_mem_type", "of RAM", { domid: SELF, pfn: 1 }, 0, {
+    outputs: { mem_type: 0 },
+    uncounted: true,
+  }),
   row("hvm.get_mem_type", "of nothing", { domid: SELF, pfn: BEYOND_MEMORY_GFN }, 0, {
     outputs: { mem_type: 2 },
     uncounted: true,
