@@ -1,5 +1,5 @@
 // A hypercall interface that Xen does not have: bit 29 of the number says that pointers are guest-physical. Run with:
-//   npx tsx --conditions=@hyperwalk/source examples/05-your-own-interface.ts
+//   npx tsx --conditions=@hyperwalk/source examples/06-your-own-interface.ts
 import { epyc9124 } from "@hyperwalk/cpu";
 import { defineGuest, physicalAddress, rax, rdi, rdx, rsi } from "@hyperwalk/guest-sdk";
 import {
