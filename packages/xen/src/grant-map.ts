@@ -34,7 +34,7 @@ export interface GrantMapRequest {
 export interface GrantMapResult {
   /** GNTST_*. */
   readonly status: number;
-  /** For {@link unmapGrantRef}; only with a status of 0, as the next. */
+  /** For `unmapGrantRef`; only with a status of 0, as the next. */
   readonly handle: number;
   /** Machine frame. */
   readonly frame: number;

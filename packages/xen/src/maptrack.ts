@@ -49,7 +49,7 @@ export class Maptrack {
     this.maxFrames = maxFrames;
   }
 
-  /** Takes a free handle. @returns {@link NO_HANDLE} when there are as many mappings as there may be */
+  /** Takes a free handle. @returns `NO_HANDLE` when there are as many mappings as there may be */
   take(cost: PathCost | undefined): number {
     const { head } = this;
     if (head !== NO_HANDLE) {
