@@ -36,6 +36,8 @@ const HANDLES: Readonly<Record<string, readonly number[]>> = {
   gnttab_setup_table: [16],
   sched_poll: [0],
   vcpu_register_memory_area: [0],
+  xen_add_to_physmap_batch: [8, 16, 24],
+  xen_mem_acquire_resource: [24],
   xen_memory_map: [8],
   xen_memory_reservation: [0],
 };
