@@ -1,9 +1,6 @@
 import { epyc9124, skylakeSp } from "@hyperwalk/cpu";
-import { LongModeTables, Pte } from "@hyperwalk/mmu";
 import { describe, expect, it } from "vitest";
-import { createXenSystem } from "../src/xen.ts";
-import { elfImage } from "./elf-image.ts";
-import { ScriptedProcessor } from "./scripted-processor.ts";
+import { longModeGuest } from "./long-mode-guest.ts";
 
 const BUFFER = 0x300000;
 const RUNSTATE = 0x301008;
@@ -30,7 +27,7 @@ describe.each([
       [8, 10 * MS],
     ];
     const results: number[] = [];
-    const cpu = new ScriptedProcessor(profile, (guest, step) => {
+    const { system } = longModeGuest(profile, { abi }, (guest, step) => {
       if (step === 0) guest.enterLongMode(guest.cr3);
       else results.push(guest.words[0]);
       const fast = abi === "fastabi" ? FASTABI : 0;
@@ -48,23 +45,6 @@ describe.each([
       guest.set(RDI, 1);
       return guest.hypercall(SCHED_OP | fast);
     });
-    const system = createXenSystem({
-      profile,
-      domain: {
-        image: elfImage({ bits: 64, segments: [{ address: 0x100000, bytes: 64 }] }),
-        memoryBytes: 64 * 2 ** 20,
-        abi,
-      },
-      processor: cpu.asProcessor(),
-    });
-    let next = 0x400;
-    const tables = new LongModeTables({
-      memory: cpu.memory,
-      allocate: () => next++,
-      locate: (gfn) => system.domain.p2m.translate(gfn),
-    });
-    tables.mapRange(0x200, 0x200, 512, "4k", Pte.Present | Pte.Write | Pte.Accessed | Pte.Dirty);
-    cpu.cr3 = tables.rootFrame * 4096;
     const { domain, vcpu } = system;
     const references = () =>
       [RUNSTATE, TIME].map((at) => system.frameTable.references(domain.p2m.translate(at >>> 12)));

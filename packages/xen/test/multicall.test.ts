@@ -1,15 +1,14 @@
 import { epyc9124, type ProcessorProfile, skylakeSp } from "@hyperwalk/cpu";
-import { LongModeTables, Pte } from "@hyperwalk/mmu";
 import { describe, expect, it, vi } from "vitest";
 import { Continuation } from "../src/continuation.ts";
 import { Errno } from "../src/errno.ts";
 import { multicall } from "../src/operations/multicall.ts";
 import type { OperationCall } from "../src/operations/operation.ts";
-import { createXenSystem, type XenSystem } from "../src/xen.ts";
+import type { XenSystem } from "../src/xen.ts";
 import type { HypercallAbiName } from "../src/xen-config.ts";
-import { elfImage } from "./elf-image.ts";
 import { END, flatGuest, IRET, le, print, STI, VECTOR } from "./flat-guest.ts";
-import { type GuestScript, ScriptedProcessor } from "./scripted-processor.ts";
+import { longModeGuest } from "./long-mode-guest.ts";
+import type { GuestScript } from "./scripted-processor.ts";
 import { RecordingCost, xenMemory } from "./xen-memory.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -27,25 +26,7 @@ const XEN_VERSION = (4 << 16) | 23;
 type Entry = readonly (number | bigint)[]; // number, then arguments
 
 function machine(profile: ProcessorProfile, abi: HypercallAbiName, script: GuestScript) {
-  const cpu = new ScriptedProcessor(profile, script);
-  const system = createXenSystem({
-    profile,
-    domain: {
-      image: elfImage({ bits: 64, segments: [{ address: 0x100000, bytes: 64 }] }),
-      memoryBytes: 64 * 2 ** 20,
-      abi,
-    },
-    processor: cpu.asProcessor(),
-  });
-  let next = 0x400;
-  const tables = new LongModeTables({
-    memory: cpu.memory,
-    allocate: () => next++,
-    locate: (gfn) => system.domain.p2m.translate(gfn),
-  });
-  tables.mapRange(0x200, 0x200, 512, "4k", Pte.Present | Pte.Write | Pte.Accessed | Pte.Dirty);
-  cpu.cr3 = tables.rootFrame * 4096;
-  return { system, cpu };
+  return longModeGuest(profile, { abi }, script);
 }
 
 function writeList({ domain }: XenSystem, at: number, entries: readonly Entry[]): void {

@@ -1,11 +1,9 @@
 import { epyc9124, skylakeSp } from "@hyperwalk/cpu";
-import { LongModeTables, Pte } from "@hyperwalk/mmu";
 import { describe, expect, it, vi } from "vitest";
 import { Errno } from "../src/errno.ts";
-import { createXenSystem } from "../src/xen.ts";
 import type { HypercallAbiName } from "../src/xen-config.ts";
-import { elfImage } from "./elf-image.ts";
-import { ScriptedProcessor } from "./scripted-processor.ts";
+import { longModeGuest } from "./long-mode-guest.ts";
+import type { ScriptedProcessor } from "./scripted-processor.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -51,25 +49,7 @@ function make(
     });
     return guest.hypercall(number);
   };
-  const cpu = new ScriptedProcessor(profile, script);
-  const system = createXenSystem({
-    profile,
-    domain: {
-      image: elfImage({ bits: 64, segments: [{ address: 0x100000, bytes: 64 }] }),
-      memoryBytes: 64 * 2 ** 20,
-      abi,
-      hardwareDomain,
-    },
-    processor: cpu.asProcessor(),
-  });
-  let next = 0x400;
-  const tables = new LongModeTables({
-    memory: cpu.memory,
-    allocate: () => next++,
-    locate: (gfn) => system.domain.p2m.translate(gfn),
-  });
-  tables.mapRange(0x200, 0x200, 512, "4k", Pte.Present | Pte.Write | Pte.Accessed | Pte.Dirty);
-  cpu.cr3 = tables.rootFrame * 4096;
+  const { system } = longModeGuest(profile, { abi, hardwareDomain }, script);
   system.run({ maxInstructions: calls.length + 1 });
   return { results, system };
 }

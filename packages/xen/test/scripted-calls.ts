@@ -1,10 +1,9 @@
 import { type ProcessorProfile, State } from "@hyperwalk/cpu";
-import { LongModeTables, Pte } from "@hyperwalk/mmu";
 import type { DomainAbi } from "../src/abi/domain-abi.ts";
-import { createXenSystem, type XenSystem } from "../src/xen.ts";
+import type { XenSystem } from "../src/xen.ts";
 import type { HypercallAbiName } from "../src/xen-config.ts";
-import { elfImage } from "./elf-image.ts";
-import { ScriptedProcessor } from "./scripted-processor.ts";
+import { longModeGuest } from "./long-mode-guest.ts";
+import type { GuestScript } from "./scripted-processor.ts";
 
 /** First byte of the guest's megabyte, by guest-physical and by linear address: neither is an address of the other kind. */
 export const PHYSICAL = 0x300000;
@@ -40,7 +39,7 @@ export function makeCalls(
   const counts: { p2mLookups: number; guestPteReads: number }[] = [];
   let rip = -1;
   let before = { p2mLookups: 0, guestPteReads: 0 };
-  const cpu = new ScriptedProcessor(profile, (guest, step) => {
+  const script: GuestScript = (guest, step) => {
     const { words } = guest;
     if (step === 0) guest.enterLongMode(guest.cr3);
     else if (words[State.RipLo] === rip) {
@@ -62,25 +61,9 @@ export function makeCalls(
     rip = words[State.RipLo];
     before = system.counters();
     return guest.hypercall(number);
-  });
-  const system = createXenSystem({
-    profile,
-    domain: {
-      image: elfImage({ bits: 64, segments: [{ address: 0x100000, bytes: 64 }] }),
-      memoryBytes: 64 * 2 ** 20,
-      abi,
-    },
-    processor: cpu.asProcessor(),
-  });
-  let next = 0x400;
-  const tables = new LongModeTables({
-    memory: cpu.memory,
-    allocate: () => next++,
-    locate: (gfn) => system.domain.p2m.translate(gfn),
-  });
-  const flags = Pte.Present | Pte.Write | Pte.Accessed | Pte.Dirty;
-  tables.mapRange(LINEAR >>> 12, PHYSICAL >>> 12, FRAMES, "4k", flags);
-  cpu.cr3 = tables.rootFrame * 4096;
+  };
+  const pages = { linear: LINEAR >>> 12, gfn: PHYSICAL >>> 12, count: FRAMES };
+  const { system } = longModeGuest(profile, { abi }, script, pages);
   const { guestMemory } = system.domain;
   prepare((offset, bytes) => guestMemory.writeBytes(PHYSICAL + offset, bytes), system);
   system.run({ maxInstructions: 10_000 });
