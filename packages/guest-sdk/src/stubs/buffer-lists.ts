@@ -6,9 +6,9 @@ const PAGE_BYTES = 4096;
 /** Kind of a pair list in the low two bits of an address. */
 const TUPLES = 2;
 
-/** Descriptions of buffers, as the scatter/gather interfaces want them: data of the image, one for each buffer. */
+/** Descriptions of buffers, as the scatter/gather interfaces want them: data of the image, one for each buffer, as long as the longest use of it. */
 export class BufferLists {
-  private readonly lists = new Map<Label, { readonly label: Label; readonly bytes: number }>();
+  private readonly lists = new Map<Label, { readonly label: Label; bytes: number }>();
   private readonly form: AbiName;
 
   /** @param form `sg-frames`, `sg-tuples` or `sg-descriptor` */
@@ -25,6 +25,7 @@ export class BufferLists {
       list = { label: new Label(`description of ${buffer.name}`), bytes };
       this.lists.set(buffer, list);
     }
+    list.bytes = Math.max(list.bytes, bytes);
     return physicalAddress(list.label, this.form === "sg-descriptor" ? TUPLES : 0);
   }
 
