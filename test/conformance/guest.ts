@@ -54,7 +54,8 @@ export function conformanceGuest(
   return { image: guest.build({ abi, vendor, leaf }), notCarried };
 }
 
-/** Rows whose call the SDK's stubs of an interface refuse to emit, and why: found by trying, in a program that is thrown away. */
+/** Rows whose call the SDK's stubs of an interface refuse to emit, and why: found by trying, in a program that is thrown away, but for
+ * three rules of this guest's own. */
 function rowsNotCarried(
   rows: readonly Row[],
   abi: HypercallAbiName,

@@ -125,7 +125,7 @@ export function compareOperations(request: MatrixRequest): MatrixDocument {
     guest: { name: "tour" },
     abis,
     operations: names.map((operation) => {
-      const first = runs[0].measured.get(operation)?.cycles;
+      const first = runs[0].measured.get(operation);
       return {
         operation,
         basis: OPERATIONS.find(({ descriptor }) => descriptor.name === operation)?.stage.basis ?? "estimate",
@@ -138,7 +138,9 @@ export function compareOperations(request: MatrixRequest): MatrixDocument {
               reason: left.get(operation) ?? "the guest did not come to it",
             };
           const { cycles, result } = found;
-          const saving = i === 0 || first === undefined ? null : 1 - cycles / first;
+          // A refusal that comes sooner saves nothing.
+          const isAlike = first !== undefined && first.result < 0 === result < 0;
+          const saving = i === 0 || !isAlike ? null : 1 - cycles / first.cycles;
           return { abi, cyclesPerCall: cycles, saving, result };
         }),
       };
