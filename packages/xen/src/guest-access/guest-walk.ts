@@ -4,6 +4,7 @@ import type { GuestRegisters } from "../host/guest-registers.js";
 import type { HypervisorCounters } from "../hypervisor-counters.js";
 import type { P2m } from "../p2m.js";
 import { Phase } from "../path-cost/phases.js";
+import type { Stage } from "../path-cost/stage.js";
 import type { StagePathCost } from "../path-cost/stage-path-cost.js";
 import {
   GUEST_WALK_FIVE_LEVELS,
@@ -31,6 +32,25 @@ const MAX_LEVELS = 5;
 /** Frames below 2^31 only: a larger one is beyond any p2m here, and -1 would be ambiguous. */
 const NO_FRAME = -1;
 
+/** What walks cost. */
+export interface GuestWalkStages {
+  /** By entries read, 0 to 4. */
+  readonly walks: readonly Stage[];
+  /** The same for those that end at an entry that is not present or has reserved bits, from 1 entry on. */
+  readonly ended: readonly Stage[];
+  readonly fiveLevels: Stage;
+  readonly unpaged: Stage;
+  readonly setBits: Stage;
+}
+
+const XEN_STAGES: GuestWalkStages = {
+  walks: GUEST_WALKS,
+  ended: GUEST_WALKS_ENDED,
+  fiveLevels: GUEST_WALK_FIVE_LEVELS,
+  unpaged: GUEST_WALK_UNPAGED,
+  setBits: SET_AD_BITS,
+};
+
 /** What a walk follows: CR0, CR3, CR4 and EFER at their places in the state words, and RFLAGS. */
 export type WalkRegisters = Pick<GuestRegisters, "words" | "rflags">;
 
@@ -46,6 +66,7 @@ export class GuestWalker {
   /** After a failed {@link walk}: the page-fault error code that Xen computed (`pfec`). */
   errorCode = 0;
   protected readonly p2m: P2m;
+  private readonly stages: GuestWalkStages;
   private readonly cost: StagePathCost;
   private readonly counters: HypervisorCounters;
   private readonly memory: PhysicalMemory;
@@ -76,7 +97,9 @@ export class GuestWalker {
     memory: PhysicalMemory,
     registers: WalkRegisters,
     physicalAddressBits: number,
+    stages: GuestWalkStages = XEN_STAGES,
   ) {
+    this.stages = stages;
     this.p2m = p2m;
     this.cost = cost;
     this.counters = counters;
@@ -84,9 +107,9 @@ export class GuestWalker {
     this.registers = registers;
     this.reservedHi = physicalAddressBits >= 52 ? 0 : 0xfffff & ~((1 << (physicalAddressBits - 32)) - 1);
     this.phase = cost.phase(Phase.GuestWalk);
-    this.walkStages = GUEST_WALKS.map((stage) => cost.compile(stage));
-    this.unpagedStage = cost.compile(GUEST_WALK_UNPAGED);
-    this.setBitsStage = cost.compile(SET_AD_BITS);
+    this.walkStages = stages.walks.map((stage) => cost.compile(stage));
+    this.unpagedStage = cost.compile(stages.unpaged);
+    this.setBitsStage = cost.compile(stages.setBits);
   }
 
   /** @returns the guest frame of a linear address, or -1 with {@link errorCode} */
@@ -193,10 +216,9 @@ export class GuestWalker {
   }
 
   private stageOf(depth: number): number {
-    const { cost } = this;
-    if (this.ended && depth > 0 && depth <= GUEST_WALKS_ENDED.length)
-      return cost.compile(GUEST_WALKS_ENDED[depth - 1]);
-    return depth === MAX_LEVELS ? cost.compile(GUEST_WALK_FIVE_LEVELS) : this.walkStages[depth];
+    const { cost, stages } = this;
+    if (this.ended && depth > 0 && depth <= stages.ended.length) return cost.compile(stages.ended[depth - 1]);
+    return depth === MAX_LEVELS ? cost.compile(stages.fiveLevels) : this.walkStages[depth];
   }
 
   /** Looks up and reads one table; remembers it. @returns index of the entry's low word in the arena, or -1 */

@@ -2,14 +2,13 @@ import type { Processor } from "@hyperwalk/cpu";
 import type { CycleLedger, TranslationContext } from "@hyperwalk/mmu";
 import type { ConfidentialKind } from "../confidential.js";
 import { HypervisorCounters } from "../hypervisor-counters.js";
-import type { P2m } from "../p2m.js";
 import { StagePathCost } from "../path-cost/stage-path-cost.js";
 import type { XenText } from "../path-cost/xen-text.js";
 import type { ResolvedXenConfig } from "../xen-config.js";
 import type { HostMemory } from "./host-memory.js";
 import type { Homes } from "./host-objects.js";
 import { SvmControl } from "./svm/svm-control.js";
-import type { VcpuControl } from "./vcpu-control.js";
+import type { SecondStageRoot, VcpuControl } from "./vcpu-control.js";
 import { VmxControl } from "./vmx/vmx-control.js";
 
 export interface PcpuOptions {
@@ -63,7 +62,7 @@ export class Pcpu {
   /** The control structure of the vCPU that is pinned here. Allocates from Xen's heap. */
   createControl(
     host: HostMemory,
-    p2m: P2m,
+    p2m: SecondStageRoot,
     xen: ResolvedXenConfig,
     confidential?: ConfidentialKind,
   ): VcpuControl {

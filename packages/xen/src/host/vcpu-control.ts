@@ -25,6 +25,13 @@ export interface EncryptedVcpu {
   setGhcb(lo: number, hi: number): void;
 }
 
+/** The tables that translate guest frames in the hardware, as a control structure needs to know them. */
+export interface SecondStageRoot {
+  readonly rootFrame: number;
+  /** Machine frame of a guest frame, or -1. */
+  translate(gfn: number): number;
+}
+
 /**
  * One vCPU's hardware-virtualization side, behind which the vendors differ: `arch/x86/hvm/{svm,vmx}`.
  */

@@ -54,6 +54,12 @@ export interface Stage {
   readonly wrmsrSpecCtrl?: number;
   readonly ibpb?: number;
   readonly verw?: number;
+  /** Other MSRs written and read. */
+  readonly wrmsrs?: PerVendor;
+  readonly rdmsrs?: PerVendor;
+  /** Instructions priced as `timing.serialise`: XSETBV, VMLOAD, VMSAVE, XSAVES, SYSCALL and the like. */
+  readonly serialising?: PerVendor;
+  readonly movCr3s?: number;
   readonly cliSti?: number;
   readonly clgiStgi?: number;
   /** String instructions started (`rep movs` of a memcpy). */

@@ -21,12 +21,11 @@ import {
 import { FRAME_BYTES, type TranslationContext } from "@hyperwalk/mmu";
 import type { GuestStart } from "../../boot/index.js";
 import type { ConfidentialKind } from "../../confidential.js";
-import type { P2m } from "../../p2m.js";
 import type { ShadowPaging } from "../../shadow/shadow-paging.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
 import type { HostView } from "../host-memory.js";
 import type { VcpuContext, VcpuSegment } from "../vcpu-context.js";
-import type { EncryptedVcpu, VcpuControl, VcpuControlSnapshot } from "../vcpu-control.js";
+import type { EncryptedVcpu, SecondStageRoot, VcpuControl, VcpuControlSnapshot } from "../vcpu-control.js";
 import { EncryptedRegisters } from "./encrypted-registers.js";
 import { SEV_INFO_HI, SEV_INFO_LO } from "./ghcb-requests.js";
 import { SvmRegisters } from "./svm-registers.js";
@@ -91,7 +90,7 @@ export class SvmControl implements VcpuControl {
   constructor(
     processor: Processor,
     host: HostView,
-    p2m: P2m,
+    p2m: SecondStageRoot,
     controlFrame: number,
     _xen: ResolvedXenConfig,
     confidential?: ConfidentialKind,
@@ -310,7 +309,7 @@ export class SvmControl implements VcpuControl {
   }
 
   /** As Xen, but for task switches, which Xen emulates: the processor carries them out. */
-  private setControls(iopm: number, msrpm: number, p2m: P2m): void {
+  private setControls(iopm: number, msrpm: number, p2m: SecondStageRoot): void {
     const { vmcb } = this.hardware;
     vmcb.set(
       VmcbOffset.General1Intercepts,

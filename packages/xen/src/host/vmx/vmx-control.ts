@@ -19,11 +19,10 @@ import {
 } from "@hyperwalk/cpu";
 import { FRAME_BYTES, type TranslationContext } from "@hyperwalk/mmu";
 import type { GuestStart } from "../../boot/index.js";
-import type { P2m } from "../../p2m.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
 import type { HostView } from "../host-memory.js";
 import type { VcpuContext, VcpuSegment } from "../vcpu-context.js";
-import type { VcpuControl, VcpuControlSnapshot } from "../vcpu-control.js";
+import type { SecondStageRoot, VcpuControl, VcpuControlSnapshot } from "../vcpu-control.js";
 import { VmxRegisters } from "./vmx-registers.js";
 
 const VECTOR_PF = 14;
@@ -86,12 +85,18 @@ export class VmxControl implements VcpuControl {
   readonly registers: VmxRegisters;
   readonly controlFrame: number;
   private readonly processor: Processor;
-  private readonly p2m: P2m;
+  private readonly p2m: SecondStageRoot;
   private readonly heap: HostView["heap"];
   private readonly eptTags = new ExtendedPageTableTags();
 
   /** @param controlFrame zeroed frame for the VMCS */
-  constructor(processor: Processor, host: HostView, p2m: P2m, controlFrame: number, xen: ResolvedXenConfig) {
+  constructor(
+    processor: Processor,
+    host: HostView,
+    p2m: SecondStageRoot,
+    controlFrame: number,
+    xen: ResolvedXenConfig,
+  ) {
     this.processor = processor;
     this.p2m = p2m;
     this.heap = host.heap;

@@ -4,6 +4,7 @@ import type { CpuidPolicy } from "../../cpuid-policy.js";
 import type { PortDevice } from "../../devices/port-device.js";
 import type { Domain } from "../../domain.js";
 import { Msr, type MsrPolicy } from "../../msr-policy.js";
+import type { Stage } from "../../path-cost/stage.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
 import {
   CPUID_HYPERVISOR_LEAF,
@@ -33,6 +34,32 @@ const PF_WRITE = 2;
 const PF_USER = 4;
 const LINES_OF_A_PAGE = 64;
 
+/** What the instructions cost that a hypervisor carries out. */
+export interface EmulatedStages {
+  readonly cpuid: Stage;
+  /** On top, for a leaf of Xen's. */
+  readonly xenLeaf: Stage;
+  readonly rdmsr: Stage;
+  readonly wrmsr: Stage;
+  /** On top, for the local APIC's. */
+  readonly apicMsr: Stage;
+  /** On top, for the one that fills the hypercall page. */
+  readonly hypercallPage: Stage;
+  readonly portIo: Stage;
+  readonly other: Stage;
+}
+
+const XEN_STAGES: EmulatedStages = {
+  cpuid: GUEST_CPUID,
+  xenLeaf: CPUID_HYPERVISOR_LEAF,
+  rdmsr: GUEST_RDMSR,
+  wrmsr: GUEST_WRMSR,
+  apicMsr: APIC_MSR_ACCESS,
+  hypercallPage: WRITE_HYPERCALL_PAGE,
+  portIo: PORT_IO,
+  other: SIMPLE_EXIT,
+};
+
 export interface EmulatedExitsOptions {
   readonly vcpuId: number;
   readonly domain: Domain;
@@ -47,6 +74,8 @@ export interface EmulatedExitsOptions {
   readonly hypercallPages: readonly Uint8Array[];
   /** Hyper-V's interface, where the domain has it. */
   readonly viridian: ViridianPart | undefined;
+  /** Default Xen's. */
+  readonly stages?: EmulatedStages;
 }
 
 /** A vCPU's part of Hyper-V's interface. */
@@ -65,6 +94,7 @@ export class EmulatedExits {
   private readonly options: EmulatedExitsOptions;
   private readonly registers: GuestRegisters;
   private readonly cost: StagePathCost;
+  private readonly stages: EmulatedStages;
   private readonly cpuidStage: number;
   private readonly xenLeafStage: number;
   private readonly rdmsrStage: number;
@@ -74,17 +104,18 @@ export class EmulatedExits {
   private readonly simpleStage: number;
 
   constructor(options: EmulatedExitsOptions) {
-    const { cost } = options;
+    const { cost, stages = XEN_STAGES } = options;
     this.options = options;
+    this.stages = stages;
     this.registers = options.control.registers;
     this.cost = cost;
-    this.cpuidStage = cost.compile(GUEST_CPUID);
-    this.xenLeafStage = cost.compile(CPUID_HYPERVISOR_LEAF);
-    this.rdmsrStage = cost.compile(GUEST_RDMSR);
-    this.wrmsrStage = cost.compile(GUEST_WRMSR);
-    this.pageStage = cost.compile(WRITE_HYPERCALL_PAGE);
-    this.portStage = cost.compile(PORT_IO);
-    this.simpleStage = cost.compile(SIMPLE_EXIT);
+    this.cpuidStage = cost.compile(stages.cpuid);
+    this.xenLeafStage = cost.compile(stages.xenLeaf);
+    this.rdmsrStage = cost.compile(stages.rdmsr);
+    this.wrmsrStage = cost.compile(stages.wrmsr);
+    this.pageStage = cost.compile(stages.hypercallPage);
+    this.portStage = cost.compile(stages.portIo);
+    this.simpleStage = cost.compile(stages.other);
   }
 
   /** CPUID: all four registers, upper halves cleared. */
@@ -235,7 +266,7 @@ export class EmulatedExits {
 
   private apicStage(): void {
     const { cost, registers } = this;
-    cost.run(cost.compile(APIC_MSR_ACCESS));
+    cost.run(cost.compile(this.stages.apicMsr));
     this.options.vlapic.followTaskPriority(registers.words[State.Cr8]);
   }
 

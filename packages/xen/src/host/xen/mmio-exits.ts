@@ -7,6 +7,7 @@ import {
   State,
 } from "@hyperwalk/cpu";
 import type { TranslationContext } from "@hyperwalk/mmu";
+import type { Stage } from "../../path-cost/stage.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
 import { APIC_PAGE_ACCESS } from "../../path-cost/stages/interrupts.js";
 import type { Vlapic } from "../../vlapic.js";
@@ -24,6 +25,8 @@ export interface MmioExitsOptions {
   readonly vlapic: Vlapic;
   /** The guest's address space, as the latest exit left it. */
   readonly context: TranslationContext;
+  /** From the decision to the changed register; default Xen's. */
+  readonly stage?: Stage;
 }
 
 /** Data accesses where the guest has no memory (`handle_mmio`): its local APIC's page, and holes that nobody claims. */
@@ -45,8 +48,8 @@ export class MmioExits {
    * @returns false when it is not one that can be
    */
   carryOut(gfn: number, offset: number, memory?: MmioDevice): boolean {
-    const { registers, cost, vlapic } = this.options;
-    cost.run(cost.compile(APIC_PAGE_ACCESS));
+    const { registers, cost, vlapic, stage = APIC_PAGE_ACCESS } = this.options;
+    cost.run(cost.compile(stage));
     const { apic } = vlapic;
     vlapic.followTaskPriority(registers.words[State.Cr8]);
     return this.carryOutOn(memory ?? (gfn === apic.pageFrame ? apic : NOTHING), offset);

@@ -1,4 +1,5 @@
 import { State } from "@hyperwalk/cpu";
+import type { Stage } from "../../path-cost/stage.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
 import { APIC_INJECTION, INTERRUPT_WINDOW, TIMER_INTERRUPT } from "../../path-cost/stages/interrupts.js";
 import { VCPU_TIMER } from "../../path-cost/stages/time.js";
@@ -7,6 +8,23 @@ import type { Vlapic } from "../../vlapic.js";
 import type { GuestRegisters } from "../guest-registers.js";
 import type { VcpuControl } from "../vcpu-control.js";
 
+/** What its steps cost. */
+export interface InterruptStages {
+  /** The processor's timer has expired. */
+  readonly timer: Stage;
+  /** A timer of the vCPU's has, besides the local APIC's. */
+  readonly vcpuTimer: Stage;
+  readonly injection: Stage;
+  readonly window: Stage;
+}
+
+const XEN_STAGES: InterruptStages = {
+  timer: TIMER_INTERRUPT,
+  vcpuTimer: VCPU_TIMER,
+  injection: APIC_INJECTION,
+  window: INTERRUPT_WINDOW,
+};
+
 /** `svm_intr_assist` and `vmx_intr_assist`: what the virtual local APIC has for the guest before each VM entry. */
 export class VirtualInterrupts {
   private readonly vcpu: Vcpu;
@@ -14,10 +32,18 @@ export class VirtualInterrupts {
   private readonly control: VcpuControl;
   private readonly registers: GuestRegisters;
   private readonly cost: StagePathCost;
+  private readonly stages: InterruptStages;
   /** The guest is to leave once it can take an interrupt. */
   windowWanted = false;
 
-  constructor(vcpu: Vcpu, vlapic: Vlapic, control: VcpuControl, cost: StagePathCost) {
+  constructor(
+    vcpu: Vcpu,
+    vlapic: Vlapic,
+    control: VcpuControl,
+    cost: StagePathCost,
+    stages: InterruptStages = XEN_STAGES,
+  ) {
+    this.stages = stages;
     this.vcpu = vcpu;
     this.vlapic = vlapic;
     this.control = control;
@@ -48,11 +74,11 @@ export class VirtualInterrupts {
   expire(now: number): void {
     const { vcpu, vlapic, cost } = this;
     if (vlapic.due <= now) {
-      cost.run(cost.compile(TIMER_INTERRUPT));
+      cost.run(cost.compile(this.stages.timer));
       vlapic.apic.advance();
     }
     if (vcpu.timers.due > now) return;
-    cost.run(cost.compile(VCPU_TIMER));
+    cost.run(cost.compile(this.stages.vcpuTimer));
     vcpu.runTimers(cost);
   }
 
@@ -77,11 +103,11 @@ export class VirtualInterrupts {
     this.followTaskPriority();
     if (apic.pending >= 0 && registers.canTakeInterrupt) {
       registers.injectInterrupt(apic.acknowledge());
-      cost.run(cost.compile(APIC_INJECTION));
+      cost.run(cost.compile(this.stages.injection));
       if (this.windowWanted && !vlapic.nmiPending) this.closeWindow();
       return;
     }
-    if (!this.windowWanted) cost.run(cost.compile(INTERRUPT_WINDOW));
+    if (!this.windowWanted) cost.run(cost.compile(this.stages.window));
     this.windowWanted = true;
     control.setInterruptWindow(waiting >> 4);
   }
@@ -98,10 +124,10 @@ export class VirtualInterrupts {
     if (registers.canTakeNmi) {
       vlapic.nmiPending = false;
       registers.injectNmi();
-      cost.run(cost.compile(APIC_INJECTION));
+      cost.run(cost.compile(this.stages.injection));
       return;
     }
-    cost.run(cost.compile(INTERRUPT_WINDOW));
+    cost.run(cost.compile(this.stages.window));
     control.setNmiWindow(true);
     this.windowWanted = true;
   }
