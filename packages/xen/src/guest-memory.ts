@@ -1,5 +1,10 @@
 import { FRAME_BYTES, type PhysicalMemory } from "@hyperwalk/mmu";
-import type { P2m } from "./p2m.js";
+
+/** Where a guest's frames are. */
+export interface FrameTranslation {
+  /** Machine frame behind a guest frame, -1 where there is none. */
+  translate(gfn: number): number;
+}
 
 /** A guest-physical address outside the domain's memory. */
 export class GuestAddressError extends Error {
@@ -16,15 +21,15 @@ export class GuestAddressError extends Error {
 
 /**
  * A domain's memory by guest-physical address, for builders, devices in dom0 and tests: no cost, no caches.
- * Every accessor throws {@link GuestAddressError} where the p2m has a hole.
+ * Every accessor throws {@link GuestAddressError} where there is a hole.
  */
 export class GuestMemory {
   private readonly memory: PhysicalMemory;
-  private readonly p2m: P2m;
+  private readonly frames: FrameTranslation;
 
-  constructor(memory: PhysicalMemory, p2m: P2m) {
+  constructor(memory: PhysicalMemory, frames: FrameTranslation) {
     this.memory = memory;
-    this.p2m = p2m;
+    this.frames = frames;
   }
 
   readU8(address: number): number {
@@ -68,7 +73,7 @@ export class GuestMemory {
   }
 
   private machine(address: number): number {
-    const mfn = address >= 0 ? this.p2m.translate(Math.floor(address / FRAME_BYTES)) : -1;
+    const mfn = address >= 0 ? this.frames.translate(Math.floor(address / FRAME_BYTES)) : -1;
     if (mfn < 0) throw new GuestAddressError(address);
     return mfn * FRAME_BYTES + (address % FRAME_BYTES);
   }
