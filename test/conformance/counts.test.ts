@@ -18,7 +18,11 @@ const PHYSICAL: PerPage = { lookups: 1, pteReads: 0 };
 const TABLE_READS = 4;
 
 /** Rows that succeed, and whose copies are known. */
-const COUNTED = ROWS.filter((row) => row.result >= 0 && !row.uncounted && copiesOf(row) !== undefined);
+const COUNTED = ROWS.filter((row) => succeeds(row) && !row.uncounted && copiesOf(row) !== undefined);
+
+function succeeds({ result }: Row): boolean {
+  return result === "does not return" || result >= 0;
+}
 
 function copiesOf(row: Row): Copies | undefined {
   return row.copies ?? COPIES[row.operation];
@@ -26,7 +30,7 @@ function copiesOf(row: Row): Copies | undefined {
 
 /** Of a multicall through percall, entries have a flavour of their own: this one's, without the bit, is linear. */
 function hasOtherFlavour(row: Row, abi: string): boolean {
-  return abi === "percall" && row.name === "multicall.call, one that copies";
+  return abi === "percall" && row.name === "multicall.call, one with a linear pointer";
 }
 
 /** What is left of the copies when values are in registers: those of lists and buffers that a value points to. */

@@ -6,25 +6,42 @@ export const PAGES = ["buffer", "list", "context", "control", "array", "info", "
 export type PageName = (typeof PAGES)[number];
 export const PAGE_BYTES = 8192;
 
+/** A pointer, as the interface passes pointers, or a linear one whatever the interface. */
+export interface PagePointer {
+  readonly page: PageName;
+  readonly offset?: number;
+  readonly linear?: true;
+}
+
 /** What a row passes for a value. */
 export type RowValue =
   | number
   | bigint
   /** An output of an earlier row, by the name that it was saved under. */
   | { readonly saved: string }
-  /** A pointer, as the interface passes pointers. */
-  | { readonly page: PageName; readonly offset?: number }
+  | PagePointer
+  /** A hypercall's number with what the interface marks its calls with. */
+  | { readonly call: number }
   | { readonly frameOf: PageName }
   /** A guest-physical address, whatever the interface. */
   | { readonly addressOf: PageName; readonly offset?: number };
 
-/** Words that the guest stores before the call. */
+/** Words that the guest stores before the call; those of `longs` are as wide as the caller's `unsigned long`. */
 export interface Store {
   readonly page: PageName;
   readonly offset: number;
+  /** Number of a long, from the offset on. */
+  readonly long?: number;
   readonly value: RowValue;
-  readonly bytes: 4 | 8;
+  readonly bytes: 4 | 8 | "long";
 }
+
+/** Where a word is in its page, and its size, for callers whose longs have so many bytes. */
+export function storePlace({ offset, long = 0, bytes }: Store, longBytes: 4 | 8): readonly [number, 4 | 8] {
+  return [offset + long * longBytes, bytes === "long" ? longBytes : bytes];
+}
+
+export type RowResult = number | "does not return";
 
 /** What is left of an output: the value itself, or a name that later rows know it by. */
 export type RowOutput = number | bigint | { readonly save: string };
@@ -32,6 +49,8 @@ export type RowOutput = number | bigint | { readonly save: string };
 /** What can be looked at right after a call. */
 export interface World {
   readonly system: XenSystem;
+  /** Bytes of the caller's `unsigned long`. */
+  readonly longBytes: 4 | 8;
   /** Guest-physical address of a page. */
   readonly address: (page: PageName) => number;
   /** An output that an earlier row saved. */
@@ -44,8 +63,8 @@ export interface Row {
   readonly name: string;
   readonly operation: OperationName;
   readonly inputs: Readonly<Record<string, RowValue>>;
-  /** What rax has afterwards: a value or a negative errno. */
-  readonly result: number;
+  /** What rax has afterwards: a value or a negative errno; or the call does not return. */
+  readonly result: RowResult;
   /** Those that the interface carries are compared. */
   readonly outputs?: Readonly<Record<string, RowOutput>>;
   readonly before?: readonly Store[];
@@ -60,8 +79,6 @@ export interface Row {
   readonly lookups?: number;
   /** It succeeds with fewer look-ups or references than others. */
   readonly uncounted?: true;
-  /** Not for 32-bit callers. */
-  readonly only64?: true;
 }
 
 export const SELF = 0x7ff0;
@@ -81,10 +98,20 @@ export function row(
   operation: OperationName,
   what: string,
   inputs: Row["inputs"],
-  result: number,
+  result: RowResult,
   more: Omit<Row, "name" | "operation" | "inputs" | "result"> = {},
 ): Row {
   return { name: `${operation}, ${what}`, operation, inputs, result, ...more };
+}
+
+/** Consecutive longs in a page. @param first number of the first one from the offset on */
+export function longs(
+  page: PageName,
+  offset: number,
+  values: readonly RowValue[],
+  first = 0,
+): readonly Store[] {
+  return values.map((value, i) => ({ page, offset, long: first + i, value, bytes: "long" }));
 }
 
 /** Consecutive words in a page. */

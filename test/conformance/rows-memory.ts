@@ -1,5 +1,5 @@
 import { Errno } from "@hyperwalk/xen";
-import { frameOf, NOWHERE, pointer, type Row, row, SELF, words } from "./row.js";
+import { frameOf, longs, NOWHERE, pointer, type Row, row, SELF, words } from "./row.js";
 
 const { EACCES, EFAULT, EINVAL, ENOENT, EOPNOTSUPP, EPERM, ESRCH } = Errno;
 /** Free guest frames: RAM that nothing else uses, and holes above it. */
@@ -21,7 +21,7 @@ const reservation = (list: Row["struct"], count: number, order = 0, domid = SELF
   mem_flags: 0,
   domid,
 });
-const extents = (...gfns: readonly number[]) => words("list", 0, 8, ...gfns);
+const extents = (...gfns: readonly number[]) => longs("list", 0, gfns);
 
 export const MEMORY_ROWS: readonly Row[] = [
   row("memory.memory_map", "first entry", { nr_entries: 1, buffer: pointer("buffer") }, 0, {
@@ -34,7 +34,7 @@ export const MEMORY_ROWS: readonly Row[] = [
     outputs: { nr_entries: 0 },
     copies: { from: [16], to: [16] },
   }),
-  row("memory.memory_map", "buffer nowhere", { nr_entries: 1, buffer: NOWHERE }, -EFAULT, { only64: true }),
+  row("memory.memory_map", "buffer nowhere", { nr_entries: 1, buffer: NOWHERE }, -EFAULT),
   row("memory.memory_map", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
   row("memory.add_to_physmap", "shared_info", { size: 0, space: SHARED_INFO, idx: 0, gpfn: HOLE_GFN }, 0, {
     look: ({ system }) => system.domain.sharedInfo.gfn,
@@ -107,16 +107,12 @@ export const MEMORY_ROWS: readonly Row[] = [
     look: ({ system }) => system.domain.p2m.translate(RAM_GFN + 3),
     seen: -1,
     copies: { from: [32, 8, 8], to: [] },
-    only64: true,
   }),
   row("memory.decrease_reservation", "until a hole", reservation(pointer("list"), 3), 1, {
     before: extents(RAM_GFN + 4, RAM_GFN + 2, RAM_GFN + 5),
     copies: { from: [32, 8, 8], to: [] },
-    only64: true,
   }),
-  row("memory.decrease_reservation", "list nowhere", reservation(NOWHERE, 1), 0, {
-    only64: true,
-  }),
+  row("memory.decrease_reservation", "list nowhere", reservation(NOWHERE, 1), 0, {}),
   row("memory.decrease_reservation", "too large extents", reservation(pointer("list"), 1, 10), 0, {
     copies: { from: [32], to: [] },
   }),
@@ -133,22 +129,18 @@ export const MEMORY_ROWS: readonly Row[] = [
     look: ({ system }) => system.domain.guestMemory.readU32((RAM_GFN + 3) * 4096),
     seen: 0,
     copies: { from: [32, 8, 8], to: [] },
-    only64: true,
   }),
   row("memory.populate_physmap", "more than there is", reservation(pointer("list"), 2), 1, {
     before: extents(RAM_GFN + 4, RAM_GFN + 5),
     copies: { from: [32, 8, 8], to: [] },
-    only64: true,
   }),
   row("memory.populate_physmap", "struct nowhere", {}, 0, { struct: NOWHERE, uncounted: true }),
   row("memory.decrease_reservation", "another frame", reservation(pointer("list"), 1), 1, {
     before: extents(RAM_GFN + 6),
     copies: { from: [32, 8], to: [] },
-    only64: true,
   }),
   row("memory.increase_reservation", "as much as there is", reservation(0, 2), 1, {
     copies: { from: [32], to: [] },
-    only64: true,
   }),
   row("memory.increase_reservation", "struct nowhere", {}, 0, { struct: NOWHERE, uncounted: true }),
   row(
@@ -165,16 +157,16 @@ export const MEMORY_ROWS: readonly Row[] = [
     },
     0,
     {
-      before: words("list", 0, 8, RAM_GFN + 7, RAM_GFN + 8, HOLE_GFN + 5, HOLE_GFN + 6).concat(
-        words("list", 8, 8, RAM_GFN + 6),
-      ),
+      before: [
+        ...longs("list", 0, [RAM_GFN + 7, RAM_GFN + 6]),
+        ...longs("list", 16, [HOLE_GFN + 5, HOLE_GFN + 6]),
+      ],
       look: ({ system, address }) => [
         system.domain.guestMemory.readU32(address("buffer")) | 0,
         system.domain.guestMemory.readU32(address("buffer") + 4) | 0,
       ],
       seen: [0, -EACCES],
       copies: { from: [32, 8, 8, 8, 8], to: [4, 4] },
-      only64: true,
     },
   ),
   row(
@@ -188,7 +180,6 @@ export const MEMORY_ROWS: readonly Row[] = [
     "lists nowhere",
     { domid: SELF, space: GMFN, size: 1, foreign_domid: 0, idxs: NOWHERE, gpfns: 0, errs: 0 },
     -EFAULT,
-    { only64: true },
   ),
   row("memory.add_to_physmap_batch", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
   row(
@@ -292,13 +283,12 @@ export const MEMORY_ROWS: readonly Row[] = [
   row("grant_table.set_version", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
   row("grant_table.setup_table", "two frames", { dom: SELF, nr_frames: 2, frame_list: pointer("list") }, 0, {
     outputs: { status: 0 },
-    look: ({ system, address }) => [
+    look: ({ system, address, longBytes }) => [
       system.domain.guestMemory.readU32(address("list")),
-      system.domain.guestMemory.readU32(address("list") + 8),
+      system.domain.guestMemory.readU32(address("list") + longBytes),
     ],
     seen: [HOLE_GFN + 1, 0xffffffff],
     copies: { from: [24], to: [8, 8, 2] },
-    only64: true,
   }),
   row(
     "grant_table.setup_table",
@@ -312,7 +302,6 @@ export const MEMORY_ROWS: readonly Row[] = [
   ),
   row("grant_table.setup_table", "list nowhere", { dom: SELF, nr_frames: 1, frame_list: NOWHERE }, 0, {
     outputs: { status: -5 },
-    only64: true,
   }),
   row("grant_table.setup_table", "of nobody's", { dom: 77, nr_frames: 1, frame_list: 0 }, 0, {
     outputs: { status: -2 },

@@ -1,10 +1,12 @@
 import { Errno } from "@hyperwalk/xen";
 import {
   BEYOND_MEMORY_GFN,
+  longs,
   NOWHERE,
   type PageName,
   pointer,
   type Row,
+  type RowValue,
   row,
   SELF,
   type World,
@@ -21,20 +23,26 @@ const NR_PARAMS = 39;
 const CALLBACK = (2n << 56n) | 0x40n;
 const VERSION = (4 << 16) | 23;
 const NOTHING = 0;
+const MARK = 0x65656565; // "eeee"
 
 const text =
   (page: PageName, offset: number, length: number) =>
   ({ system, address }: World): string =>
     new TextDecoder().decode(system.domain.guestMemory.readBytes(address(page) + offset, length));
-const mark = (at: number) => words("buffer", at, 4, 0x65656565); // "eeee"
+/** The guest's time in the 8 bytes that were "e", and nothing after them. */
+const hasTime = ({ system, address }: World): boolean => {
+  const [low, high, after] = [0, 4, 8].map((at) => system.domain.guestMemory.readU32(address("buffer") + at));
+  return low !== MARK && high < 0x10000 && after === MARK;
+};
+const mark = (at: number) => words("buffer", at, 4, MARK);
 
-/** `struct multicall_entry` of 64-bit guests: number, result, six arguments. */
-const entry = (index: number, number: number, ...args: readonly (number | Row["struct"])[]) =>
-  words("list", 64 * index, 8, number, 0x7777, ...args.map((each) => each ?? 0));
+/** `struct multicall_entry`: number, result, six arguments, all of them longs. */
+const entry = (index: number, number: RowValue, ...args: readonly RowValue[]) =>
+  longs("list", 0, [number, 0x7777, ...args], 8 * index);
 const resultOf =
   (...entries: readonly number[]) =>
-  ({ system, address }: World): number[] =>
-    entries.map((index) => system.domain.guestMemory.readU32(address("list") + 64 * index + 8) | 0);
+  ({ system, address, longBytes }: World): number[] =>
+    entries.map((i) => system.domain.guestMemory.readU32(address("list") + longBytes * (8 * i + 1)) | 0);
 
 export const OTHER_ROWS: readonly Row[] = [
   row("version.version", "always", {}, VERSION),
@@ -50,19 +58,19 @@ export const OTHER_ROWS: readonly Row[] = [
     look: text("buffer", 0, 20),
     seen: ".0-hyperwalk\0\0\0\0eeee",
   }),
-  row("version.extraversion", "nowhere", { buffer: NOWHERE }, -EFAULT, { only64: true }),
+  row("version.extraversion", "nowhere", { buffer: NOWHERE }, -EFAULT),
   row("version.compile_info", "whole", { buffer: pointer("buffer") }, 0),
-  row("version.compile_info", "nowhere", { buffer: NOWHERE }, -EFAULT, { only64: true }),
+  row("version.compile_info", "nowhere", { buffer: NOWHERE }, -EFAULT),
   row("version.capabilities", "whole", { buffer: pointer("buffer") }, 0, {
     look: text("buffer", 0, 14),
     seen: "hvm-3.0-x86_32",
   }),
-  row("version.capabilities", "nowhere", { buffer: NOWHERE }, -EFAULT, { only64: true }),
+  row("version.capabilities", "nowhere", { buffer: NOWHERE }, -EFAULT),
   row("version.changeset", "whole", { buffer: pointer("buffer") }, 0, {
     look: text("buffer", 0, 12),
     seen: "unavailable\0",
   }),
-  row("version.changeset", "nowhere", { buffer: NOWHERE }, -EFAULT, { only64: true }),
+  row("version.changeset", "nowhere", { buffer: NOWHERE }, -EFAULT),
   row("version.platform_parameters", "of a guest with hardware support", {}, 0, {
     outputs: { virt_start: 0 },
   }),
@@ -74,14 +82,14 @@ export const OTHER_ROWS: readonly Row[] = [
     look: text("buffer", 0, 20),
     seen: `${"\0".repeat(16)}eeee`,
   }),
-  row("version.guest_handle", "nowhere", { buffer: NOWHERE }, -EFAULT, { only64: true }),
+  row("version.guest_handle", "nowhere", { buffer: NOWHERE }, -EFAULT),
   row("version.commandline", "of whom it is no business", { buffer: pointer("buffer") }, 0, {
     before: [...mark(8), ...mark(12)],
     look: text("buffer", 0, 12),
     seen: "<denied>\0eee",
     copies: { from: [], to: [9] },
   }),
-  row("version.commandline", "nowhere", { buffer: NOWHERE }, -EFAULT, { only64: true }),
+  row("version.commandline", "nowhere", { buffer: NOWHERE }, -EFAULT),
   row("version.build_id", "of whom it is no business", { buffer: 0 }, -EPERM),
   row("version.extraversion2", "its length", { buffer: 0 }, 12, { copies: { from: [], to: [] } }),
   row("version.extraversion2", "whole", { buffer: pointer("buffer") }, 12, {
@@ -93,7 +101,7 @@ export const OTHER_ROWS: readonly Row[] = [
   row("version.extraversion2", "no room", { buffer: pointer("buffer") }, -ENOBUFS, {
     before: words("buffer", 0, 4, 11),
   }),
-  row("version.extraversion2", "nowhere", { buffer: NOWHERE }, -EFAULT, { only64: true }),
+  row("version.extraversion2", "nowhere", { buffer: NOWHERE }, -EFAULT),
   row("version.capabilities2", "its length", { buffer: 0 }, 46, { copies: { from: [], to: [] } }),
   row("version.capabilities2", "no room", { buffer: pointer("buffer") }, -ENOBUFS, {
     before: words("buffer", 0, 4, 45),
@@ -179,31 +187,33 @@ export const OTHER_ROWS: readonly Row[] = [
     look: resultOf(0, 1),
     seen: [VERSION, -ENOENT],
     copies: { from: [64, 64], to: [8, 8] },
-    only64: true,
   }),
   row("multicall.call", "one that copies", { call_list: pointer("list"), nr_calls: 1 }, 0, {
-    before: entry(0, 34, 10, pointer("buffer")),
-    look: resultOf(0),
-    seen: [0],
+    before: [...mark(0), ...mark(4), ...mark(8), ...entry(0, { call: 34 }, 10, pointer("buffer"))],
+    look: (world) => [resultOf(0)(world), hasTime(world)],
+    seen: [[0], true],
     copies: { from: [64], to: [8, 8] },
-    only64: true,
+  }),
+  row("multicall.call", "one with a linear pointer", { call_list: pointer("list"), nr_calls: 1 }, 0, {
+    before: [...mark(0), ...mark(4), ...mark(8), ...entry(0, 34, 10, { page: "buffer", linear: true })],
+    look: (world) => [resultOf(0)(world), hasTime(world)],
+    seen: [[0], true],
+    copies: { from: [64], to: [8, 8] },
   }),
   row("multicall.call", "none", { call_list: pointer("list"), nr_calls: 0 }, 0, {
     copies: { from: [], to: [] },
   }),
   row("multicall.call", "of a multicall", { call_list: pointer("list"), nr_calls: 1 }, 0, {
-    before: entry(0, 13, pointer("list"), 1),
+    before: entry(0, { call: 13 }, pointer("list"), 1),
     look: resultOf(0),
     seen: [-EINVAL],
     copies: { from: [64], to: [8] },
-    only64: true,
   }),
   row("multicall.call", "of no call", { call_list: pointer("list"), nr_calls: 1 }, 0, {
     before: entry(0, 63, 0),
     look: resultOf(0),
     seen: [-ENOSYS],
     copies: { from: [64], to: [8] },
-    only64: true,
   }),
-  row("multicall.call", "list nowhere", { call_list: NOWHERE, nr_calls: 1 }, -EFAULT, { only64: true }),
+  row("multicall.call", "list nowhere", { call_list: NOWHERE, nr_calls: 1 }, -EFAULT),
 ];

@@ -9,22 +9,17 @@ const MAX_PORTS = 128;
 export const POLL_ROWS: readonly Row[] = [
   row("sched.poll", "one port, until an instant that has passed", { timeout: 1, port: 1 }, 0),
   row("sched.poll", "no such port", { timeout: 1, port: NO_SUCH_PORT }, -EINVAL),
-  row("sched.poll", "two ports in memory", {}, 0, {
-    before: [...words("list", 0, 4, 1, 2), ...words("buffer", 0, 8, pointer("list"), 2, 1)],
-    struct: pointer("buffer"),
+  row("sched.poll", "two ports in memory", { timeout: 1, ports: pointer("list"), nr_ports: 2 }, 0, {
+    before: words("list", 0, 4, 1, 2),
     copies: { from: [24, 4, 4], to: [] },
-    only64: true,
   }),
-  row("sched.poll", "ports nowhere", {}, -EFAULT, {
-    before: words("buffer", 0, 8, NOWHERE, 2, 1),
-    struct: pointer("buffer"),
-    only64: true,
-  }),
-  row("sched.poll", "too many ports", {}, -EINVAL, {
-    before: words("buffer", 0, 8, pointer("list"), MAX_PORTS + 1, 1),
-    struct: pointer("buffer"),
-    only64: true,
-  }),
+  row("sched.poll", "ports nowhere", { timeout: 1, ports: NOWHERE, nr_ports: 2 }, -EFAULT),
+  row(
+    "sched.poll",
+    "too many ports",
+    { timeout: 1, ports: pointer("list"), nr_ports: MAX_PORTS + 1 },
+    -EINVAL,
+  ),
   row("sched.poll", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
 ];
 
@@ -54,7 +49,7 @@ export const SHUTDOWN_ROWS: readonly Row[] = [
     seen: 1,
   }),
   row("sched.shutdown", "struct nowhere", {}, -EFAULT, { struct: NOWHERE }),
-  row("sched.shutdown", "with another reason", { reason: 0 }, 0, {
+  row("sched.shutdown", "with another reason", { reason: 0 }, "does not return", {
     look: ({ system }) => system.domain.shutdownReason,
     seen: 1,
   }),

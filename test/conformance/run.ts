@@ -6,12 +6,12 @@ import {
   type SystemCounters,
   type XenSystem,
 } from "@hyperwalk/xen";
-import { PAGE_ADDRESSES, RESULT_BYTES, ROW_AT, resultAt, savedPlaces } from "./guest.js";
-import { PAGES, type Row, type World } from "./row.js";
+import { PAGE_ADDRESSES, RESULT_BYTES, RESULTS, ROW_AT, resultAt, savedPlaces, UNWRITTEN } from "./guest.js";
+import { PAGES, type Row, type RowResult, type World } from "./row.js";
 
 /** What came of one row. */
 export interface RowOutcome {
-  readonly result: number;
+  readonly result: RowResult;
   /** By output, in the order of the operation's outputs. */
   readonly outputs: readonly bigint[];
   readonly seen: unknown;
@@ -43,9 +43,11 @@ export function runRows(rows: readonly Row[], options: ConformanceOptions): Conf
   });
   options.prepare?.(system);
   const { guestMemory } = system.domain;
+  guestMemory.writeBytes(RESULTS, new Uint8Array(RESULT_BYTES * rows.length).fill(UNWRITTEN));
   const places = savedPlaces(rows);
   const world: World = {
     system,
+    longBytes: 8,
     address: (page) => guestMemory.readU32(PAGE_ADDRESSES + 8 * PAGES.indexOf(page)) * 4096,
     saved: (name) => guestMemory.readU32(places.get(name) ?? -1),
   };
@@ -73,7 +75,9 @@ export function runRows(rows: readonly Row[], options: ConformanceOptions): Conf
     const outputs = Array.from({ length: RESULT_BYTES / 8 - 1 }, (_, i) =>
       view.getBigUint64(8 + 8 * i, true),
     );
-    outcomes.set(row, { result: Number(view.getBigInt64(0, true)), outputs, ...look });
+    const returned = bytes.subarray(0, 8).some((byte) => byte !== UNWRITTEN);
+    const result = returned ? Number(view.getBigInt64(0, true)) : "does not return";
+    outcomes.set(row, { result, outputs, ...look });
   });
   return { system, outcomes, end };
 }

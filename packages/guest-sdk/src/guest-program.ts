@@ -1,6 +1,6 @@
-import type { ConfidentialKind, OperationDescriptor } from "@hyperwalk/xen";
+import type { ConfidentialKind, OperationDescriptor, OperationField } from "@hyperwalk/xen";
 import type { Assembler } from "./assembler/assembler.js";
-import { Label, type LabelAddress, linearAddress, physicalAddress } from "./assembler/label.js";
+import { Label, linearAddress, physicalAddress } from "./assembler/label.js";
 import type { ConditionName } from "./assembler/opcodes.js";
 import { eax, ecx, rax, rcx, rdx, rsi } from "./assembler/register.js";
 import { GuestSourceError } from "./guest-source-error.js";
@@ -107,8 +107,8 @@ export class GuestProgram {
     operation: OperationDescriptor,
     inputs: readonly (Value | undefined)[] | Readonly<Record<string, Value>>,
   ): HypercallResult {
-    const operands = inOrder(operation, inputs).map((value) =>
-      value === undefined ? undefined : this.operand(value),
+    const operands = inOrder(operation, inputs).map((value, i) =>
+      value === undefined ? undefined : this.operand(value, operation.inputs[i]),
     );
     this.overwritten++;
     this.stubs.emitCall(this.asm, operation, operands);
@@ -305,22 +305,19 @@ export class GuestProgram {
     return variable;
   }
 
-  private operand(value: Value): Operand {
+  private operand(value: Value, field?: OperationField): Operand {
     if (value instanceof Variable) {
       this.pool.check(value);
       return value.register;
     }
-    if (value instanceof GuestBuffer) return this.addressOf(value);
+    if (value instanceof GuestBuffer)
+      return this.stubs.addressOf(value.label, value.bytes, value.alignment, field);
     if (typeof value === "number" && !Number.isSafeInteger(value))
       throw new GuestSourceError(
         "VALUE",
         `${value} is not an integer that a number holds exactly: use a bigint`,
       );
     return value;
-  }
-
-  private addressOf(buffer: GuestBuffer): LabelAddress {
-    return this.stubs.addressOf(buffer.label, buffer.bytes, buffer.alignment);
   }
 
   private arithmetic(operation: "add" | "sub", variable: Variable, value: Value): void {

@@ -122,7 +122,7 @@ export class GuestAreas {
       return;
     }
     const { is32Bit } = domain.eventChannels.events;
-    const { access } = call;
+    const { access: own, areaAccess: access = own } = call;
     const { handleLo, handleHi } = runstate;
     const flagged = (domain.vmAssist & (1 << RUNSTATE_UPDATE_FLAG)) !== 0;
     const flagAt = is32Bit ? 11 : 15;
@@ -150,7 +150,7 @@ export class GuestAreas {
 
   /** The first copy to the guest's address. @param words of `Runstate.read` or `record` */
   copyRunstate(words: Int32Array, is32Bit: boolean, by: Vcpu): void {
-    const { access } = by.call;
+    const { access: own, areaAccess: access = own } = by.call;
     const bytes = layOutRunstate(words, is32Bit, access.buffer);
     access.copyToGuest(this.runstate.handleLo, this.runstate.handleHi, bytes);
   }
@@ -169,7 +169,7 @@ export class GuestAreas {
     const { time, record } = this;
     if (time.frame >= 0) this.write(time, record.bytes, by.call.cost);
     if (time.frame >= 0 || !time.hasHandle) return;
-    const { access } = by.call;
+    const { access: own, areaAccess: access = own } = by.call;
     const { version } = record;
     access.buffer.setUint32(0, version - 1, true);
     if (access.copyToGuest(time.handleLo, time.handleHi, 4) !== 0) return;

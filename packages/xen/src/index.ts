@@ -21,7 +21,7 @@ export {
   registered,
 } from "./abi/registered.js";
 export { DOMAIN_ABIS } from "./abi/registry.js";
-export { ScatterGatherAbi, scatterGather } from "./abi/scatter-gather.js";
+export { isKept, ScatterGatherAbi, scatterGather } from "./abi/scatter-gather.js";
 export * from "./boot/index.js";
 export { CONFIDENTIAL_KINDS, type ConfidentialKind } from "./confidential.js";
 export type { CappedTextSnapshot, ConsoleSnapshot } from "./console.js";

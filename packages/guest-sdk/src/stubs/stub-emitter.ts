@@ -42,8 +42,12 @@ export interface StubEmitter {
    * @throws GuestSourceError when this interface cannot carry the operation or one of the values
    */
   emitCall(a: Assembler, operation: OperationDescriptor, inputs: readonly (Operand | undefined)[]): void;
-  /** What a call passes for a buffer of the image. @param alignment of its first byte, a power of two */
-  addressOf(buffer: Label, bytes: number, alignment: number): LabelAddress;
+  /**
+   * What a call passes for a buffer of the image.
+   * @param alignment of its first byte, a power of two
+   * @param field the value that it is passed in; for what has none, memory that a pointer is stored in, left out
+   */
+  addressOf(buffer: Label, bytes: number, alignment: number, field?: OperationField): LabelAddress;
   /** Copies an output to a 64-bit register, extended as its type says. */
   emitOutput(a: Assembler, operation: OperationDescriptor, field: OperationField, to: Register): void;
 }

@@ -1,4 +1,4 @@
-import type { OperationDescriptor, OperationField } from "@hyperwalk/xen";
+import { isKept, type OperationDescriptor, type OperationField } from "@hyperwalk/xen";
 import type { Assembler } from "../assembler/assembler.js";
 import { type Label, linearAddress, physicalAddress } from "../assembler/label.js";
 import { at, atLabel } from "../assembler/memory.js";
@@ -34,7 +34,7 @@ const PERCALL_BIT = 0x40000000;
  * With `linear` the pointer is an address as the guest maps it, with `physaddr` a guest-physical one; nothing else
  * differs but that a `percall` guest calls into the page of stubs that say so. An encrypted guest makes its calls without
  * a page, and copies structs that it points to physically from and to memory that it shares. A `registered` guest's
- * pointers are linear; those of the scatter/gather interfaces name descriptions in the image.
+ * pointers are linear; those of the scatter/gather interfaces name descriptions in the image, but for areas that Xen keeps.
  */
 export function traditionalStubs(abi: TraditionalAbiName, memory: StubMemory): StubEmitter {
   const isLinear = abi === "linear" || abi === "registered";
@@ -42,9 +42,11 @@ export function traditionalStubs(abi: TraditionalAbiName, memory: StubMemory): S
   const { lists } = memory;
   if (lists !== undefined && memory.encrypted !== undefined)
     throw new GuestSourceError("UNSUPPORTED_BY_ABI", `${abi}: encrypted guests have no stubs for it`);
-  const addressOf = (buffer: Label, bytes: number, alignment: number) =>
-    lists?.pointerTo(buffer, bytes, alignment) ??
-    (isLinear ? linearAddress(buffer) : physicalAddress(buffer));
+  const addressOf = (buffer: Label, bytes: number, alignment: number, field?: OperationField) => {
+    if (isLinear || (lists !== undefined && field !== undefined && isKept(field)))
+      return linearAddress(buffer);
+    return lists?.pointerTo(buffer, bytes, alignment) ?? physicalAddress(buffer);
+  };
   // A linear pointer is no use to the hypervisor wherever it points: the tables are encrypted.
   const bounce = isLinear ? undefined : memory.encrypted?.bounce;
 
@@ -55,11 +57,6 @@ export function traditionalStubs(abi: TraditionalAbiName, memory: StubMemory): S
   ): void {
     if (operation.fastabiOnly)
       throw new GuestSourceError("UNSUPPORTED_BY_ABI", `${operation.name}: only FastABI dispatches it`);
-    if (lists !== undefined && operation.inputs.some(({ pointer, offset }) => pointer && offset >= 0))
-      throw new GuestSourceError(
-        "UNSUPPORTED_BY_ABI",
-        `${operation.name}: the stubs of ${abi} describe no buffers that structs point to`,
-      );
     const inRegisters: Operand[] = operation.plain ? [] : [operation.subop];
     operation.inputs.forEach((field, i) => {
       const value = inputs[i] ?? field.implied ?? 0;

@@ -8,14 +8,17 @@ import { FlavourAbi, PHYSICAL_FLAVOUR } from "./percall.js";
 
 /** Argument that says how far into its buffer a call goes on: r9, ebp, or the last one of a multicall's entry. */
 const OFFSET_ARGUMENT = 5;
-/** The address of an area that Xen keeps for itself stays a linear one. */
-const CALLBACK = "addr.h";
 /** Bits of EAX in the HVM leaf, ours: nobody has proposed any. */
 const CPUID_FEATURES: Readonly<Record<ScatterGatherForm, number>> = {
   frames: 1 << 8,
   tuples: 1 << 9,
   descriptor: 1 << 10,
 };
+
+/** Does a value name an area that Xen goes on writing to? Such an address is a linear one under scatter/gather, too. */
+export function isKept(field: OperationField): boolean {
+  return field.name === "addr.h";
+}
 
 /** Where a call has its pointers. */
 interface PointerPlaces {
@@ -125,12 +128,14 @@ export class ScatterGatherAbi extends FlavourAbi {
     { readonly long: PointerPlaces; readonly compat: PointerPlaces }
   >();
   private call: HandleArguments | undefined;
+  private readonly areaAccess: GuestAccess;
 
   constructor(parts: AbiParts, id: string, lists: ScatterGatherAccess) {
     const structs = new StructAccess(lists);
     super(parts, id, PHYSICAL_FLAVOUR, new FlavouredAccess(structs, parts.cost));
     this.lists = lists;
     this.structs = structs;
+    this.areaAccess = new FlavouredAccess(parts.linear, parts.cost);
     for (const operation of parts.operations)
       this.places.set(operation, { long: placesOf(operation, false), compat: placesOf(operation, true) });
   }
@@ -157,7 +162,10 @@ export class ScatterGatherAbi extends FlavourAbi {
       given.argument = argument;
     }
     structs.struct = operation.descriptor.struct === undefined ? -1 : given.slot;
+    const { areaAccess } = call;
+    call.areaAccess = this.areaAccess;
     const result = super.invoke(operation, call);
+    call.areaAccess = areaAccess;
     if (call.continuation.pending) this.continueWith(call, given.given);
     ({ used: lists.used, compat: lists.compat } = before);
     ({ struct: structs.struct, places: structs.places } = before);
@@ -184,7 +192,7 @@ export class ScatterGatherAbi extends FlavourAbi {
 
 function placesOf({ descriptor }: Operation, compat: boolean): PointerPlaces {
   const { inputs, struct, plain } = descriptor;
-  const isPointer = (field: OperationField) => field.pointer === true && field.name !== CALLBACK;
+  const isPointer = (field: OperationField) => field.pointer === true && !isKept(field);
   let next = plain ? 0 : 1;
   let argument = -1;
   for (const field of inputs) {

@@ -89,6 +89,8 @@ export interface OperationCall {
   byRegister: boolean;
   /** For operations whose struct holds further guest pointers. */
   access: GuestAccess;
+  /** For areas whose address Xen keeps, where that is another kind of address than the call's own; default {@link access}. */
+  areaAccess?: GuestAccess | undefined;
   /** What it becomes if it cannot be done in one go. */
   readonly continuation: Continuation;
   /** It is an entry of a multicall, or a multicall. */
