@@ -7,6 +7,50 @@
 export type { AccessRights } from "./access-modes.js";
 export type { AccessWatch } from "./access-watch.js";
 export { Arena, ArenaExhaustedError } from "./arena.js";
+export {
+  ArmStage1,
+  ArmStage2,
+  concatenatedTables,
+  levelShift,
+  levelSpan,
+  MAX_CONCATENATED,
+  stage1StartLevel,
+  stage2StartLevel,
+} from "./arm/arm-descriptor.js";
+export {
+  ArmFault,
+  describeFault,
+  FaultStatus,
+  frameOfPar,
+  Par,
+  parOfFault,
+  parOfFrame,
+} from "./arm/arm-fault.js";
+export { ArmContextError, ArmMmu, type ArmMmuOptions, type ArmMmuSnapshot } from "./arm/arm-mmu.js";
+export {
+  ArmAccess,
+  type ArmRegime,
+  type ArmStage1Context,
+  type ArmStage2Context,
+  type ArmTableBase,
+} from "./arm/arm-regime.js";
+export {
+  type ArmDescriptor,
+  ArmStage1Tables,
+  ArmStage2Tables,
+  type ArmTableEntry,
+  ArmTables,
+} from "./arm/arm-tables.js";
+export {
+  ArmTranslationCaches,
+  type ArmTranslationCachesSnapshot,
+  EL2_SPACE,
+  guestSpace,
+  MAX_ASID,
+  MAX_VMID,
+  type Tlbi,
+} from "./arm/arm-translation-caches.js";
+export { InnerShareable } from "./arm/inner-shareable.js";
 export { CacheHierarchy, type CacheHierarchySnapshot, ServedBy } from "./cache/cache-hierarchy.js";
 export { FirstLevelCache, type FirstLevelCacheSnapshot } from "./cache/first-level-cache.js";
 export type { BackInvalidate, InclusionPolicy } from "./cache/inclusion-policy.js";
