@@ -7,6 +7,7 @@ export const Errno = {
   ENXIO: 6,
   E2BIG: 7,
   ENOEXEC: 8,
+  EBADF: 9,
   EAGAIN: 11,
   ENOMEM: 12,
   EACCES: 13,
@@ -23,6 +24,7 @@ export const Errno = {
   ETIME: 62,
   EOPNOTSUPP: 95,
   ENOBUFS: 105,
+  ENOTCONN: 107,
   EILSEQ: 84,
   ERESTART: 85,
 } as const;

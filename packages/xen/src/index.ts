@@ -93,7 +93,7 @@ export {
   type ScatterGatherForm,
 } from "./guest-access/scatter-gather.js";
 export type { GuestArea, GuestAreaSnapshot, GuestAreas, GuestAreasSnapshot } from "./guest-areas.js";
-export { GuestAddressError, GuestMemory } from "./guest-memory.js";
+export { type FrameTranslation, GuestAddressError, GuestMemory } from "./guest-memory.js";
 export type { GuestPages } from "./guest-pages.js";
 export {
   DOMAIN_LOCKS,
@@ -107,6 +107,62 @@ export { GuestCodeMode, GuestRegisters } from "./host/guest-registers.js";
 export { HostMemory, type HostView, type PeerFrames } from "./host/host-memory.js";
 export type { Homes } from "./host/host-objects.js";
 export type { Hypervisor } from "./host/hypervisor.js";
+export { EventFd, EventFds, type EventFdsSnapshot, type EventFdWaiter } from "./host/kvm/eventfd.js";
+export {
+  EvtchnPorts,
+  type EvtchnPortsSnapshot,
+  type EvtchnTarget,
+} from "./host/kvm/evtchn-ports.js";
+export {
+  type CacheOwner,
+  GfnToPfnCache,
+  type GfnToPfnCacheSnapshot,
+} from "./host/kvm/gfn-to-pfn-cache.js";
+export {
+  type IrqfdOwner,
+  Irqfds,
+  type IrqfdsSnapshot,
+  type KvmIrqfd,
+  type KvmIrqRoutingEntry,
+} from "./host/kvm/irqfd.js";
+export {
+  finish,
+  KernelDeadlockError,
+  KernelMutex,
+  type KernelSteps,
+  WAIT,
+} from "./host/kvm/kernel-steps.js";
+export { KvmVcpuXen, type KvmVcpuXenSnapshot, VCPU_INFO_BYTES } from "./host/kvm/kvm-vcpu-xen.js";
+export { KvmVm, type KvmVmOptions, type KvmVmSnapshot } from "./host/kvm/kvm-vm.js";
+export { KvmXenCounters, type KvmXenCountersSnapshot } from "./host/kvm/kvm-xen-counters.js";
+export type { KvmXenVcpu } from "./host/kvm/kvm-xen-vcpu.js";
+export {
+  KVM_HVA_ERR_BAD,
+  KVM_MEMSLOT_INVALID,
+  MEMSLOT_STEPS,
+  type MemorySlot,
+  type MemslotChange,
+  type MemslotListener,
+  type MemslotStep,
+  Memslots,
+  type MemslotsSnapshot,
+} from "./host/kvm/memslots.js";
+export * from "./host/kvm/uapi.js";
+export {
+  MAPPING_STEPS,
+  type MappingStep,
+  type MmuNotifier,
+  TASK_SIZE,
+  UserAddressError,
+  UserAddressSpace,
+  type UserAddressSpaceSnapshot,
+  type UserMapping,
+} from "./host/kvm/user-address-space.js";
+export type { HvmAttrOf, VcpuAttrOf } from "./host/kvm/xen-attributes.js";
+export { type EventsOwner, EWOULDBLOCK, type KvmXenEvtchn, XenEvents } from "./host/kvm/xen-events.js";
+export { type RunstateOwner, XenRunstate, type XenRunstateSnapshot } from "./host/kvm/xen-runstate.js";
+export { type SharedInfoOwner, XenSharedInfo } from "./host/kvm/xen-shared-info.js";
+export { type TimerOwner, XenTimer, type XenTimerSnapshot } from "./host/kvm/xen-timer.js";
 export type { Pcpu } from "./host/pcpu.js";
 export { type RunOutcome, SHUTDOWN_REASONS, type ShutdownName } from "./host/run-outcome.js";
 export {
@@ -163,6 +219,7 @@ export {
   type PageConditionsSnapshot,
 } from "./page-conditions.js";
 export { composeStage } from "./path-cost/compose.js";
+export { KvmPhase } from "./path-cost/kvm-phases.js";
 export type { PathCost, StageId } from "./path-cost/path-cost.js";
 export { HYPERVISOR_PHASES, Phase } from "./path-cost/phases.js";
 export type { HostObject, PerVendor, Stage, Touch } from "./path-cost/stage.js";

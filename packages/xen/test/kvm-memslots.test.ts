@@ -13,7 +13,7 @@ const FRAME = 0x100;
 
 function machine(pages = 16) {
   const { memory } = xenMemory();
-  const vm = new KvmVm({ memory, cost: new RecordingCost(memory), nowNs: () => 0 });
+  const vm = new KvmVm({ memory, cost: new RecordingCost(memory), nowNs: () => 0, tscGhz: 2 });
   vm.userSpace.mmap(HVA, pages * PAGE, FRAME);
   return { vm, memory };
 }

@@ -12,6 +12,8 @@ export interface KvmXenVcpu {
   readonly isBlocked: boolean;
   /** `sched_info.run_delay` of its thread: nanoseconds that it waited for a processor, which are stolen from the guest. */
   readonly runDelayNs: number;
+  /** Cycles that the guest's time stamp is ahead of one that began with the kvmclock. */
+  readonly timestampOffset: number;
   /**
    * KVM_REQ_UNBLOCK and `kvm_vcpu_kick`: it wakes, or leaves the guest, and looks for interrupts and requests before it
    * goes on.

@@ -43,7 +43,9 @@ export interface MemorySlot {
 
 /** What wants to know of slots that go: their second-stage mappings are to go too (`kvm_arch_flush_shadow_memslot`). */
 export interface MemslotListener {
-  flushShadowMemslot(slot: MemorySlot): void;
+  flushShadowMemslot?(slot: MemorySlot): void;
+  /** A change that is allowed begins. */
+  beforeChange?(change: MemslotChange): void;
   /** A change is complete (`kvm_arch_commit_memory_region`). */
   commitMemoryRegion?(old: MemorySlot | undefined, now: MemorySlot | undefined, change: MemslotChange): void;
   /** One step of a change was made. */
@@ -246,6 +248,7 @@ export class Memslots {
     old: MemorySlot | undefined,
     now: MemorySlot | undefined,
   ): Generator<MemslotStep, void> {
+    for (const listener of this.listeners) listener.beforeChange?.(change);
     const others = this.slots.filter((slot) => slot !== old);
     if (old !== undefined && (change === "delete" || change === "move")) {
       yield* this.publish(
@@ -253,7 +256,7 @@ export class Memslots {
         "publish INVALID",
         "generation after INVALID",
       );
-      for (const listener of this.listeners) listener.flushShadowMemslot(old);
+      for (const listener of this.listeners) listener.flushShadowMemslot?.(old);
       yield this.made("zap");
     }
     yield* this.publish(now === undefined ? others : [...others, now], "publish new", "generation after new");
