@@ -22,6 +22,12 @@ export interface GuestBuildOptions {
    * hypercall page, physical pointers through shared memory, and exits through a #VC handler. Default neither.
    */
   readonly confidential?: ConfidentialKind | undefined;
+  /**
+   * How the guest makes hypercalls: through the page that the hypervisor fills, or by the vendor's instruction in its own
+   * text, without asking for a page. FastABI has the latter anyhow, but asks for a page. Inline goes with `linear`,
+   * `physaddr` and `fastabi`. Default "page".
+   */
+  readonly hypercalls?: "page" | "inline" | undefined;
   /** For the guest's own use: how often its measured loop runs. Default {@link DEFAULT_GUEST_ITERATIONS}. */
   readonly iterations?: number;
 }

@@ -1,7 +1,8 @@
 import type { Assembler } from "./assembler/assembler.js";
 import { Label } from "./assembler/label.js";
 import { type GuestBuildOptions, GuestProgram } from "./guest-program.js";
-import { buildPvhImage, type ImageSymbols } from "./image/pvh-image.js";
+import { GuestSourceError } from "./guest-source-error.js";
+import { type ImageSymbols, type LinkedImage, linkPvhImage } from "./image/pvh-image.js";
 import { emitCheckInterface } from "./runtime/check-interface.js";
 import { type ConsoleState, emitConsoleInit, emitConsoleRoutines } from "./runtime/console.js";
 import { EXIT_IDT_BYTES, emitExitHandler, emitExitSetup } from "./runtime/exit-handler.js";
@@ -19,6 +20,8 @@ export interface Guest {
   readonly name: string;
   /** A PVH ELF image, the same bytes for the same options. @throws GuestSourceError */
   build(options: GuestBuildOptions): Uint8Array;
+  /** The same with the places of what can be executed in it. @throws GuestSourceError */
+  link(options: GuestBuildOptions): LinkedImage;
 }
 
 /**
@@ -30,13 +33,15 @@ export interface Guest {
  * const elf = hello.build({ abi: "linear", vendor: "amd" });
  */
 export function defineGuest(name: string, source: (g: GuestProgram) => void): Guest {
-  return { name, build: (options) => buildGuest(name, options, source) };
+  const link = (options: GuestBuildOptions) => linkGuest(name, options, source);
+  return { name, build: (options) => link(options).elf, link };
 }
 
-function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestProgram) => void): Uint8Array {
+function linkGuest(name: string, options: GuestBuildOptions, source: (g: GuestProgram) => void): LinkedImage {
   const console: ConsoleState = { ring: new Label("console ring"), port: new Label("console port") };
   const structs = new Map<string, { readonly label: Label; readonly bytes: number }>();
   const { confidential } = options;
+  const inline = inlineInstruction(options);
   const shared = new SharedMemory(confidential);
   const handler = { ghcb: shared.ghcb, idt: new Label("IDT") };
   const entry = new Label("#VC");
@@ -45,7 +50,7 @@ function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestP
   let program: GuestProgram | undefined;
   const structBytes = () => Math.max(8, ...[...structs.values()].map(({ bytes }) => bytes));
 
-  return buildPvhImage({
+  return linkPvhImage({
     leaf: options.leaf ?? "4k",
     sharedPages:
       confidential === undefined
@@ -57,7 +62,7 @@ function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestP
     code(a, symbols) {
       const encrypted =
         confidential === undefined ? undefined : ({ bounce: shared.bounce, instruction: "vmmcall" } as const);
-      const stubs = stubsFor(options, { ...stubMemory(symbols, structs), encrypted, lists });
+      const stubs = stubsFor(options, { ...stubMemory(symbols, structs), encrypted, lists, inline });
       if (confidential !== undefined) shared.emitClear(a);
       if (confidential === "sev-es") emitExitSetup(a, handler, entry, terminate);
       const absent = a.label("no Xen");
@@ -69,7 +74,7 @@ function buildGuest(name: string, options: GuestBuildOptions, source: (g: GuestP
         hex: a.label("print hex"),
         ratio: a.label("print ratio"),
       };
-      const page = encrypted === undefined ? symbols.hypercallPage : undefined;
+      const page = encrypted === undefined && inline === undefined ? symbols.hypercallPage : undefined;
       emitFindXen(a, page, absent, furtherPage(options.abi, mismatch));
       emitCheckInterface(a, options.abi, options.vendor, mismatch);
       if (options.abi === "registered") emitRegisterImage(a, symbols.hypercallPage);
@@ -122,6 +127,18 @@ function stubsFor({ abi, vendor }: GuestBuildOptions, memory: StubMemory): StubE
     case "sg-descriptor":
       return traditionalStubs(abi, memory);
   }
+}
+
+/** What makes calls without a hypercall page. @throws GuestSourceError for an interface whose stubs need one */
+function inlineInstruction({
+  abi,
+  vendor,
+  hypercalls = "page",
+}: GuestBuildOptions): "vmcall" | "vmmcall" | undefined {
+  if (hypercalls === "page") return undefined;
+  if (abi !== "linear" && abi !== "physaddr" && abi !== "fastabi")
+    throw new GuestSourceError("UNSUPPORTED_BY_ABI", `${abi}: its stubs need a hypercall page`);
+  return vendor === "amd" ? "vmmcall" : "vmcall";
 }
 
 /** The second page's stubs have the bit that makes pointers physical. */

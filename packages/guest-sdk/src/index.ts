@@ -22,6 +22,7 @@ export {
   type UnaryOperation,
 } from "./assembler/opcodes.js";
 export * from "./assembler/register.js";
+export { DoorbellStub, NOTIFY_TRANSPORTS, type NotifyTransport } from "./doorbell/doorbell-stub.js";
 export { defineGuest, type Guest } from "./guest.js";
 export {
   DEFAULT_GUEST_ITERATIONS,
@@ -33,6 +34,8 @@ export {
   type Value,
 } from "./guest-program.js";
 export { GuestSourceError } from "./guest-source-error.js";
+export { type NotifyForeverOptions, notifyForever } from "./guests/notify-forever.js";
+export { type NotifyLoopOptions, notifyLoop } from "./guests/notify-loop.js";
 export { OPERATION_SAMPLES, type OperationSample, type SampleTools } from "./guests/operation-samples.js";
 export {
   type OperationTour,
@@ -50,6 +53,8 @@ export {
   IMAGE_PHYSICAL,
   type ImageSource,
   type ImageSymbols,
+  type LinkedImage,
+  linkPvhImage,
   type SharedPages,
 } from "./image/pvh-image.js";
 export { hypercallBenchImage } from "./images/hypercall-bench.gen.js";

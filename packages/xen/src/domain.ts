@@ -9,6 +9,7 @@ import {
 import { type BootProtocolName, SPECIAL_FRAMES, SPECIAL_GFN, XENSTORE_GFN } from "./boot/index.js";
 import { CONSOLE_GFN, Console, type ConsoleSnapshot } from "./console.js";
 import { bootDevices } from "./devices/boot-devices.js";
+import { Doorbell } from "./devices/doorbell.js";
 import type { PortDevice } from "./devices/port-device.js";
 import { TEST_MEMORY_FRAMES, TEST_MEMORY_GFN } from "./devices/test-device.js";
 import { DomainList } from "./domain-list.js";
@@ -120,6 +121,8 @@ export class Domain {
   exitCode = -1;
   /** What answers I/O ports; no two share a port. */
   readonly ports: readonly PortDevice[];
+  /** What the guest can notify, if it has it. */
+  readonly doorbell: Doorbell | undefined;
   /** What SCHEDOP_shutdown_code recorded for a later shutdown, or -1. */
   shutdownCode = -1;
   /** Bits of VMASST_TYPE_*: what the guest asked for with vm_assist. */
@@ -165,7 +168,8 @@ export class Domain {
     this.console = new Console(this.guestMemory);
     this.grantTable = new GrantTable({ memory, allocateFrame });
     this.placeFixedRegions();
-    this.ports = bootDevices(
+    this.doorbell = config.doorbell === undefined ? undefined : new Doorbell(memory);
+    const devices = bootDevices(
       options.boot,
       this.console,
       { memoryBytes: config.memoryBytes, vcpus: config.vcpus },
@@ -173,6 +177,7 @@ export class Domain {
         this.exitCode = value;
       },
     );
+    this.ports = this.doorbell === undefined ? devices : [...devices, this.doorbell];
     if (config.hardwareDomain) return; // Xen's own console, no toolstack
     this.params[HVM_PARAM_CONSOLE_PFN] = CONSOLE_GFN;
     this.params[HVM_PARAM_CONSOLE_EVTCHN] = this.eventChannels.connectBackend(DOM0_CONSOLE_PORT, () =>

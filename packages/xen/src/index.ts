@@ -36,10 +36,26 @@ export {
 export { ConsoleStream } from "./console-stream.js";
 export type { Continuation } from "./continuation.js";
 export { CpuidPolicy, type CpuidPolicyOptions, HYPERCALL_PAGE_MSR, XEN_CPUID_BASE } from "./cpuid-policy.js";
+export {
+  DOORBELL_GFN,
+  DOORBELL_PORT,
+  Doorbell,
+  type DoorbellBackend,
+  DoorbellRegister,
+  DoorbellRing,
+} from "./devices/doorbell.js";
 export type { PortDevice } from "./devices/port-device.js";
 export { Domain, type DomainOptions, type DomainSnapshot } from "./domain.js";
 export { checkCreateFlags, DomainCreate } from "./domain-create.js";
 export { DomainList } from "./domain-list.js";
+export {
+  DOORBELL_HANDLERS,
+  type DoorbellConfig,
+  type DoorbellHandlerName,
+  HYPERCALL_FIXUPS,
+  type HypercallFixup,
+  type ResolvedDoorbell,
+} from "./doorbell-config.js";
 export { Errno } from "./errno.js";
 export type { TwoLevelEventsOptions } from "./event-2l.js";
 export { TwoLevelEvents } from "./event-2l.js";
@@ -194,6 +210,11 @@ export {
 export type { MsrPolicySnapshot } from "./msr-policy.js";
 export type { MulticallEntry } from "./multicall-entry.js";
 export * from "./operations/descriptors.gen.js";
+export {
+  DOORBELL_HYPERCALL,
+  DOORBELL_MMIO_WRITE_DESCRIPTOR,
+  DOORBELL_NOTIFY_DESCRIPTOR,
+} from "./operations/doorbell.js";
 export { OPERATIONS, operationTable } from "./operations/index.js";
 export type {
   Constituents,

@@ -58,5 +58,5 @@ export function resolvePeers(peers: readonly PeerConfig[], guestId: number): rea
 export function peerDomainConfig(peer: ResolvedPeerConfig, like: ResolvedDomainConfig): ResolvedDomainConfig {
   const { id, memoryBytes, p2mPage } = peer;
   const none = { image: new Uint8Array(0), boot: "pvh", modules: [], cmdline: "" } as const;
-  return { ...like, ...none, memoryBytes, p2mPage, vcpus: 1, hardwareDomain: id === 0 };
+  return { ...like, ...none, memoryBytes, p2mPage, vcpus: 1, doorbell: undefined, hardwareDomain: id === 0 };
 }

@@ -6,6 +6,13 @@ import { fixedRegions } from "./boot/fixed-layout.js";
 import { BOOT_PROTOCOLS, type BootModule, type BootProtocolName } from "./boot/index.js";
 import type { ConfidentialKind } from "./confidential.js";
 import { checkCreateFlags, DomainCreate } from "./domain-create.js";
+import {
+  DOORBELL_HANDLERS,
+  type DoorbellConfig,
+  HYPERCALL_FIXUPS,
+  type HypercallFixup,
+  type ResolvedDoorbell,
+} from "./doorbell-config.js";
 import { DEFAULT_MAX_FRAMES } from "./grant-table.js";
 import { VIRIDIAN_DEFAULTS, VIRIDIAN_GROUPS, type ViridianGroup } from "./viridian/viridian-group.js";
 
@@ -116,6 +123,10 @@ export interface DomainConfig {
   readonly paging?: PagingName | undefined;
   /** May write to Xen's console and bind global VIRQs; default false. */
   readonly hardwareDomain?: boolean | undefined;
+  /** A device that the guest can notify through a hypercall, a port or a page of registers; with one vCPU. Default none. */
+  readonly doorbell?: DoorbellConfig | undefined;
+  /** What is done about a hypercall instruction of the other vendor's; default "none", which is what Xen does. */
+  readonly hypercallFixup?: HypercallFixup | undefined;
 }
 
 /** A configuration that cannot be built. */
@@ -162,6 +173,8 @@ export interface ResolvedDomainConfig {
   readonly paging: PagingName;
   readonly hardwareDomain: boolean;
   readonly confidential: ConfidentialKind | undefined;
+  readonly doorbell: ResolvedDoorbell | undefined;
+  readonly hypercallFixup: HypercallFixup;
 }
 
 const PAGES: readonly string[] = ["4k", "2m", "1g"];
@@ -273,6 +286,8 @@ export function resolveDomainConfig(config: DomainConfig): ResolvedDomainConfig 
     paging: resolvePaging(config),
     hardwareDomain,
     confidential: config.confidential,
+    doorbell: resolveDoorbell(config),
+    hypercallFixup: resolveFixup(config),
   };
 }
 
@@ -317,6 +332,53 @@ function resolvePaging({ paging = "hap", vcpus = 1, confidential, logDirty }: Do
       "hap for an encrypted guest, whose tables Xen cannot read",
     );
   return paging;
+}
+
+function resolveDoorbell({
+  doorbell,
+  vcpus = 1,
+  confidential,
+  paging = "hap",
+}: DomainConfig): ResolvedDoorbell | undefined {
+  if (doorbell === undefined) return undefined;
+  if (typeof doorbell !== "object" || doorbell === null)
+    throw new XenConfigError("domain.doorbell", doorbell, "an object with handler, hypercalls, fastMmio");
+  const { handler, hypercalls = true, fastMmio = false } = doorbell;
+  if (!DOORBELL_HANDLERS.includes(handler))
+    throw new XenConfigError("domain.doorbell.handler", handler, DOORBELL_HANDLERS.join(", "));
+  if (typeof hypercalls !== "boolean")
+    throw new XenConfigError("domain.doorbell.hypercalls", hypercalls, "true or false");
+  if (typeof fastMmio !== "boolean")
+    throw new XenConfigError("domain.doorbell.fastMmio", fastMmio, "true or false");
+  if (vcpus !== 1 || confidential !== undefined || paging !== "hap")
+    throw new XenConfigError(
+      "domain.doorbell",
+      handler,
+      "none with several vCPUs, an encrypted guest or shadow paging",
+    );
+  return { handler, hypercalls, fastMmio };
+}
+
+/** @throws XenConfigError for a handler that Xen cannot have: only KVM signals an eventfd */
+export function checkDoorbell({ doorbell }: ResolvedDomainConfig): void {
+  if (doorbell?.handler === "ioeventfd")
+    throw new XenConfigError("domain.doorbell.handler", "ioeventfd", "hypervisor or user-space under Xen");
+}
+
+function resolveFixup({
+  hypercallFixup = "none",
+  confidential,
+  paging = "hap",
+}: DomainConfig): HypercallFixup {
+  if (!HYPERCALL_FIXUPS.includes(hypercallFixup))
+    throw new XenConfigError("domain.hypercallFixup", hypercallFixup, HYPERCALL_FIXUPS.join(", "));
+  if (hypercallFixup !== "none" && (confidential !== undefined || paging !== "hap"))
+    throw new XenConfigError(
+      "domain.hypercallFixup",
+      hypercallFixup,
+      "none for an encrypted guest, whose code cannot be read, and under shadow paging",
+    );
+  return hypercallFixup;
 }
 
 /**

@@ -26,6 +26,7 @@ import type { HypercallEvent } from "./host/xen/hypercall-handler.js";
 import { NullScheduler } from "./host/xen/null-scheduler.js";
 import type { VmExitEvent } from "./host/xen/xen-host.js";
 import { type MeasuredWindow, type SystemCounters, sumOf, WindowRecorder } from "./measured-window.js";
+import { doorbellOperations } from "./operations/doorbell.js";
 import { CONTINUED_OPERATIONS, OPERATIONS } from "./operations/index.js";
 import type { Operation, OperationDescriptor } from "./operations/operation.js";
 import { withOwnOperations } from "./operations/own-operation.js";
@@ -44,6 +45,7 @@ import {
 import type { Vcpu } from "./vcpu.js";
 import type { Vlapic } from "./vlapic.js";
 import {
+  checkDoorbell,
   checkPaging,
   type DomainConfig,
   type ResolvedDomainConfig,
@@ -134,6 +136,7 @@ export class XenSystem {
     const config = resolveDomainConfig(options.domain);
     checkConfidential(config, profile);
     checkPaging(config, profile);
+    checkDoorbell(config);
     const protocol = bootProtocol(config.image, config.boot);
     const image = protocol.load(config.image);
     const id = config.hardwareDomain ? 0 : DOMAIN_ID;
@@ -184,7 +187,11 @@ export class XenSystem {
     this.domain = domain;
     const scheduler = config.vcpus > 1 ? new NullScheduler(domain) : undefined;
     this.scheduler = scheduler;
-    const operations = withOwnOperations([...OPERATIONS, ...CONTINUED_OPERATIONS], options.operations ?? []);
+    const { doorbell } = domain;
+    const ringing =
+      doorbell !== undefined && config.doorbell?.hypercalls === true ? doorbellOperations(doorbell) : [];
+    const known = [...OPERATIONS, ...CONTINUED_OPERATIONS];
+    const operations = withOwnOperations(known, [...ringing, ...(options.operations ?? [])]);
     this.operations = (options.operations ?? []).map(({ descriptor }) => descriptor);
     const shared = { domain, config, xen, scheduler, operations, heap: hostMemory.heap };
     const first = new HvmVcpu({ id: 0, pcpu, control, ...shared, first: undefined });

@@ -48,6 +48,21 @@ export interface SharedPages {
  * its linear address with leaves of the requested size.
  */
 export function buildPvhImage(source: ImageSource): Uint8Array {
+  return linkPvhImage(source).elf;
+}
+
+/** An image with the places of what is executed in it, for whoever measures that. Addresses are guest-physical. */
+export interface LinkedImage {
+  /** The PVH ELF file. */
+  readonly elf: Uint8Array;
+  /** First byte of the code, entry stub included, and its length in bytes: whole pages, without data. */
+  readonly text: { readonly address: number; readonly bytes: number };
+  /** Where the hypercall page is, whether the guest asks for one or not. */
+  readonly hypercallPage: number;
+}
+
+/** {@link buildPvhImage} */
+export function linkPvhImage(source: ImageSource): LinkedImage {
   const a = new Assembler({ physical: IMAGE_PHYSICAL, linear: IMAGE_LINEAR });
   const symbols = { hypercallPage: a.label("hypercall page"), startInfo: a.label("start info") };
   const boot = {
@@ -57,7 +72,9 @@ export function buildPvhImage(source: ImageSource): Uint8Array {
   };
   emitBootStub(a, boot);
   source.code(a, symbols);
-  a.align(4096); // no data in a page that holds code: writing there would make the processor drop what it decoded
+  a.align(4096);
+  // No data in a page that holds code: writing there would make the processor drop what it decoded.
+  const textBytes = a.offset;
   a.bind(symbols.startInfo);
   a.integer(0, 8);
   a.align(64);
@@ -84,7 +101,11 @@ export function buildPvhImage(source: ImageSource): Uint8Array {
     bytes: image.slice(0, used),
     memoryBytes: image.length,
   };
-  return writeElf(IMAGE_PHYSICAL, [segment], [{ type: PHYS32_ENTRY, value: IMAGE_PHYSICAL }]);
+  return {
+    elf: writeElf(IMAGE_PHYSICAL, [segment], [{ type: PHYS32_ENTRY, value: IMAGE_PHYSICAL }]),
+    text: { address: IMAGE_PHYSICAL, bytes: textBytes },
+    hypercallPage: IMAGE_PHYSICAL + symbols.hypercallPage.offset!,
+  };
 }
 
 /** Tables for an image whose tables start `offset` bytes into it; they are part of what they map. */

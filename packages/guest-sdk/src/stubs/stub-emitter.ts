@@ -25,6 +25,8 @@ export interface StubMemory {
    * that it makes calls with, because the hypervisor cannot fill a page of its. Absent: neither.
    */
   readonly encrypted?: { readonly bounce: Label; readonly instruction: "vmmcall" } | undefined;
+  /** The instruction that calls are made with where there is no page. Absent: there is one. */
+  readonly inline?: "vmcall" | "vmmcall" | undefined;
 }
 
 /**

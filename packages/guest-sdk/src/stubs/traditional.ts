@@ -79,11 +79,12 @@ export function traditionalStubs(abi: TraditionalAbiName, memory: StubMemory): S
       a.mov(ARGUMENTS[i], value);
     });
     if (lists !== undefined) a.mov(r9, 0); // from the start of the buffer
-    if (memory.encrypted === undefined)
+    const instruction = memory.encrypted?.instruction ?? memory.inline;
+    if (instruction === undefined)
       a.callOffset(memory.hypercallPage, operation.hypercall * HYPERCALL_STUB_BYTES);
     else {
       a.mov(rax, abi === "percall" ? PERCALL_BIT | operation.hypercall : operation.hypercall);
-      a.plain(memory.encrypted.instruction);
+      a.plain(instruction);
     }
     if (bounce !== undefined && operation.struct && operation.outputs.some(({ offset }) => offset >= 0))
       emitCopy(a, memory.structFor(operation), bounce, operation.struct.bytes);

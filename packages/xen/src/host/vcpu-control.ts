@@ -54,6 +54,8 @@ export interface VcpuControl extends EferSink {
   flushTlb(): void;
   /** The p2m changed. */
   flushSecondStage(): void;
+  /** The guest leaves for #UD, so that what was undefined can be looked at. */
+  interceptUndefined(): void;
   /** A physical interrupt makes the guest leave before its next instruction. @param vector Xen's */
   interruptGuest(vector: number): void;
   /** The guest leaves once it can take an interrupt of this priority class; -1: no more. */
@@ -78,6 +80,8 @@ export interface VcpuControl extends EferSink {
    * @param info EXITINFO1 or the exit qualification
    */
   stringOperand(info: number): number;
+  /** Vector of the exception that exited. */
+  exceptionVector(exit: VmExit): number;
   /** Queues #PF with CR2 for the next entry. */
   injectPageFault(errorCode: number, addressLo: number, addressHi: number): void;
   /** A control-register access that exited; returns false for #GP(0). */

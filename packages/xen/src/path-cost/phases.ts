@@ -33,6 +33,14 @@ export const Phase = {
   MmioScan: "mmio scan",
   /** CPUID, MSR, I/O and other exits: their own work. */
   ExitOperation: "exit operation",
+  /** The switch of a physical CPU from one domain's vCPU to another's. */
+  DomainSwitch: "domain switch",
+  /** Kernel of the domain that a device model runs in. */
+  DeviceModelKernel: "device model's kernel",
+  /** A process that emulates devices: Xen's device model, KVM's monitor. */
+  UserSpaceMonitor: "user-space monitor",
+  /** What a device does about a notification, wherever its handler runs. */
+  DeviceHandler: "device handler",
   /** Interrupt assist, nested-virtualization checks, softirqs, VM-entry helper. */
   ReturnPath: "return path",
   /** Restoring registers up to VMRUN or VMRESUME. */

@@ -82,13 +82,14 @@ export interface IdentityOptions {
 /** Names each option, files and tables by length and CRC-32. */
 export function identify(options: IdentityOptions): SystemIdentity {
   const { profile, xen, domain, peers, operations, accounting, measureWindow } = options;
-  const { image, modules, abi, ...rest } = domain;
+  const { image, modules, abi, doorbell, ...rest } = domain;
   const named: [string, unknown][] = [
     ["machine", `${profile.id} ${digest(new TextEncoder().encode(JSON.stringify(profile)))}`],
     ...Object.entries(xen).map(([key, value]): [string, unknown] => [`xen.${key}`, value]),
     ["domain.image", digest(image)],
     ["domain.modules", modules.map(({ bytes, cmdline }) => `${digest(bytes)} "${cmdline}"`).join(", ")],
     ["domain.abi", describeAbi(abi)],
+    ["domain.doorbell", doorbell === undefined ? undefined : JSON.stringify(doorbell)],
     ...Object.entries(rest).map(([key, value]): [string, unknown] => [`domain.${key}`, value]),
     ["peers", peers.map(({ id, memoryBytes, p2mPage }) => `${id}: ${memoryBytes} ${p2mPage}`).join(", ")],
     ["operations", operations.map((each) => JSON.stringify(each)).join(", ")],

@@ -32,6 +32,7 @@ import { SvmRegisters } from "./svm-registers.js";
 
 const VECTOR_BP = 3;
 const VECTOR_OF = 4;
+const VECTOR_UD = 6;
 const VECTOR_PF = 14;
 const CR0_WP = 1 << 16;
 const CR0_PG = 1 << 31;
@@ -210,6 +211,10 @@ export class SvmControl implements VcpuControl {
     this.flushTlb();
   }
 
+  interceptUndefined(): void {
+    this.hardware.vmcb.set(VmcbOffset.ExceptionIntercepts, EXCEPTIONS | (1 << VECTOR_UD));
+  }
+
   setModificationLog(): void {
     // There is none.
   }
@@ -301,6 +306,10 @@ export class SvmControl implements VcpuControl {
   stringOperand(info: number): number {
     const addressSize = (info & 0x200) !== 0 ? 3 : (info & 0x100) !== 0 ? 2 : 1;
     return (((info >>> 10) & 7) << 4) | addressSize;
+  }
+
+  exceptionVector({ code }: VmExit): number {
+    return code - SvmExitCode.Exception;
   }
 
   injectPageFault(errorCode: number, addressLo: number, addressHi: number): void {

@@ -25,6 +25,9 @@ import type { VcpuContext, VcpuSegment } from "../vcpu-context.js";
 import type { SecondStageRoot, VcpuControl, VcpuControlSnapshot } from "../vcpu-control.js";
 import { VmxRegisters } from "./vmx-registers.js";
 
+/** #MC. */
+const EXCEPTIONS = 1 << 18;
+const VECTOR_UD = 6;
 const VECTOR_PF = 14;
 /** Valid, error code valid, type and vector of IDT-vectoring information. */
 const VECTORING_DEFINED = 0x80000fff | 0;
@@ -132,6 +135,10 @@ export class VmxControl implements VcpuControl {
 
   flushSecondStage(): void {
     this.processor.mmu.invalidateNested(this.eptTags.tagOf(this.p2m.rootFrame)); // INVEPT, single context
+  }
+
+  interceptUndefined(): void {
+    this.hardware.vmcs.write(VmcsField.ExceptionBitmap, EXCEPTIONS | (1 << VECTOR_UD));
   }
 
   /** `vmx_vcpu_enable_pml`: EPT's accessed and dirty flags come on with it. */
@@ -332,6 +339,10 @@ export class VmxControl implements VcpuControl {
     return (((info >>> 15) & 7) << 4) | (((info >>> 7) & 7) + 1);
   }
 
+  exceptionVector(): number {
+    return this.hardware.vmcs.read(VmcsField.ExitInterruptionInfo) & 0xff;
+  }
+
   injectPageFault(errorCode: number, addressLo: number, addressHi: number): void {
     const { words } = this.processor.state;
     words[State.Cr2Lo] = addressLo;
@@ -394,7 +405,7 @@ export class VmxControl implements VcpuControl {
     writeFrame(vmcs, VmcsField.IoBitmapB, ioBitmaps + 1);
     writeFrame(vmcs, VmcsField.MsrBitmap, msrBitmap);
     vmcs.write(VmcsField.TscOffset, 0, 0);
-    vmcs.write(VmcsField.ExceptionBitmap, 1 << 18); // #MC
+    vmcs.write(VmcsField.ExceptionBitmap, EXCEPTIONS);
     vmcs.write(VmcsField.Vpid, VPID);
     const { rootFrame } = this.p2m;
     vmcs.write(VmcsField.EptPointer, (rootFrame << 12) | EPTP_FLAGS, Math.floor(rootFrame / 0x100000));

@@ -21,11 +21,13 @@ import { ViridianHypercalls } from "../../viridian/viridian-hypercalls.js";
 import { ViridianMsrs } from "../../viridian/viridian-msrs.js";
 import { Vlapic } from "../../vlapic.js";
 import type { ResolvedDomainConfig, ResolvedXenConfig } from "../../xen-config.js";
+import { HypercallFixups, OTHER_HYPERCALL } from "../hypercall-fixup.js";
 import type { Pcpu } from "../pcpu.js";
 import { GhcbRequests } from "../svm/ghcb-requests.js";
 import { SvmControl } from "../svm/svm-control.js";
 import { startUpContext, type VcpuContext } from "../vcpu-context.js";
 import type { VcpuControl } from "../vcpu-control.js";
+import { XenDoorbellBackend } from "./doorbell-backend.js";
 import { EmulatedExits } from "./emulated-exits.js";
 import { HypercallHandler } from "./hypercall-handler.js";
 import { InstructionLength } from "./instruction-length.js";
@@ -194,12 +196,42 @@ export class HvmVcpu implements VcpuRunner {
               page: viridianHypercallPage(control.hardware.hypercallInstruction),
             },
     });
-    const mmio = new MmioExits({ processor, registers, cost, vlapic, context: control.context });
+    domain.doorbell?.attach(
+      new XenDoorbellBackend({
+        p2m,
+        cost,
+        predictor: processor.predictor,
+        deviceModel: config.doorbell?.handler === "user-space",
+        ibpbOnSwitch: !options.xen.ibpbEntry,
+      }),
+    );
+    const mmio = new MmioExits({
+      processor,
+      registers,
+      cost,
+      vlapic,
+      context: control.context,
+      linear,
+      walker,
+    });
     const { encrypted } = control;
     const requests =
       encrypted === undefined
         ? undefined
         : new GhcbRequests({ vcpuId: id, encrypted, p2m, cost, memory, cpuid, vlapic });
+    const { hypercallFixup: kind } = config;
+    if (kind !== "none") control.interceptUndefined();
+    const fixups =
+      kind === "none"
+        ? undefined
+        : new HypercallFixups({
+            kind,
+            registers,
+            cost,
+            access: linear,
+            own: control.hardware.hypercallInstruction,
+            other: OTHER_HYPERCALL[vendor],
+          });
     this.interrupts = new VirtualInterrupts(this.vcpu, vlapic, control, cost);
     this.host = new XenHost({
       processor,
@@ -212,6 +244,7 @@ export class HvmVcpu implements VcpuRunner {
       hypercalls: this.hypercalls,
       emulated,
       mmio,
+      fixups,
       requests,
       interrupts: this.interrupts,
       instructionLength:

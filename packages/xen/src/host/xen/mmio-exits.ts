@@ -1,4 +1,6 @@
 import {
+  DecodeStatus,
+  Instruction,
   type MmioDevice,
   MmioInstruction,
   type Processor,
@@ -7,13 +9,18 @@ import {
   State,
 } from "@hyperwalk/cpu";
 import type { TranslationContext } from "@hyperwalk/mmu";
+import type { GuestAccess } from "../../guest-access/guest-access.js";
+import type { GuestWalker } from "../../guest-access/guest-walk.js";
 import type { Stage } from "../../path-cost/stage.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
+import { EMULATE_MMIO, FAST_MMIO } from "../../path-cost/stages/doorbell.js";
 import { APIC_PAGE_ACCESS } from "../../path-cost/stages/interrupts.js";
 import type { Vlapic } from "../../vlapic.js";
 import { GuestCodeMode, type GuestRegisters } from "../guest-registers.js";
 
 const LONGEST_INSTRUCTION = 15;
+/** Of the access that the emulator tries; a page's end does not matter to what it finds. */
+const MMIO_BYTES = 4;
 const CS_BASE = State.Segments + 8 * Segment.Cs + SegmentWord.BaseLo;
 /** Nothing answers, as where an I/O APIC or HPET would be: reads see all ones, writes go nowhere (`null_handler`). */
 const NOTHING: MmioDevice = { load: () => -1, store: () => {} };
@@ -27,6 +34,9 @@ export interface MmioExitsOptions {
   readonly context: TranslationContext;
   /** From the decision to the changed register; default Xen's. */
   readonly stage?: Stage;
+  /** Copies by linear address, and the walk that they do; absent where nothing is emulated but the local APIC. */
+  readonly linear?: GuestAccess;
+  readonly walker?: GuestWalker;
 }
 
 /** Data accesses where the guest has no memory (`handle_mmio`): its local APIC's page, and holes that nobody claims. */
@@ -35,6 +45,7 @@ export class MmioExits {
   length = 0;
   private readonly options: MmioExitsOptions;
   private readonly emulated: MmioInstruction;
+  private readonly skipped = new Instruction();
   private readonly bytes: Uint8Array = new Uint8Array(LONGEST_INSTRUCTION);
 
   constructor(options: MmioExitsOptions) {
@@ -53,6 +64,43 @@ export class MmioExits {
     const { apic } = vlapic;
     vlapic.followTaskPriority(registers.words[State.Cr8]);
     return this.carryOutOn(memory ?? (gfn === apic.pageFrame ? apic : NOTHING), offset);
+  }
+
+  /**
+   * The same for a device's page of registers, with the walks that the emulator does. VMX has the instruction fetched by
+   * linear address; SVM has its bytes in the VMCB. Both try the operand as memory first (`linear_write`, which walks and
+   * finds no page); SVM, whose fault does not tell the linear address, before that to map it (`hvmemul_map_linear_addr`)
+   * and afterwards to find its guest frame (`hvmemul_linear_to_phys`).
+   * @param lo linear address of the operand
+   */
+  emulate(device: MmioDevice, offset: number, lo: number, hi: number, write: boolean): boolean {
+    const { cost, registers, linear, walker, processor } = this.options;
+    const amd = processor.profile.vendor === "amd";
+    cost.run(cost.compile(EMULATE_MMIO));
+    if (!amd) {
+      const base = registers.mode === GuestCodeMode.Long ? 0 : registers.words[CS_BASE];
+      linear?.copyFromGuest((registers.ripLo + base) | 0, registers.ripHi, LONGEST_INSTRUCTION);
+    }
+    for (let walks = amd ? 2 : 1; walks > 0; walks--)
+      if (write) linear?.copyToGuest(lo, hi, MMIO_BYTES);
+      else linear?.copyFromGuest(lo, hi, MMIO_BYTES);
+    if (amd) walker?.walk(lo, hi, write);
+    return this.carryOutOn(device, offset);
+  }
+
+  /**
+   * Matches a write by its address alone: neither the instruction nor what is written is looked at. Its length is what VMX
+   * tells, although the SDM leaves it undefined for this exit.
+   */
+  match(device: MmioDevice, offset: number): boolean {
+    const { cost, registers } = this.options;
+    cost.run(cost.compile(FAST_MMIO));
+    const { code } = this;
+    const bits = registers.mode === GuestCodeMode.Long ? 64 : 32;
+    if (this.skipped.decode(code, 0, code.length, bits) !== DecodeStatus.Ok) return false;
+    this.length = this.skipped.length;
+    device.store(offset, 0, 0);
+    return true;
   }
 
   /** The same, with its operand in anything. */

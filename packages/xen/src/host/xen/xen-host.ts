@@ -8,6 +8,7 @@ import {
   VmxExitReason,
 } from "@hyperwalk/cpu";
 import { Cause, EptQualification, FRAME_BYTES, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
+import { DOORBELL_GFN, type Doorbell, DoorbellRegister } from "../../devices/doorbell.js";
 import type { Domain } from "../../domain.js";
 import type { ExitAccounting } from "../../exit-accounting.js";
 import type { HypervisorCounters } from "../../hypervisor-counters.js";
@@ -38,6 +39,7 @@ import type { Vcpu } from "../../vcpu.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
 import { exitName } from "../exit-name.js";
 import type { GuestRegisters } from "../guest-registers.js";
+import { FixupVerdict, type HypercallFixups } from "../hypercall-fixup.js";
 import type { Hypervisor } from "../hypervisor.js";
 import { type RunOutcome, SHUTDOWN_REASONS } from "../run-outcome.js";
 import type { GhcbRequests } from "../svm/ghcb-requests.js";
@@ -57,6 +59,12 @@ const NPF_FETCH = 0x10;
 const NPF_IN_GUEST_TABLES = 2;
 /** The same of an EPT violation's qualification. */
 const EPT_FETCH = 4;
+const FINAL_WRITE = EptQualification.Write | EptQualification.Final;
+const INVALID_OPCODE = 6;
+/** VMCALL and VMMCALL have as many. */
+const HYPERCALL_BYTES = 3;
+/** Error code of a supervisor's write to a page that is there and read-only. */
+const PROTECTED_WRITE = 3;
 const MACHINE_CHECK = 18;
 const FIRST_USABLE_VECTOR = 16;
 /** Vectors of Xen's own: the physical local APIC's timer, and `smp_send_event_check_mask`. */
@@ -119,6 +127,8 @@ export interface XenHostOptions {
   readonly hypercalls: HypercallHandler;
   readonly emulated: EmulatedExits;
   readonly mmio: MmioExits;
+  /** Undefined where #UD is the guest's own business. */
+  readonly fixups: HypercallFixups | undefined;
   /** Undefined where the guest's registers are not encrypted. */
   readonly requests: GhcbRequests | undefined;
   readonly interrupts: VirtualInterrupts;
@@ -180,6 +190,7 @@ export class XenHost implements Hypervisor {
   private requests = 0;
   private readonly others: VcpuReset | undefined;
   private readonly instructionLength: InstructionLength | undefined;
+  private readonly fixups: HypercallFixups | undefined;
   private readonly shadow: ShadowExits | undefined;
   private readonly guestRequests: GhcbRequests | undefined;
 
@@ -196,6 +207,7 @@ export class XenHost implements Hypervisor {
     this.hypercalls = options.hypercalls;
     this.emulated = options.emulated;
     this.mmio = options.mmio;
+    this.fixups = options.fixups;
     this.interrupts = options.interrupts;
     this.others = options.others;
     this.instructionLength = options.instructionLength;
@@ -511,6 +523,8 @@ export class XenHost implements Hypervisor {
         if ((this.registers.rflags & Flag.Tf) !== 0) return undefined; // the single step wakes it
         return this.block(HLT);
       case ExitKind.SecondStageFault:
+        if (this.domain.doorbell !== undefined && this.matchDoorbell(exit, this.domain.doorbell))
+          return undefined;
         cost.run(this.faultStage);
         return this.secondStageFault(exit);
       case ExitKind.ExternalInterrupt:
@@ -519,6 +533,8 @@ export class XenHost implements Hypervisor {
         return this.guestRequest();
       case ExitKind.Exception:
         if (this.shadow?.owns(exit)) return this.shadowed(exit, this.shadow);
+        if (this.fixups !== undefined && this.control.exceptionVector(exit) === INVALID_OPCODE)
+          return this.undefinedInstruction(this.fixups);
         return this.crash(
           `exception ${exit.code & 31}${(exit.code & 31) === MACHINE_CHECK ? " (machine check)" : ""} in the guest`,
         );
@@ -534,6 +550,24 @@ export class XenHost implements Hypervisor {
           rip: this.rip,
           detail: `VM entry refused the guest's state (exit code ${exit.code})`,
         };
+    }
+  }
+
+  /** #UD, which may have been the other vendor's hypercall instruction. */
+  private undefinedInstruction(fixups: HypercallFixups): RunOutcome | undefined {
+    const { registers, control, hypercalls, vcpu } = this;
+    switch (fixups.handle()) {
+      case FixupVerdict.Patched:
+        return undefined;
+      case FixupVerdict.Call:
+        if (hypercalls.handle(vcpu.call)) this.moveOn(HYPERCALL_BYTES);
+        return this.afterHypercall();
+      case FixupVerdict.WriteFault:
+        control.injectPageFault(PROTECTED_WRITE, fixups.addressLo, fixups.addressHi);
+        return undefined;
+      default:
+        registers.injectException(INVALID_OPCODE, -1);
+        return undefined;
     }
   }
 
@@ -711,7 +745,12 @@ export class XenHost implements Hypervisor {
     if (domain.p2m.typeAt(gfn) === P2mType.Invalid) {
       // Of an encrypted guest neither the instruction nor its registers are there to be read.
       const isData = !isFetch && !this.inGuestTables(exit) && this.guestRequests === undefined;
-      if (isData && mmio.carryOut(gfn, exit.info2Lo & 4095)) this.moveOn(mmio.length);
+      if (isData && domain.doorbell !== undefined && gfn === DOORBELL_GFN) {
+        const { linearLo, linearHi } = this.processor.mmu.fault;
+        if (mmio.emulate(domain.doorbell, exit.info2Lo & 4095, linearLo, linearHi, write))
+          this.moveOn(mmio.length);
+        else registers.injectException(GENERAL_PROTECTION, 0);
+      } else if (isData && mmio.carryOut(gfn, exit.info2Lo & 4095)) this.moveOn(mmio.length);
       else registers.injectException(GENERAL_PROTECTION, 0);
       return undefined;
     }
@@ -733,6 +772,18 @@ export class XenHost implements Hypervisor {
     const address = (BigInt(exit.info2Hi >>> 0) << 32n) | BigInt(exit.info2Lo >>> 0);
     const access = accessName(write, isFetch);
     return this.crash(`${access} of guest-physical address 0x${address.toString(16)}: the p2m forbids it`);
+  }
+
+  /** A write to the doorbell's page where its address alone is looked at, and the exit tells how long the instruction is. */
+  private matchDoorbell(exit: VmExit, doorbell: Doorbell): boolean {
+    const { domain, mmio } = this;
+    if (this.isAmd || domain.config.doorbell?.fastMmio !== true) return false;
+    const isWrite = (exit.info1Lo & (EptQualification.Write | EptQualification.Final)) === FINAL_WRITE;
+    if (!isWrite || exit.info2Lo >>> 12 !== DOORBELL_GFN || exit.info2Hi !== 0) return false;
+    const offset = exit.info2Lo & 4095;
+    if (offset !== DoorbellRegister.Notify || !mmio.match(doorbell, offset)) return false;
+    this.moveOn(mmio.length);
+    return true;
   }
 
   /** `vmx_vcpu_flush_pml_buffer`: what the processor noted goes to the bitmap. */

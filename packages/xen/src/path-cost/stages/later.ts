@@ -4,6 +4,7 @@ import { OPERATIONS } from "../../operations/index.js";
 import { MULTICALL_DEBUG, MULTICALL_ENTRY } from "../../operations/multicall.js";
 import type { Stage } from "../stage.js";
 import { CONTINUATION, DEBUG_CLOBBER, DEBUG_INSTRUCTION_LENGTH, TASK_SWITCH } from "./dispatch.js";
+import { DOORBELL_STAGES } from "./doorbell.js";
 import {
   EVTCHN_FIFO_ADD_PORT,
   EVTCHN_FIFO_APPEND,
@@ -64,6 +65,7 @@ export const LATER_STAGES: readonly Stage[] = [
   CONTINUATION,
   DEBUG_CLOBBER,
   DEBUG_INSTRUCTION_LENGTH,
+  ...DOORBELL_STAGES,
   EVENT_CHECK_INTERRUPT,
   FLUSH_IPI,
   GUEST_WALK_FIVE_LEVELS,
