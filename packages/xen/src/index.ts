@@ -163,6 +163,7 @@ export {
   Memslots,
   type MemslotsSnapshot,
 } from "./host/kvm/memslots.js";
+export type { Words64 } from "./host/kvm/u64.js";
 export * from "./host/kvm/uapi.js";
 export {
   MAPPING_STEPS,

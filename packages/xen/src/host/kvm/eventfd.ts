@@ -1,3 +1,5 @@
+import { fromWords, u64, type Words64, wordsOf } from "./u64.js";
+
 /** Who waits for an eventfd: told while it is signalled, and takes the count off if it wants it. */
 export type EventFdWaiter = (eventfd: EventFd) => void;
 
@@ -13,7 +15,7 @@ export class EventFd {
 
   /** `eventfd_signal`, and a write of user space: adds and tells the waiters. */
   signal(by = 1n): void {
-    this.count = BigInt.asUintN(64, this.count + by);
+    this.count = u64(this.count + by);
     for (const waiter of [...this.waiters]) waiter(this);
   }
 
@@ -31,7 +33,7 @@ export class EventFd {
 
   /** Sets the count and tells nobody. */
   restore(count: bigint): void {
-    this.count = BigInt.asUintN(64, count);
+    this.count = count;
   }
 
   addWaiter(waiter: EventFdWaiter): void {
@@ -47,7 +49,7 @@ export class EventFd {
 /** Numbers and counts, as plain data. */
 export interface EventFdsSnapshot {
   readonly next: number;
-  readonly fds: readonly (readonly [number, bigint])[];
+  readonly fds: readonly (readonly [number, Words64])[];
 }
 
 /** A process's eventfds by their numbers. */
@@ -67,7 +69,7 @@ export class EventFds {
   }
 
   snapshot(): EventFdsSnapshot {
-    return { next: this.next, fds: [...this.fds.values()].map(({ fd, pending }) => [fd, pending]) };
+    return { next: this.next, fds: [...this.fds.values()].map(({ fd, pending }) => [fd, wordsOf(pending)]) };
   }
 
   /** Those that exist already keep their waiters. */
@@ -77,7 +79,7 @@ export class EventFds {
     this.fds.clear();
     for (const [fd, count] of fds) {
       const eventfd = kept.get(fd) ?? new EventFd(fd);
-      eventfd.restore(count);
+      eventfd.restore(fromWords(count));
       this.fds.set(fd, eventfd);
     }
   }

@@ -36,6 +36,8 @@ export interface GfnToPfnCacheSnapshot {
   readonly uhva: number;
   readonly frame: number;
   readonly generation: number;
+  /** Generation at which it was last found outdated, -1: never. */
+  readonly outdated: number;
 }
 
 /**
@@ -189,23 +191,23 @@ export class GfnToPfnCache {
   }
 
   snapshot(): GfnToPfnCacheSnapshot {
-    const { active, valid, gpa, uhva, frame, generation } = this;
-    return { active, valid, gpa, uhva, frame, generation };
+    const { active, valid, gpa, uhva, frame, generation, outdated } = this;
+    return { active, valid, gpa, uhva, frame, generation, outdated };
   }
 
   /** After the slots and the address space. @throws RangeError for a frame that is not behind its address */
   restore(snapshot: GfnToPfnCacheSnapshot): void {
-    const { active, valid, gpa, uhva, frame, generation } = snapshot;
+    const { active, valid, gpa, uhva, frame, generation, outdated } = snapshot;
     const { userSpace, activeCaches, memslots } = this.owner;
     const isAddress = (value: number) => Number.isSafeInteger(value) && value >= NONE;
-    if (![gpa, uhva, frame, generation].every(isAddress) || generation > memslots.generation)
+    if (![gpa, uhva, frame, generation, outdated].every(isAddress) || generation > memslots.generation)
       throw new RangeError(`pfn cache of 0x${gpa.toString(16)}, generation ${generation}`);
     if (valid && (!active || frame === NONE || userSpace.frameOf(uhva) !== frame))
       throw new RangeError(`pfn cache with frame ${frame} behind 0x${uhva.toString(16)}`);
     const at = activeCaches.indexOf(this);
     if (active && at < 0) activeCaches.push(this);
     if (!active && at >= 0) activeCaches.splice(at, 1);
-    Object.assign(this, { active, valid, gpa, uhva, frame, generation, outdated: NONE });
+    Object.assign(this, { active, valid, gpa, uhva, frame, generation, outdated });
   }
 
   private *refreshLocked(gpa: number, uhva: number, bytes: number): KernelSteps<number> {

@@ -95,9 +95,7 @@ export class Irqfds {
       return 0;
     }
     if (this.irqfds.some((each) => each.eventfd === eventfd)) return -Errno.EBUSY;
-    const waiter = () => this.wakeUp(eventfd, gsi);
-    this.irqfds.push({ request: { fd, gsi }, eventfd, waiter });
-    eventfd.addWaiter(waiter);
+    this.attach(eventfd, gsi);
     if (eventfd.pending !== 0n) this.wakeUp(eventfd, gsi);
     return 0;
   }
@@ -123,10 +121,21 @@ export class Irqfds {
 
   /** After the eventfds. @throws RangeError for routes or eventfds that cannot be */
   restore({ routes, irqfds, work }: IrqfdsSnapshot): void {
-    for (const { request } of [...this.irqfds]) this.set({ ...request, deassign: true });
-    if (this.setRouting(routes) !== 0 || irqfds.some((request) => this.set(request) !== 0))
-      throw new RangeError("irqfds or routes that cannot be");
+    const eventfds = irqfds.map(({ fd }) => this.owner.eventfds.get(fd));
+    if (eventfds.includes(undefined) || new Set(eventfds).size !== irqfds.length)
+      throw new RangeError("irqfds that cannot be");
+    if (this.setRouting(routes) !== 0) throw new RangeError("routes that cannot be");
+    for (const { eventfd, waiter } of this.irqfds.splice(0)) eventfd.removeWaiter(waiter);
+    irqfds.forEach(({ gsi }, i) => {
+      this.attach(eventfds[i]!, gsi);
+    });
     this.work = [...work];
+  }
+
+  private attach(eventfd: EventFd, gsi: number): void {
+    const waiter = () => this.wakeUp(eventfd, gsi);
+    this.irqfds.push({ request: { fd: eventfd.fd, gsi }, eventfd, waiter });
+    eventfd.addWaiter(waiter);
   }
 
   /** `irqfd_wakeup` */

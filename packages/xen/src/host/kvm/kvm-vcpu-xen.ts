@@ -13,6 +13,7 @@ import { GfnToPfnCache, type GfnToPfnCacheSnapshot } from "./gfn-to-pfn-cache.js
 import { finish, type KernelSteps } from "./kernel-steps.js";
 import type { KvmVm } from "./kvm-vm.js";
 import type { KvmXenVcpu } from "./kvm-xen-vcpu.js";
+import { fromWords, type Words64, wordsOf } from "./u64.js";
 import type { KvmXenVcpuAttr } from "./uapi.js";
 import { getVcpuAttr, setVcpuAttr, type VcpuAttrOf } from "./xen-attributes.js";
 import { XenRunstate, type XenRunstateSnapshot } from "./xen-runstate.js";
@@ -34,7 +35,7 @@ const NO_PORT = 0;
 export interface KvmVcpuXenSnapshot {
   readonly xenVcpuId: number;
   readonly upcallVector: number;
-  readonly pendingSel: bigint;
+  readonly pendingSel: Words64;
   readonly pollEvtchn: number;
   readonly polls: boolean;
   readonly vcpuInfo: GfnToPfnCacheSnapshot;
@@ -202,7 +203,7 @@ export class KvmVcpuXen {
     return {
       xenVcpuId,
       upcallVector,
-      pendingSel,
+      pendingSel: wordsOf(pendingSel),
       pollEvtchn,
       polls,
       vcpuInfo: this.vcpuInfo.snapshot(),
@@ -214,15 +215,15 @@ export class KvmVcpuXen {
 
   /** @throws RangeError for what cannot be */
   restore(snapshot: KvmVcpuXenSnapshot): void {
-    const { xenVcpuId, upcallVector, pendingSel, pollEvtchn, polls } = snapshot;
-    const isBadVector = !Number.isInteger(upcallVector) || (upcallVector !== 0 && upcallVector < 16);
-    if (isBadVector || upcallVector > 255 || BigInt.asUintN(64, pendingSel) !== pendingSel)
-      throw new RangeError(`vCPU ${this.index}: vector ${upcallVector}, selector ${pendingSel}`);
+    const { xenVcpuId, upcallVector, pollEvtchn, polls } = snapshot;
+    const isVector = Number.isInteger(upcallVector) && upcallVector >= 16 && upcallVector <= 255;
+    if (!isVector && upcallVector !== 0) throw new RangeError(`vCPU ${this.index}: vector ${upcallVector}`);
     this.vcpuInfo.restore(snapshot.vcpuInfo);
     this.vcpuTimeInfo.restore(snapshot.vcpuTimeInfo);
     this.runstate.restore(snapshot.runstate);
     this.timer.restore(snapshot.timer);
-    Object.assign(this, { xenVcpuId, upcallVector, pendingSel, pollEvtchn, polls });
+    Object.assign(this, { xenVcpuId, upcallVector, pollEvtchn, polls });
+    this.pendingSel = fromWords(snapshot.pendingSel);
   }
 
   private get selectorAt(): number {

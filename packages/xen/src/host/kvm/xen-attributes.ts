@@ -6,6 +6,7 @@ import type { KernelSteps } from "./kernel-steps.js";
 import { type KvmVcpuXen, VCPU_INFO_BYTES } from "./kvm-vcpu-xen.js";
 import type { KvmVm } from "./kvm-vm.js";
 import { KVM_HVA_ERR_BAD } from "./memslots.js";
+import { u64 } from "./u64.js";
 import {
   KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL,
   KVM_MAX_VCPUS,
@@ -245,8 +246,4 @@ function addsUp({
   timeOffline,
 }: KvmXenRunstate): boolean {
   return u64(stateEntryTime) === u64(timeRunning + timeRunnable + timeBlocked + timeOffline);
-}
-
-function u64(value: bigint): bigint {
-  return BigInt.asUintN(64, value);
 }

@@ -3,6 +3,7 @@ import { KVM_UPDATE_RUNSTATE, KVM_UPDATE_RUNSTATE_GUEST } from "../../path-cost/
 import { RUNSTATE_BYTES, RUNSTATE_BYTES_32BIT } from "../../runstate.js";
 import { type CacheOwner, GfnToPfnCache, type GfnToPfnCacheSnapshot } from "./gfn-to-pfn-cache.js";
 import type { KvmXenVcpu } from "./kvm-xen-vcpu.js";
+import { fromWords, u64, type Words64, wordsOf } from "./u64.js";
 import { KVM_XEN_INVALID_GPA, type KvmXenRunstate } from "./uapi.js";
 
 const PAGE = 4096;
@@ -20,8 +21,8 @@ export interface RunstateOwner extends CacheOwner {
 /** A vCPU's run state as plain data; nanoseconds. */
 export interface XenRunstateSnapshot {
   readonly current: number;
-  readonly entryTime: bigint;
-  readonly times: readonly bigint[];
+  readonly entryTime: Words64;
+  readonly times: readonly Words64[];
   readonly lastSteal: number;
   readonly caches: readonly GfnToPfnCacheSnapshot[];
 }
@@ -146,8 +147,8 @@ export class XenRunstate {
     const { current, entryTime, times, lastSteal, first, second } = this;
     return {
       current,
-      entryTime,
-      times: [...times],
+      entryTime: wordsOf(entryTime),
+      times: times.map(wordsOf),
       lastSteal,
       caches: [first.snapshot(), second.snapshot()],
     };
@@ -159,8 +160,8 @@ export class XenRunstate {
       throw new RangeError(`run state ${current}: allowed are 0 to 3`);
     if (times.length !== 4 || caches.length !== 2) throw new RangeError(`${times.length} run state times`);
     this.current = current;
-    this.entryTime = entryTime;
-    this.times.splice(0, 4, ...times);
+    this.entryTime = fromWords(entryTime);
+    this.times.splice(0, 4, ...times.map(fromWords));
     this.lastSteal = lastSteal;
     this.first.restore(caches[0]);
     this.second.restore(caches[1]);
@@ -197,8 +198,4 @@ export class XenRunstate {
 
 function timesOf(data: KvmXenRunstate): readonly bigint[] {
   return [data.timeRunning, data.timeRunnable, data.timeBlocked, data.timeOffline];
-}
-
-function u64(value: bigint): bigint {
-  return BigInt.asUintN(64, value);
 }
