@@ -2,7 +2,7 @@ import type { TranslationContext } from "@hyperwalk/mmu";
 import { GuestRun, State } from "./cpu-state.js";
 import { StopReason } from "./execution-engine.js";
 import type { GuestMode } from "./guest-mode.js";
-import { ExitKind, type VmExit } from "./hardware-virtualization.js";
+import { ExitKind, emptyVmExit, type VmExit } from "./hardware-virtualization.js";
 import type { VirtualizedProcessor } from "./virtualized-processor.js";
 
 /** Of a guest between two runs: clock of its latest entry and exit, and whether the monitor trap flag is about to act. */
@@ -24,18 +24,7 @@ export class HardwareGuest {
   readonly context: TranslationContext;
   readonly entryPhase: number;
   readonly exitPhase: number;
-  readonly exit: VmExit = {
-    kind: 0,
-    code: 0,
-    info1Lo: 0,
-    info1Hi: 0,
-    info2Lo: 0,
-    info2Hi: 0,
-    instructionLength: 0,
-    enteredAt: 0,
-    leftAt: 0,
-    stop: 0,
-  };
+  readonly exit: VmExit = emptyVmExit();
   i32!: Int32Array;
   words!: Int32Array;
   /** The processor has copies of the control structure's state. */

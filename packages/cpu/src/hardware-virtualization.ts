@@ -40,6 +40,22 @@ export interface VmExit {
   stop: number;
 }
 
+/** One to be filled in, exit after exit. */
+export function emptyVmExit(): VmExit {
+  return {
+    kind: 0,
+    code: 0,
+    info1Lo: 0,
+    info1Hi: 0,
+    info2Lo: 0,
+    info2Hi: 0,
+    instructionLength: 0,
+    enteredAt: 0,
+    leftAt: 0,
+    stop: 0,
+  };
+}
+
 /**
  * VM entry and exit of one vendor on one logical processor, over real control structures in simulated memory: a VMCS
  * with its encodings (`vmx/`), a VMCB with its offsets (`svm/`). The hypervisor prepares those fields, as Xen's

@@ -42,7 +42,12 @@ export {
   registerInfo,
 } from "./guest-mode.js";
 export type { HeldGuest } from "./hardware-guest.js";
-export { ExitKind, type HardwareVirtualization, type VmExit } from "./hardware-virtualization.js";
+export {
+  ExitKind,
+  emptyVmExit,
+  type HardwareVirtualization,
+  type VmExit,
+} from "./hardware-virtualization.js";
 export { type MmioDevice, MmioInstruction } from "./mmio/mmio-instruction.js";
 export { ArchitecturalMsrs, type ArchitecturalMsrsSnapshot, Msr, type MsrSource } from "./msr.js";
 export { NO_PORTS, type PortSource } from "./port-source.js";

@@ -884,6 +884,7 @@ static inline int64_t hw_event_channel_set_priority(enum hw_abi abi, struct evtc
 #define GTF_PERMIT_ACCESS 1
 #define GTF_ACCEPT_TRANSFER 2
 #define GTF_TRANSITIVE 3
+#define GTF_TYPE_MASK 3
 #define GTF_READONLY 4
 #define GTF_READING 8
 #define GTF_WRITING 16

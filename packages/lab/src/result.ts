@@ -1,18 +1,14 @@
-import type { BhbSequence, ConfidentialKind } from "@hyperwalk/xen";
+import {
+  type BhbSequence,
+  type ConfidentialKind,
+  HYPERCALL_ABIS,
+  type HypercallAbiName,
+} from "@hyperwalk/xen";
 import type { FastForwardResult } from "./fast-forward.js";
 
 /** Hypercall interfaces that guests can be run through. */
-export const ABIS = [
-  "linear",
-  "physaddr",
-  "percall",
-  "sg-frames",
-  "sg-tuples",
-  "sg-descriptor",
-  "registered",
-  "fastabi",
-] as const;
-export type AbiName = (typeof ABIS)[number];
+export const ABIS: typeof HYPERCALL_ABIS = HYPERCALL_ABIS;
+export type AbiName = HypercallAbiName;
 /** Those that a comparison runs when it is not told which. */
 export const COMPARED_ABIS: readonly AbiName[] = ["linear", "physaddr", "fastabi"];
 

@@ -96,7 +96,16 @@ export { LegacyTables } from "./paging/legacy-tables.js";
 export { LongModeTables, linearPage } from "./paging/long-mode-tables.js";
 export { NptTables } from "./paging/npt-tables.js";
 export { PaeTables } from "./paging/pae-tables.js";
-export { attributesOf, Ept, entryHi, entryLo, frameOf, Pte, tableIndex } from "./paging/pte.js";
+export {
+  attributesOf,
+  Ept,
+  entryHi,
+  entryLo,
+  frameOf,
+  Pte,
+  reservedAddressBits,
+  tableIndex,
+} from "./paging/pte.js";
 export { RadixTables, TableEditError, type TableEntry } from "./paging/radix-tables.js";
 export { type FrameAllocator, TableMemory, type TableMemoryOptions } from "./paging/table-memory.js";
 export {

@@ -19,12 +19,12 @@ import {
   GNTST_PERMISSION_DENIED,
   GTF_SUB_PAGE,
   GTF_TRANSITIVE,
+  GTF_TYPE_MASK,
 } from "./operations/descriptors.gen.js";
 import type { PathCost } from "./path-cost/path-cost.js";
 
 const PAGE = 4096;
 const LINE = 64;
-const GTF_TYPE_MASK = 3;
 
 /** One end of a copy. */
 export interface GrantCopyEnd {
@@ -171,8 +171,9 @@ function acquire(
   const { flags } = table.header(ref, undefined);
   const isTransitive = table.version === 2 && (flags & GTF_TYPE_MASK) === GTF_TRANSITIVE;
   const pinned = record.pin !== 0;
-  if (isTransitive || record.needsStatus(readonly)) {
-    if (record.needsStatus(readonly)) {
+  const needsStatus = record.needsStatus(readonly);
+  if (isTransitive || needsStatus) {
+    if (needsStatus) {
       const status = setStatus(table, ref, pinned, domid, readonly, false, cost);
       if (status !== GNTST_OKAY) return status;
     }
@@ -183,7 +184,6 @@ function acquire(
       reduceStatus(table, ref, record.pin, readonly, cost);
       return found;
     }
-    // Making another record may have moved the arena, but not this record's place in it.
     if (!pinned) record.set(domid, found.frame, found, found.source);
     else if (!matches(record, found)) {
       const other = owner.findDomain(found.source.domid);

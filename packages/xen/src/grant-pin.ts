@@ -10,16 +10,16 @@ import {
   GTF_READONLY,
   GTF_SUB_PAGE,
   GTF_TRANSITIVE,
+  GTF_TYPE_MASK,
   GTF_WRITING,
 } from "./operations/descriptors.gen.js";
 import { P2mType } from "./p2m-type.js";
 import type { PathCost } from "./path-cost/path-cost.js";
 
-const GTF_TYPE_MASK = 3;
 /** The highest bit of each count: no more uses then. */
 const NEAR_OVERFLOW = 0x80;
 
-/** Xen's record of an entry, by its arena offset, which stays good as long as no record is made. */
+/** Xen's record of an entry, by its arena offset: records lie in frames, which stay where they are when others are made. */
 export class EntryRecord {
   private readonly memory: { readonly arena: { readonly u8: Uint8Array; readonly i32: Int32Array } };
   private readonly at: number;

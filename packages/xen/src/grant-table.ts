@@ -8,6 +8,7 @@ import {
   GNTST_OKAY,
   GTF_PERMIT_ACCESS,
   GTF_TRANSITIVE,
+  GTF_TYPE_MASK,
 } from "./operations/descriptors.gen.js";
 import type { PathCost } from "./path-cost/path-cost.js";
 
@@ -16,7 +17,6 @@ const FRAME_BYTES = 4096;
 const V1_BYTES = 8;
 const V2_BYTES = 16;
 const STATUS_BYTES = 2;
-const GTF_TYPE_MASK = 3;
 /** GTF_reading and GTF_writing: in a v2 table they are in the status frames. */
 const GTF_IN_USE = 0x18;
 /** Entries that the toolstack fills, and that a change of version keeps. */

@@ -1,7 +1,10 @@
 import {
   Ept,
   EptTables,
+  entryHi,
+  entryLo,
   FRAME_BYTES,
+  frameOf,
   NptTables,
   type PageSizeName,
   type PhysicalMemory,
@@ -23,6 +26,8 @@ const LEVELS = 4;
 const PER_TABLE = 512;
 const SUPERPAGE = 0x80;
 const TYPE_MASK = 0x3f;
+/** Bits 63:52 of an entry, in its high word, in both formats. */
+const TYPE_SHIFT = 20;
 /** Bit 63 of an NPT entry, as attributes have it. */
 const NPT_NO_EXECUTE = 1 << 31;
 
@@ -114,7 +119,6 @@ export class P2m {
   private cost: StagePathCost;
   private counters: HypervisorCounters;
   private readonly presentMask: number;
-  private readonly typeShift: number;
   private readonly phase: number;
   /** By entries read: a look-up that found a page. */
   private readonly foundStages: readonly number[];
@@ -133,7 +137,6 @@ export class P2m {
     this.counters = options.counters;
     this.execSp = options.execSp ?? true;
     this.presentMask = format === "npt" ? Pte.Present : Ept.All;
-    this.typeShift = 20; // bits 63:52 of an entry are bits 31:20 of its high word, in both formats
     const last = options.ram[options.ram.length - 1];
     const lazyTables = Math.ceil((last.first + last.count) / PER_TABLE);
     const lazyFirst = pool.allocate(lazyTables);
@@ -352,7 +355,7 @@ export class P2m {
   /** Type of a guest frame, whether the guest can reach it or not. No cost. */
   typeAt(gfn: number): number {
     if (this.frameOf(gfn) < 0) return P2mType.Invalid;
-    return (this.entryHi >>> this.typeShift) & TYPE_MASK;
+    return (this.entryHi >>> TYPE_SHIFT) & TYPE_MASK;
   }
 
   /** Machine frame in the entry of a guest frame, also when it is not present; -1 for a hole. No cost. */
@@ -364,8 +367,8 @@ export class P2m {
     const at = pathFrame[lastLevel] * FRAME_BYTES + pathOffset[lastLevel];
     this.entryHi = memory.readU32(at + 4);
     if (level > 0) return tables.foundFrame;
-    if (this.entryHi >>> this.typeShift === 0) return -1;
-    return Math.floor(memory.readU32(at) / FRAME_BYTES) + (this.entryHi & 0xfffff) * 0x100000;
+    if (this.entryHi >>> TYPE_SHIFT === 0) return -1;
+    return frameOf(memory.readU32(at), this.entryHi);
   }
 
   /**
@@ -397,7 +400,7 @@ export class P2m {
     const { tables, cost } = this;
     for (let level = tables.find(gfn); level > 1; level--) {
       if (priced) cost.run(cost.compile(P2M_SHATTER));
-      const type = (tables.foundAttributes >>> this.typeShift) & TYPE_MASK;
+      const type = (tables.foundAttributes >>> TYPE_SHIFT) & TYPE_MASK;
       tables.split(gfn);
       if (priced) this.writeTable(gfn, level - 1);
       if (level !== 2 || this.attributes(type, 2) === this.attributes(type, 1)) continue;
@@ -430,7 +433,7 @@ export class P2m {
   /** Bits 11:0 and 63:52 of a leaf (the latter in bits 31:20): type, rights, accessed and dirty flags. */
   private attributes(type: number, level: number): number {
     const rights = rightsOf(type);
-    const typed = (type << this.typeShift) | 0;
+    const typed = (type << TYPE_SHIFT) | 0;
     const isLogged = type === P2mType.RamLogdirty && this.logsWrites && level === 1;
     if (this.format === "npt") {
       if (rights === 0) return typed;
@@ -462,10 +465,8 @@ export class P2m {
       const lo = memory.readU32(at);
       if ((lo & this.presentMask) === 0) continue;
       const hi = memory.readU32(at + 4);
-      if (level > 1 && (lo & SUPERPAGE) === 0)
-        this.changeBelow(Math.floor(lo / FRAME_BYTES) + (hi & 0xfffff) * 0x100000, level - 1, from, to);
-      else if (((hi >>> this.typeShift) & TYPE_MASK) === from)
-        this.setAttributes(at, this.attributes(to, level));
+      if (level > 1 && (lo & SUPERPAGE) === 0) this.changeBelow(frameOf(lo, hi), level - 1, from, to);
+      else if (((hi >>> TYPE_SHIFT) & TYPE_MASK) === from) this.setAttributes(at, this.attributes(to, level));
     }
   }
 
@@ -476,12 +477,7 @@ export class P2m {
       const lo = memory.readU32(at);
       if ((lo & this.presentMask) === 0) continue;
       if (level === 1 || (lo & SUPERPAGE) !== 0) tell(level);
-      else
-        this.eachLeaf(
-          Math.floor(lo / FRAME_BYTES) + (memory.readU32(at + 4) & 0xfffff) * 0x100000,
-          level - 1,
-          tell,
-        );
+      else this.eachLeaf(frameOf(lo, memory.readU32(at + 4)), level - 1, tell);
     }
   }
 
@@ -501,15 +497,15 @@ export class P2m {
       const lo = i32[at >> 2];
       const hi = i32[(at >> 2) + 1];
       if ((lo & this.presentMask) === 0) {
-        const type = (hi >>> this.typeShift) & TYPE_MASK;
+        const type = (hi >>> TYPE_SHIFT) & TYPE_MASK;
         if (type !== 0) this.type = type; // the entry is there for Xen alone
         break;
       }
-      table = (lo >>> 12) + (hi & 0xfffff) * 0x100000;
+      table = frameOf(lo, hi);
       if (level > 1 && (lo & SUPERPAGE) === 0) continue;
       const within = (1 << (9 * (level - 1))) - 1;
       mfn = table - (table & within) + (gfn & within);
-      this.type = (hi >>> this.typeShift) & TYPE_MASK;
+      this.type = (hi >>> TYPE_SHIFT) & TYPE_MASK;
       break;
     }
     this.reads = reads;
@@ -537,8 +533,8 @@ export class P2m {
         for (let gfn = from; gfn < end; gfn++) {
           const mfn = guestFirst + gfn;
           const at = (gfn - first) * 8;
-          view.setInt32(at, ((mfn % 0x100000) << 12) | (attributes & 0xfff), true);
-          view.setInt32(at + 4, Math.floor(mfn / 0x100000) | (attributes & 0xfff00000), true);
+          view.setInt32(at, entryLo(mfn, attributes), true);
+          view.setInt32(at + 4, entryHi(mfn, attributes), true);
         }
       }
     });

@@ -25,9 +25,7 @@ export interface PercallOptions {
 export class FlavourAbi extends PointerAbi {
   readonly id: string;
   private readonly bits: number;
-  private readonly ownAccess: GuestAccess;
   private readonly keepsBits: boolean;
-  private readonly pathCost: AbiParts["cost"];
   private readonly stage: number;
 
   /** @param bits those of {@link PHYSICAL_FLAVOUR} that its numbers have @param keepsBits also when a call goes on later */
@@ -35,9 +33,7 @@ export class FlavourAbi extends PointerAbi {
     super(parts.operations, parts.registers, access, parts.cost);
     this.id = id;
     this.bits = bits;
-    this.ownAccess = access;
     this.keepsBits = keepsBits;
-    this.pathCost = parts.cost;
     this.stage = parts.cost.compile(FLAVOUR_DISPATCH);
   }
 
@@ -51,12 +47,8 @@ export class FlavourAbi extends PointerAbi {
 
   /** `hcall_physaddr` is set for as long as the call lasts; a multicall's is put back after each of its entries. */
   override invoke(operation: Operation, call: OperationCall): number {
-    const before = call.access;
-    this.pathCost.run(this.stage);
-    call.access = this.ownAccess;
-    const result = super.invoke(operation, call);
-    call.access = before;
-    return result;
+    this.cost.run(this.stage);
+    return this.invokeWithOwnAccess(operation, call);
   }
 
   resume(continuation: Continuation): void {

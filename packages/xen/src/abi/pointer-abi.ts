@@ -3,9 +3,11 @@ import type { GuestAccess } from "../guest-access/guest-access.js";
 import type { GuestRegisters } from "../host/guest-registers.js";
 import { LockMode } from "../host/simulated-lock.js";
 import type { Operation, OperationCall } from "../operations/operation.js";
+import { highBeyond } from "../operations/word-pair.js";
 import type { PathCost } from "../path-cost/path-cost.js";
 import { CALIBRATION_NS } from "../time-record.js";
 import { ArgumentRegisters } from "./argument-registers.js";
+import { FASTABI_MASK } from "./fastabi.js";
 import type { HypercallAbi } from "./hypercall-abi.js";
 import type { HypercallArguments } from "./hypercall-arguments.js";
 import { type FieldPlan, type OperationPlan, Place, planOperation } from "./operation-plan.js";
@@ -14,8 +16,6 @@ import { type FieldPlan, type OperationPlan, Place, planOperation } from "./oper
 const MEMORY_OP = 12;
 const MEMORY_OP_MASK = 0x3f;
 const MEMOP_EXTENT_SHIFT = 6;
-/** Numbers with this bit belong to FastABI, or to nobody. */
-const FASTABI_MASK = 0x40000000;
 
 /**
  * The traditional interface: number in rax, five register arguments, everything else in a struct that the guest points
@@ -26,7 +26,7 @@ export abstract class PointerAbi implements HypercallAbi {
   readonly longModeOnly: boolean = false;
   readonly debugClobbers = true;
   private readonly access: GuestAccess;
-  private readonly cost: PathCost;
+  protected readonly cost: PathCost;
   private readonly argumentRegisters: ArgumentRegisters;
   /** Those of the latest call that was decoded. */
   private arguments: HypercallArguments;
@@ -51,6 +51,7 @@ export abstract class PointerAbi implements HypercallAbi {
     this.compatPlans = planTable(operations, cost, true);
   }
 
+  /** Numbers with FastABI's bit are its own, or nobody's. */
   claims(number: number): boolean {
     return (number & FASTABI_MASK) === 0;
   }
@@ -77,6 +78,10 @@ export abstract class PointerAbi implements HypercallAbi {
 
   /** Follows a {@link decode} of the same call. */
   invoke(operation: Operation, call: OperationCall): number {
+    return this.carryOut(operation, call);
+  }
+
+  private carryOut(operation: Operation, call: OperationCall): number {
     const { plan } = this;
     if (plan === undefined || plan.operation !== operation) return -Errno.ENOSYS;
     const given = this.arguments;
@@ -89,6 +94,15 @@ export abstract class PointerAbi implements HypercallAbi {
       if (operation.entries === undefined && count !== 1) return -Errno.EINVAL;
     }
     return this.invokeOne(plan, call, pointerLo, pointerHi, false);
+  }
+
+  /** {@link invoke} for an interface whose nested pointers are not what the domain's are; a multicall's entries may differ. */
+  protected invokeWithOwnAccess(operation: Operation, call: OperationCall): number {
+    const before = call.access;
+    call.access = this.access;
+    const result = this.carryOut(operation, call);
+    call.access = before;
+    return result;
   }
 
   /**
@@ -165,9 +179,8 @@ export abstract class PointerAbi implements HypercallAbi {
     if (copyOutAt === 0) return access.copyToGuest(pointerLo, pointerHi, copyOut);
     const { buffer } = access;
     for (let i = 0; i < copyOut; i++) buffer.setUint8(i, buffer.getUint8(copyOutAt + i));
-    const lo = (pointerLo + copyOutAt) | 0;
-    const carry = lo >>> 0 < pointerLo >>> 0 ? 1 : 0;
-    return access.copyToGuest(lo, (pointerHi + carry) | 0, copyOut);
+    const hi = highBeyond(pointerLo, pointerHi, copyOutAt);
+    return access.copyToGuest((pointerLo + copyOutAt) | 0, hi, copyOut);
   }
 
   private takeInputs(plan: OperationPlan, words: Int32Array): void {

@@ -1,4 +1,3 @@
-import type { GuestAccess } from "../guest-access/guest-access.js";
 import {
   RegisteredAccess,
   RegisteredBuffers,
@@ -10,6 +9,7 @@ import type {
   OperationDescriptor,
   OperationField,
 } from "../operations/operation.js";
+import { wideInput } from "../operations/word-pair.js";
 import type { Stage } from "../path-cost/stage.js";
 import type { AbiParts, DomainAbi } from "./domain-abi.js";
 import { PointerAbi } from "./pointer-abi.js";
@@ -18,7 +18,6 @@ import { PointerAbi } from "./pointer-abi.js";
 export const REGISTER_BUFFER = 120;
 /** Bit of EAX in the HVM leaf, ours too. */
 const HVM_CPUID_REGISTERED = 1 << 11;
-const WORD_SPAN = 2 ** 32;
 
 const UPDATE: Stage = {
   name: "do_register_buffer",
@@ -59,13 +58,17 @@ export const REGISTER_BUFFER_DESCRIPTORS: Readonly<
 
 function operationsOn(buffers: RegisteredBuffers): readonly Operation[] {
   const { register, unregister, clear } = REGISTER_BUFFER_DESCRIPTORS;
-  const value = ({ inputs }: OperationCall, i: number) =>
-    (inputs[2 * i + 1] >>> 0) * WORD_SPAN + (inputs[2 * i] >>> 0);
   return [
     {
       descriptor: register,
       stage: UPDATE,
-      handle: (call) => buffers.register(call.inputs[0], call.inputs[1], value(call, 1), value(call, 2)),
+      handle: (call) =>
+        buffers.register(
+          call.inputs[0],
+          call.inputs[1],
+          wideInput(call.inputs, 2),
+          wideInput(call.inputs, 4),
+        ),
     },
     {
       descriptor: unregister,
@@ -86,23 +89,17 @@ function operationsOn(buffers: RegisteredBuffers): readonly Operation[] {
 /** Linear pointers, looked up among the vCPU's registered buffers before a walk. */
 export class RegisteredAbi extends PointerAbi {
   readonly id = "registered";
-  private readonly own: GuestAccess;
   private readonly buffers: RegisteredBuffers;
 
   constructor(parts: AbiParts, buffers: RegisteredBuffers) {
     const { operations, registers, linear, physical, cost } = parts;
     const access = new RegisteredAccess(buffers, linear, physical, cost);
     super([...operations, ...operationsOn(buffers)], registers, access, cost);
-    this.own = access;
     this.buffers = buffers;
   }
 
   override invoke(operation: Operation, call: OperationCall): number {
-    const before = call.access;
-    call.access = this.own;
-    const result = super.invoke(operation, call);
-    call.access = before;
-    return result;
+    return this.invokeWithOwnAccess(operation, call);
   }
 
   snapshot(): RegisteredBuffersSnapshot {

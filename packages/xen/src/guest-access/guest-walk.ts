@@ -1,5 +1,5 @@
 import { Flag, State } from "@hyperwalk/cpu";
-import { PageFaultCode, type PhysicalMemory } from "@hyperwalk/mmu";
+import { frameOf, PageFaultCode, type PhysicalMemory, reservedAddressBits, tableIndex } from "@hyperwalk/mmu";
 import type { GuestRegisters } from "../host/guest-registers.js";
 import type { HypervisorCounters } from "../hypervisor-counters.js";
 import type { P2m } from "../p2m.js";
@@ -105,7 +105,7 @@ export class GuestWalker {
     this.counters = counters;
     this.memory = memory;
     this.registers = registers;
-    this.reservedHi = physicalAddressBits >= 52 ? 0 : 0xfffff & ~((1 << (physicalAddressBits - 32)) - 1);
+    this.reservedHi = reservedAddressBits(physicalAddressBits);
     this.phase = cost.phase(Phase.GuestWalk);
     this.walkStages = stages.walks.map((stage) => cost.compile(stage));
     this.unpagedStage = cost.compile(stages.unpaged);
@@ -147,13 +147,7 @@ export class GuestWalker {
     if (upper !== 0 && upper !== -1) return this.fail(0);
     let table = frameOf(words[State.Cr3Lo], words[State.Cr3Hi]);
     for (let level = levels; level >= 1; level--) {
-      const index =
-        level >= 4
-          ? (hi >>> (level === 5 ? 16 : 7)) & 511
-          : level === 3
-            ? ((lo >>> 30) | (hi << 2)) & 511
-            : (lo >>> (level === 2 ? 21 : 12)) & 511;
-      const at = this.readEntry(table, index << 3, 8);
+      const at = this.readEntry(table, tableIndex(lo, hi, level) << 3, 8);
       if (at < 0) return NO_FRAME;
       const { i32 } = this.memory.arena;
       const entryLo = i32[at];
@@ -314,10 +308,6 @@ export class GuestWalker {
     this.errorCode |= code;
     return NO_FRAME;
   }
-}
-
-function frameOf(lo: number, hi: number): number {
-  return (lo >>> 12) + (hi & 0xfffff) * 0x100000;
 }
 
 /** Address bits of a superpage entry that must be clear (bit 12 is PAT). */

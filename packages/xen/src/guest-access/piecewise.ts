@@ -7,8 +7,16 @@ export abstract class PiecewiseAccess implements GuestAccess {
   abstract readonly id: GuestAccess["id"];
   readonly buffer: DataView = new DataView(new ArrayBuffer(BUFFER_BYTES));
 
-  abstract copyFromGuest(lo: number, hi: number, bytes: number): number;
-  abstract copyToGuest(lo: number, hi: number, bytes: number): number;
+  copyFromGuest(lo: number, hi: number, bytes: number): number {
+    return this.copy(lo, hi, bytes, false);
+  }
+
+  copyToGuest(lo: number, hi: number, bytes: number): number {
+    return this.copy(lo, hi, bytes, true);
+  }
+
+  /** Copies between {@link buffer} and the guest address (lo, hi). @returns 0 or -EFAULT */
+  protected abstract copy(lo: number, hi: number, bytes: number, toGuest: boolean): number;
 
   /** Copies one piece, which is `at` bytes into {@link buffer}. @returns 0 or -EFAULT */
   protected copyPiece(

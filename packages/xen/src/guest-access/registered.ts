@@ -109,16 +109,8 @@ export class RegisteredAccess extends PiecewiseAccess {
     this.entryStage = cost.compile(REGISTERED_ENTRY);
   }
 
-  copyFromGuest(lo: number, hi: number, bytes: number): number {
-    return this.copy(lo, hi, bytes, false);
-  }
-
-  copyToGuest(lo: number, hi: number, bytes: number): number {
-    return this.copy(lo, hi, bytes, true);
-  }
-
   /** Page by page, as a walk goes: what follows a buffer in its last page is in the same frame. */
-  private copy(startLo: number, startHi: number, bytes: number, toGuest: boolean): number {
+  protected copy(startLo: number, startHi: number, bytes: number, toGuest: boolean): number {
     const { buffers, cost } = this;
     let lo = startLo;
     let hi = startHi;

@@ -88,15 +88,7 @@ export class ScatterGatherAccess extends PiecewiseAccess {
     return this.pointers[2 * slot + 1];
   }
 
-  copyFromGuest(lo: number, hi: number, bytes: number): number {
-    return this.copy(lo, hi, bytes, false);
-  }
-
-  copyToGuest(lo: number, hi: number, bytes: number): number {
-    return this.copy(lo, hi, bytes, true);
-  }
-
-  private copy(lo: number, hi: number, bytes: number, toGuest: boolean): number {
+  protected copy(lo: number, hi: number, bytes: number, toGuest: boolean): number {
     const slot = this.slotOf(lo, hi);
     if (slot < 0) return -Errno.EFAULT;
     const offset = this.offsetOf(slot, lo);

@@ -383,6 +383,7 @@ export const GTF_INVALID = 0;
 export const GTF_PERMIT_ACCESS = 1;
 export const GTF_ACCEPT_TRANSFER = 2;
 export const GTF_TRANSITIVE = 3;
+export const GTF_TYPE_MASK = 3;
 export const GTF_READONLY = 4;
 export const GTF_READING = 8;
 export const GTF_WRITING = 16;

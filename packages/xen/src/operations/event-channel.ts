@@ -33,6 +33,7 @@ import {
   EVTCHN_FIFO_LINK_BITS,
 } from "./descriptors.gen.js";
 import type { Operation, OperationCall } from "./operation.js";
+import { wideInput } from "./word-pair.js";
 
 /** EVTCHNOP_reset_cont. */
 const RESET_CONTINUED = 14;
@@ -184,7 +185,7 @@ export const initControl: Operation = {
   handle: (call) => {
     const { inputs, outputs, domain, cost } = call;
     const { controlGfn, offset, vcpu } = EVENT_CHANNEL_INIT_CONTROL_IN;
-    const gfn = frameNumber(call, controlGfn);
+    const gfn = wideInput(call.inputs, controlGfn);
     outputs[EVENT_CHANNEL_INIT_CONTROL_OUT.linkBits] = EVTCHN_FIFO_LINK_BITS;
     return domain.eventChannels.initControl(inputs[vcpu], gfn, inputs[offset] >>> 0, domain.p2m, cost);
   },
@@ -196,7 +197,7 @@ export const expandArray: Operation = {
   stage: underEventLock("evtchn_fifo_expand_array", 60, [40, 120]),
   handle: (call) => {
     const { domain, cost } = call;
-    const gfn = frameNumber(call, EVENT_CHANNEL_EXPAND_ARRAY_IN.arrayGfn);
+    const gfn = wideInput(call.inputs, EVENT_CHANNEL_EXPAND_ARRAY_IN.arrayGfn);
     return domain.eventChannels.expandArray(gfn, domain.p2m, cost);
   },
 };
@@ -251,11 +252,6 @@ function resetPorts(call: OperationCall, resuming: boolean): number {
   continuation.create(EVENT_CHANNEL_RESET.hypercall);
   continuation.add(RESET_CONTINUED, 0);
   return 0;
-}
-
-/** A 64-bit frame number; those beyond 2^53 round to others that do not exist either. */
-function frameNumber(call: OperationCall, field: number): number {
-  return (call.inputs[field + 1] >>> 0) * 2 ** 32 + (call.inputs[field] >>> 0);
 }
 
 /** Every operation that makes a port has it as its only result. */

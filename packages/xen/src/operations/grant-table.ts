@@ -24,6 +24,7 @@ import {
 } from "./descriptors.gen.js";
 import type { Operation, OperationCall } from "./operation.js";
 import { targetOf } from "./target-domain.js";
+import { highBeyond } from "./word-pair.js";
 
 const GNTTABOP_QUERY: Stage = {
   name: "do_grant_table_op (query)",
@@ -147,9 +148,8 @@ function listFrames({ inputs, access, compat }: OperationCall, domain: Domain, c
     if (compat && gfn < 0) return GNTST_ADDRESS_TOO_BIG; // all ones of 64 bits
     access.buffer.setInt32(0, gfn, true);
     access.buffer.setInt32(4, gfn >> 31, true);
-    const lo = (listLo + i * bytes) | 0;
-    const carry = lo >>> 0 < listLo >>> 0 ? 1 : 0;
-    if (access.copyToGuest(lo, (listHi + carry) | 0, bytes) !== 0) return GNTST_BAD_VIRT_ADDR;
+    const hi = highBeyond(listLo, listHi, i * bytes);
+    if (access.copyToGuest((listLo + i * bytes) | 0, hi, bytes) !== 0) return GNTST_BAD_VIRT_ADDR;
   }
   return GNTST_OKAY;
 }

@@ -14,7 +14,8 @@ import {
   GRANT_TABLE_UNMAP_GRANT_REF_IN,
   GRANT_TABLE_UNMAP_GRANT_REF_OUT,
 } from "./descriptors.gen.js";
-import type { Operation, OperationCall } from "./operation.js";
+import type { Operation } from "./operation.js";
+import { wideInput } from "./word-pair.js";
 
 const PAGE = 4096;
 /** GNTTAB_UNMAP_BATCH_SIZE: mappings that are undone before one flush of TLBs. */
@@ -79,7 +80,7 @@ export const mapGrant: Operation = {
     const { handle, status, devBusAddr } = GRANT_TABLE_MAP_GRANT_REF_OUT;
     const request = {
       dom: inputs[dom] & 0xffff,
-      hostAddr: wide(call, hostAddr),
+      hostAddr: wideInput(call.inputs, hostAddr),
       flags: inputs[flags],
       ref: inputs[ref] >>> 0,
     };
@@ -105,7 +106,7 @@ export const unmapGrant: Operation = {
     call.outputs[GRANT_TABLE_UNMAP_GRANT_REF_OUT.status] = unmapGrantRef(
       call.domain,
       call.inputs[handle],
-      wide(call, hostAddr),
+      wideInput(call.inputs, hostAddr),
       call.cost,
     );
     return 0;
@@ -124,7 +125,7 @@ export const copyGrant: Operation = {
     const fields = GRANT_TABLE_COPY_IN;
     const flags = inputs[fields.flags];
     const end = (from: number, domid: number, offset: number, byRef: boolean) => ({
-      from: byRef ? inputs[from] >>> 0 : wide(call, from),
+      from: byRef ? inputs[from] >>> 0 : wideInput(inputs, from),
       domid: inputs[domid],
       offset: inputs[offset],
     });
@@ -152,8 +153,3 @@ export const swapGrant: Operation = {
     return 0;
   },
 };
-
-/** A 64-bit value; those beyond 2^53 round to others that do not exist either. */
-function wide({ inputs }: OperationCall, field: number): number {
-  return (inputs[field + 1] >>> 0) * 2 ** 32 + (inputs[field] >>> 0);
-}

@@ -16,6 +16,7 @@ import {
   VCPU_REGISTER_VCPU_TIME_PHYS_AREA_IN,
 } from "./descriptors.gen.js";
 import type { Operation, OperationCall } from "./operation.js";
+import { wideInput } from "./word-pair.js";
 
 /** Bytes of a `vcpu_info`. */
 const VCPU_INFO_BYTES = 64;
@@ -68,7 +69,7 @@ export const registerVcpuInfo: Operation = {
     if (!events.hasInitialVcpuInfo(id)) return -Errno.EBUSY;
     if (!fits(call, at, VCPU_INFO_BYTES)) return -Errno.ENXIO;
     // The reference that the look-up takes stays for as long as the area is registered.
-    const frame = domain.p2m.lookup((inputs[mfn + 1] >>> 0) * 2 ** 32 + (inputs[mfn] >>> 0));
+    const frame = domain.p2m.lookup(wideInput(inputs, mfn));
     if (frame < 0) return -Errno.EINVAL;
     events.moveVcpuInfo(id, frame, at);
     vcpu.areas.updateTime(call.vcpu, true);

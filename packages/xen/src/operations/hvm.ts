@@ -33,6 +33,7 @@ import {
   HVMMEM_RAM_RW,
 } from "./descriptors.gen.js";
 import type { Operation, OperationCall } from "./operation.js";
+import { wide, wideInput } from "./word-pair.js";
 
 /** Parameters that a guest may set on itself (`hvm_allow_set_param`). */
 const SETTABLE: readonly number[] = [
@@ -135,7 +136,7 @@ export const setParam: Operation = {
     const hi = call.inputs[HVM_SET_PARAM_IN.value + 1];
     if (index === HVM_PARAM_X87_FIP_WIDTH && (hi !== 0 || (lo !== 0 && lo !== 4 && lo !== 8)))
       return -Errno.EINVAL;
-    call.domain.params[index] = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
+    call.domain.params[index] = wide(lo, hi);
     // Its type is in the top byte, which a double would round away together with the vector.
     if (index === HVM_PARAM_CALLBACK_IRQ) {
       call.domain.eventChannels.setCallback(lo, hi);
@@ -173,7 +174,7 @@ export const getMemType: Operation = {
     const dom = inputs[HVM_GET_MEM_TYPE_IN.domid] & 0xffff;
     if (dom !== DOMID_SELF && dom !== domain.id) return dom === 0 ? -Errno.EPERM : -Errno.ESRCH;
     const { pfn } = HVM_GET_MEM_TYPE_IN;
-    const gfn = (inputs[pfn + 1] >>> 0) * 2 ** 32 + (inputs[pfn] >>> 0);
+    const gfn = wideInput(inputs, pfn);
     const type = domain.p2m.queryType(gfn);
     const isRam = isAnyRamType(type) && type !== P2mType.MapForeign;
     outputs[HVM_GET_MEM_TYPE_OUT.memType] = isReadOnlyType(type)

@@ -4,6 +4,7 @@ import type { Stage } from "../path-cost/stage.js";
 import { CALIBRATION_NS } from "../time-record.js";
 import { MULTICALL_CALL, MULTICALL_CALL_IN } from "./descriptors.gen.js";
 import type { Operation, OperationCall } from "./operation.js";
+import { highBeyond, wideInput } from "./word-pair.js";
 
 const DO_MULTICALL: Stage = {
   name: "do_multicall",
@@ -74,7 +75,7 @@ function run(call: OperationCall): number {
   let lo = inputs[MULTICALL_CALL_IN.callList];
   let hi = inputs[MULTICALL_CALL_IN.callList + 1];
   const countLo = inputs[MULTICALL_CALL_IN.nrCalls];
-  const count = (inputs[MULTICALL_CALL_IN.nrCalls + 1] >>> 0) * 2 ** 32 + (countLo >>> 0);
+  const count = wideInput(inputs, MULTICALL_CALL_IN.nrCalls);
   const entry = new MulticallEntry();
   const stage = cost.compile(MULTICALL_ENTRY);
   // Each second time is calibrated, by a softirq: no list, however long, keeps its vCPU for more.
@@ -93,9 +94,8 @@ function run(call: OperationCall): number {
       access.copyToGuest(lo, hi, bytes); // whether it could is not looked at
     }
     entry.storeResult(access.buffer);
-    const at = (lo + entry.resultOffset) | 0;
-    const carry = at >>> 0 < lo >>> 0 ? 1 : 0;
-    if (access.copyToGuest(at, compat ? 0 : (hi + carry) | 0, entry.valueBytes) !== 0) {
+    const resultHi = compat ? 0 : highBeyond(lo, hi, entry.resultOffset);
+    if (access.copyToGuest((lo + entry.resultOffset) | 0, resultHi, entry.valueBytes) !== 0) {
       continuation.pending = false;
       return -Errno.EFAULT;
     }

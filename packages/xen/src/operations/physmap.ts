@@ -19,6 +19,7 @@ import {
 import type { Operation, OperationCall } from "./operation.js";
 import { continueLater, PreemptionCheck } from "./preemption.js";
 import { remoteOf, targetOf } from "./target-domain.js";
+import { highBeyond, wide, wideInput } from "./word-pair.js";
 
 const XENMEM_ADD_TO_PHYSMAP: Stage = {
   name: "xenmem_add_to_physmap",
@@ -49,8 +50,8 @@ export const addToPhysmap: Operation = {
     if (space === XENMAPSPACE_GMFN_FOREIGN) return -Errno.ENOSYS;
     const target = mayPlace(call, inputs[fields.domid] & 0xffff, space);
     if (typeof target === "number") return target;
-    const idx = wide(call, fields.idx);
-    const gfn = wide(call, fields.gpfn);
+    const idx = wideInput(inputs, fields.idx);
+    const gfn = wideInput(inputs, fields.gpfn);
     if (space !== XENMAPSPACE_GMFN_RANGE) return place(call, target, space, idx, gfn, 0);
     return placeRange(call, target, idx, gfn, inputs[fields.size] & 0xffff);
   },
@@ -80,7 +81,7 @@ export const removeFromPhysmap: Operation = {
     const { domid, gpfn } = MEMORY_REMOVE_FROM_PHYSMAP_IN;
     const target = targetOf(call, call.inputs[domid] & 0xffff);
     if (typeof target === "number") return target;
-    return target.unmapFrame(wide(call, gpfn));
+    return target.unmapFrame(wideInput(call.inputs, gpfn));
   },
 };
 
@@ -171,10 +172,12 @@ function placeList(
   // The arguments are read anew when the call goes on, into the same values.
   const lists = [idxs, gpfns, errs].map((field) => ({ lo: inputs[field], hi: inputs[field + 1] }));
   const bytes = compat ? 4 : 8;
+  const high = ({ lo, hi }: { lo: number; hi: number }, offset: number) =>
+    compat ? 0 : highBeyond(lo, hi, offset);
   const read = (list: { lo: number; hi: number }, i: number): number => {
     const lo = (list.lo + i * bytes) | 0;
-    if (access.copyFromGuest(lo, compat ? 0 : carried(list, i * bytes), bytes) !== 0) return Number.NaN;
-    return (compat ? 0 : access.buffer.getUint32(4, true)) * 2 ** 32 + access.buffer.getUint32(0, true);
+    if (access.copyFromGuest(lo, high(list, i * bytes), bytes) !== 0) return Number.NaN;
+    return wide(access.buffer.getInt32(0, true), compat ? 0 : access.buffer.getInt32(4, true));
   };
   if (startExtent >= size) return startExtent === 0 ? 0 : -Errno.EILSEQ;
   const check = new PreemptionCheck(call);
@@ -185,18 +188,8 @@ function placeList(
     const error = place(call, target, space, idx, gfn, foreign);
     access.buffer.setInt32(0, error, true);
     const lo = (lists[2].lo + 4 * i) | 0;
-    if (access.copyToGuest(lo, compat ? 0 : carried(lists[2], 4 * i), 4) !== 0) return -Errno.EFAULT;
+    if (access.copyToGuest(lo, high(lists[2], 4 * i), 4) !== 0) return -Errno.EFAULT;
     if (size > ++i && check.isDue) return continueLater(call, MEMORY_ADD_TO_PHYSMAP_BATCH, i);
   }
   return 0;
-}
-
-/** High word of an address so many bytes on. */
-function carried({ lo, hi }: { readonly lo: number; readonly hi: number }, bytes: number): number {
-  return (hi + Math.floor(((lo >>> 0) + bytes) / 2 ** 32)) | 0;
-}
-
-/** A 64-bit value; those beyond 2^53 round to others that do not exist either. */
-function wide({ inputs }: OperationCall, field: number): number {
-  return (inputs[field + 1] >>> 0) * 2 ** 32 + (inputs[field] >>> 0);
 }

@@ -9,6 +9,7 @@ import {
 import type { Operation, OperationCall, OperationDescriptor } from "./operation.js";
 import { continueLater, PreemptionCheck } from "./preemption.js";
 import { targetOf } from "./target-domain.js";
+import { highBeyond, wide, wideInput } from "./word-pair.js";
 
 const MEMORY_RESERVATION: Stage = {
   name: "do_memory_op (reservation)",
@@ -70,7 +71,7 @@ function forEachExtent(
 ): number {
   const { inputs, access, compat, startExtent } = call;
   const { extentStart, nrExtents, extentOrder, domid } = MEMORY_DECREASE_RESERVATION_IN;
-  const count = (inputs[nrExtents + 1] >>> 0) * 2 ** 32 + (inputs[nrExtents] >>> 0);
+  const count = wideInput(inputs, nrExtents);
   if (count > MAX_EXTENTS || startExtent >= count) return startExtent;
   const target = targetOf(call, inputs[domid] & 0xffff);
   if (typeof target === "number") return startExtent;
@@ -84,10 +85,10 @@ function forEachExtent(
   for (let i = startExtent; i < count; i++) {
     if (i > startExtent && check.isDue) return continueLater(call, descriptor, i);
     const lo = (listLo + i * bytes) | 0;
-    const hi = (listHi + Math.floor(((listLo >>> 0) + i * bytes) / 2 ** 32)) | 0;
+    const hi = highBeyond(listLo, listHi, i * bytes);
     if (reads && access.copyFromGuest(lo, compat ? 0 : hi, bytes) !== 0) return i;
-    const high = compat || !reads ? 0 : access.buffer.getUint32(4, true);
-    const first = reads ? high * 2 ** 32 + access.buffer.getUint32(0, true) : 0;
+    const { buffer } = access;
+    const first = reads ? wide(buffer.getInt32(0, true), compat ? 0 : buffer.getInt32(4, true)) : 0;
     for (let j = 0; j < 1 << order; j++) if (!each(target, first + j)) return i;
   }
   return count;

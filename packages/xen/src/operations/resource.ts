@@ -13,6 +13,7 @@ import {
 import type { Operation, OperationCall } from "./operation.js";
 import { continueLater, PreemptionCheck } from "./preemption.js";
 import { remoteOf } from "./target-domain.js";
+import { highBeyond, wide } from "./word-pair.js";
 
 const ACQUIRE_RESOURCE: Stage = {
   name: "acquire_resource",
@@ -92,13 +93,11 @@ function mapFrames(call: OperationCall, owner: Domain, id: number, first: number
     const last = frameAt(first + done + todo - 1);
     if (last < 0) return last;
     const lo = (listLo + done * bytes) | 0;
-    const hi = (listHi + Math.floor(((listLo >>> 0) + done * bytes) / 2 ** 32)) | 0;
+    const hi = highBeyond(listLo, listHi, done * bytes);
     if (access.copyFromGuest(lo, compat ? 0 : hi, todo * bytes) !== 0) return -Errno.EFAULT;
-    const gfns = Array.from(
-      { length: todo },
-      (_, i) =>
-        (compat ? 0 : access.buffer.getUint32(bytes * i + 4, true)) * 2 ** 32 +
-        access.buffer.getUint32(bytes * i, true),
+    const { buffer } = access;
+    const gfns = Array.from({ length: todo }, (_, i) =>
+      wide(buffer.getInt32(bytes * i, true), compat ? 0 : buffer.getInt32(bytes * i + 4, true)),
     );
     for (const [i, gfn] of gfns.entries()) {
       const error = domain.mapForeign(gfn, frameAt(first + done + i), false, cost);

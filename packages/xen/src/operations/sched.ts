@@ -16,6 +16,7 @@ import {
 } from "./descriptors.gen.js";
 import type { Operation, OperationCall } from "./operation.js";
 import { instantOf } from "./vcpu-timer.js";
+import { highBeyond } from "./word-pair.js";
 
 const MAX_POLL_PORTS = 128;
 const NS_PER_SECOND = 1e9;
@@ -145,9 +146,9 @@ export const poll: Operation = {
 
 /** Copies one port of the array to the buffer. */
 function copyPort({ inputs, access }: OperationCall, i: number): boolean {
-  const at = inputs[SCHED_POLL_IN.ports] + 4 * i;
-  const carry = (at | 0) >>> 0 < inputs[SCHED_POLL_IN.ports] >>> 0 ? 1 : 0;
-  return access.copyFromGuest(at | 0, (inputs[SCHED_POLL_IN.ports + 1] + carry) | 0, 4) === 0;
+  const { ports } = SCHED_POLL_IN;
+  const hi = highBeyond(inputs[ports], inputs[ports + 1], 4 * i);
+  return access.copyFromGuest((inputs[ports] + 4 * i) | 0, hi, 4) === 0;
 }
 
 /** SCHEDOP_shutdown: ends the domain, with the code that SCHEDOP_shutdown_code left or else this one's low byte. */

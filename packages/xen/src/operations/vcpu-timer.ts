@@ -13,6 +13,7 @@ import {
   VCPU_STOP_SINGLESHOT_TIMER_IN,
 } from "./descriptors.gen.js";
 import type { Operation, OperationCall } from "./operation.js";
+import { wide } from "./word-pair.js";
 
 /*
  * Timers of vCPUs, by `common_vcpu_op`, `do_set_timer_op` and `vcpu_set_periodic_timer` of Xen c447b7308b13. In that tree
@@ -51,7 +52,7 @@ const SET_TIMER_OP: Stage = { ...SET_TIMER, name: "do_set_timer_op" };
 
 /** An instant of s_time_t in nanoseconds; one before the beginning counts as it. */
 export function instantOf(lo: number, hi: number): number {
-  return hi < 0 ? 0 : hi * 2 ** 32 + (lo >>> 0);
+  return hi < 0 ? 0 : wide(lo, hi);
 }
 
 /** VCPUOP_set_periodic_timer, of any vCPU. */

@@ -20,6 +20,7 @@ import {
 } from "./descriptors.gen.js";
 import { loadContext, VCPU_HVM_CONTEXT_BYTES } from "./hvm-context.js";
 import type { Operation, OperationCall } from "./operation.js";
+import { wideInput } from "./word-pair.js";
 
 const DO_VCPU_OP_IS_UP: Stage = {
   name: "do_vcpu_op (is_up)",
@@ -108,7 +109,7 @@ export const initialise: Operation = {
 function readContext(call: OperationCall): boolean {
   const { inputs, domain, access, cost } = call;
   const { contextGfn } = VCPU_INITIALISE_IN;
-  const mfn = domain.p2m.lookup((inputs[contextGfn + 1] >>> 0) * 2 ** 32 + (inputs[contextGfn] >>> 0));
+  const mfn = domain.p2m.lookup(wideInput(inputs, contextGfn));
   if (mfn < 0) return false;
   for (let at = 0; at < VCPU_HVM_CONTEXT_BYTES; at += 64) cost.access(mfn, at, 64, false);
   domain.readFrame(mfn, VCPU_HVM_CONTEXT_BYTES).forEach((byte, at) => {

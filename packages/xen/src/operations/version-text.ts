@@ -11,6 +11,7 @@ import {
 } from "./descriptors.gen.js";
 import type { Operation, OperationCall } from "./operation.js";
 import { CAPABILITIES, CHANGESET, EXTRAVERSION } from "./version.js";
+import { highBeyond } from "./word-pair.js";
 
 /** Bytes of `xen_varbuf` before its text. */
 const LENGTH_BYTES = 4;
@@ -88,6 +89,7 @@ function giveText({ inputs, access }: OperationCall, text: string): number {
   if (text.length > access.buffer.getUint32(0, true)) return -Errno.ENOBUFS;
   for (let i = 0; i < text.length; i++) access.buffer.setUint8(i, text.charCodeAt(i));
   const at = (lo + LENGTH_BYTES) | 0;
-  const carry = at >>> 0 < lo >>> 0 ? 1 : 0;
-  return access.copyToGuest(at, (hi + carry) | 0, text.length) !== 0 ? -Errno.EFAULT : text.length;
+  return access.copyToGuest(at, highBeyond(lo, hi, LENGTH_BYTES), text.length) !== 0
+    ? -Errno.EFAULT
+    : text.length;
 }

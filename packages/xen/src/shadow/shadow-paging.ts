@@ -1,5 +1,5 @@
 import { State } from "@hyperwalk/cpu";
-import { PageFaultCode, type PhysicalMemory } from "@hyperwalk/mmu";
+import { PageFaultCode, type PhysicalMemory, tableIndex } from "@hyperwalk/mmu";
 import type { FrameAllocator } from "../frame-allocator.js";
 import type { HypervisorCounters } from "../hypervisor-counters.js";
 import type { P2m } from "../p2m.js";
@@ -13,7 +13,7 @@ import {
 } from "../path-cost/stages/shadow.js";
 import { GuestControl } from "./guest-control.js";
 import { type Shadow, ShadowTables } from "./shadow-tables.js";
-import { DIRTY, indexOf, ShadowWalk, UNPAGED, USER, WRITABLE } from "./shadow-walk.js";
+import { DIRTY, ShadowWalk, UNPAGED, USER, WRITABLE } from "./shadow-walk.js";
 import { pageOf, VirtualTlb } from "./virtual-tlb.js";
 
 /** What a page fault of the guest came to. */
@@ -260,7 +260,7 @@ export class ShadowPaging {
       : tables.obtain(OWN_ROOT, -1);
     const leaf = levels === UNPAGED ? WRITABLE | USER | DIRTY : flags[leafLevel];
     for (let level = shadow.level; level > 1; level--) {
-      const index = indexOf(lo, guest.long ? hi : 0, level);
+      const index = tableIndex(lo, guest.long ? hi : 0, level);
       let child = tables.child(shadow, index);
       if (child === undefined) {
         child = this.childOf(level - 1, lo, leaf);
@@ -276,7 +276,7 @@ export class ShadowPaging {
     const writable =
       mayWrite && (leaf & WRITABLE) !== 0 && (leaf & DIRTY) !== 0 && !tables.isTable(walker.gfn);
     const lower = 1 | ACCESSED | (leaf & USER) | (writable ? WRITABLE | DIRTY : 0);
-    tables.map(shadow, indexOf(lo, 0, 1), mfn, lower, leaf & NX);
+    tables.map(shadow, tableIndex(lo, 0, 1), mfn, lower, leaf & NX);
   }
 
   /** The shadow of what is at a level of the latest walk's path: a table of the guest's, or a part of a large page. */

@@ -1,4 +1,4 @@
-import type { PhysicalMemory } from "@hyperwalk/mmu";
+import { entryHi, entryLo, frameOf, type PhysicalMemory } from "@hyperwalk/mmu";
 import type { FrameAllocator } from "../frame-allocator.js";
 import type { StagePathCost } from "../path-cost/stage-path-cost.js";
 import { SHADOW_NEW_TABLE, SHADOW_SET_ENTRY, SHADOW_UNSHADOW } from "../path-cost/stages/shadow.js";
@@ -220,8 +220,8 @@ export class ShadowTables {
     cost.run(cost.compile(SHADOW_SET_ENTRY));
     const at = cost.access(shadow.frame, 8 * index, 8, true) >> 2;
     const { i32 } = memory.arena;
-    i32[at] = ((frame % 0x100000) << 12) | flagsLo;
-    i32[at + 1] = Math.floor(frame / 0x100000) | flagsHi;
+    i32[at] = entryLo(frame, flagsLo);
+    i32[at + 1] = entryHi(frame, flagsHi);
   }
 }
 
@@ -238,7 +238,7 @@ function keyOf({ level, gfn, part, base, flags }: ShadowOf): string {
 }
 
 function frameIn(i32: Int32Array, at: number): number {
-  return (i32[at] >>> 12) + (i32[at + 1] & 0xfffff) * 0x100000;
+  return frameOf(i32[at], i32[at + 1]);
 }
 
 function add<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {

@@ -1,5 +1,5 @@
 import { Flag, State } from "@hyperwalk/cpu";
-import { PageFaultCode, type PhysicalMemory } from "@hyperwalk/mmu";
+import { frameOf, PageFaultCode, type PhysicalMemory, reservedAddressBits, tableIndex } from "@hyperwalk/mmu";
 import type { HypervisorCounters } from "../hypervisor-counters.js";
 import type { P2m } from "../p2m.js";
 import type { StagePathCost } from "../path-cost/stage-path-cost.js";
@@ -18,7 +18,7 @@ const CR4_SMEP = 1 << 20;
 const CR4_SMAP = 1 << 21;
 const EFER_NXE = 0x800;
 
-/** Levels of the guest's own tables; 0: paging is off. */
+/** Levels of the tables of a guest whose paging is off. */
 export const UNPAGED = 0;
 
 /**
@@ -64,7 +64,7 @@ export class ShadowWalk {
     this.cost = cost;
     this.counters = counters;
     this.memory = memory;
-    this.reservedHi = addressBits >= 52 ? 0 : 0xfffff & ~((1 << (addressBits - 32)) - 1);
+    this.reservedHi = reservedAddressBits(addressBits);
   }
 
   /**
@@ -108,7 +108,7 @@ export class ShadowWalk {
       } else {
         const mfn = this.p2m.lookup(table);
         if (mfn < 0) return false;
-        const index = narrow ? (lo >>> (level === 2 ? 22 : 12)) & 1023 : indexOf(lo, hi, level);
+        const index = narrow ? (lo >>> (level === 2 ? 22 : 12)) & 1023 : tableIndex(lo, hi, level);
         const offset = index * (narrow ? 4 : 8);
         const at = this.cost.access(mfn, offset, narrow ? 4 : 8, false) >> 2;
         this.p2m.putPage(mfn);
@@ -124,7 +124,7 @@ export class ShadowWalk {
       this.flags[level] = (entryLo & 0x7fffffff) | (entryHi < 0 ? 1 << 31 : 0);
       this.rights &= entryLo;
       if (entryHi < 0) this.noExecute = true;
-      table = narrow ? entryLo >>> 12 : (entryLo >>> 12) + (entryHi & 0xfffff) * 0x100000;
+      table = narrow ? entryLo >>> 12 : frameOf(entryLo, entryHi);
       if (level === 1) {
         this.gfn = table;
         return true;
@@ -193,10 +193,4 @@ export class ShadowWalk {
     }
     return true;
   }
-}
-
-/** Index in a table of 512 entries. */
-export function indexOf(lo: number, hi: number, level: number): number {
-  if (level === 4) return (hi >>> 7) & 511;
-  return level === 3 ? ((lo >>> 30) | (hi << 2)) & 511 : (lo >>> (level === 2 ? 21 : 12)) & 511;
 }

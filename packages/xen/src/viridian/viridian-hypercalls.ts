@@ -3,6 +3,7 @@ import { GuestCodeMode, type GuestRegisters } from "../host/guest-registers.js";
 import { HVMOP_FLUSH_TLBS } from "../operations/hvm.js";
 import type { OperationCall } from "../operations/operation.js";
 import { yieldOperation } from "../operations/sched.js";
+import { highBeyond } from "../operations/word-pair.js";
 import type { PathCost } from "../path-cost/path-cost.js";
 import { VIRIDIAN_HYPERCALL, VIRIDIAN_SEND_IPI, VIRIDIAN_VP_SET } from "../path-cost/stages/viridian.js";
 import type { Vcpu } from "../vcpu.js";
@@ -180,8 +181,8 @@ export class ViridianHypercalls {
     if (banks < 0) return false;
     if (banks === 0) return true;
     const at = (this.inputLo + bytes) | 0;
-    const carry = at >>> 0 < this.inputLo >>> 0 ? 1 : 0;
-    if (access.copyFromGuest(at, (this.inputHi + carry) | 0, 8 * banks) !== 0) return false;
+    if (access.copyFromGuest(at, highBeyond(this.inputLo, this.inputHi, bytes), 8 * banks) !== 0)
+      return false;
     mask.take(buffer);
     return true;
   }

@@ -1,7 +1,7 @@
 import { XlConfigError, type XlConfigErrorCode } from "./xl-config-error.js";
 
 /** Larger texts are refused before they are read. */
-export const MAX_XL_TEXT: number = 128 * 1024;
+const MAX_XL_TEXT: number = 128 * 1024;
 
 /** What a key can be set to. */
 export type XlValue = number | string | readonly (number | string)[];

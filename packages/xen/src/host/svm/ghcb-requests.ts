@@ -1,5 +1,6 @@
-import { ExitKind, Segment, SegmentWord, State, SvmExitCode, type VmExit } from "@hyperwalk/cpu";
+import { ExitKind, emptyVmExit, Segment, SegmentWord, State, SvmExitCode, type VmExit } from "@hyperwalk/cpu";
 import { C_BIT, type PhysicalMemory } from "@hyperwalk/mmu";
+import { FASTABI_MASK } from "../../abi/fastabi.js";
 import type { CpuidPolicy } from "../../cpuid-policy.js";
 import type { P2m } from "../../p2m.js";
 import { P2mType } from "../../p2m-type.js";
@@ -35,7 +36,6 @@ const ARGUMENTS: readonly Field[] = [
 ];
 /** FastABI's registers but RAX, which all come back. */
 const FASTABI_RESULTS: readonly Field[] = ARGUMENTS.filter((field) => field !== RDX);
-const FASTABI_MASK = 0x40000000;
 
 interface Field {
   readonly offset: number;
@@ -81,18 +81,7 @@ export class GhcbRequests {
   /** After {@link open}: why the domain ends, or empty. */
   fatal = "";
   private readonly options: GhcbRequestsOptions;
-  private readonly exit: VmExit = {
-    kind: 0,
-    code: 0,
-    info1Lo: 0,
-    info1Hi: 0,
-    info2Lo: 0,
-    info2Hi: 0,
-    instructionLength: 0,
-    enteredAt: 0,
-    leftAt: 0,
-    stop: 0,
-  };
+  private readonly exit: VmExit = emptyVmExit();
   private readonly requestStage: number;
   private readonly answerStage: number;
   private readonly msrStage: number;
