@@ -5,6 +5,15 @@
  */
 
 export * from "./apic/index.js";
+export {
+  type ArmProfile,
+  type ArmTiming,
+  armProfileEstimates,
+  armProfileQuantities,
+  type ResolvedArmProfile,
+  resolveArmProfile,
+  withArmOverrides,
+} from "./arm-profile.js";
 export { Cr0, Cr4, Efer } from "./control-registers.js";
 export {
   Activity,

@@ -78,6 +78,23 @@ export function withOverrides(
   return { ...profile, ...replaced };
 }
 
+/** A tree of quantities as plain numbers. */
+export function plainNumbers(tree: object): unknown {
+  return plain(tree);
+}
+
+/** Every quantity of a tree with its dotted path, in the tree's order. */
+export function collectQuantities(tree: object): readonly (readonly [string, Quantity])[] {
+  const found: [string, Quantity][] = [];
+  collect(tree, "", found);
+  return found;
+}
+
+/** A tree with some of its numbers replaced by overrides, by dotted path. */
+export function replaceQuantities(tree: object, overrides: Readonly<Record<string, number>>): unknown {
+  return replace(tree, "", overrides);
+}
+
 function isQuantity(node: unknown): node is Quantity {
   return typeof node === "object" && node !== null && "basis" in node && "unit" in node;
 }

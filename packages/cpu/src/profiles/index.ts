@@ -15,6 +15,7 @@ export { checkProfile } from "./check-profile.js";
 export { epyc7763 } from "./epyc-7763.js";
 export { epyc9124 } from "./epyc-9124.js";
 export { Implemented, only } from "./implemented-features.js";
+export { ARM_PROFILES, findArmProfile, neoverseN1 } from "./neoverse-n1.js";
 export { ProfileError, type ProfileErrorCode } from "./profile-error.js";
 export { allowedIn, derived, estimate, measured, outOfDomain, published, vendor } from "./quantity.js";
 export { sapphireRapids } from "./sapphire-rapids.js";
