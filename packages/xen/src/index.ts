@@ -111,6 +111,7 @@ export {
 export type { GuestArea, GuestAreaSnapshot, GuestAreas, GuestAreasSnapshot } from "./guest-areas.js";
 export { type FrameTranslation, GuestAddressError, GuestMemory } from "./guest-memory.js";
 export type { GuestPages } from "./guest-pages.js";
+export * from "./host/arm/index.js";
 export {
   DOMAIN_LOCKS,
   type DomainLockName,

@@ -73,7 +73,7 @@ export class ArmMmu {
   readonly ledger: CycleLedger;
   readonly caches: CacheHierarchy;
   readonly translations: ArmTranslationCaches;
-  /** By {@link MmuCounter}. */
+  /** By {@link MmuCounter}: `GuestReferences` are reads of the guest's stage 1 tables, not of EL2's. */
   readonly counters: Float64Array = new Float64Array(MmuCounter.Length);
   /** Why the latest access returned -1. */
   readonly fault: ArmFault = new ArmFault();

@@ -17,6 +17,7 @@ import {
 import { type ArmFault, FaultStatus } from "./arm-fault.js";
 import { ArmAccess, type ArmTableBase } from "./arm-regime.js";
 import { type ArmStage2Walker, LEVELS } from "./arm-stage2-walker.js";
+import { EL2_SPACE } from "./arm-translation-caches.js";
 
 /**
  * Bits of the rights word of a cached Arm translation: stage 1's verdict below, stage 2's at 15:12, then the kinds of the
@@ -137,7 +138,7 @@ export class ArmWalker {
       }
       const at = port.reference(table, offset);
       if (at < 0) return this.stop(FaultStatus.ExternalOnWalk | armLevel);
-      port.counters[MmuCounter.GuestReferences]++;
+      if (this.space !== EL2_SPACE) port.counters[MmuCounter.GuestReferences]++;
       const lo = this.i32[at];
       const hi = this.i32[at + 1];
       const type = lo & DESCRIPTOR_TYPE;
