@@ -44,6 +44,16 @@ export class HypercallDriver {
     return this.calls.length - this.system.domain.guestMemory.readU32(LEFT);
   }
 
+  /** Memory that the guest itself writes to: [guest-physical address, bytes], its page tables among them. */
+  ownWrites(): readonly (readonly [number, number])[] {
+    const tables = 4096 * TABLE_GFNS;
+    return [
+      [CURSOR, LEFT + 8 - CURSOR],
+      [tables, MAPPED_BYTES - tables],
+      ...this.calls.map((_, i) => [CALLS + CALL_BYTES * i + RESULT_AT, 8] as const),
+    ];
+  }
+
   /** What a call left in rax, low word. */
   resultOf(call: number): number {
     return this.system.domain.guestMemory.readU32(CALLS + CALL_BYTES * call + RESULT_AT) | 0;
