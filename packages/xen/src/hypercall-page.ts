@@ -28,6 +28,13 @@ export function hypercallPage(instruction: readonly number[], bits = 0): Uint8Ar
   return page;
 }
 
+/** The same of KVM (`kvm_xen_write_hypercall_page`), where stub 23 is one like all others. */
+export function kvmHypercallPage(instruction: readonly number[]): Uint8Array {
+  const page = hypercallPage(instruction);
+  page.set([0xb8, ...numberBytes(IRET), ...instruction, 0xc3], IRET * STUB_BYTES);
+  return page;
+}
+
 function numberBytes(number: number): readonly number[] {
   return [0, 8, 16, 24].map((shift) => (number >>> shift) & 0xff);
 }

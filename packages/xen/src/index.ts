@@ -111,6 +111,14 @@ export {
 export type { GuestArea, GuestAreaSnapshot, GuestAreas, GuestAreasSnapshot } from "./guest-areas.js";
 export { type FrameTranslation, GuestAddressError, GuestMemory } from "./guest-memory.js";
 export type { GuestPages } from "./guest-pages.js";
+export {
+  DEFAULT_MAX_CYCLES,
+  GuestSystem,
+  type GuestSystemEvents,
+  type RunBudget,
+  type SystemListeners,
+  type SystemVcpu,
+} from "./guest-system.js";
 export * from "./host/arm/index.js";
 export {
   DOMAIN_LOCKS,
@@ -149,6 +157,16 @@ export {
   type KernelSteps,
   WAIT,
 } from "./host/kvm/kernel-steps.js";
+export {
+  type KvmConfig,
+  type ResolvedKvmConfig,
+  RSB_FILLS,
+  type RsbFill,
+  SHARED_INFO_KEYS,
+  type SharedInfoKey,
+} from "./host/kvm/kvm-config.js";
+export type { KvmHost } from "./host/kvm/kvm-host.js";
+export type { KvmVcpu } from "./host/kvm/kvm-vcpu.js";
 export { KvmVcpuXen, type KvmVcpuXenSnapshot, VCPU_INFO_BYTES } from "./host/kvm/kvm-vcpu-xen.js";
 export { KvmVm, type KvmVmOptions, type KvmVmSnapshot } from "./host/kvm/kvm-vm.js";
 export { KvmXenCounters, type KvmXenCountersSnapshot } from "./host/kvm/kvm-xen-counters.js";
@@ -164,6 +182,7 @@ export {
   Memslots,
   type MemslotsSnapshot,
 } from "./host/kvm/memslots.js";
+export { TdpFault, TdpMmu, type TdpMmuOptions } from "./host/kvm/tdp-mmu.js";
 export type { Words64 } from "./host/kvm/u64.js";
 export * from "./host/kvm/uapi.js";
 export {
@@ -178,6 +197,8 @@ export {
 } from "./host/kvm/user-address-space.js";
 export type { HvmAttrOf, VcpuAttrOf } from "./host/kvm/xen-attributes.js";
 export { type EventsOwner, EWOULDBLOCK, type KvmXenEvtchn, XenEvents } from "./host/kvm/xen-events.js";
+export { XenHcallExit } from "./host/kvm/xen-hcall-exit.js";
+export type { XenHypercalls } from "./host/kvm/xen-hypercalls.js";
 export { type RunstateOwner, XenRunstate, type XenRunstateSnapshot } from "./host/kvm/xen-runstate.js";
 export { type SharedInfoOwner, XenSharedInfo } from "./host/kvm/xen-shared-info.js";
 export { type TimerOwner, XenTimer, type XenTimerSnapshot } from "./host/kvm/xen-timer.js";
@@ -200,6 +221,7 @@ export type { NullScheduler, NullSchedulerSnapshot } from "./host/xen/null-sched
 export type { TurnEnd, VmExitEvent, XenHost, XenHostSnapshot } from "./host/xen/xen-host.js";
 export { hypercallPage } from "./hypercall-page.js";
 export { HypervisorCounters, type HypervisorCountersSnapshot } from "./hypervisor-counters.js";
+export { createKvmSystem, KvmSystem, type KvmSystemOptions } from "./kvm.js";
 export { LogDirty, type LogDirtyOptions, type LogDirtySnapshot } from "./log-dirty.js";
 export { type GrantMapping, Maptrack, type MaptrackSnapshot } from "./maptrack.js";
 export type { Instant, MeasuredWindow, SystemCounters, WindowRecorderSnapshot } from "./measured-window.js";
@@ -209,6 +231,7 @@ export {
   type MemorySharingOptions,
   type MemorySharingSnapshot,
 } from "./memory-sharing.js";
+export type { Monitor } from "./monitor/monitor.js";
 export type { MsrPolicySnapshot } from "./msr-policy.js";
 export type { MulticallEntry } from "./multicall-entry.js";
 export * from "./operations/descriptors.gen.js";
@@ -277,8 +300,6 @@ export { VIRQ_TIMER } from "./virq.js";
 export { Vlapic, type VlapicOptions, type VlapicSnapshot } from "./vlapic.js";
 export {
   createXenSystem,
-  DEFAULT_MAX_CYCLES,
-  type RunBudget,
   XenSystem,
   type XenSystemEvents,
   type XenSystemOptions,

@@ -1,5 +1,6 @@
 import {
   ApicBase,
+  type CpuidLeaf,
   DeliveryMode,
   LocalApic,
   type LocalApicHost,
@@ -18,6 +19,10 @@ export interface VlapicOptions {
   /** Cycles a nanosecond. */
   readonly ghz: number;
   readonly physicalAddressBits: number;
+  /** Nanoseconds of one count of its timer; default Xen's 10. */
+  readonly busCycleNs?: number;
+  /** A periodic timer goes no faster; default Xen's 100 us. */
+  readonly minimumPeriodNs?: number;
   /** The domain's CPUID policy shows TSC-deadline mode. */
   readonly tscDeadline: boolean;
   /** Cycles that the guest's time stamp is ahead of the ledger. */
@@ -47,7 +52,7 @@ export class Vlapic {
   nmiPending = false;
 
   constructor(options: VlapicOptions) {
-    const { ledger } = options;
+    const { ledger, busCycleNs = BUS_CYCLE_NS, minimumPeriodNs = MINIMUM_PERIOD_NS } = options;
     const host: LocalApicHost = {
       get now() {
         return ledger.clock[0];
@@ -71,8 +76,8 @@ export class Vlapic {
       physicalAddressBits: options.physicalAddressBits,
       x2apic: true,
       tscDeadline: options.tscDeadline,
-      ticksPerCount: Math.round(BUS_CYCLE_NS * options.ghz * TICKS_PER_CYCLE),
-      minimumPeriod: Math.round(MINIMUM_PERIOD_NS * options.ghz * TICKS_PER_CYCLE),
+      ticksPerCount: Math.round(busCycleNs * options.ghz * TICKS_PER_CYCLE),
+      minimumPeriod: Math.round(minimumPeriodNs * options.ghz * TICKS_PER_CYCLE),
     });
   }
 
@@ -112,3 +117,10 @@ export class Vlapic {
 }
 
 const FEATURE_APIC = 1 << 9;
+
+const LEAF1_TSC_DEADLINE = 1 << 24;
+
+/** Does a processor's CPUID show TSC-deadline mode? */
+export function hasTscDeadline(leaves: readonly CpuidLeaf[]): boolean {
+  return ((leaves.find((leaf) => leaf[0] === 1)?.[4] ?? 0) & LEAF1_TSC_DEADLINE) !== 0;
+}

@@ -1,20 +1,16 @@
-import {
-  type HardwareVirtualization,
-  Processor,
-  type ProcessorProfile,
-  profileEstimates,
-  sevEstimates,
-} from "@hyperwalk/cpu";
+import { type HardwareVirtualization, Processor, type ProcessorProfile, sevEstimates } from "@hyperwalk/cpu";
 import { type CycleLedger, TICKS_PER_CYCLE, ticks } from "@hyperwalk/mmu";
-import { EventEmitter } from "eventemitter3";
 import { bootProtocol, guestAddressSpace } from "./boot/index.js";
 import { checkConfidential, launchedDomain } from "./confidential.js";
-import type { ConsoleSource } from "./console.js";
 import { Domain } from "./domain.js";
 import { DomainList } from "./domain-list.js";
-import { type ExitAccount, ExitAccounting, together } from "./exit-accounting.js";
-import { type FastForward, type FastForwardTarget, resolveTarget } from "./fast-forward.js";
-import { exitName } from "./host/exit-name.js";
+import {
+  DEFAULT_MAX_CYCLES,
+  GuestSystem,
+  type GuestSystemEvents,
+  type RunBudget,
+  type SystemListeners,
+} from "./guest-system.js";
 import type { FrameTable } from "./host/frame-table.js";
 import { HostMemory, XEN_TEXT_BYTES } from "./host/host-memory.js";
 import { furtherHomes, hostObjectHomes } from "./host/host-objects.js";
@@ -22,10 +18,7 @@ import { Pcpu } from "./host/pcpu.js";
 import type { RunOutcome } from "./host/run-outcome.js";
 import { ASID as DOMAIN_ASID } from "./host/svm/svm-control.js";
 import { HvmVcpu } from "./host/xen/hvm-vcpu.js";
-import type { HypercallEvent } from "./host/xen/hypercall-handler.js";
 import { NullScheduler } from "./host/xen/null-scheduler.js";
-import type { VmExitEvent } from "./host/xen/xen-host.js";
-import { type MeasuredWindow, type SystemCounters, sumOf, WindowRecorder } from "./measured-window.js";
 import { doorbellOperations } from "./operations/doorbell.js";
 import { CONTINUED_OPERATIONS, OPERATIONS } from "./operations/index.js";
 import type { Operation, OperationDescriptor } from "./operations/operation.js";
@@ -56,9 +49,6 @@ import {
 } from "./xen-config.js";
 
 const DOMAIN_ID = 1;
-/** Cycles that a run may take when the caller names no budget. */
-export const DEFAULT_MAX_CYCLES = 20e9;
-
 /** What a simulated machine with Xen and one guest is made from. */
 export interface XenSystemOptions {
   readonly profile: ProcessorProfile;
@@ -76,28 +66,14 @@ export interface XenSystemOptions {
   readonly measureWindow?: boolean | undefined;
 }
 
-/** Budgets of one {@link XenSystem.run}; the first that is used up ends it. */
-export interface RunBudget {
-  /** Guest instructions; default unlimited. */
-  readonly maxInstructions?: number | undefined;
-  /** Cycles from now on; default {@link DEFAULT_MAX_CYCLES}. */
-  readonly maxCycles?: number | undefined;
-}
-
-/** What {@link XenSystem.on} tells. Objects are valid only during the call. */
-export interface XenSystemEvents {
-  "vm-exit": [VmExitEvent];
-  hypercall: [HypercallEvent];
-  /** Text that the guest printed, in order; the bytes are valid only during the call. */
-  console: [ConsoleSource, Uint8Array];
-  shutdown: [RunOutcome];
-}
+/** What {@link XenSystem.on} tells. */
+export type XenSystemEvents = GuestSystemEvents;
 
 /**
  * Xen on one logical processor for each vCPU of one guest. Nothing is shared between two systems; the same options give
  * the same bytes. What has no number in its name is vCPU 0's.
  */
-export class XenSystem {
+export class XenSystem extends GuestSystem {
   readonly processor: Processor;
   readonly ledger: CycleLedger;
   readonly domain: Domain;
@@ -118,7 +94,7 @@ export class XenSystem {
   readonly vcpus: readonly HvmVcpu[];
   /** Further domains, in the order of the options. */
   readonly peers: readonly PeerDomain[];
-  private readonly profile: ProcessorProfile;
+  protected readonly profile: ProcessorProfile;
   private readonly operations: readonly OperationDescriptor[];
   private readonly hostMemory: HostMemory;
   private hasRun = false;
@@ -126,11 +102,9 @@ export class XenSystem {
   private isReleased = false;
   private readonly scheduler: NullScheduler | undefined;
   private readonly accounting: boolean;
-  private readonly recorder: WindowRecorder | undefined;
-  private forwarded = { instructions: 0, cycles: 0 };
-  private readonly events = new EventEmitter<XenSystemEvents>();
 
   constructor(options: XenSystemOptions) {
+    super();
     const { profile } = options;
     const xen = resolveXenConfig(options.xen ?? {}, profile);
     const config = resolveDomainConfig(options.domain);
@@ -247,18 +221,9 @@ export class XenSystem {
     this.hardware = control.hardware;
     this.vcpu = first.vcpu;
     this.vlapic = first.vlapic;
-    if (this.accounting)
-      for (const vcpu of this.vcpus) {
-        vcpu.accounting = new ExitAccounting();
-        vcpu.account(vcpu.accounting);
-      }
-    if (options.measureWindow === false) return;
-    const recorder = new WindowRecorder(processor.ledger, () => first.counters());
-    processor.probes.onTimestamp = (timestamp) => recorder.onTimestamp(timestamp);
-    this.recorder = recorder;
+    this.observe(this.accounting, options.measureWindow !== false);
   }
 
-  /** Runs the guest until it ends or a budget is used up. May be called again after `budget`. */
   run(budget: RunBudget = {}): RunOutcome {
     const { maxInstructions = Number.MAX_SAFE_INTEGER, maxCycles = DEFAULT_MAX_CYCLES } = budget;
     this.hasRun = true;
@@ -275,61 +240,8 @@ export class XenSystem {
       this.isReleased = true;
       this.domain.domains.xenstore.fire("@releaseDomain", false);
     }
-    if (outcome.reason !== "budget" && this.events.listenerCount("shutdown") > 0)
-      this.events.emit("shutdown", outcome);
+    this.tellOutcome(outcome);
     return outcome;
-  }
-
-  /**
-   * Runs the guest with timing off until a target is reached: the same architectural state, without caches, TLBs, branch
-   * prediction and hypervisor lines, which stay as they are. Simulated time passes by fixed costs alone, in a ledger phase
-   * of its own (`fast-forward`); neither {@link window} nor the exit accounts take any of it in. Guests that read the time
-   * or are interrupted by timers see that other time.
-   * @throws RangeError for a target that makes no sense
-   */
-  fastForward(target: FastForwardTarget, budget: RunBudget = {}): FastForward {
-    const { marker, address, instructions } = resolveTarget(target);
-    const { maxInstructions = Number.MAX_SAFE_INTEGER } = budget;
-    const { vcpus } = this;
-    const processors = vcpus.map(({ pcpu }) => pcpu.processor);
-    const { probes } = this.processor;
-    const instructionsBefore = this.guestInstructions;
-    const cyclesBefore = this.cycles;
-    this.recorder?.interrupt();
-    const { onTimestamp } = probes;
-    probes.onTimestamp = undefined;
-    for (const vcpu of vcpus) vcpu.account(undefined);
-    for (const processor of processors) {
-      processor.setTimed(false);
-      processor.stopAt(marker, address);
-    }
-    try {
-      const outcome = this.run({ ...budget, maxInstructions: Math.min(instructions, maxInstructions) });
-      const ran = this.guestInstructions - instructionsBefore;
-      const cycles = this.cycles - cyclesBefore;
-      this.forwarded = {
-        instructions: this.forwarded.instructions + ran,
-        cycles: this.forwarded.cycles + cycles,
-      };
-      const ended =
-        outcome.reason !== "budget"
-          ? "outcome"
-          : (processors.find(({ stopPoint }) => stopPoint.reached)?.stopPoint.reached ??
-            (ran >= instructions ? "instructions" : "outcome"));
-      return { ended, ...(ended === "outcome" ? { outcome } : {}), instructions: ran, cycles };
-    } finally {
-      for (const processor of processors) {
-        processor.stopNowhere();
-        processor.setTimed(true);
-      }
-      for (const vcpu of vcpus) vcpu.account(vcpu.accounting);
-      probes.onTimestamp = onTimestamp;
-    }
-  }
-
-  /** What all fast-forwards together ran: guest instructions, and simulated cycles that are no timed ones. */
-  get fastForwarded(): { readonly instructions: number; readonly cycles: number } {
-    return this.forwarded;
   }
 
   /**
@@ -387,44 +299,8 @@ export class XenSystem {
     }
   }
 
-  /** What the guest printed: PV console ring or console_io, else Xen's debug port. */
-  get console(): string {
-    return this.domain.console.text;
-  }
-
-  /** Totals since the system was made, of all vCPUs. */
-  counters(): SystemCounters {
-    return this.vcpus.map((vcpu) => vcpu.counters()).reduce(sumOf);
-  }
-
-  /** The interval between two consecutive RDTSCs of vCPU 0 that held most of its hypercalls. */
-  get window(): MeasuredWindow | undefined {
-    return this.recorder?.window;
-  }
-
-  /** Exits by reason with their cycles, most first, of all vCPUs; empty without `accounting`. */
-  exitAccounts(): readonly ExitAccount[] {
-    const { vendor } = this.profile;
-    return this.accounts((accounting) => accounting.exitAccounts((code) => exitName(vendor, code)));
-  }
-
-  /** The same by hypercall; their cycles are part of those of the exits that they are. */
-  hypercallAccounts(): readonly ExitAccount[] {
-    return this.accounts((accounting) => accounting.hypercallAccounts());
-  }
-
-  /** Everything that results rest on and nobody measured: numbers of the profile, and stages that ran. */
-  estimates(): readonly StageEstimate[] {
-    const stages = new Map<string, StageEstimate>();
-    for (const { pcpu } of this.vcpus)
-      for (const estimate of pcpu.cost.estimates())
-        if (!stages.has(estimate.key)) stages.set(estimate.key, estimate);
-    const { confidential } = this.config.domain;
-    return [
-      ...profileEstimates(this.profile),
-      ...(confidential === "sev-es" ? sevEstimates() : []),
-      ...stages.values(),
-    ];
+  protected override furtherEstimates(): readonly StageEstimate[] {
+    return this.config.domain.confidential === "sev-es" ? sevEstimates() : [];
   }
 
   /** Simulated time since the domain was built, in cycles: that of the processor that is furthest. */
@@ -432,29 +308,11 @@ export class XenSystem {
     return (this.scheduler?.now ?? this.ledger.clock[0]) / TICKS_PER_CYCLE;
   }
 
-  /** Listens. Without listeners events cost nothing. */
-  on<E extends keyof XenSystemEvents>(event: E, listener: (...args: XenSystemEvents[E]) => void): this {
-    this.events.on(event, listener as never);
-    this.connect();
-    return this;
-  }
-
-  off<E extends keyof XenSystemEvents>(event: E, listener: (...args: XenSystemEvents[E]) => void): this {
-    this.events.off(event, listener as never);
-    this.connect();
-    return this;
-  }
-
-  private get guestInstructions(): number {
-    return this.vcpus.reduce((sum, { pcpu }) => sum + pcpu.processor.engine.instructions, 0);
-  }
-
-  private accounts(of: (accounting: ExitAccounting) => readonly ExitAccount[]): readonly ExitAccount[] {
-    const each = this.vcpus.map(({ accounting, pcpu }) => {
-      accounting?.settle(pcpu.ledger.clock[0]);
-      return accounting === undefined ? [] : of(accounting);
-    });
-    return each.length === 1 ? each[0] : together(each.flat());
+  protected override tell({ onExit, onHypercall }: SystemListeners): void {
+    for (const { host, hypercalls } of this.vcpus) {
+      host.onExit = onExit;
+      hypercalls.onHypercall = onHypercall;
+    }
   }
 
   private identity(): SystemIdentity {
@@ -466,24 +324,6 @@ export class XenSystem {
       accounting,
       measureWindow: recorder !== undefined,
     });
-  }
-
-  private connect(): void {
-    const { events } = this;
-    const onExit =
-      events.listenerCount("vm-exit") > 0 ? (event: VmExitEvent) => events.emit("vm-exit", event) : undefined;
-    const onHypercall =
-      events.listenerCount("hypercall") > 0
-        ? (event: HypercallEvent) => events.emit("hypercall", event)
-        : undefined;
-    for (const { host, hypercalls } of this.vcpus) {
-      host.onExit = onExit;
-      hypercalls.onHypercall = onHypercall;
-    }
-    this.domain.console.onText =
-      events.listenerCount("console") > 0
-        ? (source, bytes) => events.emit("console", source, bytes)
-        : undefined;
   }
 }
 

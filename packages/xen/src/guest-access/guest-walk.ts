@@ -32,6 +32,9 @@ const MAX_LEVELS = 5;
 /** Frames below 2^31 only: a larger one is beyond any p2m here, and -1 would be ambiguous. */
 const NO_FRAME = -1;
 
+/** Guest memory as a walk reaches it: by guest frame, with a reference while it is used. */
+export type WalkedMemory = Pick<P2m, "lookup" | "putPage" | "askPager" | "writeLog" | "translate">;
+
 /** What walks cost. */
 export interface GuestWalkStages {
   /** By entries read, 0 to 4. */
@@ -65,7 +68,7 @@ export type WalkRegisters = Pick<GuestRegisters, "words" | "rflags">;
 export class GuestWalker {
   /** After a failed {@link walk}: the page-fault error code that Xen computed (`pfec`). */
   errorCode = 0;
-  protected readonly p2m: P2m;
+  protected readonly p2m: WalkedMemory;
   private readonly stages: GuestWalkStages;
   private readonly cost: StagePathCost;
   private readonly counters: HypervisorCounters;
@@ -89,9 +92,9 @@ export class GuestWalker {
   // Rights so far: AND of writable and user over the levels; execution does not matter for data.
   private rights = 0;
 
-  /** @param physicalAddressBits MAXPHYADDR that the guest's CPUID reports */
+  /** @param physicalAddressBits MAXPHYADDR that the guest's CPUID reports @param stages default Xen's */
   constructor(
-    p2m: P2m,
+    p2m: WalkedMemory,
     cost: StagePathCost,
     counters: HypervisorCounters,
     memory: PhysicalMemory,

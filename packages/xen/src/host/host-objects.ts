@@ -14,11 +14,25 @@ export type Homes = Readonly<Record<HostObject, HostObjectHome>>;
  * @param controlFrame VMCB or VMCS @param sharedInfoFrame shared_info of the domain
  */
 export function hostObjectHomes(host: HostMemory, controlFrame: number, sharedInfoFrame: number): Homes {
+  const own = ownHomes(host, controlFrame);
+  const data = { frame: host.heap.allocate(), offset: 0xd00 };
   return {
-    ...ownHomes(host, controlFrame),
+    ...own,
     domain: { frame: host.domainFrame, offset: 0x700 },
     shared_info: { frame: sharedInfoFrame, offset: 0 },
-    data: { frame: host.heap.allocate(), offset: 0xd00 },
+    data,
+    // Xen has neither.
+    run: data,
+    user: data,
+  };
+}
+
+/** The same of KVM: `struct kvm` for struct domain, and what a vCPU's thread shares with its monitor. */
+export function kvmObjectHomes(host: HostMemory, controlFrame: number, sharedInfoFrame: number): Homes {
+  return {
+    ...hostObjectHomes(host, controlFrame, sharedInfoFrame),
+    run: { frame: host.heap.allocate(), offset: 0 },
+    user: { frame: host.heap.allocate(), offset: 0x680 },
   };
 }
 

@@ -2,6 +2,7 @@ import type { Processor } from "@hyperwalk/cpu";
 import type { CycleLedger, TranslationContext } from "@hyperwalk/mmu";
 import type { ConfidentialKind } from "../confidential.js";
 import { HypervisorCounters } from "../hypervisor-counters.js";
+import type { SystemCounters } from "../measured-window.js";
 import { StagePathCost } from "../path-cost/stage-path-cost.js";
 import type { XenText } from "../path-cost/xen-text.js";
 import type { ResolvedXenConfig } from "../xen-config.js";
@@ -57,6 +58,25 @@ export class Pcpu {
       further: first !== undefined,
       lockHarden: options.xen.lockHarden,
     });
+  }
+
+  /** Totals of the processor, its guest and its hypervisor. */
+  systemCounters(): SystemCounters {
+    const { counters: c, cost, processor } = this;
+    return {
+      hypercalls: c.hypercalls,
+      vmExits: c.vmExits,
+      hypervisorInstructions: cost.instructions,
+      guestInstructions: processor.engine.instructions,
+      p2mLookups: c.p2mLookups,
+      pageReferences: c.pageReferences,
+      p2mTableReads: c.p2mTableReads,
+      guestPteReads: c.guestPteReads,
+      copiesFromGuest: c.copiesFromGuest,
+      copiesToGuest: c.copiesToGuest,
+      bytesCopied: c.bytesCopied,
+      accessedDirtyUpdates: c.accessedDirtyUpdates,
+    };
   }
 
   /** The control structure of the vCPU that is pinned here. Allocates from Xen's heap. */

@@ -41,6 +41,16 @@ export const Phase = {
   UserSpaceMonitor: "user-space monitor",
   /** What a device does about a notification, wherever its handler runs. */
   DeviceHandler: "device handler",
+  /** KVM alone: faults of the second stage (`kvm_mmu_page_fault`). */
+  PageFault: "page fault",
+  /** KVM alone: from the decision that the monitor has to see an exit to its first instruction after KVM_RUN. */
+  ExitToUser: "exit to user space",
+  /** KVM alone: IBPB before user space runs (`vmscape=ibpb`). */
+  ExitToUserIbpb: "mitigations: IBPB on exit to user space",
+  /** KVM alone: system calls of the monitor's while it serves an exit, KVM_TRANSLATE among them. */
+  MonitorCall: "system calls of the monitor",
+  /** KVM alone: KVM_RUN, from the system call to the loop around the guest. */
+  KvmRun: "KVM_RUN",
   /** Interrupt assist, nested-virtualization checks, softirqs, VM-entry helper. */
   ReturnPath: "return path",
   /** Restoring registers up to VMRUN or VMRESUME. */

@@ -14,6 +14,8 @@ export type HostObject =
   | "shared_info"
   | "runstate"
   | "vlapic"
+  | "run" // KVM alone: the vCPU's `struct kvm_run`, which its monitor shares
+  | "user" // KVM alone: what the monitor uses of its own memory
   | "data"; // read-mostly Xen data: tables, static keys, dispatch table
 
 /** Distinct cache lines of an object that a stage touches, as byte offsets; later touches of a line are part of issue. */

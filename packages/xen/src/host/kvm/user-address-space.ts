@@ -95,6 +95,13 @@ export class UserAddressSpace {
     return mapping === undefined ? -1 : mapping.frame + (page - mapping.page);
   }
 
+  /** Is a range wholly mapped, to consecutive frames? A huge page can be behind it then. */
+  isContiguous(address: number, bytes: number): boolean {
+    const page = Math.floor(address / PAGE);
+    const pages = Math.ceil(bytes / PAGE);
+    return this.mappings.some((each) => page >= each.page && page + pages <= each.page + each.pages);
+  }
+
   /** `access_ok`: do such addresses lie in user space? Says nothing of what is mapped. */
   accessOk(address: number, bytes: number): boolean {
     return Number.isSafeInteger(address) && address >= 0 && address + bytes <= TASK_SIZE;

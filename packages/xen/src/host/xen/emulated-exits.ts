@@ -175,8 +175,11 @@ export class EmulatedExits {
     return done ? true : this.generalProtection();
   }
 
-  /** IN and OUT: the domain's devices, and ports that nobody answers. */
-  io(exit: VmExit): boolean {
+  /**
+   * IN and OUT: the domain's devices, and ports that nobody answers.
+   * @param beforeDevice where it is not this hypervisor that has the devices: what is on the way to them
+   */
+  io(exit: VmExit, beforeDevice?: () => void): boolean {
     const { registers, cost } = this;
     const intel = this.options.control.hardware.vendor === "intel";
     const info = exit.info1Lo;
@@ -185,6 +188,7 @@ export class EmulatedExits {
     const read = intel ? (info & 8) !== 0 : (info & 1) !== 0;
     const isString = intel ? (info & 16) !== 0 : (info & 4) !== 0;
     cost.run(this.portStage);
+    beforeDevice?.();
     const device = this.portDevice(port, bytes);
     if (isString) {
       const repeated = (info & (intel ? 32 : 8)) !== 0;

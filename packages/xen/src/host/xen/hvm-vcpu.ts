@@ -1,4 +1,4 @@
-import { type CpuidLeaf, DeliveryMode } from "@hyperwalk/cpu";
+import { DeliveryMode } from "@hyperwalk/cpu";
 import { CpuidPolicy } from "../../cpuid-policy.js";
 import type { Domain } from "../../domain.js";
 import { Errno } from "../../errno.js";
@@ -19,7 +19,7 @@ import type { PcpuSnapshot } from "../../snapshot/system-snapshot.js";
 import { Vcpu, type VcpuRunner } from "../../vcpu.js";
 import { ViridianHypercalls } from "../../viridian/viridian-hypercalls.js";
 import { ViridianMsrs } from "../../viridian/viridian-msrs.js";
-import { Vlapic } from "../../vlapic.js";
+import { hasTscDeadline, Vlapic } from "../../vlapic.js";
 import type { ResolvedDomainConfig, ResolvedXenConfig } from "../../xen-config.js";
 import { HypercallFixups, OTHER_HYPERCALL } from "../hypercall-fixup.js";
 import type { Pcpu } from "../pcpu.js";
@@ -319,21 +319,7 @@ export class HvmVcpu implements VcpuRunner {
 
   /** Totals of this vCPU and its physical CPU. */
   counters(): SystemCounters {
-    const { counters: c, cost, processor } = this.pcpu;
-    return {
-      hypercalls: c.hypercalls,
-      vmExits: c.vmExits,
-      hypervisorInstructions: cost.instructions,
-      guestInstructions: processor.engine.instructions,
-      p2mLookups: c.p2mLookups,
-      pageReferences: c.pageReferences,
-      p2mTableReads: c.p2mTableReads,
-      guestPteReads: c.guestPteReads,
-      copiesFromGuest: c.copiesFromGuest,
-      copiesToGuest: c.copiesToGuest,
-      bytesCopied: c.bytesCopied,
-      accessedDirtyUpdates: c.accessedDirtyUpdates,
-    };
+    return this.pcpu.systemCounters();
   }
 
   /** Everything of the vCPU and its physical CPU, memory excepted. */
@@ -382,10 +368,4 @@ export class HvmVcpu implements VcpuRunner {
   private comeUpForNmi(): void {
     if (this.vcpu.initialised) this.vcpu.down = false;
   }
-}
-
-const LEAF1_TSC_DEADLINE = 1 << 24;
-
-function hasTscDeadline(leaves: readonly CpuidLeaf[]): boolean {
-  return ((leaves.find((leaf) => leaf[0] === 1)?.[4] ?? 0) & LEAF1_TSC_DEADLINE) !== 0;
 }

@@ -43,6 +43,8 @@ export interface MmioExitsOptions {
 export class MmioExits {
   /** Bytes of the instruction that the latest {@link carryOut} did. */
   length = 0;
+  /** Whether that one's operand was the local APIC's. */
+  wasApic = false;
   private readonly options: MmioExitsOptions;
   private readonly emulated: MmioInstruction;
   private readonly skipped = new Instruction();
@@ -63,7 +65,8 @@ export class MmioExits {
     cost.run(cost.compile(stage));
     const { apic } = vlapic;
     vlapic.followTaskPriority(registers.words[State.Cr8]);
-    return this.carryOutOn(memory ?? (gfn === apic.pageFrame ? apic : NOTHING), offset);
+    this.wasApic = memory === undefined && gfn === apic.pageFrame;
+    return this.carryOutOn(memory ?? (this.wasApic ? apic : NOTHING), offset);
   }
 
   /**

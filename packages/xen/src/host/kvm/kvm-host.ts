@@ -1,0 +1,572 @@
+import {
+  ExitKind,
+  Flag,
+  type Processor,
+  State,
+  StopReason,
+  type VmExit,
+  VmxExitReason,
+} from "@hyperwalk/cpu";
+import { Cause, FRAME_BYTES, TICKS_PER_CYCLE, ticks } from "@hyperwalk/mmu";
+import type { Domain } from "../../domain.js";
+import type { ExitAccounting } from "../../exit-accounting.js";
+import type { HypervisorCounters } from "../../hypervisor-counters.js";
+import type { Monitor } from "../../monitor/monitor.js";
+import { RUNSTATE_BLOCKED, RUNSTATE_RUNNING } from "../../operations/descriptors.gen.js";
+import { composeStage } from "../../path-cost/compose.js";
+import { Phase } from "../../path-cost/phases.js";
+import type { Stage } from "../../path-cost/stage.js";
+import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
+import {
+  KVM_BLOCK,
+  KVM_CLGI,
+  KVM_ENTRY_ASSEMBLY,
+  KVM_EXIT_ASSEMBLY,
+  KVM_EXIT_HANDLER,
+  KVM_HALT,
+  KVM_PAGE_FAULT,
+  KVM_RETURN_PATH,
+  KVM_SKIP,
+  KVM_STGI,
+  KVM_XSETBV,
+} from "../../path-cost/stages/kvm-entry-exit.js";
+import {
+  KVM_PTI_TO_KERNEL,
+  KVM_PTI_TO_USER,
+  KVM_RSB_FILL,
+  KVM_RSB_LITE,
+  KVM_SPEC_CTRL_GUEST,
+  KVM_SPEC_CTRL_HOST,
+  KVM_VERW,
+  KVM_VMSCAPE_IBPB,
+} from "../../path-cost/stages/kvm-mitigations.js";
+import {
+  KVM_EXIT_TO_USER,
+  KVM_RUN,
+  MONITOR_MMIO,
+  MONITOR_PORT_IO,
+} from "../../path-cost/stages/kvm-user-space.js";
+import type { Vcpu } from "../../vcpu.js";
+import { exitName } from "../exit-name.js";
+import type { GuestRegisters } from "../guest-registers.js";
+import type { Hypervisor } from "../hypervisor.js";
+import { type RunOutcome, SHUTDOWN_REASONS } from "../run-outcome.js";
+import type { VcpuControl } from "../vcpu-control.js";
+import type { EmulatedExits } from "../xen/emulated-exits.js";
+import type { HypercallEvent } from "../xen/hypercall-handler.js";
+import type { MmioExits } from "../xen/mmio-exits.js";
+import type { VirtualInterrupts } from "../xen/virtual-interrupts.js";
+import type { VmExitEvent } from "../xen/xen-host.js";
+import type { ResolvedKvmConfig } from "./kvm-config.js";
+import { TdpFault, type TdpMmu } from "./tdp-mmu.js";
+import type { XenHypercalls } from "./xen-hypercalls.js";
+
+/** EXITINFO1 of a nested page fault, and the qualification of an EPT violation: write; instruction fetch. */
+const FAULT_WRITE = 2;
+const NPF_FETCH = 0x10;
+const EPT_FETCH = 4;
+const TABLE_LEVELS = 4;
+/** A vector of the host's: its local APIC's timer (LOCAL_TIMER_VECTOR). */
+const LOCAL_TIMER_VECTOR = 0xec;
+const FIRST_USABLE_VECTOR = 16;
+const CR4_OSXSAVE = 1 << 18;
+const HLT = "HLT";
+
+export interface KvmHostOptions {
+  readonly processor: Processor;
+  readonly domain: Domain;
+  readonly vcpu: Vcpu;
+  readonly control: VcpuControl;
+  readonly cost: StagePathCost;
+  readonly counters: HypervisorCounters;
+  readonly switches: ResolvedKvmConfig;
+  readonly tdp: TdpMmu;
+  readonly hypercalls: XenHypercalls;
+  readonly monitor: Monitor;
+  readonly emulated: EmulatedExits;
+  readonly mmio: MmioExits;
+  readonly interrupts: VirtualInterrupts;
+  /** XCR0 of the host. */
+  readonly hostXcr0: number;
+}
+
+/**
+ * KVM's loop around one vCPU (`vcpu_run`, `vcpu_enter_guest`), and the monitor's around KVM_RUN. Each exit runs the assembly and
+ * mitigations, the handler and the exit's own work; what the kernel does not serve returns from the ioctl to the monitor,
+ * and with KVM_RUN comes back; then the way to the next entry.
+ */
+export class KvmHost implements Hypervisor {
+  /** Told about every exit while set. */
+  onExit: ((event: VmExitEvent) => void) | undefined;
+  /** Told about every hypercall while set. */
+  onHypercall: ((event: HypercallEvent) => void) | undefined;
+  /** Told about every exit while set. */
+  accounting: ExitAccounting | undefined;
+  /** Exits that went on to user space so far. */
+  userExits = 0;
+  private readonly options: KvmHostOptions;
+  private readonly registers: GuestRegisters;
+  private readonly isAmd: boolean;
+  private readonly handlerStage: number;
+  private readonly skipStage: number;
+  private readonly returnStage: number;
+  private readonly xsetbvStage: number;
+  private readonly faultStage: number;
+  private readonly haltStage: number;
+  private readonly toUserStage: number;
+  private readonly runStage: number;
+  private readonly portStage: number;
+  private readonly l1dFlushTicks: number;
+  /** The guest is on hold inside the processor, or about to be entered. */
+  private ready = false;
+  /** The next entry follows a KVM_RUN (`l1tf_flush_l1d`). */
+  private freshRun = true;
+  private ended: RunOutcome | undefined;
+  /** The guest leaves again after one instruction, for an NMI that waits. */
+  private stepsOverIret = false;
+  /** What the vCPU sleeps in; empty while it does not. */
+  private waitsFor = "";
+
+  constructor(options: KvmHostOptions) {
+    const { cost, control, switches, processor } = options;
+    this.options = options;
+    this.registers = control.registers;
+    this.isAmd = control.hardware.vendor === "amd";
+    const { isAmd } = this;
+    const stage = (name: string, parts: readonly Stage[]) => cost.compile(composeStage(name, "", parts));
+    const fill =
+      switches.rsbFill === "full" ? [KVM_RSB_FILL] : switches.rsbFill === "lite" ? [KVM_RSB_LITE] : [];
+    this.handlerStage = stage("KVM: exit", [
+      KVM_EXIT_ASSEMBLY,
+      ...fill,
+      ...(switches.specCtrlWrite ? [KVM_SPEC_CTRL_HOST] : []),
+      ...(isAmd ? [KVM_STGI] : []),
+      KVM_EXIT_HANDLER,
+    ]);
+    this.returnStage = stage("KVM: back to the guest", [
+      KVM_RETURN_PATH,
+      ...(isAmd ? [KVM_CLGI] : []),
+      KVM_ENTRY_ASSEMBLY,
+      ...(switches.specCtrlWrite ? [KVM_SPEC_CTRL_GUEST] : []),
+      ...(switches.verw ? [KVM_VERW] : []),
+    ]);
+    this.toUserStage = stage("KVM: exit to user space", [
+      KVM_EXIT_TO_USER,
+      ...(switches.vmscape ? [KVM_VMSCAPE_IBPB] : []),
+      ...(switches.pti ? [KVM_PTI_TO_USER] : []),
+    ]);
+    this.runStage = stage("KVM: KVM_RUN", [...(switches.pti ? [KVM_PTI_TO_KERNEL] : []), KVM_RUN]);
+    this.skipStage = cost.compile(KVM_SKIP);
+    this.xsetbvStage = cost.compile(KVM_XSETBV);
+    this.faultStage = cost.compile(KVM_PAGE_FAULT);
+    this.haltStage = cost.compile(KVM_HALT);
+    this.portStage = cost.compile(MONITOR_PORT_IO);
+    this.l1dFlushTicks = switches.l1dFlush ? ticks(processor.profile.timing.l1dFlush) : 0;
+  }
+
+  run(maxInstructions: number, untilTicks: number): RunOutcome {
+    if (this.ended !== undefined) return this.ended;
+    const { processor, control, interrupts } = this.options;
+    const { engine, memory, ledger } = processor;
+    const limit = engine.instructions + maxInstructions;
+    for (;;) {
+      if (ledger.clock[0] >= untilTicks) return this.outOfBudget("cycles");
+      const left = limit - engine.instructions;
+      if (left <= 0) return this.outOfBudget("instructions");
+      if (this.waitsFor !== "" && !this.wait(untilTicks)) {
+        if (this.ended !== undefined) return this.ended;
+        continue;
+      }
+      if (!this.ready) this.returnToGuest();
+      if (memory.arena.free < memory.headroom * FRAME_BYTES) memory.grow();
+      const due = interrupts.timerRuns ? interrupts.due : untilTicks;
+      const exit = control.hardware.enter(this.stepsOverIret ? 1 : left, Math.min(due, untilTicks));
+      const stopped = exit.kind === ExitKind.EngineStop;
+      if (stopped && exit.stop === StopReason.Budget) {
+        const isDue = ledger.clock[0] >= due && ledger.clock[0] < untilTicks;
+        if (this.stepsOverIret || isDue) {
+          this.stepsOverIret = false;
+          control.interruptGuest(LOCAL_TIMER_VECTOR);
+          continue;
+        }
+        return this.outOfBudget(ledger.clock[0] >= untilTicks ? "cycles" : "instructions");
+      }
+      if (stopped && exit.stop === StopReason.Requested && processor.stopPoint.reached !== undefined)
+        return this.outOfBudget("stop-point");
+      const outcome = stopped ? this.engineStop(exit.stop) : this.vmExit(exit);
+      if (outcome === undefined) continue;
+      this.ended = outcome;
+      return outcome;
+    }
+  }
+
+  /** Whether the vCPU waits. */
+  get asleep(): boolean {
+    return this.waitsFor !== "";
+  }
+
+  /** RIP of a vCPU that is out of its guest, as a hexadecimal number. */
+  get rip(): string {
+    return this.registers.rip;
+  }
+
+  /** Vector of Xen's upcall that waits, or -1 (`kvm_xen_has_interrupt`). */
+  private get eventVector(): number {
+    const { domain, vcpu } = this.options;
+    const { eventChannels } = domain;
+    const vector = eventChannels.upcallVectors[vcpu.id] || eventChannels.callbackVector;
+    return vector >= FIRST_USABLE_VECTOR && eventChannels.events.hasUpcall(vcpu.id) ? vector : -1;
+  }
+
+  /** From the end of the exit's handling to just before the entry. */
+  private returnToGuest(): void {
+    const { cost, interrupts, processor } = this.options;
+    const { registers } = this;
+    const { ledger, mmu } = processor;
+    if (interrupts.timerRuns) interrupts.expire(ledger.clock[0]);
+    this.switchXcr0();
+    cost.run(this.returnStage);
+    const vector = this.eventVector;
+    if (vector >= 0 && registers.canTakeInterrupt) registers.injectInterrupt(vector); // again until the guest clears it
+    interrupts.assist();
+    if (this.freshRun && this.l1dFlushTicks > 0) {
+      ledger.charge(Cause.L1dFlush, this.l1dFlushTicks);
+      mmu.caches.l1d.removeAll();
+    }
+    this.freshRun = false;
+    this.ready = true;
+  }
+
+  /** XCR0 changes hands where the guest has turned XSAVE on and uses other states than the host. */
+  private switchXcr0(): void {
+    const { words } = this.registers;
+    if ((words[State.Cr4] & CR4_OSXSAVE) === 0 || words[State.XcrLo] === this.options.hostXcr0) return;
+    this.options.cost.run(this.xsetbvStage);
+  }
+
+  private engineStop(stop: number): RunOutcome | undefined {
+    const { engine } = this.options.processor;
+    switch (stop) {
+      case StopReason.ArenaLow: // the loop grows it
+      case StopReason.Requested:
+        return undefined;
+      case StopReason.Unsupported: {
+        const unsupported = engine.lastUnsupported;
+        return {
+          reason: "unsupported-instruction",
+          rip: unsupported?.rip ?? this.runningRip(),
+          detail: unsupported?.disassembly ?? "unknown instruction",
+        };
+      }
+      case StopReason.Halted:
+        return { reason: "halted", rip: this.runningRip(), detail: "HLT that did not leave the guest" };
+      default:
+        return { reason: "triple-fault", rip: this.runningRip() };
+    }
+  }
+
+  private vmExit(exit: VmExit): RunOutcome | undefined {
+    const { cost, counters, control, processor, switches, vcpu } = this.options;
+    this.ready = false;
+    this.stepsOverIret = false;
+    counters.vmExits++;
+    this.accounting?.begin(exit.code, exit.enteredAt, exit.leftAt);
+    if (this.onExit !== undefined)
+      this.onExit({
+        exit,
+        name: exitName(control.hardware.vendor, exit.code),
+        cycle: Math.floor(exit.leftAt / TICKS_PER_CYCLE),
+        rip: this.rip,
+        vcpu: vcpu.id,
+      });
+    cost.afterGuest();
+    cost.run(this.handlerStage);
+    if (switches.rsbFill === "full") processor.predictor.overwriteReturnStack();
+    this.switchXcr0();
+    control.acknowledgeExit();
+    return this.dispatch(exit);
+  }
+
+  private dispatch(exit: VmExit): RunOutcome | undefined {
+    const { emulated, cost, control } = this.options;
+    switch (exit.kind) {
+      case ExitKind.Hypercall:
+        return this.hypercall(exit);
+      case ExitKind.Cpuid:
+        return this.emulatedBy(exit, emulated.cpuid());
+      case ExitKind.Rdmsr:
+        return this.emulatedBy(exit, emulated.rdmsr());
+      case ExitKind.Wrmsr:
+        return this.emulatedBy(exit, emulated.wrmsr());
+      case ExitKind.Io:
+        return this.portIo(exit);
+      case ExitKind.CrAccess:
+      case ExitKind.Other:
+        if (!this.isAmd && exit.code === VmxExitReason.TaskSwitch) {
+          control.switchTask(exit);
+          return undefined;
+        }
+        if (control.isInterruptWindow(exit)) return this.windowOpen(exit);
+        return this.emulatedBy(exit, emulated.other(exit));
+      case ExitKind.Hlt:
+        cost.run(this.haltStage);
+        this.skip(exit);
+        if ((this.registers.rflags & Flag.Tf) !== 0) return undefined; // the single step wakes it
+        return this.block(HLT);
+      case ExitKind.SecondStageFault:
+        return this.secondStageFault(exit);
+      case ExitKind.ExternalInterrupt:
+        return control.isInterruptWindow(exit) ? this.windowOpen(exit) : undefined;
+      case ExitKind.Exception:
+        return { reason: "invalid-state", rip: this.rip, detail: `exception ${exit.code & 31} in the guest` };
+      case ExitKind.Shutdown:
+        return {
+          reason: "triple-fault",
+          rip: this.rip,
+          detail: "KVM_EXIT_SHUTDOWN: a fault while the guest's double-fault handler was called",
+        };
+      default:
+        return {
+          reason: "invalid-state",
+          rip: this.rip,
+          detail: `KVM_EXIT_FAIL_ENTRY: VM entry refused the guest's state (exit code ${exit.code})`,
+        };
+    }
+  }
+
+  private hypercall(exit: VmExit): RunOutcome | undefined {
+    const { hypercalls, monitor, counters, vcpu, domain } = this.options;
+    counters.hypercalls++;
+    if (hypercalls.enter()) {
+      this.report("kernel");
+      this.skip(exit);
+      return this.afterHypercall();
+    }
+    const texts = this.onHypercall === undefined ? NO_TEXTS : hypercalls.texts;
+    this.exitToUser();
+    monitor.hypercall(hypercalls.exit, vcpu.call);
+    this.report("monitor", monitor.operation, texts);
+    if (domain.shutdownReason >= 0) return this.shutdown();
+    this.backToKernel();
+    if (hypercalls.complete()) this.skip(exit);
+    return this.afterHypercall();
+  }
+
+  private report(
+    by: string,
+    operation?: string,
+    texts: readonly string[] = this.options.hypercalls.texts,
+  ): void {
+    if (this.onHypercall === undefined) return;
+    const { exit } = this.options.hypercalls;
+    this.onHypercall({
+      number: exit.inputLo >>> 0,
+      operation,
+      abi: by,
+      arguments: texts,
+      result: exit.resultLo,
+    });
+  }
+
+  /** KVM_RUN returns to the monitor. */
+  private exitToUser(): void {
+    const { cost, switches, processor, monitor } = this.options;
+    this.userExits++;
+    cost.run(this.toUserStage);
+    if (switches.vmscape) processor.predictor.flush();
+    monitor.dispatch();
+  }
+
+  private backToKernel(): void {
+    this.options.cost.run(this.runStage);
+    this.freshRun = true;
+  }
+
+  /** No device of the kernel's has ports: all of them are the monitor's. */
+  private portIo(exit: VmExit): RunOutcome | undefined {
+    const { emulated, domain, cost } = this.options;
+    const done = emulated.io(exit, () => {
+      this.exitToUser();
+      cost.run(this.portStage);
+    });
+    if (domain.exitCode >= 0) return { reason: "exit-port", exitCode: domain.exitCode, rip: this.rip };
+    this.backToKernel();
+    return this.emulatedBy(exit, done);
+  }
+
+  private emulatedBy(exit: VmExit, done: boolean): undefined {
+    if (done) this.skip(exit);
+    return undefined;
+  }
+
+  private skip(exit: VmExit): void {
+    this.moveOn(exit.instructionLength);
+  }
+
+  /** An instruction done for the guest single-steps as one that it did itself (`kvm_vcpu_do_singlestep`). */
+  private moveOn(length: number): void {
+    const { registers } = this;
+    this.options.cost.run(this.skipStage);
+    registers.skip(length);
+    if ((registers.rflags & Flag.Tf) !== 0) registers.injectDebugTrap();
+    // VM entry refuses such a RIP: KVM's has been cut to what the mode has (`kvm_rip_write`).
+    if (registers.ripRefused) registers.correctRip();
+  }
+
+  private afterHypercall(): RunOutcome | undefined {
+    const { domain, vcpu } = this.options;
+    if (domain.shutdownReason >= 0) return this.shutdown();
+    return vcpu.runstate.state === RUNSTATE_BLOCKED ? this.block("a blocking hypercall") : undefined;
+  }
+
+  private shutdown(): RunOutcome {
+    const { shutdownReason } = this.options.domain;
+    const name = SHUTDOWN_REASONS[shutdownReason];
+    return {
+      reason: "shutdown",
+      shutdown: name ?? "crash",
+      rip: this.rip,
+      ...(name === undefined ? { detail: `unknown shutdown reason ${shutdownReason}` } : {}),
+    };
+  }
+
+  private windowOpen(exit: VmExit): undefined {
+    const { control, interrupts } = this.options;
+    this.stepsOverIret = control.windowOpened(exit) && interrupts.nmiPending;
+    interrupts.closeWindow();
+    return undefined;
+  }
+
+  /** Fills the second stage; without a slot the access is a device's, and all of those are the monitor's but the local APIC. */
+  private secondStageFault(exit: VmExit): RunOutcome | undefined {
+    const { cost, tdp } = this.options;
+    const gfn = (exit.info2Lo >>> 12) + (exit.info2Hi >>> 0) * 0x100000;
+    const write = (exit.info1Lo & FAULT_WRITE) !== 0;
+    const fetch = (exit.info1Lo & (this.isAmd ? NPF_FETCH : EPT_FETCH)) !== 0;
+    cost.run(this.faultStage);
+    const verdict = tdp.fault(gfn, write, fetch);
+    switch (verdict) {
+      case TdpFault.Fixed:
+        cost.enter(cost.phase(Phase.PageFault));
+        for (let level = TABLE_LEVELS; level >= tdp.level; level--) {
+          const { frame, offset } = tdp.entryAt(level);
+          cost.access(frame, offset, 8, level === tdp.level);
+        }
+        cost.leave();
+        return undefined;
+      case TdpFault.Retry:
+        return undefined;
+      case TdpFault.NoMemory:
+        return {
+          reason: "invalid-state",
+          rip: this.rip,
+          detail: `KVM_RUN: -EFAULT, guest frame 0x${gfn.toString(16)} has a slot whose memory is not mapped`,
+        };
+      default:
+        return this.device(exit, gfn, fetch);
+    }
+  }
+
+  private device(exit: VmExit, gfn: number, fetch: boolean): RunOutcome | undefined {
+    const { mmio, cost } = this.options;
+    if (!fetch && mmio.carryOut(gfn, exit.info2Lo & 4095)) {
+      if (!mmio.wasApic) {
+        this.exitToUser();
+        cost.run(cost.compile(MONITOR_MMIO));
+        this.backToKernel();
+      }
+      this.moveOn(mmio.length);
+      return undefined;
+    }
+    const address = (BigInt(exit.info2Hi >>> 0) << 32n) | BigInt(exit.info2Lo >>> 0);
+    return {
+      reason: "invalid-state",
+      rip: this.rip,
+      detail: `KVM_EXIT_INTERNAL_ERROR: emulation failure, access to guest-physical address 0x${address.toString(16)}`,
+    };
+  }
+
+  /** A vCPU that waits goes on if an event is pending; otherwise it sleeps until a timer of its own has one. */
+  private block(what: string): RunOutcome | undefined {
+    const { vcpu, interrupts, cost } = this.options;
+    if (this.hasNews) {
+      this.wake();
+      return undefined;
+    }
+    vcpu.timers.suspendPeriodic();
+    if (!this.canBeWoken(what)) return this.halted(what);
+    cost.run(cost.compile(KVM_BLOCK));
+    this.waitsFor = what;
+    vcpu.changeRunstate(RUNSTATE_BLOCKED);
+    vcpu.areas.updateRunstate();
+    if (interrupts.windowWanted) interrupts.closeWindow();
+    return undefined;
+  }
+
+  /** Only timers come by themselves: the local APIC's as a maskable interrupt, the others as events. */
+  private canBeWoken(what: string): boolean {
+    const { vcpu, interrupts } = this.options;
+    const interruptible = (this.registers.rflags & Flag.If) !== 0;
+    if ((interruptible || what !== HLT) && vcpu.timers.running) return true;
+    return interruptible && interrupts.timerCanWake;
+  }
+
+  /** Something has come that a vCPU which waits is told of. */
+  private get hasNews(): boolean {
+    const { vcpu, interrupts, domain } = this.options;
+    return vcpu.unblocked || interrupts.deliverable || domain.eventChannels.events.hasUpcall(vcpu.id);
+  }
+
+  private halted(what: string): RunOutcome {
+    return {
+      reason: "halted",
+      rip: this.rip,
+      detail: `${what} with no event pending and no source of one`,
+    };
+  }
+
+  /** Lets time pass up to the next timer expiry, or the end of the budget. @returns whether the vCPU goes on */
+  private wait(untilTicks: number): boolean {
+    const { interrupts, processor, domain } = this.options;
+    const { ledger } = processor;
+    if (this.canBeWoken(this.waitsFor)) {
+      const until = Math.min(untilTicks, interrupts.due);
+      if (until > ledger.clock[0]) ledger.charge(Cause.Idle, until - ledger.clock[0]);
+      interrupts.expire(ledger.clock[0]);
+      if (domain.shutdownReason >= 0) {
+        this.ended = this.shutdown();
+        return false;
+      }
+    } else if (!this.hasNews) {
+      this.ended = this.halted(this.waitsFor);
+      return false;
+    }
+    if (!this.hasNews) return false;
+    this.waitsFor = "";
+    this.wake();
+    return true;
+  }
+
+  private wake(): void {
+    const { vcpu, cost } = this.options;
+    vcpu.pollPort = 0;
+    vcpu.unblocked = false;
+    if (vcpu.runstate.state !== RUNSTATE_BLOCKED) return;
+    vcpu.changeRunstate(RUNSTATE_RUNNING);
+    if (vcpu.timers.resumePeriodic(vcpu.nowNs)) vcpu.sendTimerEvent(cost);
+    vcpu.areas.updateRunstate();
+  }
+
+  private outOfBudget(budget: NonNullable<RunOutcome["budget"]>): RunOutcome {
+    return { reason: "budget", budget, rip: this.runningRip() };
+  }
+
+  /** RIP of a guest that stopped without an exit: the control structure does not have it yet. */
+  private runningRip(): string {
+    if (!this.ready) return this.rip;
+    const { words } = this.options.processor.state;
+    return `0x${((BigInt(words[State.RipHi] >>> 0) << 32n) | BigInt(words[State.RipLo] >>> 0)).toString(16)}`;
+  }
+}
+
+const NO_TEXTS: readonly string[] = [];

@@ -1,0 +1,107 @@
+import { Segment, SegmentWord, State } from "@hyperwalk/cpu";
+import { ArgumentRegisters } from "../../abi/argument-registers.js";
+import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
+import {
+  KVM_XEN_HCALL_EXIT,
+  KVM_XEN_HYPERCALL,
+  KVM_XEN_HYPERCALL_RESULT,
+} from "../../path-cost/stages/kvm-hypercall.js";
+import { GuestCodeMode, type GuestRegisters } from "../guest-registers.js";
+import { XenHcallExit } from "./xen-hcall-exit.js";
+
+const RAX = 0;
+const CS_BASE = State.Segments + 8 * Segment.Cs + SegmentWord.BaseLo;
+
+/** What KVM does by itself with a hypercall at CPL 0. */
+export interface KernelHypercalls {
+  /** @returns whether it is done, its result then in `exit` */
+  handle(exit: XenHcallExit): boolean;
+}
+
+/** Hyper-V's hypercalls, which have bit 31 of the number. */
+export interface HypervHypercalls {
+  /** Leaves the status in RAX. */
+  handle(): void;
+}
+
+/** `kvm_xen_hypercall` up to the decision who serves a call, and what is done with the result. */
+export class XenHypercalls {
+  /** The present call, as the monitor finds it. */
+  readonly exit: XenHcallExit = new XenHcallExit();
+  /** What the kernel serves; until it is set, everything leaves. */
+  kernel: KernelHypercalls | undefined;
+  /** Undefined where the guest has no Hyper-V interface. */
+  hyperv: HypervHypercalls | undefined;
+  private readonly registers: GuestRegisters;
+  private readonly argumentRegisters: ArgumentRegisters;
+  private readonly cost: StagePathCost;
+  private readonly stage: number;
+  private readonly exitStage: number;
+  private readonly resultStage: number;
+  /** Linear RIP of the call that left (`hypercall_rip`). */
+  private ripLo = 0;
+  private ripHi = 0;
+
+  constructor(registers: GuestRegisters, cost: StagePathCost) {
+    this.registers = registers;
+    this.argumentRegisters = new ArgumentRegisters(registers);
+    this.cost = cost;
+    this.stage = cost.compile(KVM_XEN_HYPERCALL);
+    this.exitStage = cost.compile(KVM_XEN_HCALL_EXIT);
+    this.resultStage = cost.compile(KVM_XEN_HYPERCALL_RESULT);
+  }
+
+  /** Takes the call in the registers. @returns false when it leaves for user space */
+  enter(): boolean {
+    const { registers, argumentRegisters, exit, cost } = this;
+    argumentRegisters.latch();
+    const lo = registers.lo(RAX);
+    if (lo < 0 && this.hyperv !== undefined) {
+      this.hyperv.handle();
+      return true;
+    }
+    cost.run(this.stage);
+    // Real mode has no privilege levels, VM86 only the lowest.
+    const cpl = registers.mode === GuestCodeMode.Vm86 ? 3 : registers.cpl;
+    exit.load(argumentRegisters, lo, registers.hi(RAX), cpl);
+    if (cpl === 0 && this.kernel !== undefined && this.kernel.handle(exit)) {
+      this.setResult();
+      return true;
+    }
+    cost.run(this.exitStage);
+    this.latchRip();
+    return false;
+  }
+
+  /**
+   * `kvm_xen_hypercall_complete_userspace`: the result goes to RAX.
+   * @returns false where the monitor has moved the guest meanwhile: nothing is written or skipped then
+   */
+  complete(): boolean {
+    const [lo, hi] = [this.ripLo, this.ripHi];
+    this.latchRip();
+    if (this.ripLo !== lo || this.ripHi !== hi) {
+      this.cost.run(this.resultStage);
+      return false;
+    }
+    this.setResult();
+    return true;
+  }
+
+  /** The register arguments as tools are shown them. */
+  get texts(): readonly string[] {
+    return this.argumentRegisters.texts;
+  }
+
+  private setResult(): void {
+    this.cost.run(this.resultStage);
+    this.registers.set(RAX, this.exit.resultLo, this.exit.resultHi);
+  }
+
+  private latchRip(): void {
+    const { registers } = this;
+    const base = registers.mode === GuestCodeMode.Long ? 0 : registers.words[CS_BASE];
+    this.ripLo = (registers.ripLo + base) | 0;
+    this.ripHi = registers.ripHi;
+  }
+}

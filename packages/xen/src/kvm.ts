@@ -1,0 +1,231 @@
+import { type HardwareVirtualization, Processor, type ProcessorProfile } from "@hyperwalk/cpu";
+import { type CycleLedger, TICKS_PER_CYCLE, ticks } from "@hyperwalk/mmu";
+import { bootProtocol, guestAddressSpace } from "./boot/index.js";
+import { Domain } from "./domain.js";
+import { DEFAULT_MAX_CYCLES, GuestSystem, type RunBudget, type SystemListeners } from "./guest-system.js";
+import { HostMemory, XEN_TEXT_BYTES } from "./host/host-memory.js";
+import { kvmObjectHomes } from "./host/host-objects.js";
+import { type KvmConfig, type ResolvedKvmConfig, resolveKvmConfig } from "./host/kvm/kvm-config.js";
+import { KvmVcpu } from "./host/kvm/kvm-vcpu.js";
+import { KvmVm } from "./host/kvm/kvm-vm.js";
+import { TdpMmu } from "./host/kvm/tdp-mmu.js";
+import { Pcpu } from "./host/pcpu.js";
+import type { RunOutcome } from "./host/run-outcome.js";
+import { MemoryRegions } from "./monitor/memory-regions.js";
+import { monitorOperations } from "./monitor/monitor-operations.js";
+import { MonitorPhysmap } from "./monitor/monitor-physmap.js";
+import { CONTINUED_OPERATIONS, OPERATIONS } from "./operations/index.js";
+import { composeStage } from "./path-cost/compose.js";
+import { Phase } from "./path-cost/phases.js";
+import type { StagePathCost } from "./path-cost/stage-path-cost.js";
+import { KVM_PTI_CALL } from "./path-cost/stages/kvm-mitigations.js";
+import { MONITOR_IOCTL } from "./path-cost/stages/kvm-user-space.js";
+import { XenText } from "./path-cost/xen-text.js";
+import { SnapshotError } from "./snapshot/snapshot-error.js";
+import type { Vcpu } from "./vcpu.js";
+import type { Vlapic } from "./vlapic.js";
+import {
+  type DomainConfig,
+  type ResolvedDomainConfig,
+  resolveDomainConfig,
+  resolveXenConfig,
+  XenConfigError,
+} from "./xen-config.js";
+
+const DOMAIN_ID = 1;
+
+/** What a simulated machine with KVM, its monitor and one guest is made from. */
+export interface KvmSystemOptions {
+  readonly profile: ProcessorProfile;
+  readonly kvm?: KvmConfig | undefined;
+  /** As for Xen, within what {@link KvmSystem} can do. */
+  readonly domain: DomainConfig;
+  /** An existing processor of that profile, with nothing in its memory yet; default a new one. */
+  readonly processor?: Processor | undefined;
+  /** Keep `exitAccounts`; default false. */
+  readonly accounting?: boolean | undefined;
+  /** Watch RDTSCs for `window`; default true. */
+  readonly measureWindow?: boolean | undefined;
+}
+
+/**
+ * Linux's KVM with Xen emulation and a user-space monitor on one logical processor, with one guest of one vCPU. It finds
+ * Xen's CPUID leaves, hypercall page and traditional interface; the monitor serves what the kernel does not.
+ */
+export class KvmSystem extends GuestSystem {
+  readonly processor: Processor;
+  readonly ledger: CycleLedger;
+  /** The guest as the monitor has it. */
+  readonly domain: Domain;
+  readonly vcpu: Vcpu;
+  readonly config: { readonly kvm: ResolvedKvmConfig; readonly domain: ResolvedDomainConfig };
+  /** VMRUN or VMRESUME of this processor. */
+  readonly hardware: HardwareVirtualization;
+  readonly cost: StagePathCost;
+  /** The vCPU's virtual local APIC. */
+  readonly vlapic: Vlapic;
+  readonly vcpus: readonly KvmVcpu[];
+  /** The kernel's side of the guest. */
+  readonly vm: KvmVm;
+  /** Its second stage. */
+  readonly tdp: TdpMmu;
+  protected readonly profile: ProcessorProfile;
+
+  constructor(options: KvmSystemOptions) {
+    super();
+    const { profile } = options;
+    const kvm = resolveKvmConfig(options.kvm ?? {}, profile);
+    const config = resolveDomainConfig(options.domain);
+    checkDomain(config);
+    const protocol = bootProtocol(config.image, config.boot);
+    const image = protocol.load(config.image);
+    this.config = { kvm, domain: config };
+    this.profile = profile;
+    const processor = options.processor ?? new Processor({ profile });
+    const { memory } = processor;
+    const { frames: guestFrames, ram } = guestAddressSpace(config.memoryBytes);
+    const hostMemory = new HostMemory(processor.mmu, guestFrames, ram);
+    const { heap, guestFirst } = hostMemory;
+    const controlFrame = heap.allocate(1);
+    const sharedInfoFrame = heap.allocate(1);
+    // Of Xen's own switches none is Linux's: no LFENCE after lock operations, and MSRs are written by instructions.
+    const xen = {
+      ...resolveXenConfig({ lockHarden: false, l1dFlush: false }, profile),
+      specCtrlWrite: false,
+    };
+    const pcpu = new Pcpu({
+      processor,
+      hostMemory,
+      controlFrame,
+      homes: kvmObjectHomes(hostMemory, controlFrame, sharedInfoFrame),
+      text: new XenText(XEN_TEXT_BYTES),
+      xen,
+    });
+    const { cost } = pcpu;
+    const vm = new KvmVm({ memory, cost, nowNs: () => this.vcpu.nowNs, tscGhz: profile.frequency.value });
+    const format = profile.vendor === "amd" ? "npt" : "ept";
+    const tdp = new TdpMmu({
+      memory,
+      format,
+      heap,
+      memslots: vm.memslots,
+      userSpace: vm.userSpace,
+      hostPage: config.p2mPage,
+      execHugePages: kvm.execHugePages,
+      slotZapAll: kvm.slotZapAll,
+    });
+    const physmap = new MonitorPhysmap({
+      memory,
+      format,
+      page: "4k",
+      ram,
+      guestFirst,
+      pool: hostMemory.p2mPool,
+      frameTable: hostMemory.frameTable,
+      cost,
+      counters: pcpu.counters,
+    });
+    const control = pcpu.createControl(hostMemory, tdp, xen);
+    tdp.onFlush = () => control.flushSecondStage();
+    const domain = new Domain({
+      id: DOMAIN_ID,
+      config,
+      boot: protocol.id,
+      memory,
+      p2m: physmap,
+      sharedInfoFrame,
+      allocateFrame: () => heap.allocate(),
+    });
+    this.domain = domain;
+    const call = composeStage("system call of the monitor", Phase.MonitorCall, [
+      MONITOR_IOCTL,
+      ...(kvm.pti ? [KVM_PTI_CALL] : []),
+    ]);
+    const regions = new MemoryRegions(vm, cost, cost.compile(call));
+    for (const range of ram) regions.add(range, guestFirst + range.first);
+    physmap.attach(regions);
+    const vcpu = new KvmVcpu({
+      id: 0,
+      pcpu,
+      control,
+      vm,
+      tdp,
+      domain,
+      config,
+      kvm,
+      operations: monitorOperations([...OPERATIONS, ...CONTINUED_OPERATIONS]),
+    });
+    this.vcpus = [vcpu];
+    this.vcpu = vcpu.vcpu;
+    domain.vcpus.push(vcpu.vcpu);
+    vm.createVcpu(vcpu);
+    const { cmdline, modules } = config;
+    control.start(protocol.build(domain, image, { cmdline, modules }));
+    vcpu.vcpu.areas.startTime();
+    this.processor = processor;
+    this.ledger = processor.ledger;
+    this.cost = cost;
+    this.hardware = control.hardware;
+    this.vlapic = vcpu.vlapic;
+    this.vm = vm;
+    this.tdp = tdp;
+    this.observe(options.accounting === true, options.measureWindow !== false);
+  }
+
+  run(budget: RunBudget = {}): RunOutcome {
+    const { maxInstructions = Number.MAX_SAFE_INTEGER, maxCycles = DEFAULT_MAX_CYCLES } = budget;
+    const outcome = this.vcpus[0].host.run(maxInstructions, this.ledger.clock[0] + ticks(maxCycles));
+    this.tellOutcome(outcome);
+    return outcome;
+  }
+
+  get cycles(): number {
+    return this.ledger.clock[0] / TICKS_PER_CYCLE;
+  }
+
+  /** Exits that went on to the monitor so far. */
+  get userExits(): number {
+    return this.vcpus[0].host.userExits;
+  }
+
+  /** @throws SnapshotError always: systems with KVM have none yet */
+  snapshot(): never {
+    throw new SnapshotError("MISMATCH", "a system with KVM as its host has no snapshots");
+  }
+
+  /** @throws SnapshotError always */
+  restore(_snapshot: unknown): never {
+    return this.snapshot();
+  }
+
+  protected override tell({ onExit, onHypercall }: SystemListeners): void {
+    for (const { host } of this.vcpus) {
+      host.onExit = onExit;
+      host.onHypercall = onHypercall;
+    }
+  }
+}
+
+/**
+ * Builds a simulated machine with KVM and one guest.
+ * @throws XenConfigError for a configuration that makes no sense, or that this host does not have
+ * @throws ImageError for an image that cannot boot
+ */
+export function createKvmSystem(options: KvmSystemOptions): KvmSystem {
+  return new KvmSystem(options);
+}
+
+/** What this host does not have. */
+function checkDomain(config: ResolvedDomainConfig): void {
+  const { abi, vcpus, paging, confidential, logDirty, hardwareDomain, viridian } = config;
+  const refuse = (key: string, value: unknown, allowed: string): never => {
+    throw new XenConfigError(`domain.${key}`, value, `${allowed} under KVM`);
+  };
+  if (abi.name !== "linear") refuse("abi", abi.name, "linear");
+  if (vcpus !== 1) refuse("vcpus", vcpus, "1");
+  if (paging !== "hap") refuse("paging", paging, "hap");
+  if (confidential !== undefined) refuse("confidential", confidential, "none");
+  if (logDirty) refuse("logDirty", logDirty, "false");
+  if (hardwareDomain) refuse("hardwareDomain", hardwareDomain, "false");
+  if (viridian.length > 0) refuse("viridian", viridian.join(), "false");
+}

@@ -1,0 +1,84 @@
+import { LinearAbi } from "../abi/linear.js";
+import { Errno } from "../errno.js";
+import type { ExitAccounting } from "../exit-accounting.js";
+import type { GuestAccess } from "../guest-access/guest-access.js";
+import type { GuestRegisters } from "../host/guest-registers.js";
+import type { XenHcallExit } from "../host/kvm/xen-hcall-exit.js";
+import type { MulticallEntry } from "../multicall-entry.js";
+import type { Constituents, Operation, OperationCall } from "../operations/operation.js";
+import type { StagePathCost } from "../path-cost/stage-path-cost.js";
+import { MONITOR_EXIT, MONITOR_HYPERCALL } from "../path-cost/stages/kvm-user-space.js";
+
+export interface MonitorOptions {
+  /** All that its hypercalls can do. */
+  readonly operations: readonly Operation[];
+  readonly registers: GuestRegisters;
+  /** Guest memory by linear address, as the monitor reaches it. */
+  readonly access: GuestAccess;
+  readonly cost: StagePathCost;
+}
+
+/**
+ * The user-space monitor as one vCPU's thread has it between two KVM_RUNs: serves hypercalls that leave through KVM_EXIT_XEN.
+ * Which operation a call names and where its values are is the traditional interface's business, as under Xen; arguments
+ * come from `kvm_run`, guest memory through KVM_TRANSLATE and the monitor's own mapping.
+ */
+export class Monitor implements Constituents {
+  /** Name of the latest call, undefined for a number that nobody serves. */
+  operation: string | undefined;
+  /** Told the name of every call while set. */
+  accounting: ExitAccounting | undefined;
+  private readonly abi: LinearAbi;
+  private readonly cost: StagePathCost;
+  private readonly exitStage: number;
+  private readonly hypercallStage: number;
+
+  constructor({ operations, registers, access, cost }: MonitorOptions) {
+    this.cost = cost;
+    this.abi = new LinearAbi(operations, registers, access, cost);
+    this.exitStage = cost.compile(MONITOR_EXIT);
+    this.hypercallStage = cost.compile(MONITOR_HYPERCALL);
+  }
+
+  /** KVM_RUN has returned: the loop around it finds out why. */
+  dispatch(): void {
+    this.cost.run(this.exitStage);
+  }
+
+  /** `KVM_EXIT_XEN`: leaves the result in `exit`. Calls of user code are refused, as Xen refuses them. */
+  hypercall(exit: XenHcallExit, call: OperationCall): void {
+    const { continuation } = call;
+    this.cost.run(this.hypercallStage);
+    this.operation = undefined;
+    let result = -Errno.EPERM;
+    if (exit.cpl === 0)
+      for (;;) {
+        continuation.pending = false;
+        result = this.serve(exit, call);
+        if (!continuation.pending) break;
+        exit.continueWith(continuation);
+      }
+    exit.setResult(result, exit.longmode ? result >> 31 : 0);
+    this.accounting?.name(this.operation ?? `hypercall-0x${(exit.inputLo >>> 0).toString(16)}`);
+  }
+
+  /** Makes the call of a multicall's entry. */
+  invoke(entry: MulticallEntry, call: OperationCall): number {
+    const number = entry.numberLo;
+    if (number < 0 || entry.numberHi !== 0 || !this.abi.claims(number)) return -Errno.ENOSYS;
+    const operation = this.abi.decodeFrom(number, entry);
+    if (operation === undefined) return -Errno.ENOSYS;
+    const result = this.abi.invoke(operation, call);
+    return call.continuation.pending ? call.continuation.number : result;
+  }
+
+  private serve(exit: XenHcallExit, call: OperationCall): number {
+    const { abi } = this;
+    const number = exit.inputLo;
+    if (number < 0 || exit.inputHi !== 0 || !abi.claims(number)) return -Errno.ENOSYS;
+    const operation = abi.decodeFrom(number, exit);
+    if (operation === undefined) return -Errno.ENOSYS;
+    this.operation = operation.descriptor.name;
+    return abi.invoke(operation, call);
+  }
+}
