@@ -37,6 +37,14 @@ export {
 } from "./operation-matrix.js";
 export { PUBLISHED, type PublishedFigure, publishedFigure, saving } from "./published.js";
 export {
+  MARK_MEANING,
+  PUBLISHED_STATEMENT,
+  PUBLISHED_TRANSPORTS,
+  type PublishedMark,
+  type PublishedNotification,
+  type PublishedTransports,
+} from "./published-transports.js";
+export {
   ABIS,
   type AbiName,
   type CallResult,
@@ -62,3 +70,20 @@ export type {
   SystemOutcome,
   SystemWindow,
 } from "./simulated-system.js";
+export {
+  DEFAULT_NOTIFICATIONS,
+  TRANSPORT_HOSTS,
+  TRANSPORTS,
+  type TransportHost,
+  type TransportName,
+} from "./transport-names.js";
+export {
+  type Attestation,
+  type BatchResult,
+  compareTransports,
+  RING_BATCHES,
+  TRANSPORT_HANDLERS,
+  type TransportResult,
+  type TransportsDocument,
+  type TransportsRequest,
+} from "./transports.js";

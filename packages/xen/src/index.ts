@@ -22,6 +22,8 @@ export {
 } from "./abi/registered.js";
 export { DOMAIN_ABIS } from "./abi/registry.js";
 export { isKept, ScatterGatherAbi, scatterGather } from "./abi/scatter-gather.js";
+export { type MeasuredMemory, type MeasuredRange, measureMemory } from "./attestation/measurement.js";
+export { sha256, sha256Hex } from "./attestation/sha256.js";
 export * from "./boot/index.js";
 export { CONFIDENTIAL_KINDS, type ConfidentialKind } from "./confidential.js";
 export type { CappedTextSnapshot, ConsoleSnapshot } from "./console.js";

@@ -11,6 +11,7 @@ import {
 import { GUEST_OPERATIONS, type GuestOperation } from "../guest.js";
 import { ABIS, COMPARED_ABIS, GUEST_PAGES, P2M_PAGES } from "../result.js";
 import { TOOL } from "../tool.js";
+import { DEFAULT_NOTIFICATIONS, TRANSPORT_HOSTS, TRANSPORTS } from "../transport-names.js";
 import type { BootOptions } from "./boot-command.js";
 import type { CompareOptions } from "./compare-command.js";
 import {
@@ -23,6 +24,7 @@ import {
   wholeNumber,
 } from "./option-values.js";
 import type { Output } from "./output.js";
+import type { TransportsOptions } from "./transports-command.js";
 import { UsageError } from "./usage-error.js";
 
 type ParsedCompareOptions = Omit<CompareOptions, "op"> & { readonly op: OperationChoice<GuestOperation> };
@@ -80,6 +82,13 @@ export async function runProgram(args: readonly string[], output: Output): Promi
       const { bootCommand, bootFromXl } = await import("./boot-command.js");
       const given = (option: keyof BootOptions) => command.getOptionValueSource(option) === "cli";
       code = await bootCommand(bootFromXl(image, options, given), output);
+    });
+
+  transportsOptions(program.command("transports"))
+    .description("notify a device by hypercall, port I/O, MMIO and shared rings, and say where the cycles go")
+    .action(async (options: TransportsOptions) => {
+      const { transportsCommand } = await import("./transports-command.js");
+      code = await transportsCommand(options, output);
     });
 
   const profiles = program
@@ -174,6 +183,29 @@ function bootOptions(command: Command): Command {
       "after",
       `\nExit code: what the guest writes to an exit port (port 0xf4 of multiboot guests, low 7 bits), or\n${codes.join("\n")}`,
     );
+}
+
+function transportsOptions(command: Command): Command {
+  return command
+    .addOption(new Option("--machine <id>", "processor, see `hyperwalk profiles`").default("epyc-9124"))
+    .addOption(
+      new Option("--host <list>", `hypervisors, separated by commas, or all: ${TRANSPORT_HOSTS.join(", ")}`)
+        .argParser(someOf("--host", TRANSPORT_HOSTS))
+        .default([...TRANSPORT_HOSTS], "all"),
+    )
+    .addOption(
+      new Option("--transport <list>", `separated by commas, or all: ${TRANSPORTS.join(", ")}`)
+        .argParser(someOf("--transport", TRANSPORTS))
+        .default([...TRANSPORTS], "all"),
+    )
+    .addOption(
+      new Option("--iterations <n>", "notifications in the guest's measured loop")
+        .argParser(wholeNumber("--iterations", 2, 2 ** 20))
+        .default(DEFAULT_NOTIFICATIONS),
+    )
+    .addOption(specCtrlOption())
+    .addOption(eptOption())
+    .option("--json", "print one JSON document and nothing else");
 }
 
 function specCtrlOption(): Option {
