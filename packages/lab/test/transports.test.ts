@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { runProgram } from "../src/cli/program.ts";
 import { plain } from "../src/report/paint.ts";
 import { transportsReport } from "../src/report/transports-report.ts";
-import { compareTransports, type TransportName, type TransportsDocument } from "../src/transports.ts";
+import type { TransportName } from "../src/transport-names.ts";
+import { compareTransports, type TransportsDocument } from "../src/transports.ts";
 
 const QUICK = { iterations: 16, batches: [] } as const;
 
