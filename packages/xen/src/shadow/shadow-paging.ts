@@ -102,7 +102,7 @@ export class ShadowPaging {
     this.walker = new ShadowWalk(this.guest, p2m, cost, counters, memory, addressBits);
   }
 
-  /** Tables of the guest that are write-protected, and all others, together. */
+  /** Shadow tables in use. */
   get tableCount(): number {
     return this.tables.count;
   }
@@ -161,17 +161,11 @@ export class ShadowPaging {
 
   /** `sh_update_cr3` */
   updateRoot(): void {
-    const { cost, p2m } = this.options;
-    const { guest, tables } = this;
+    const { cost } = this.options;
     cost.run(cost.compile(SHADOW_UPDATE_CR3));
-    if (guest.long) {
-      const gfn = guest.root;
-      this.root = tables.obtain({ level: 4, gfn, part: 0, base: -1, flags: 0 }, p2m.translate(gfn)).frame;
-    } else {
-      const root = tables.obtain(OWN_ROOT, -1);
-      for (let i = 0; i < 4; i++) tables.clear(root, i);
-      this.root = root.frame;
-    }
+    const root = this.rootShadow();
+    if (!this.guest.long) for (let i = 0; i < 4; i++) this.tables.clear(root, i);
+    this.root = root.frame;
     this.flush();
   }
 
@@ -250,14 +244,18 @@ export class ShadowPaging {
     hardware.followShadow();
   }
 
+  private rootShadow(): Shadow {
+    const { guest, tables } = this;
+    if (!guest.long) return tables.obtain(OWN_ROOT, -1);
+    const gfn = guest.root;
+    return tables.obtain({ level: 4, gfn, part: 0, base: -1, flags: 0 }, this.options.p2m.translate(gfn));
+  }
+
   /** Shadows along the path of the latest walk, down to the leaf. */
   private fill(lo: number, hi: number, mfn: number, mayWrite: boolean): void {
     const { tables, walker, guest } = this;
-    const { p2m } = this.options;
     const { levels, leafLevel, flags } = walker;
-    let shadow: Shadow = guest.long
-      ? tables.obtain({ level: 4, gfn: guest.root, part: 0, base: -1, flags: 0 }, p2m.translate(guest.root))
-      : tables.obtain(OWN_ROOT, -1);
+    let shadow = this.rootShadow();
     const leaf = levels === UNPAGED ? WRITABLE | USER | DIRTY : flags[leafLevel];
     for (let level = shadow.level; level > 1; level--) {
       const index = tableIndex(lo, guest.long ? hi : 0, level);
