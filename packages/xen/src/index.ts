@@ -174,6 +174,20 @@ export { KvmVm, type KvmVmOptions, type KvmVmSnapshot } from "./host/kvm/kvm-vm.
 export { KvmXenCounters, type KvmXenCountersSnapshot } from "./host/kvm/kvm-xen-counters.js";
 export type { KvmXenVcpu } from "./host/kvm/kvm-xen-vcpu.js";
 export {
+  type DeliveryOutcome,
+  type DeliveryPath,
+  EVENT_SENDERS,
+  type EventDuringUpdate,
+  type EventSender,
+  eventsDuringMemslotUpdate,
+  MEMSLOT_UPDATES,
+  type MemslotEventsOptions,
+  type MemslotEventsResult,
+  type MemslotUpdate,
+  SHARED_INFO_KEYS,
+  type SharedInfoKey,
+} from "./host/kvm/memslot-events.js";
+export {
   KVM_HVA_ERR_BAD,
   KVM_MEMSLOT_INVALID,
   MEMSLOT_STEPS,
@@ -267,8 +281,8 @@ export {
   type PageConditionsSnapshot,
 } from "./page-conditions.js";
 export { composeStage } from "./path-cost/compose.js";
-export { KvmPhase } from "./path-cost/kvm-phases.js";
-export type { PathCost, StageId } from "./path-cost/path-cost.js";
+export { KvmPhase, type KvmPhaseName } from "./path-cost/kvm-phases.js";
+export type { PathCost, PhasedPathCost, StageId } from "./path-cost/path-cost.js";
 export { HYPERVISOR_PHASES, Phase } from "./path-cost/phases.js";
 export type { HostObject, PerVendor, Stage, Touch } from "./path-cost/stage.js";
 export {

@@ -9,7 +9,7 @@ import {
   KvmXenHvmConfigFlag,
   KvmXenVcpuAttrType,
 } from "../src/host/kvm/uapi.ts";
-import type { PathCost } from "../src/path-cost/path-cost.ts";
+import type { PhasedPathCost } from "../src/path-cost/path-cost.ts";
 import { RecordingCost, xenMemory } from "./xen-memory.ts";
 
 export const PAGE = 4096;
@@ -61,7 +61,7 @@ export interface KvmRigOptions {
   /** How shared_info and the first vCPU's `vcpu_info` in it are known to the kernel; default by guest address. */
   readonly key?: "gfn" | "hva";
   readonly vcpus?: number;
-  readonly cost?: (memory: PhysicalMemory) => PathCost;
+  readonly cost?: (memory: PhysicalMemory) => PhasedPathCost;
 }
 
 /** A VM with a slot of three pages, shared_info in the first of them and a 64-bit guest, as its monitor has set it up. */
@@ -70,7 +70,7 @@ export class KvmRig {
   readonly vm: KvmVm;
   readonly idle: readonly IdleVcpu[];
   readonly vcpus: readonly KvmVcpuXen[];
-  readonly cost: PathCost;
+  readonly cost: PhasedPathCost;
   now = 1_000_000;
 
   constructor({ key = "gfn", vcpus = 1, cost }: KvmRigOptions = {}) {

@@ -1,5 +1,5 @@
 import { Arena, PhysicalMemory } from "@hyperwalk/mmu";
-import type { PathCost } from "../src/path-cost/path-cost.ts";
+import type { PhasedPathCost } from "../src/path-cost/path-cost.ts";
 import type { Stage } from "../src/path-cost/stage.ts";
 
 /** Simulated memory with a heap that hands out frames from 16 on. */
@@ -11,7 +11,7 @@ export function xenMemory(): { memory: PhysicalMemory; allocateFrame: () => numb
 }
 
 /** A path cost that only remembers what was touched and run. */
-export class RecordingCost implements PathCost {
+export class RecordingCost implements PhasedPathCost {
   readonly instructions = 0;
   readonly touched: { frame: number; offset: number; bytes: number; write: boolean }[] = [];
   readonly stages: string[] = [];
@@ -35,6 +35,14 @@ export class RecordingCost implements PathCost {
     this.touched.push({ frame, offset, bytes, write });
     return this.memory.frameOffset(frame) + offset;
   }
+
+  phase(): number {
+    return 0;
+  }
+
+  enter(): void {}
+
+  leave(): void {}
 
   estimates(): [] {
     return [];

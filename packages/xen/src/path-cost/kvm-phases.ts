@@ -13,3 +13,6 @@ export const KvmPhase = {
   /** What a worker thread of the kernel does for an irqfd. */
   IrqfdWork: "irqfd work",
 } as const;
+
+/** One of them. */
+export type KvmPhaseName = (typeof KvmPhase)[keyof typeof KvmPhase];

@@ -26,3 +26,12 @@ export interface PathCost {
     readonly source: string;
   }[];
 }
+
+/** A price list that can also say in which phase accesses are made that belong to no stage. */
+export interface PhasedPathCost extends PathCost {
+  /** Number of a ledger phase, for {@link enter}; the same on all processors of a machine. */
+  phase(name: string): number;
+  /** Charges go to this phase until {@link leave}; one already on top is not entered twice. */
+  enter(phase: number): void;
+  leave(): void;
+}

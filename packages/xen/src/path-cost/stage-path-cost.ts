@@ -9,7 +9,7 @@ import {
   ticks,
 } from "@hyperwalk/mmu";
 import { coldBranchesOf, INSTRUCTIONS_PER_COLD_BRANCH, leavesOf } from "./compose.js";
-import type { PathCost, StageId } from "./path-cost.js";
+import type { PhasedPathCost, StageId } from "./path-cost.js";
 import { familyOf } from "./phases.js";
 import { priceStagesAfter } from "./price-stage.js";
 import { amountFor, type HostObject, type Stage } from "./stage.js";
@@ -91,7 +91,7 @@ const MAX_PRICED = 4096;
 const MAX_WARM_SETS = 1024;
 
 /**
- * {@link PathCost} on one logical processor: stages become rows of integers, and running one is a few additions.
+ * {@link PhasedPathCost} on one logical processor: stages become rows of integers, and running one is a few additions.
  * Charges of a run:
  *
  * - `issue`: instructions without a price of their own × `timing.issue`;
@@ -106,7 +106,7 @@ const MAX_WARM_SETS = 1024;
  * priced once for each combination: a run puts their sum on the clock and is counted, and the ledger's cells get
  * count × price when they are read.
  */
-export class StagePathCost implements PathCost {
+export class StagePathCost implements PhasedPathCost {
   /** Instructions of modelled hypervisor code retired so far. */
   instructions = 0;
   private readonly mmu: Mmu;

@@ -1,5 +1,6 @@
 import { FRAME_BYTES, type PhysicalMemory } from "@hyperwalk/mmu";
 import { Errno } from "../../errno.js";
+import type { KvmPhaseName } from "../../path-cost/kvm-phases.js";
 import type { PathCost } from "../../path-cost/path-cost.js";
 import {
   KVM_GPC_ACTIVATE,
@@ -24,6 +25,9 @@ export interface CacheOwner {
   readonly counters: KvmXenCounters;
   /** Of the processor on which the kernel works now. */
   readonly cost: PathCost;
+  /** What is accessed from now on belongs to this phase, until {@link leave}. */
+  enter(phase: KvmPhaseName): void;
+  leave(): void;
   /** `gpc_list`: those that the MMU notifier reaches. */
   readonly activeCaches: GfnToPfnCache[];
 }

@@ -1,3 +1,4 @@
+import { KvmPhase } from "../../path-cost/kvm-phases.js";
 import type { Stage } from "../../path-cost/stage.js";
 import {
   KVM_HAS_INTERRUPT,
@@ -97,7 +98,10 @@ export class KvmVcpuXen {
     if (!vcpuInfo.active || vm.upcallVector === 0) return false;
     this.run(KVM_HAS_INTERRUPT);
     while (!vcpuInfo.check(VCPU_INFO_BYTES)) if (vcpuInfo.refresh(VCPU_INFO_BYTES) !== 0) return false;
-    return vcpuInfo.readU8(UPCALL_PENDING) !== 0;
+    vm.enter(KvmPhase.EventDelivery);
+    const pending = vcpuInfo.readU8(UPCALL_PENDING);
+    vm.leave();
+    return pending !== 0;
   }
 
   /** Is there something that the vCPU has to do itself before it goes on (`kvm_xen_has_pending_events`, timer)? */
@@ -111,11 +115,13 @@ export class KvmVcpuXen {
     if (pendingSel === 0n) return;
     this.run(KVM_INJECT_PENDING);
     while (!vcpuInfo.check(VCPU_INFO_BYTES)) if (vcpuInfo.refresh(VCPU_INFO_BYTES) !== 0) return;
+    vm.enter(KvmPhase.EventDelivery);
     const at = this.selectorAt;
     vcpuInfo.writeU32(at, vcpuInfo.readU32(at) | Number(pendingSel & 0xffffffffn));
     if (vm.longMode) vcpuInfo.writeU32(at + 4, vcpuInfo.readU32(at + 4) | Number(pendingSel >> 32n));
     this.pendingSel = vm.longMode ? 0n : (pendingSel >> 32n) << 32n;
     vcpuInfo.writeU8(UPCALL_PENDING, 1);
+    vm.leave();
     vcpuInfo.markDirty();
     vm.counters.injections++;
     if (this.upcallVector !== 0) this.injectVector();
@@ -135,11 +141,20 @@ export class KvmVcpuXen {
 
   /** SCHEDOP_poll: from now on events of these ports wake it. @returns whether one is pending, so that it does not block */
   startPoll(ports: readonly number[], timeoutNs: number): boolean {
+    return finish(this.pollSteps(ports, timeoutNs));
+  }
+
+  /** The same step by step: events wake it before it looks for those that are there already. */
+  *pollSteps(ports: readonly number[], timeoutNs: number): KernelSteps<boolean> {
     this.pollEvtchn = ports.length === 1 ? ports[0] : ANY_PORT;
     this.polls = true;
+    yield "poll_mask";
     const { sharedInfo } = this.vm;
+    this.vm.enter(KvmPhase.EventDelivery);
     const isPending = !sharedInfo.check() || ports.some((port) => sharedInfo.isPending(port));
+    this.vm.leave();
     if (!isPending) this.timer.startPoll(timeoutNs);
+    yield "pending bits";
     return isPending;
   }
 
@@ -237,10 +252,12 @@ export class KvmVcpuXen {
     const bytes = offset + TIME_RECORD_BYTES;
     this.run(KVM_SETUP_GUEST_PVCLOCK);
     while (!cache.check(bytes)) if (cache.refresh(bytes) !== 0) return;
+    vm.enter(KvmPhase.XenTime);
     record.collect(vm.nowNs(), this.vcpu.timestampOffset);
     record.follow(cache.readU32(offset));
     record.bytes[TIME_FLAGS] = vm.isTscUnstable ? 0 : PVCLOCK_TSC_STABLE_BIT;
     cache.writeBytes(offset, record.bytes);
+    vm.leave();
     cache.markDirty();
   }
 

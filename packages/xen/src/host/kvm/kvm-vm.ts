@@ -1,7 +1,8 @@
 import type { PhysicalMemory } from "@hyperwalk/mmu";
 import { Errno } from "../../errno.js";
 import { GuestMemory } from "../../guest-memory.js";
-import type { PathCost } from "../../path-cost/path-cost.js";
+import type { KvmPhaseName } from "../../path-cost/kvm-phases.js";
+import type { PhasedPathCost } from "../../path-cost/path-cost.js";
 import type { Stage } from "../../path-cost/stage.js";
 import {
   EVENTFD_SIGNAL,
@@ -58,7 +59,7 @@ export interface KvmVmOptions {
   /** Machine memory. */
   readonly memory: PhysicalMemory;
   /** What the kernel's work costs; see {@link KvmVm.cost}. */
-  readonly cost: PathCost;
+  readonly cost: PhasedPathCost;
   /** The kvmclock: nanoseconds since the VM was made, whole. */
   readonly nowNs: () => number;
   /** Cycles of the guest's time stamp in a nanosecond. */
@@ -97,7 +98,7 @@ export class KvmVm {
   /** Guest memory by guest-physical address through the slots: no cost, no caches. */
   readonly guestMemory: GuestMemory;
   /** Of the processor on which the kernel works now: whoever enters it on another one sets this. */
-  cost: PathCost;
+  cost: PhasedPathCost;
   readonly nowNs: () => number;
   readonly tscGhz: number;
   readonly hasSchedInfo: boolean;
@@ -264,6 +265,15 @@ export class KvmVm {
   /** KVM_REQ_CLOCK_UPDATE to all vCPUs. */
   requestClockUpdate(): void {
     for (const { vcpu } of this.vcpus) vcpu.requestClockUpdate();
+  }
+
+  enter(phase: KvmPhaseName): void {
+    const { cost } = this;
+    cost.enter(cost.phase(phase));
+  }
+
+  leave(): void {
+    this.cost.leave();
   }
 
   /** @throws RangeError in the middle of a change of slots or mappings */

@@ -1,4 +1,5 @@
 import { Errno } from "../../errno.js";
+import { KvmPhase } from "../../path-cost/kvm-phases.js";
 import type { Stage } from "../../path-cost/stage.js";
 import {
   KVM_CHECK_POLLER,
@@ -87,11 +88,16 @@ export class XenEvents {
     const vcpu = this.vcpuOf(event);
     if (vcpu === undefined || !vcpu.vcpuInfo.active) return -Errno.EINVAL;
     if (event.port >= this.owner.sharedInfo.maxPorts) return -Errno.EINVAL;
+    const { owner } = this;
+    owner.enter(KvmPhase.EventDelivery);
     this.run(KVM_SET_EVTCHN_FAST);
     const result = this.markPending(event.port, vcpu);
+    owner.leave();
     yield "shared_info";
     if (result !== DELIVERED) return result;
+    owner.enter(KvmPhase.EventDelivery);
     const isNew = this.selectFor(event.port, vcpu);
+    owner.leave();
     yield "vcpu_info";
     if (isNew) vcpu.kick();
     return DELIVERED;

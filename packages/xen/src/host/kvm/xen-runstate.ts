@@ -1,4 +1,5 @@
 import { RUNSTATE_OFFLINE, RUNSTATE_RUNNABLE, RUNSTATE_RUNNING } from "../../operations/descriptors.gen.js";
+import { KvmPhase } from "../../path-cost/kvm-phases.js";
 import { KVM_UPDATE_RUNSTATE, KVM_UPDATE_RUNSTATE_GUEST } from "../../path-cost/stages/kvm-events.js";
 import { RUNSTATE_BYTES, RUNSTATE_BYTES_32BIT } from "../../runstate.js";
 import { type CacheOwner, GfnToPfnCache, type GfnToPfnCacheSnapshot } from "./gfn-to-pfn-cache.js";
@@ -127,6 +128,7 @@ export class XenRunstate {
         : first.refresh(inFirst);
       if (result !== 0) return;
     }
+    owner.enter(KvmPhase.XenTime);
     const flagAt = (owner.longMode ? ENTRY_TIME : ENTRY_TIME_32BIT) + 7;
     const record = this.layOut(bytes);
     const top = record[flagAt];
@@ -139,6 +141,7 @@ export class XenRunstate {
       record[flagAt] = top & ~UPDATE_FLAG;
       this.put(flagAt, record.subarray(flagAt, flagAt + 1), inFirst);
     }
+    owner.leave();
     if (inFirst < bytes) second.markDirty();
     first.markDirty();
   }

@@ -1,4 +1,5 @@
 import { Errno } from "../../errno.js";
+import { KvmPhase } from "../../path-cost/kvm-phases.js";
 import { KVM_WALLCLOCK } from "../../path-cost/stages/kvm-events.js";
 import { BOOT_WALLCLOCK_SECONDS } from "../../shared-info.js";
 import { type CacheOwner, GfnToPfnCache } from "./gfn-to-pfn-cache.js";
@@ -87,6 +88,7 @@ export class XenSharedInfo {
       const result = yield* cache.refreshSteps(PAGE);
       if (result !== 0) return result;
     }
+    owner.enter(KvmPhase.XenAttributes);
     owner.cost.run(owner.cost.compile(KVM_WALLCLOCK));
     const at = owner.longMode ? WALLCLOCK : WALLCLOCK_32BIT;
     const version = ((cache.readU32(at) + 1) | 1) >>> 0;
@@ -95,6 +97,7 @@ export class XenSharedInfo {
     cache.writeU32(at + 4, BOOT_WALLCLOCK_SECONDS % 2 ** 32);
     cache.writeU32(at + (owner.longMode ? WALLCLOCK_HIGH : WALLCLOCK_HIGH_32BIT), 0);
     cache.writeU32(at, version + 1);
+    owner.leave();
     owner.requestClockUpdate();
     yield "wall clock";
     return 0;
