@@ -184,8 +184,6 @@ export {
   type MemslotEventsOptions,
   type MemslotEventsResult,
   type MemslotUpdate,
-  SHARED_INFO_KEYS,
-  type SharedInfoKey,
 } from "./host/kvm/memslot-events.js";
 export {
   KVM_HVA_ERR_BAD,

@@ -1,12 +1,12 @@
 import { epyc9124, skylakeSp } from "@hyperwalk/cpu";
 import { TICKS_PER_CYCLE } from "@hyperwalk/mmu";
 import { describe, expect, it } from "vitest";
+import type { SharedInfoKey } from "../src/host/kvm/kvm-config.ts";
 import {
   EVENT_SENDERS,
   eventsDuringMemslotUpdate,
   MEMSLOT_UPDATES,
   type MemslotEventsResult,
-  type SharedInfoKey,
 } from "../src/host/kvm/memslot-events.ts";
 import { KvmRig, must, PAGE, PRIORITY, SHINFO_GFN } from "./kvm-rig.ts";
 

@@ -1,8 +1,8 @@
 import type { PhysicalMemory } from "@hyperwalk/mmu";
-import type { PathCost } from "./path-cost.js";
+import type { PhasedPathCost } from "./path-cost.js";
 
 /** Prices nothing and touches no cache: what happens before a guest starts, or on another processor. */
-export class FreePathCost implements PathCost {
+export class FreePathCost implements PhasedPathCost {
   readonly instructions = 0;
   private readonly memory: PhysicalMemory;
 
@@ -20,6 +20,18 @@ export class FreePathCost implements PathCost {
 
   access(frame: number, offset: number): number {
     return this.memory.frameOffset(frame) + offset;
+  }
+
+  phase(): number {
+    return 0;
+  }
+
+  enter(): void {
+    // Nothing.
+  }
+
+  leave(): void {
+    // Nothing.
   }
 
   estimates(): readonly never[] {

@@ -6,6 +6,7 @@ import { XenText } from "../../path-cost/xen-text.js";
 import { HostMemory, XEN_TEXT_BYTES } from "../host-memory.js";
 import { hostObjectHomes } from "../host-objects.js";
 import type { EventFd } from "./eventfd.js";
+import type { SharedInfoKey } from "./kvm-config.js";
 import type { KvmVcpuXen } from "./kvm-vcpu-xen.js";
 import { KvmVm } from "./kvm-vm.js";
 import type { KvmXenCountersSnapshot } from "./kvm-xen-counters.js";
@@ -17,10 +18,6 @@ import {
   KvmXenHvmConfigFlag,
   KvmXenVcpuAttrType,
 } from "./uapi.js";
-
-/** How the kernel knows shared_info, and the vCPU's `vcpu_info` in it. */
-export const SHARED_INFO_KEYS = ["gfn", "hva"] as const;
-export type SharedInfoKey = (typeof SHARED_INFO_KEYS)[number];
 
 /**
  * What the monitor does to the memory slots: moves shared_info's to another guest frame and tells the kernel (the guest's
@@ -60,6 +57,7 @@ export interface EventDuringUpdate {
 /** A scenario: one event of each sender at each point of an update, each in an update of its own. */
 export interface MemslotEventsOptions {
   readonly profile: ProcessorProfile | ResolvedProfile;
+  /** How the kernel knows shared_info, and the vCPU's `vcpu_info` in it. */
   readonly key: SharedInfoKey;
   readonly update: MemslotUpdate;
 }
