@@ -92,6 +92,8 @@ export interface GuestMode {
   performs?(instruction: number): boolean;
   /** The guest's registers are encrypted (SEV-ES): VMGEXIT leaves it. Absent: they are not, and VMGEXIT is VMMCALL. */
   readonly encryptsState?: boolean;
+  /** The guest is SNP-active: it has PVALIDATE and RMPADJUST. Absent: they are #UD. */
+  readonly securesPages?: boolean;
   /**
    * Reads one of the MSRs that only encrypted guests have, into `out` (low and high word). Absent: there are none.
    * @param msr its number, unsigned @returns false for a register that the guest does not have

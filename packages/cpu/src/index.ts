@@ -95,8 +95,8 @@ export {
   resolveProfile,
   withOverrides,
 } from "./resolve-profile.js";
-export { isAutomaticExit } from "./sev/exits.js";
-export { SEV_COSTS, sevEstimates } from "./sev/sev-costs.js";
+export { isAutomaticExit, PAGE_NOT_VALIDATED } from "./sev/exits.js";
+export { SEV_COSTS, SNP_COSTS, sevEstimates } from "./sev/sev-costs.js";
 export { StopPoint } from "./stop-point.js";
 export * from "./svm/index.js";
 export { BranchPredictor, type BranchPredictorSnapshot } from "./timing/branch-predictor.js";

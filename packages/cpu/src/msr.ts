@@ -50,6 +50,9 @@ export const Msr = {
   /** SEV-ES guests: how they talk to the hypervisor; SEV guests: what is encrypted (APM vol. 2, 15.34.10 and 15.35.7). */
   Ghcb: 0xc0010130,
   SevStatus: 0xc0010131,
+  /** AMD: first and last byte of the reverse map (APM vol. 2, 15.36.4). */
+  RmpBase: 0xc0010132,
+  RmpEnd: 0xc0010133,
 } as const;
 
 /** IA32_FEATURE_CONTROL as firmware leaves it that has switched VMX off: no code that runs here can use it. */
@@ -139,6 +142,13 @@ export class ArchitecturalMsrs implements MsrSource {
         return this.give(words[State.FmaskLo], 0);
       case Msr.TscAux:
         return this.give(this.tscAux, 0);
+      case Msr.RmpBase:
+      case Msr.RmpEnd: {
+        const { reverseMap } = processor.mmu;
+        return (
+          reverseMap !== null && this.giveNumber(index === Msr.RmpBase ? reverseMap.base : reverseMap.end)
+        );
+      }
       case Msr.Ghcb:
       case Msr.SevStatus: {
         const { pair } = this;

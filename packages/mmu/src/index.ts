@@ -125,6 +125,14 @@ export type { SetOrder, SetOrderSnapshot } from "./replacement/set-order.js";
 export { StampOrder } from "./replacement/stamp-order.js";
 export { TreeOrder } from "./replacement/tree-order.js";
 export { TreePlru } from "./replacement/tree-plru.js";
+export {
+  encodeEntry as encodeReverseMapEntry,
+  HYPERVISOR_PAGE,
+  LARGE_PAGE_FRAMES,
+  ReverseMap,
+  type ReverseMapEntry,
+  RMP_ENTRY_BYTES,
+} from "./reverse-map.js";
 export { PagingStructureCache } from "./tlb/paging-structure-cache.js";
 export { Rights } from "./tlb/rights.js";
 export { Entry, Kind, TlbArray, type TlbArrayGeometry, type TlbArraySnapshot } from "./tlb/tlb-array.js";
@@ -140,11 +148,14 @@ export {
 export {
   EptQualification,
   FaultKind,
+  NPF_ENCRYPTED,
   NPF_FINAL,
+  NPF_SIZE_MISMATCH,
   NPF_TABLE_WALK,
   PageFaultCode,
   TranslationFault,
 } from "./translation-fault.js";
+export { PageValidation } from "./walk/page-validation.js";
 export { PendingFills } from "./walk/pending-fills.js";
 export { probeFrame, probeStage } from "./walk/probe.js";
 export { WalkCaches, type WalkCachesSnapshot } from "./walk/walk-caches.js";

@@ -13,6 +13,7 @@ import { MmuCounter } from "./mmu-counter.js";
 import { PageFilter, pageRow } from "./page-filter.js";
 import type { PhysicalMemory } from "./physical-memory.js";
 import { RecencyClock } from "./recency-clock.js";
+import { type ReverseMap, RmpLow } from "./reverse-map.js";
 import { hasRefillPath, REFILLED, refillPath } from "./tlb/refill-path.js";
 import { GUEST_PAGE_SHIFT, KEY_SHIFT, Rights } from "./tlb/rights.js";
 import type { TlbHierarchy } from "./tlb/tlb-hierarchy.js";
@@ -24,11 +25,13 @@ import { EncryptedSecondStage } from "./walk/encrypted-second-stage.js";
 import { ExtendedPageTableWalker } from "./walk/extended-page-tables.js";
 import { NestedPageTableWalker } from "./walk/nested-page-tables.js";
 import { NoSecondStage } from "./walk/no-second-stage.js";
+import { PageValidation, PageValidator } from "./walk/page-validation.js";
 import { PageWalker } from "./walk/page-walker.js";
 import { PdpteLoad, PdpteLoader } from "./walk/pdpte-registers.js";
 import { probeFrame } from "./walk/probe.js";
 import { refusedByKey } from "./walk/protection-keys.js";
 import type { SecondStageWalker } from "./walk/second-stage-walker.js";
+import { SecureNestedPageTableWalker } from "./walk/secure-nested-page-tables.js";
 import { TablePort } from "./walk/table-port.js";
 
 /** Options that a machine sets once. */
@@ -104,8 +107,13 @@ export class Mmu {
   private readonly nestedPageTables: NestedPageTableWalker;
   private readonly extendedPageTables: ExtendedPageTableWalker;
   private readonly encryptedSecondStage: EncryptedSecondStage;
+  /** On a machine with a reverse map, in the place of {@link nestedPageTables}. */
+  private secureNestedPageTables: SecureNestedPageTableWalker | null = null;
+  private validator: PageValidator | null = null;
+  private reverse: ReverseMap | null = null;
   private readonly epochs: FilterEpochs;
   private readonly pdptes: PdpteLoader;
+  private readonly physicalAddressBits: number;
   private space = 0;
   private tag = 0;
   /** Protection keys apply: CR4.PKE or CR4.PKS, and a long-mode format. */
@@ -164,6 +172,7 @@ export class Mmu {
     this.port = port;
     const walkCaches = this.translations.walk;
     const bits = profile.physicalAddressBits;
+    this.physicalAddressBits = bits;
     this.noSecondStage = new NoSecondStage();
     this.nestedPageTables = new NestedPageTableWalker(memory, port, walkCaches, this.fault, bits);
     this.extendedPageTables = new ExtendedPageTableWalker(memory, port, walkCaches, this.fault, bits);
@@ -492,6 +501,74 @@ export class Mmu {
     this.translations.invalidateNested(tag < 0 ? -1 : tag + 1);
   }
 
+  /** The machine's reverse map (SEV-SNP), or null. */
+  get reverseMap(): ReverseMap | null {
+    return this.reverse;
+  }
+
+  /** SYSCFG.SNPEn: from now on the table is looked at, by every guest's nested walks and {@link hostMayWrite}. */
+  useReverseMap(map: ReverseMap): void {
+    const { memory, port, translations, fault, walker, encryptedSecondStage: encrypted } = this;
+    const { physicalAddressBits } = this;
+    const secure = new SecureNestedPageTableWalker(
+      memory,
+      port,
+      translations.walk,
+      fault,
+      physicalAddressBits,
+    );
+    secure.use(map);
+    this.reverse = map;
+    this.secureNestedPageTables = secure;
+    this.validator = new PageValidator({ memory, walker, encrypted, secure, port, map, fault });
+    this.walkersStale = true;
+  }
+
+  /**
+   * The check of a write by the hypervisor (APM vol. 2, 15.36.10): the page's entry through the caches, charged like a
+   * table reference. Without a reverse map nothing is read, and everything is the hypervisor's.
+   * @returns false where hardware would raise #PF with the RMP bit: a guest owns the page
+   */
+  hostMayWrite(frame: number): boolean {
+    const { reverse, port } = this;
+    const table = reverse === null ? -1 : reverse.frameOf(frame);
+    if (reverse === null || table < 0) return true;
+    const at = port.reference(table, reverse.offsetOf(frame));
+    return (this.i32[at] & RmpLow.Assigned) === 0;
+  }
+
+  /**
+   * PVALIDATE of the page at a linear address, by an SNP-active guest. Taking a validation back drops the guest's
+   * translations. @returns a `PageValidation` number, `Fault` with {@link fault} filled in
+   */
+  validatePage(lo: number, hi: number, isLarge: boolean, valid: boolean): number {
+    const { validator, rights } = this;
+    if (validator === null) return PageValidation.Unchanged;
+    if (this.walkersStale) this.configureWalkers();
+    const result = validator.validate(lo | 0, hi | 0, isLarge, valid, rights);
+    if (result === PageValidation.Fault) this.noteFault(lo | 0, hi | 0);
+    else if (result === PageValidation.Changed && !valid) this.invalidateAsid(this.active.asid, false);
+    return result;
+  }
+
+  /** RMPADJUST, likewise. @param vmpl 1 to 3 */
+  adjustPage(
+    lo: number,
+    hi: number,
+    isLarge: boolean,
+    vmpl: number,
+    permissions: number,
+    vmsa: boolean,
+  ): number {
+    const { validator, rights } = this;
+    if (validator === null) return PageValidation.Unchanged;
+    if (this.walkersStale) this.configureWalkers();
+    const result = validator.adjust(lo | 0, hi | 0, isLarge, vmpl, permissions, vmsa, rights);
+    if (result === PageValidation.Fault) this.noteFault(lo | 0, hi | 0);
+    else if (result === PageValidation.Changed) this.invalidateAsid(this.active.asid, false);
+    return result;
+  }
+
   /** INVLPGA. */
   invlpga(lo: number, hi: number, asid: number): void {
     this.invalidating();
@@ -807,7 +884,8 @@ export class Mmu {
     let secondStage: SecondStageWalker = this.noSecondStage;
     if (stage !== null) {
       const ept = stage.format === "ept";
-      const walker = ept ? this.extendedPageTables : this.nestedPageTables;
+      const nested = this.secureNestedPageTables ?? this.nestedPageTables;
+      const walker = ept ? this.extendedPageTables : nested;
       walker.configure(stage, ept ? 0 : c.asid << 12, this.tag);
       secondStage = walker;
       const key = stage.encryptionKey ?? 0;
@@ -849,7 +927,11 @@ export class Mmu {
     fault.linearHi = hi;
     const kind = fault.kind;
     if (kind === FaultKind.PageFault) counters[MmuCounter.PageFaults]++;
-    else if (kind === FaultKind.EptViolation || kind === FaultKind.NestedPageFault) {
+    else if (
+      kind === FaultKind.EptViolation ||
+      kind === FaultKind.NestedPageFault ||
+      kind === FaultKind.NotValidated
+    ) {
       counters[MmuCounter.SecondStageFaults]++;
       translations.forgetGuestFrame(fault.gfn, kind === FaultKind.EptViolation ? 0 : asid, this.tag);
     } else {

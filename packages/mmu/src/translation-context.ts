@@ -22,6 +22,11 @@ export interface SecondStage {
   modificationLog?: ModificationLog | null;
   /** NPT: key of a guest whose memory is encrypted (SEV), its ASID. Default 0: not encrypted. */
   encryptionKey?: number;
+  /**
+   * The guest is SNP-active: its private accesses need pages that the machine's reverse map says are its own. Only where
+   * the `Mmu` has a reverse map. Default false.
+   */
+  secure?: boolean;
 }
 
 /** Page-modification log (SDM vol. 3, 29.3.6): the walker fills it from entry 511 down. */

@@ -15,6 +15,8 @@ export const FaultKind = {
   NoRam: 6,
   /** Intel VM exit 62: a page becomes dirty and the page-modification log is full. */
   ModificationLogFull: 7,
+  /** AMD SEV-SNP: a private page that its guest has not validated, #VC in the guest. */
+  NotValidated: 8,
 } as const;
 
 /** Bits of the #PF error code (SDM vol. 3, 4.7) and, up to `Fetch`, of NPF's EXITINFO1 (APM vol. 2, 15.25.6). */
@@ -25,6 +27,8 @@ export const PageFaultCode = {
   Reserved: 0x8,
   Fetch: 0x10,
   ProtectionKey: 0x20,
+  /** NPF alone: the reverse map forbids it. */
+  Rmp: -0x80000000,
 } as const;
 
 /** Bits of the exit qualification of an EPT violation (SDM vol. 3, table 28-7). */
@@ -46,6 +50,9 @@ export const EptQualification = {
 export const NPF_FINAL = 1;
 /** … or one to a guest page table during the guest's table walk (bit 33). */
 export const NPF_TABLE_WALK = 2;
+/** … the access was private (bit 34), and PVALIDATE or RMPADJUST named another page size than the reverse map (bit 35). */
+export const NPF_ENCRYPTED = 4;
+export const NPF_SIZE_MISMATCH = 8;
 
 /**
  * Why the latest access returned -1. One mutable object a {@link Mmu}: read it at once, the next fault overwrites it.

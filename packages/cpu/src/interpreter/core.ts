@@ -15,6 +15,7 @@ import { CodeTarget } from "../segmentation/code-segment.js";
 import { InnerStack } from "../segmentation/inner-stack.js";
 import { ReturnStack } from "../segmentation/return-stack.js";
 import { TaskSwitch } from "../segmentation/task-switch.js";
+import { PAGE_NOT_VALIDATED } from "../sev/exits.js";
 import { Entry, Form, HIGH_BYTE, Status } from "./entry.js";
 import { codeBits, ModeBits, modeBitsOf } from "./mode-bits.js";
 import { noteOperands } from "./operand-information.js";
@@ -168,6 +169,10 @@ export class ExecutionCore {
         this.faultAddressLo = fault.linearLo;
         this.faultAddressHi = fault.linearHi;
         return this.refuse(Vector.Pf, fault.errorCode);
+      case FaultKind.NotValidated:
+        this.words[State.Cr2Lo] = fault.linearLo;
+        this.words[State.Cr2Hi] = this.longMode ? fault.linearHi : 0;
+        return this.refuse(Vector.Vc, PAGE_NOT_VALIDATED);
       case FaultKind.NonCanonical:
         return this.refuse(segment === Segment.Ss ? Vector.Ss : Vector.Gp, 0);
       default:

@@ -24,6 +24,7 @@ import { PACKED_SHUFFLES } from "./families/packed-shuffles.js";
 import { PACKED_STRINGS } from "./families/packed-strings.js";
 import { PACKED_SUMS } from "./families/packed-sums.js";
 import { PACKED_UNPACKS } from "./families/packed-unpacks.js";
+import { PAGE_STATE } from "./families/page-state.js";
 import { RANDOM } from "./families/random.js";
 import { SEGMENTS } from "./families/segments.js";
 import { SHA } from "./families/sha.js";
@@ -117,6 +118,7 @@ const FAMILIES: readonly Family[] = [
   X87_CONTROL,
   X87_MOVES,
   X87_TRANSCENDENTAL,
+  PAGE_STATE,
 ];
 
 /** Handlers by number; an entry's `Form` word has the number in its top byte. */
@@ -171,5 +173,6 @@ export const BLOCK_ENDS: ReadonlySet<string> = new Set(
     ..."xsetbv cli sti clac stac popf movtoseg popseg les lds lss lfs lgs lgdt lidt lldt ltr".split(" "),
     ...Object.keys(SYSTEM),
     ...Object.keys(VIRTUALIZATION),
+    ...Object.keys(PAGE_STATE),
   ].filter((key) => !/^(lfence|mfence|sfence|rdpid|clflush|clflushopt|clwb|movfromcr|smsw)$/.test(key)),
 );

@@ -9,11 +9,16 @@ const SAVE_AREA = VmcbOffset.Es >>> 2;
 const SAVED_WORDS = 0x2e8 >>> 2;
 /** RCX of the VMSA (APM vol. 2, table B-4); RAX and RSP are in the save area proper. */
 const VMSA_RCX = 0x308 >>> 2;
+/** SEV_FEATURES of the VMSA. */
+const VMSA_FEATURES = 0x3b0 >>> 2;
 const VMSA_POINTER = VmcbOffset.VmsaPointer >>> 2;
 const RFLAGS = VmcbOffset.Rflags >>> 2;
 const RFLAGS_SET = 2;
 /** General registers in the VMSA from RCX on, in encoding order but for RSP. */
 const VMSA_REGISTERS: readonly number[] = [1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+
+/** Bits of SEV_FEATURES, which a guest's owner sets at its launch and the hypervisor never sees. */
+export const SevFeature = { SnpActive: 1 } as const;
 
 /**
  * Register state of an SEV-ES guest (APM vol. 2, 15.35): it lives in the VMSA, a page that is encrypted with the guest's
@@ -46,6 +51,22 @@ export class EncryptedState {
     return true;
   }
 
+  /** What LAUNCH_UPDATE leaves in SEV_FEATURES. @param features {@link SevFeature} bits */
+  setFeatures(features: number): void {
+    const at = this.locate();
+    if (at >= 0) this.guest.i32[at + VMSA_FEATURES] = features;
+  }
+
+  /** Whether VMRUN may take it for that of an SNP-active guest: it says so, and the reverse map says that it is a VMSA of its. */
+  isSecure(): boolean {
+    const { processor, i32 } = this.guest;
+    const { reverseMap } = processor.mmu;
+    const at = this.locate();
+    if (at < 0 || reverseMap === null || (i32[at + VMSA_FEATURES] & SevFeature.SnpActive) === 0) return false;
+    const { assigned, vmsa, asid } = reverseMap.read(this.frame);
+    return assigned && vmsa && asid === this.asid;
+  }
+
   /** After #VMEXIT. */
   save(): void {
     const { i32, words, vmcb } = this.guest;
@@ -73,12 +94,19 @@ export class EncryptedState {
 
   /** Index of the VMSA's first word as the guest's key sees it, or -1. */
   private locate(): number {
+    const { frame } = this;
+    if (!this.memory.isRam(frame)) return -1;
+    return this.memory.frameOffset(encryptedFrame(frame, this.asid)) >>> 2;
+  }
+
+  private get frame(): number {
     const { i32, at } = this.guest;
     const lo = i32[at + VMSA_POINTER];
-    const frame = (lo >>> 12) + (i32[at + VMSA_POINTER + 1] >>> 0) * (0x100000000 / FRAME_BYTES);
-    const asid = i32[at + (VmcbOffset.Asid >>> 2)];
-    if (!this.memory.isRam(frame)) return -1;
-    return this.memory.frameOffset(encryptedFrame(frame, asid)) >>> 2;
+    return (lo >>> 12) + (i32[at + VMSA_POINTER + 1] >>> 0) * (0x100000000 / FRAME_BYTES);
+  }
+
+  private get asid(): number {
+    return this.guest.i32[this.guest.at + (VmcbOffset.Asid >>> 2)];
   }
 }
 

@@ -1,5 +1,8 @@
 import { SvmExitCode } from "../svm/exit-code.js";
 
+/** Error code of #VC for a private page that the guest has not validated (APM vol. 2, 15.36.10). */
+export const PAGE_NOT_VALIDATED = 0x404;
+
 const MACHINE_CHECK = SvmExitCode.Exception + 18;
 
 /**

@@ -81,7 +81,8 @@ export class SvmGuest extends HardwareGuest {
       tag: 0,
       accessDirty: true,
     };
-    if (options.encryption === "sev-es") this.encryptedState = new EncryptedState(this);
+    if (options.encryption === "sev-es" || options.encryption === "sev-snp")
+      this.encryptedState = new EncryptedState(this);
     this.entryTicks = ticks(profile.timing.vmentry);
     this.exitTicks = ticks(profile.timing.vmexit);
     arena.adopt(() => {

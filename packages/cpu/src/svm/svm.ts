@@ -7,12 +7,13 @@ import { type GuestMode, Intercept } from "../guest-mode.js";
 import type { HeldGuest } from "../hardware-guest.js";
 import { ExitKind, type HardwareVirtualization, type VmExit } from "../hardware-virtualization.js";
 import { Msr } from "../msr.js";
-import { isAutomaticExit, isTrapLike } from "../sev/exits.js";
+import { SevFeature } from "../sev/encrypted-state.js";
+import { isAutomaticExit, isTrapLike, PAGE_NOT_VALIDATED } from "../sev/exits.js";
 import { SEV_COSTS } from "../sev/sev-costs.js";
 import { EventKind, type VirtualizedProcessor } from "../virtualized-processor.js";
 import { vmrun } from "./entry.js";
 import { externalEvent, isWaiting } from "./events.js";
-import { vmexit } from "./exit.js";
+import { refuse, vmexit } from "./exit.js";
 import { SvmExitCode } from "./exit-code.js";
 import { loadHiddenState, saveHiddenState } from "./save-area.js";
 import { SvmFeature, SvmGuest } from "./svm-guest.js";
@@ -21,9 +22,10 @@ import { VmcbOffset } from "./vmcb-fields.js";
 
 const VECTOR_MC = 18;
 const VECTOR_PF = 14;
-/** SEV_STATUS: SEV, SEV-ES. */
+/** SEV_STATUS: SEV, SEV-ES, SEV-SNP. */
 const SEV_ACTIVE = 1;
 const SEV_ES_ACTIVE = 2;
+const SEV_SNP_ACTIVE = 4;
 const RFLAGS_RF = 0x10000;
 const FETCH = 0x10;
 /** Bits 2:0 of the ModRM byte (0f 01 d8+n). */
@@ -46,10 +48,11 @@ export interface SvmOptions {
    */
   readonly hostSaveFrame?: number;
   /**
-   * The guest's memory is encrypted with the key of its ASID, with `sev-es` its registers too; the VMCB's control bits must
-   * say the same. Default: neither.
+   * The guest's memory is encrypted with the key of its ASID, with `sev-es` and `sev-snp` its registers too; the VMCB's
+   * control bits must say the same. With `sev-snp` the VMSA says that it is SNP-active, and its memory is what the machine's
+   * reverse map says. Default: neither.
    */
-  readonly encryption?: "sev" | "sev-es" | undefined;
+  readonly encryption?: "sev" | "sev-es" | "sev-snp" | undefined;
 }
 
 /** What an {@link Svm} keeps outside memory and registers: the processor's copies of VMCB state, and interrupt state. */
@@ -71,6 +74,8 @@ export interface SvmSnapshot {
   readonly context: GuestContextSnapshot;
   /** Of the guest's memory; 0: not encrypted. */
   readonly encryptionKey: number;
+  /** It is SNP-active. */
+  readonly secure: boolean;
   readonly overwritten: number;
   readonly lines: readonly number[];
   readonly held: HeldGuest;
@@ -94,13 +99,16 @@ export class Svm implements HardwareVirtualization, GuestMode {
   readonly encryptsState: boolean;
   private readonly guest: SvmGuest;
   private readonly encryptsMemory: boolean;
+  /** SEV-SNP. */
+  private readonly isSecure: boolean;
   private readonly encryptedEntryTicks: number = ticks(SEV_COSTS.encryptedEntry.value);
   private readonly encryptedExitTicks: number = ticks(SEV_COSTS.encryptedExit.value);
 
   constructor(processor: VirtualizedProcessor, options: SvmOptions) {
     this.guest = new SvmGuest(processor, options);
     this.encryptsMemory = options.encryption !== undefined;
-    this.encryptsState = options.encryption === "sev-es";
+    this.isSecure = options.encryption === "sev-snp";
+    this.encryptsState = options.encryption === "sev-es" || this.isSecure;
     this.vmcb = this.guest.vmcb;
     this.context = this.guest.context;
   }
@@ -127,7 +135,14 @@ export class Svm implements HardwareVirtualization, GuestMode {
    * processor's LAUNCH_UPDATE_VMSA does before the first VMRUN.
    */
   sealState(): void {
-    this.guest.encryptedState?.save();
+    const { encryptedState } = this.guest;
+    encryptedState?.save();
+    if (this.isSecure) encryptedState?.setFeatures(SevFeature.SnpActive);
+  }
+
+  /** The running guest is SNP-active. */
+  get securesPages(): boolean {
+    return this.guest.nested.secure === true;
   }
 
   stgi(): void {
@@ -195,8 +210,15 @@ export class Svm implements HardwareVirtualization, GuestMode {
     else {
       ledger.enter(guest.entryPhase);
       ledger.charge(Cause.EntryHardware, this.encryptedEntryTicks);
-      ledger.leave();
       const loaded = encryptedState?.load() === true;
+      const isPermitted = !this.isSecure || encryptedState?.isSecure() === true;
+      ledger.leave();
+      guest.nested.secure = this.isSecure && isPermitted;
+      if (!isPermitted) {
+        guest.forget();
+        refuse(guest);
+        return exit;
+      }
       if (!vmrun(guest, this)) return exit;
       exit.enteredAt = ledger.clock[0];
       if (!loaded) guest.record(ExitKind.Shutdown, SvmExitCode.Shutdown, 0, 0, 0, 0, 0);
@@ -241,7 +263,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
   readEncryptionMsr(msr: number, out: Int32Array): boolean {
     const { vmcb } = this;
     if (msr === Msr.SevStatus && this.encryptsMemory) {
-      out[0] = SEV_ACTIVE | (this.encryptsState ? SEV_ES_ACTIVE : 0);
+      out[0] = SEV_ACTIVE | (this.encryptsState ? SEV_ES_ACTIVE : 0) | (this.isSecure ? SEV_SNP_ACTIVE : 0);
       out[1] = 0;
       return true;
     }
@@ -372,6 +394,13 @@ export class Svm implements HardwareVirtualization, GuestMode {
         guest.record(ExitKind.Shutdown, SvmExitCode.Shutdown, 0, 0, 0, 0, 0);
       return;
     }
+    if (fault.kind === FaultKind.NotValidated) {
+      // Not by an instruction's own access, which raises #VC by itself: a load of PDPTEs.
+      guest.words[State.Cr2Lo] = guest.words[State.Cr3Lo];
+      guest.words[State.Cr2Hi] = 0;
+      guest.record(ExitKind.Exception, PAGE_NOT_VALIDATED, 0, 0, 0, 0, 0);
+      return;
+    }
     guest.hasBytes = (fault.errorCode & FETCH) === 0;
     const gpaLo = (fault.gfn << 12) | fault.gfnOffset;
     const gpaHi = Math.floor(fault.gfn / 0x100000);
@@ -402,6 +431,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
       intercepts: guest.intercepts.values(),
       context: snapshotContext(guest.context),
       encryptionKey: guest.nested.encryptionKey ?? 0,
+      secure: guest.nested.secure ?? false,
       overwritten: guest.vmcb.overwritten,
       lines: guest.lines.snapshot(),
       held: guest.held(),
@@ -433,6 +463,7 @@ export class Svm implements HardwareVirtualization, GuestMode {
     const { rootFrame } = snapshot.context;
     if (rootFrame >= 0) guest.nested.rootFrame = rootFrame;
     guest.nested.encryptionKey = snapshot.encryptionKey;
+    guest.nested.secure = snapshot.secure;
     guest.context.secondStage = rootFrame >= 0 ? guest.nested : null;
   }
 }

@@ -10,6 +10,8 @@ export class EncryptedSecondStage implements SecondStageWalker {
   private inner!: SecondStageWalker;
   private key = 0;
   private always = false;
+  /** While PVALIDATE or RMPADJUST looks for a page: it is private whatever the entry says. */
+  validating = false;
 
   /** @param key the guest's @param always no entry can say otherwise: paging is off, or in the 32-bit format */
   configure(inner: SecondStageWalker, key: number, always: boolean): void {
@@ -28,9 +30,11 @@ export class EncryptedSecondStage implements SecondStageWalker {
 
   translate(gfn: number, offset: number, access: number): number {
     const marked = gfn >= ENCRYPTED_FRAME;
-    const frame = this.inner.translate(marked ? gfn - ENCRYPTED_FRAME : gfn, offset, access);
+    const encrypted =
+      marked || this.always || this.validating || (access & (StageAccess.Table | StageAccess.Fetch)) !== 0;
+    const asked = encrypted ? access | StageAccess.Private : access;
+    const frame = this.inner.translate(marked ? gfn - ENCRYPTED_FRAME : gfn, offset, asked);
     if (frame < 0) return -1;
-    const encrypted = marked || this.always || (access & (StageAccess.Table | StageAccess.Fetch)) !== 0;
     return encrypted ? encryptedFrame(frame, this.key) : frame;
   }
 

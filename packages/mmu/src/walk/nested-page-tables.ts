@@ -4,6 +4,8 @@ import { FaultKind, NPF_FINAL, NPF_TABLE_WALK, PageFaultCode } from "../translat
 import { RadixSecondStage } from "./radix-second-stage.js";
 import { StageAccess, StageRights } from "./second-stage-walker.js";
 
+const ACCESS_RIGHTS = StageRights.Read | StageRights.Write | StageRights.Execute;
+
 /**
  * AMD nested paging (APM vol. 2, 15.25): the host's own long-mode format, every access taken as a user access, guest
  * table accesses taken as user writes, accessed and dirty flags always kept.
@@ -60,7 +62,7 @@ export class NestedPageTableWalker extends RadixSecondStage {
       level--;
       this.rememberTable(level, pageLo, pageHi, rights, table);
     }
-    const needed = this.needed(access) & ~StageRights.Dirty;
+    const needed = this.needed(access) & ACCESS_RIGHTS;
     if ((rights & needed) !== needed) {
       this.refuse(gfn, offset, access, rights);
       this.fault.errorCode |= PageFaultCode.Present;

@@ -172,7 +172,7 @@ export abstract class RadixSecondStage implements SecondStageWalker {
   }
 
   /** What a page's rights come to for the kind of linear address that leads there. */
-  private verdict(rights: number, access: number): number {
+  protected verdict(rights: number, access: number): number {
     if (!this.modeBased || (access & StageAccess.Table) !== 0) return rights;
     const { Execute, UserExecute } = StageRights;
     const executable = (access & StageAccess.UserAddress) !== 0 ? UserExecute : Execute;

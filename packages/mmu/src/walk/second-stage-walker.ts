@@ -7,6 +7,8 @@ export const StageAccess = {
   Table: 0x200,
   /** The page is reached through a user-mode linear address: every level's User bit is set. */
   UserAddress: 0x400,
+  /** Of a guest whose memory is encrypted: through its key. */
+  Private: 0x800,
 } as const;
 
 /** Second-stage verdict on a page, and whether its dirty flag is settled. */
@@ -17,6 +19,10 @@ export const StageRights = {
   Dirty: 8,
   /** Only in the caches of an EPT with mode-based execute control; the verdict on a page has it folded in Execute. */
   UserExecute: 16,
+  /** Only in the nested TLB of a machine with a reverse map: what its entry permits the guest. */
+  HypervisorOwned: 32,
+  Assigned: 64,
+  Validated: 128,
 } as const;
 
 /**

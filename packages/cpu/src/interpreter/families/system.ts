@@ -337,7 +337,7 @@ function undefinedOpcode(core: ExecutionCore): number {
 }
 
 const ABSENT =
-  "xabort xbegin xend xtest encls enclu vmfunc getsec movdiri monitorx mwaitx clzero invlpgb tlbsync rmpupdate rmpadjust pvalidate psmash rsm";
+  "xabort xbegin xend xtest encls enclu vmfunc getsec movdiri monitorx mwaitx clzero invlpgb tlbsync rmpupdate psmash rsm";
 
 export const SYSTEM: Family = {
   cpuid,
