@@ -34,7 +34,7 @@ import { expect, test } from "vitest";
 
 const EFAULT = 14;
 const ABIS: readonly HypercallAbiName[] = ["linear", "physaddr", "fastabi"];
-const KINDS: readonly ConfidentialKind[] = ["sev", "sev-es"];
+const KINDS: readonly ConfidentialKind[] = ["sev", "sev-es", "sev-snp"];
 const VMCALL_RUNSTATE = { hypercall: 24, subop: 4 } as const;
 
 interface Setup {

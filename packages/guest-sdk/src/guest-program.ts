@@ -18,8 +18,9 @@ export interface GuestBuildOptions {
   /** Leaf size of the page tables that map the guest's image. Default `4k`. */
   readonly leaf?: "4k" | "2m";
   /**
-   * The guest is encrypted, with `sev-es` its registers too (AMD alone): pages are private, hypercalls go without a
-   * hypercall page, physical pointers through shared memory, and exits through a #VC handler. Default neither.
+   * The guest is encrypted, with `sev-es` and `sev-snp` its registers too (AMD alone): pages are private, hypercalls go
+   * without a hypercall page, physical pointers through shared memory, and exits through a #VC handler. With `sev-snp` it
+   * validates its RAM first, registers its GHCB and has the pages that it shares made so. Default not encrypted.
    */
   readonly confidential?: ConfidentialKind | undefined;
   /**

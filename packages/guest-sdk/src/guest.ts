@@ -1,3 +1,4 @@
+import { encryptsRegisters } from "@hyperwalk/xen";
 import type { Assembler } from "./assembler/assembler.js";
 import { Label } from "./assembler/label.js";
 import { type GuestBuildOptions, GuestProgram } from "./guest-program.js";
@@ -9,6 +10,7 @@ import { EXIT_IDT_BYTES, emitExitHandler, emitExitSetup } from "./runtime/exit-h
 import { emitFindXen, type FurtherPage } from "./runtime/find-xen.js";
 import { emitNumberRoutines } from "./runtime/numbers.js";
 import { emitRegisterImage } from "./runtime/register-image.js";
+import { emitSecureStart, emitSharePages } from "./runtime/secure-start.js";
 import { SharedMemory } from "./runtime/shared-memory.js";
 import { BufferLists } from "./stubs/buffer-lists.js";
 import { fastabiStubs } from "./stubs/fastabi.js";
@@ -43,6 +45,7 @@ function linkGuest(name: string, options: GuestBuildOptions, source: (g: GuestPr
   const { confidential } = options;
   const inline = inlineInstruction(options);
   const shared = new SharedMemory(confidential);
+  const hasHandler = encryptsRegisters(confidential);
   const handler = { ghcb: shared.ghcb, idt: new Label("IDT") };
   const entry = new Label("#VC");
   const terminate = new Label("terminate");
@@ -63,8 +66,19 @@ function linkGuest(name: string, options: GuestBuildOptions, source: (g: GuestPr
       const encrypted =
         confidential === undefined ? undefined : ({ bounce: shared.bounce, instruction: "vmmcall" } as const);
       const stubs = stubsFor(options, { ...stubMemory(symbols, structs), encrypted, lists, inline });
-      if (confidential !== undefined) shared.emitClear(a);
-      if (confidential === "sev-es") emitExitSetup(a, handler, entry, terminate);
+      const secure =
+        confidential === "sev-snp"
+          ? { startInfo: symbols.startInfo, ghcb: shared.ghcb, end: shared.end }
+          : undefined;
+      if (confidential !== undefined && secure === undefined) shared.emitClear(a);
+      if (hasHandler)
+        emitExitSetup(a, handler, entry, terminate, () => {
+          if (secure !== undefined) emitSecureStart(a, secure, terminate);
+        });
+      if (secure !== undefined) {
+        emitSharePages(a, secure, terminate);
+        shared.emitClear(a, shared.bounce);
+      }
       const absent = a.label("no Xen");
       const mismatch = a.label("another interface");
       const routines = {
@@ -90,7 +104,7 @@ function linkGuest(name: string, options: GuestBuildOptions, source: (g: GuestPr
       emitHalt(a);
       emitConsoleRoutines(a, stubs, console, routines);
       emitNumberRoutines(a, routines.print, routines);
-      if (confidential === "sev-es") emitExitHandler(a, handler, options.abi, entry, terminate);
+      if (hasHandler) emitExitHandler(a, handler, options.abi, entry, terminate);
     },
     data(a) {
       for (const { label, bytes } of structs.values()) {
@@ -104,7 +118,7 @@ function linkGuest(name: string, options: GuestBuildOptions, source: (g: GuestPr
         a.bind(label);
         a.zeros(8);
       }
-      if (confidential === "sev-es") {
+      if (hasHandler) {
         a.align(16);
         a.bind(handler.idt);
         a.zeros(EXIT_IDT_BYTES);

@@ -88,6 +88,12 @@ export class ReverseMap {
       : -1;
   }
 
+  /** The first machine frame that a frame of the table describes; -1 for one of the processor's own. */
+  firstDescribed(table: number): number {
+    const at = table - this.first - BOOKKEEPING_FRAMES;
+    return at < 0 ? -1 : at * PER_FRAME;
+  }
+
   /** Byte offset of that entry in its frame. */
   offsetOf(frame: number): number {
     return (frame % PER_FRAME) * RMP_ENTRY_BYTES;
@@ -108,6 +114,14 @@ export class ReverseMap {
     const at = table * FRAME_BYTES + this.offsetOf(frame);
     const words = encodeEntry(entry);
     for (let i = 0; i < 4; i++) this.memory.writeU32(at + 4 * i, words[i]);
+  }
+
+  /** What PSMASH does: the entry of 2 MiB becomes 512 of 4 KiB. */
+  smash(frame: number): void {
+    const first = frame - (frame % LARGE_PAGE_FRAMES);
+    const whole = this.read(first);
+    for (let i = 0; i < LARGE_PAGE_FRAMES; i++)
+      this.write(first + i, { ...whole, large: false, gfn: whole.gfn + i });
   }
 
   /** Whether a guest owns a frame. */

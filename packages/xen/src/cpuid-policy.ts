@@ -1,6 +1,6 @@
 import { type CpuidLeaf, definedCr4, type ResolvedProfile } from "@hyperwalk/cpu";
 import { C_BIT } from "@hyperwalk/mmu";
-import type { ConfidentialKind } from "./confidential.js";
+import { type ConfidentialKind, encryptsRegisters } from "./confidential.js";
 import { XEN_MAJOR, XEN_MINOR } from "./operations/version.js";
 import type { Viridian } from "./viridian/viridian.js";
 
@@ -36,6 +36,8 @@ const FEATURE_XSAVES = 1 << 3;
 const ENCRYPTION_LEAF = 0x8000001f;
 const FEATURE_SEV = 1 << 1;
 const FEATURE_SEV_ES = 1 << 3;
+const FEATURE_SEV_SNP = 1 << 4;
+const VMPL_COUNT_SHIFT = 12;
 const REDUCED_ADDRESS_BITS = 6;
 const FEATURE_PCID = 1 << 17;
 const FEATURE_INVPCID = 1 << 10;
@@ -188,10 +190,13 @@ export class CpuidPolicy {
   }
 }
 
-/** CPUID 8000001F: SEV, SEV-ES; the C-bit's place, and the physical address bits that encryption takes. */
+/** CPUID 8000001F: SEV, SEV-ES, SEV-SNP; the C-bit's place, the physical address bits that encryption takes, VMPLs. */
 function encryptionLeaf(confidential: ConfidentialKind): CpuidLeaf {
-  const features = FEATURE_SEV | (confidential === "sev-es" ? FEATURE_SEV_ES : 0);
-  return [ENCRYPTION_LEAF, 0, features, C_BIT | (REDUCED_ADDRESS_BITS << 6), 0, 0];
+  const isSecure = confidential === "sev-snp";
+  const features =
+    FEATURE_SEV | (encryptsRegisters(confidential) ? FEATURE_SEV_ES : 0) | (isSecure ? FEATURE_SEV_SNP : 0);
+  const levels = isSecure ? 1 << VMPL_COUNT_SHIFT : 0;
+  return [ENCRYPTION_LEAF, 0, features, C_BIT | (REDUCED_ADDRESS_BITS << 6) | levels, 0, 0];
 }
 
 /** Features that Xen shows to guests under nested paging alone: PCID, INVPCID, PKU, 1 GiB pages; and LA57. */

@@ -143,7 +143,8 @@ export function getGrantedFrame(owner: Domain, gfn: number, cost: PathCost | und
   const { p2m } = owner;
   const frame = p2m.getPage(gfn, cost);
   if (frame < 0) return GNTST_BAD_PAGE;
-  if (p2m.type !== P2mType.MapForeign && p2m.type !== P2mType.MmioDirect) return frame;
+  const isPrivate = p2m.ownership?.isPrivate(frame) === true;
+  if (p2m.type !== P2mType.MapForeign && p2m.type !== P2mType.MmioDirect && !isPrivate) return frame;
   p2m.dropPage(frame, cost);
   return GNTST_BAD_PAGE;
 }

@@ -1,9 +1,12 @@
 import { FRAME_BYTES, type PhysicalMemory } from "@hyperwalk/mmu";
+import type { PageOwnership } from "./page-ownership.js";
 
 /** Where a guest's frames are. */
 export interface FrameTranslation {
   /** Machine frame behind a guest frame, -1 where there is none. */
   translate(gfn: number): number;
+  /** Set where pages may be the guest's alone. */
+  readonly ownership?: PageOwnership | undefined;
 }
 
 /** A guest-physical address outside the domain's memory. */
@@ -12,8 +15,8 @@ export class GuestAddressError extends Error {
   /** The guest-physical address. */
   readonly address: number;
 
-  constructor(address: number) {
-    super(`guest-physical address 0x${address.toString(16)} is not mapped`);
+  constructor(address: number, why = "is not mapped") {
+    super(`guest-physical address 0x${address.toString(16)} ${why}`);
     this.name = "GuestAddressError";
     this.address = address;
   }
@@ -21,7 +24,8 @@ export class GuestAddressError extends Error {
 
 /**
  * A domain's memory by guest-physical address, for builders, devices in dom0 and tests: no cost, no caches.
- * Every accessor throws {@link GuestAddressError} where there is a hole.
+ * Every accessor throws {@link GuestAddressError} where there is a hole, and those that write also for a private page of an
+ * SNP guest, as the reverse map has devices' writes refused.
  */
 export class GuestMemory {
   private readonly memory: PhysicalMemory;
@@ -37,7 +41,7 @@ export class GuestMemory {
   }
 
   writeU8(address: number, value: number): void {
-    this.memory.writeU8(this.machine(address), value);
+    this.memory.writeU8(this.machine(address, true), value);
   }
 
   readU16(address: number): number {
@@ -50,7 +54,8 @@ export class GuestMemory {
   }
 
   writeU32(address: number, value: number): void {
-    if (address % FRAME_BYTES <= FRAME_BYTES - 4) this.memory.writeU32(this.machine(address), value >>> 0);
+    if (address % FRAME_BYTES <= FRAME_BYTES - 4)
+      this.memory.writeU32(this.machine(address, true), value >>> 0);
     else for (let i = 0; i < 4; i++) this.writeU8(address + i, (value >>> (8 * i)) & 0xff);
   }
 
@@ -67,14 +72,16 @@ export class GuestMemory {
   writeBytes(address: number, bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length; ) {
       const count = Math.min(FRAME_BYTES - ((address + done) % FRAME_BYTES), bytes.length - done);
-      this.memory.writeBytes(this.machine(address + done), bytes.subarray(done, done + count));
+      this.memory.writeBytes(this.machine(address + done, true), bytes.subarray(done, done + count));
       done += count;
     }
   }
 
-  private machine(address: number): number {
+  private machine(address: number, write = false): number {
     const mfn = address >= 0 ? this.frames.translate(Math.floor(address / FRAME_BYTES)) : -1;
     if (mfn < 0) throw new GuestAddressError(address);
+    if (write && this.frames.ownership?.isPrivate(mfn))
+      throw new GuestAddressError(address, "is in a private page of its guest's");
     return mfn * FRAME_BYTES + (address % FRAME_BYTES);
   }
 }

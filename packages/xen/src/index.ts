@@ -25,7 +25,7 @@ export { isKept, ScatterGatherAbi, scatterGather } from "./abi/scatter-gather.js
 export { type MeasuredMemory, type MeasuredRange, measureMemory } from "./attestation/measurement.js";
 export { sha256, sha256Hex } from "./attestation/sha256.js";
 export * from "./boot/index.js";
-export { CONFIDENTIAL_KINDS, type ConfidentialKind } from "./confidential.js";
+export { CONFIDENTIAL_KINDS, type ConfidentialKind, encryptsRegisters } from "./confidential.js";
 export type { CappedTextSnapshot, ConsoleSnapshot } from "./console.js";
 export {
   CappedText,
@@ -226,7 +226,20 @@ export {
   SimulatedLock,
 } from "./host/simulated-lock.js";
 export { EncryptedRegisters } from "./host/svm/encrypted-registers.js";
-export { Ghcb, GhcbAnswer, GhcbInfo, GhcbRefusal, validBit } from "./host/svm/ghcb-layout.js";
+export {
+  Ghcb,
+  GhcbAnswer,
+  GhcbInfo,
+  GhcbRefusal,
+  HYPERVISOR_SNP,
+  PAGE_STATE_EVENT,
+  PageOperation,
+  PageStateEntry,
+  PageStateError,
+  PageStateList,
+  validBit,
+} from "./host/svm/ghcb-layout.js";
+export { SecurePages } from "./host/svm/secure-pages.js";
 export type { VcpuContext, VcpuSegment } from "./host/vcpu-context.js";
 export type { EncryptedVcpu, VcpuControl, VcpuControlSnapshot } from "./host/vcpu-control.js";
 export type { HvmVcpu } from "./host/xen/hvm-vcpu.js";

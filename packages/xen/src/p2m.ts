@@ -16,6 +16,7 @@ import { COUNT_INFO, type FrameTable, PAGE_INFO_BYTES } from "./host/frame-table
 import { LockMode, type SimulatedLock } from "./host/simulated-lock.js";
 import type { HypervisorCounters } from "./hypervisor-counters.js";
 import { isAnyRamType, isGrantMapping, P2mRights, P2mType, rightsOf } from "./p2m-type.js";
+import type { PageOwnership } from "./page-ownership.js";
 import type { PathCost } from "./path-cost/path-cost.js";
 import { Phase } from "./path-cost/phases.js";
 import type { StagePathCost } from "./path-cost/stage-path-cost.js";
@@ -96,6 +97,8 @@ export class P2m {
   onFree: ((mfn: number) => void) | undefined;
   /** Takes care of shared, paged-out and unpopulated frames; default they stay what they are. */
   fixups: P2mFixups | undefined;
+  /** Set where pages may be the guest's alone (SEV-SNP). */
+  ownership: PageOwnership | undefined;
   /** Its reader-writer lock, where several processors run the domain. */
   lock: SimulatedLock | undefined;
   /** Set while log-dirty mode is on. */
@@ -185,6 +188,14 @@ export class P2m {
     if (this.lock !== undefined) this.lock.release();
     cost.leave();
     return found;
+  }
+
+  /** {@link lookup} of a page that Xen is to write to; -1 as well for one that an SNP guest owns. */
+  lookupForWriting(gfn: number): number {
+    const mfn = this.lookup(gfn);
+    if (mfn < 0 || this.ownership === undefined || this.ownership.mayWrite(mfn)) return mfn;
+    this.putPage(mfn);
+    return -1;
   }
 
   private refer(mfn: number): void {
@@ -281,6 +292,7 @@ export class P2m {
    * Maps one 4 KiB page; a superpage around it is shattered. Priced only with `priced` (hypercalls; builders are free).
    */
   setEntry(gfn: number, mfn: number, priced = false, type: number = P2mType.RamRw): void {
+    this.leavePlace(gfn);
     this.beginChange(gfn, priced);
     this.tables.map(gfn, mfn, "4k", this.attributes(type === P2mType.RamRw ? this.ramType : type, 1));
     this.endChange(priced);
@@ -290,6 +302,7 @@ export class P2m {
 
   /** Makes a hole of one 4 KiB page; a superpage around it is shattered. */
   removeEntry(gfn: number, priced = false): void {
+    this.leavePlace(gfn);
     this.beginChange(gfn, priced);
     const { tables } = this;
     tables.unmap(gfn);
@@ -299,6 +312,14 @@ export class P2m {
     if (lastLevel === 1) this.memory.writeU32(pathFrame[1] * FRAME_BYTES + pathOffset[1] + 4, 0);
     this.endChange(priced);
     this.onChange?.();
+  }
+
+  /** What was at a guest frame is no private page of the guest's any more. */
+  private leavePlace(gfn: number): void {
+    const { ownership } = this;
+    if (ownership === undefined) return;
+    const mfn = this.frameOf(gfn);
+    if (mfn >= 0) ownership.leave(mfn);
   }
 
   /** Under the write lock: what a change of an entry costs, and of what it is in. */

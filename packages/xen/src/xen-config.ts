@@ -97,7 +97,10 @@ export interface DomainConfig {
    * for what it refuses, and `physaddr_abi` has to go with the interface of that name. Default: those that follow.
    */
   readonly createFlags?: number | undefined;
-  /** Memory encrypted with the guest's own key (AMD SEV), with `sev-es` registers too. Default neither. */
+  /**
+   * Memory encrypted with the guest's own key (AMD SEV), with `sev-es` registers too, with `sev-snp` pages that Xen cannot
+   * write to or move as well. Default none of it.
+   */
   readonly confidential?: ConfidentialKind | undefined;
   /** Virtual CPUs, each on a processor of its own: 1 to {@link MAX_VCPUS}; default 1. */
   readonly vcpus?: number | undefined;

@@ -1,7 +1,7 @@
 import { type HardwareVirtualization, Processor, type ProcessorProfile, sevEstimates } from "@hyperwalk/cpu";
 import { type CycleLedger, TICKS_PER_CYCLE, ticks } from "@hyperwalk/mmu";
 import { bootProtocol, guestAddressSpace } from "./boot/index.js";
-import { checkConfidential, launchedDomain } from "./confidential.js";
+import { checkConfidential, encryptsRegisters, launchedDomain } from "./confidential.js";
 import { Domain } from "./domain.js";
 import { DomainList } from "./domain-list.js";
 import {
@@ -16,6 +16,7 @@ import { HostMemory, XEN_TEXT_BYTES } from "./host/host-memory.js";
 import { furtherHomes, hostObjectHomes } from "./host/host-objects.js";
 import { Pcpu } from "./host/pcpu.js";
 import type { RunOutcome } from "./host/run-outcome.js";
+import { SecurePages } from "./host/svm/secure-pages.js";
 import { ASID as DOMAIN_ASID } from "./host/svm/svm-control.js";
 import { HvmVcpu } from "./host/xen/hvm-vcpu.js";
 import { NullScheduler } from "./host/xen/null-scheduler.js";
@@ -123,7 +124,9 @@ export class XenSystem extends GuestSystem {
 
     const { frames: guestFrames, ram } = guestAddressSpace(config.memoryBytes);
     const spaces = peers.map(({ memoryBytes }) => guestAddressSpace(memoryBytes));
-    const hostMemory = new HostMemory(processor.mmu, guestFrames, ram, spaces);
+    const isSecure = config.confidential === "sev-snp";
+    const secure = isSecure ? { asid: DOMAIN_ASID, largePages: config.p2mPage !== "4k" } : undefined;
+    const hostMemory = new HostMemory(processor.mmu, guestFrames, ram, spaces, secure);
     this.hostMemory = hostMemory;
     this.frameTable = hostMemory.frameTable;
     const controlFrame = hostMemory.heap.allocate(1);
@@ -147,6 +150,10 @@ export class XenSystem extends GuestSystem {
     if (confidential !== undefined) memory.encryptsMemory = true;
     const control = pcpu.createControl(hostMemory, p2m, xen, confidential);
     p2m.onChange = () => control.flushSecondStage();
+    const { reverseMap } = hostMemory;
+    if (reverseMap !== undefined) processor.mmu.useReverseMap(reverseMap);
+    const pages =
+      reverseMap === undefined ? undefined : new SecurePages(reverseMap, processor.mmu, p2m, DOMAIN_ASID);
     const domains = new DomainList();
     const domain = new Domain({
       id,
@@ -167,7 +174,8 @@ export class XenSystem extends GuestSystem {
     const known = [...OPERATIONS, ...CONTINUED_OPERATIONS];
     const operations = withOwnOperations(known, [...ringing, ...(options.operations ?? [])]);
     this.operations = (options.operations ?? []).map(({ descriptor }) => descriptor);
-    const shared = { domain, config, xen, scheduler, operations, heap: hostMemory.heap };
+    const { heap, frameTable } = hostMemory;
+    const shared = { domain, config, xen, scheduler, operations, heap, frameTable, pages };
     const first = new HvmVcpu({ id: 0, pcpu, control, ...shared, first: undefined });
     const further = Array.from({ length: config.vcpus - 1 }, (_, n) => {
       const frame = hostMemory.heap.allocate(1);
@@ -201,9 +209,11 @@ export class XenSystem extends GuestSystem {
     if (config.logDirty) logDirty.enable();
     const { cmdline, modules } = config;
     const launched =
-      confidential === undefined ? undefined : launchedDomain(domain, memory, p2m, DOMAIN_ASID);
+      confidential === undefined ? undefined : launchedDomain(domain, memory, p2m, DOMAIN_ASID, pages);
     control.start(protocol.build(launched ?? domain, image, { cmdline, modules }));
     launched?.launch(image);
+    if (control.encrypted !== undefined) pages?.launchVmsa(control.encrypted.vmsaFrame);
+    p2m.ownership = pages;
     first.vcpu.areas.startTime();
     if (scheduler === undefined)
       domain.eventChannels.events.onPending = (port) => {
@@ -300,7 +310,8 @@ export class XenSystem extends GuestSystem {
   }
 
   protected override furtherEstimates(): readonly StageEstimate[] {
-    return this.config.domain.confidential === "sev-es" ? sevEstimates() : [];
+    const { confidential } = this.config.domain;
+    return encryptsRegisters(confidential) ? sevEstimates(confidential === "sev-snp") : [];
   }
 
   /** Simulated time since the domain was built, in cycles: that of the processor that is furthest. */

@@ -41,7 +41,7 @@ export class EventDomain {
     this.ports.events.onPending = (port) => this.polled.push(port);
   }
 
-  lookup(gfn: number): number {
+  lookupForWriting(gfn: number): number {
     const isDevice = gfn === DEVICE_GFN;
     this.type = isDevice ? P2mType.MmioDirect : P2mType.RamRw;
     if (!isDevice && (gfn < 0 || gfn >= RAM_FRAMES)) return -1;

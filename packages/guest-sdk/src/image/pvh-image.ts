@@ -12,7 +12,7 @@ const REGION = 0x200000;
 const STACK_BYTES = 16384;
 const LOW_MEMORY = 2 ** 32;
 /** From here on the low mapping is shared with the hypervisor: Xen's special pages, and no RAM of a small guest. */
-const SHARED_LOW_MEMORY = 3 * 2 ** 30;
+export const SHARED_LOW_MEMORY: number = 3 * 2 ** 30;
 
 /** What the code of an image may refer to. */
 export interface ImageSymbols {

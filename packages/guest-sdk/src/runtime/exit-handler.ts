@@ -73,14 +73,15 @@ export interface ExitHandlerMemory {
 }
 
 /**
- * What an SEV-ES guest sets up first: an IDT with #VC, the protocol's version agreed on through the GHCB MSR, the GHCB.
- * Falls through; `terminate` ends the guest.
+ * What an SEV-ES or SEV-SNP guest sets up first: an IDT with #VC, the protocol's version agreed on through the GHCB MSR, the
+ * GHCB. Falls through; `terminate` ends the guest. @param prepare emits what comes before the GHCB's page can be used
  */
 export function emitExitSetup(
   a: Assembler,
   { ghcb, idt }: ExitHandlerMemory,
   handler: Label,
   terminate: Label,
+  prepare: () => void = () => {},
 ): void {
   const gate = VC * GATE_BYTES;
   const pointer = a.label("idt pointer");
@@ -106,6 +107,7 @@ export function emitExitSetup(
   a.shift("shr", edx, 16);
   a.alu("cmp", edx, PROTOCOL_VERSION);
   a.jcc("b", terminate);
+  prepare(); // leaves the MSR's number in ECX
   a.mov(eax, physicalAddress(ghcb));
   a.mov(edx, 0);
   a.plain("wrmsr");

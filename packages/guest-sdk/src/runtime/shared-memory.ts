@@ -1,4 +1,4 @@
-import type { ConfidentialKind } from "@hyperwalk/xen";
+import { type ConfidentialKind, encryptsRegisters } from "@hyperwalk/xen";
 import type { Assembler } from "../assembler/assembler.js";
 import { Label, linearAddress } from "../assembler/label.js";
 import { eax, rcx, rdi } from "../assembler/register.js";
@@ -10,11 +10,11 @@ export class SharedMemory {
   readonly ghcb: Label = new Label("GHCB");
   readonly bounce: Label = new Label("bounce buffer");
   private readonly start = new Label("shared memory");
-  private readonly end = new Label("end of shared memory");
+  readonly end: Label = new Label("end of shared memory");
   private readonly ghcbBytes: number;
 
   constructor(confidential: ConfidentialKind | undefined) {
-    this.ghcbBytes = confidential === "sev-es" ? PAGE : 0;
+    this.ghcbBytes = encryptsRegisters(confidential) ? PAGE : 0;
   }
 
   /** @param structBytes of the largest struct @param bufferBytes of all buffers, from the start of a page on */
@@ -34,9 +34,9 @@ export class SharedMemory {
     a.bind(this.end);
   }
 
-  /** The toolstack encrypts the whole image: what is shared begins as ciphertext, and is cleared first. */
-  emitClear(a: Assembler): void {
-    a.mov(rdi, linearAddress(this.start));
+  /** The toolstack encrypts the whole image: what is shared begins as ciphertext, and is cleared first. @param from its start */
+  emitClear(a: Assembler, from: Label = this.start): void {
+    a.mov(rdi, linearAddress(from));
     a.mov(rcx, linearAddress(this.end));
     a.alu("sub", rcx, rdi);
     a.shift("shr", rcx, 3);

@@ -34,7 +34,7 @@ const BOOT_PROTOCOL_NAMES = ["pvh", "multiboot", "hvm"] as const;
 /** That of `@hyperwalk/xen`, too. */
 const MAX_VCPUS = 32;
 /** Those too. */
-const CONFIDENTIAL_KINDS = ["sev", "sev-es"] as const;
+const CONFIDENTIAL_KINDS = ["sev", "sev-es", "sev-snp"] as const;
 
 /**
  * Runs the command line. Commands are loaded when they are called: `--help` and a mistyped option need no simulator.

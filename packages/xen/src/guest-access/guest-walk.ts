@@ -273,6 +273,7 @@ export class GuestWalker {
     for (let i = first; i < depth; i++) {
       const wanted = i === depth - 1 && write ? ACCESSED | DIRTY : ACCESSED;
       if ((this.memory.arena.i32[this.entries[i]] & wanted) === wanted) continue;
+      if (this.p2m.ownership?.mayWrite(this.tables[i]) === false) return this.fail(0) === 0;
       this.counters.accessedDirtyUpdates++;
       cost.run(this.setBitsStage);
       this.p2m.writeLog?.mark(this.tableGfns[i], cost);

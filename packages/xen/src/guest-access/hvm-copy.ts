@@ -123,7 +123,7 @@ export abstract class HvmCopy implements GuestAccess {
     this.cost.run(this.scanStage);
     if (gfn === LOCAL_APIC_GFN && this.mmioHandlers > 0) return -1;
     this.gfn = gfn;
-    return this.p2m.lookup(gfn);
+    return write ? this.p2m.lookupForWriting(gfn) : this.p2m.lookup(gfn);
   }
 
   private move(mfn: number, offset: number, count: number, at: number, toGuest: boolean): void {

@@ -1,14 +1,21 @@
 import {
+  encodeReverseMapEntry,
+  FRAME_BYTES,
+  LARGE_PAGE_FRAMES,
   LongModeTables,
   type Mmu,
   PagingMode,
   type PhysicalMemory,
   Pte,
+  ReverseMap,
+  RMP_ENTRY_BYTES,
   type TranslationContext,
 } from "@hyperwalk/mmu";
 import type { GuestAddressSpace } from "../boot/memory-map.js";
 import { FrameAllocator } from "../frame-allocator.js";
+import type { GfnRange } from "../p2m.js";
 import { FrameTable } from "./frame-table.js";
+import { ownedBy } from "./svm/secure-pages.js";
 
 const MIB_FRAMES = 256;
 const GIB_FRAMES = 262144;
@@ -28,6 +35,13 @@ export interface PeerFrames {
   readonly p2mPool: FrameAllocator;
   /** Frame of its struct domain. */
   readonly domainFrame: number;
+}
+
+/** How the RAM of an SNP guest begins in the reverse map. */
+export interface SecureMemory {
+  readonly asid: number;
+  /** In pages of 2 MiB where it is aligned to them, as it is in the p2m. */
+  readonly largePages: boolean;
 }
 
 /** What the control structure of one vCPU is made from. */
@@ -61,17 +75,20 @@ export class HostMemory implements HostView {
   readonly context: TranslationContext;
   /** CR3 of the host, a frame. */
   readonly rootFrame: number;
+  /** Of a machine with an SNP domain: all RAM of the guest's is its own, and not validated. */
+  readonly reverseMap: ReverseMap | undefined;
 
   /**
    * @param guestFrames guest-physical address space in frames, holes included
    * @param ram ranges of guest frames that are RAM
-   * @param peers address spaces of further domains
+   * @param peers address spaces of further domains @param secure how the guest's RAM is its own; default it is not
    */
   constructor(
     mmu: Mmu,
     guestFrames: number,
-    ram: readonly { readonly first: number; readonly count: number }[],
+    ram: readonly GfnRange[],
     peers: readonly GuestAddressSpace[] = [],
+    secure?: SecureMemory,
   ) {
     const { memory } = mmu;
     this.memory = memory;
@@ -111,8 +128,36 @@ export class HostMemory implements HostView {
       tables.map(DIRECTMAP_PAGE + frame, frame, "1g", LEAF | Pte.NoExecute);
     for (let frame = 0; frame < XEN_TEXT_BYTES / 4096; frame += 512)
       tables.map(TEXT_PAGE + frame, TEXT_FIRST + frame, "2m", Pte.Present | Pte.Accessed | Pte.Dirty);
+    if (secure !== undefined) this.reverseMap = this.createReverseMap(nextGib(end), ramEnd, ram, secure);
     this.rootFrame = tables.rootFrame;
     this.context = this.contextFor(mmu);
+  }
+
+  /** RMPUPDATE of all the guest's RAM, as the toolstack has it done: pages come into being with the first entry that is read. */
+  private createReverseMap(
+    first: number,
+    frames: number,
+    ram: readonly GfnRange[],
+    { asid, largePages }: SecureMemory,
+  ): ReverseMap {
+    const { memory, guestFirst } = this;
+    const map = new ReverseMap(memory, first, frames);
+    memory.addRam(first, ReverseMap.sizeInFrames(frames), (table, bytes) => {
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      const described = map.firstDescribed(table);
+      for (let i = 0; i < FRAME_BYTES / RMP_ENTRY_BYTES && described >= 0; i++) {
+        const gfn = described + i - guestFirst;
+        const range = ram.find((each) => gfn >= each.first && gfn < each.first + each.count);
+        if (range === undefined) continue;
+        const base = gfn - (gfn % LARGE_PAGE_FRAMES);
+        const isLarge =
+          largePages && base >= range.first && base + LARGE_PAGE_FRAMES <= range.first + range.count;
+        encodeReverseMapEntry(ownedBy(asid, isLarge ? base : gfn, isLarge, false)).forEach((word, n) => {
+          view.setUint32(RMP_ENTRY_BYTES * i + 4 * n, word, true);
+        });
+      }
+    });
+    return map;
   }
 
   /** Xen's address space as a processor of its own sees it. */

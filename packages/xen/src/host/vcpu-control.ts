@@ -23,6 +23,8 @@ export interface EncryptedVcpu {
   readonly ghcbLo: number;
   readonly ghcbHi: number;
   setGhcb(lo: number, hi: number): void;
+  /** Machine frame of the page with its registers. */
+  readonly vmsaFrame: number;
 }
 
 /** The tables that translate guest frames in the hardware, as a control structure needs to know them. */

@@ -69,7 +69,7 @@ export const registerVcpuInfo: Operation = {
     if (!events.hasInitialVcpuInfo(id)) return -Errno.EBUSY;
     if (!fits(call, at, VCPU_INFO_BYTES)) return -Errno.ENXIO;
     // The reference that the look-up takes stays for as long as the area is registered.
-    const frame = domain.p2m.lookup(wideInput(inputs, mfn));
+    const frame = domain.p2m.lookupForWriting(wideInput(inputs, mfn));
     if (frame < 0) return -Errno.EINVAL;
     events.moveVcpuInfo(id, frame, at);
     vcpu.areas.updateTime(call.vcpu, true);
@@ -163,7 +163,7 @@ function map(call: OperationCall, area: GuestArea, address: number, bytes: numbe
   let frame = -1;
   if ((lo & hi) !== -1) {
     if (!fits(call, lo & (PAGE - 1), bytes)) return -Errno.ENXIO;
-    frame = p2m.lookup((hi >>> 0) * (2 ** 32 / PAGE) + (lo >>> 12));
+    frame = p2m.lookupForWriting((hi >>> 0) * (2 ** 32 / PAGE) + (lo >>> 12));
     if (frame < 0) return -Errno.EINVAL;
   }
   if (area.frame >= 0) p2m.putPage(area.frame);

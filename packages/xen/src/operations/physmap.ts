@@ -136,7 +136,7 @@ function placeForeign(
   if (typeof owner === "number") return owner;
   if (owner === target) return -Errno.EINVAL;
   const { p2m } = owner;
-  const frame = p2m.lookup(foreignGfn);
+  const frame = p2m.lookupForWriting(foreignGfn);
   if (frame < 0) return -Errno.EINVAL;
   const isRam = p2m.type === P2mType.RamRw || p2m.type === P2mType.RamLogdirty || p2m.type === P2mType.RamRo;
   const error = isRam ? target.mapForeign(gfn, frame, true, call.cost) : -Errno.EINVAL;

@@ -4,6 +4,7 @@ import { describeAbi } from "../abi/domain-abi.js";
 import type { DomainSnapshot } from "../domain.js";
 import type { ExitAccountingSnapshot } from "../exit-accounting.js";
 import type { FrameAllocatorSnapshot } from "../frame-allocator.js";
+import type { GhcbRequestsSnapshot } from "../host/svm/ghcb-requests.js";
 import type { VcpuControlSnapshot } from "../host/vcpu-control.js";
 import type { NullSchedulerSnapshot } from "../host/xen/null-scheduler.js";
 import type { XenHostSnapshot } from "../host/xen/xen-host.js";
@@ -39,6 +40,8 @@ export interface PcpuSnapshot {
   readonly interfaces: readonly PlainData[];
   /** Undefined where the system keeps none. */
   readonly accounting: ExitAccountingSnapshot | undefined;
+  /** Undefined where the guest's registers are not encrypted. */
+  readonly requests: GhcbRequestsSnapshot | undefined;
 }
 
 /**

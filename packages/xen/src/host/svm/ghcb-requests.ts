@@ -8,9 +8,21 @@ import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
 import { GHCB_ANSWER, GHCB_MSR_REQUEST, GHCB_REQUEST } from "../../path-cost/stages/ghcb.js";
 import type { Vlapic } from "../../vlapic.js";
 import type { EncryptedVcpu } from "../vcpu-control.js";
-import { GHCB_VERSIONS, Ghcb, GhcbAnswer, GhcbInfo, GhcbRefusal, validBit } from "./ghcb-layout.js";
+import {
+  GHCB_VERSIONS,
+  Ghcb,
+  GhcbAnswer,
+  GhcbInfo,
+  GhcbRefusal,
+  HYPERVISOR_SNP,
+  PAGE_STATE_EVENT,
+  validBit,
+} from "./ghcb-layout.js";
+import type { PageStateChange } from "./page-state-change.js";
 
 const INFO_MASK = 0xfff;
+/** Frames of 64-bit addresses. */
+const MAX_GFN = 2 ** 52;
 const CR0_PE_PG = 0x80000001 | 0;
 const EFER_LMA_LME = 0x500;
 const CS_64 = 0xa09b;
@@ -71,10 +83,18 @@ export interface GhcbRequestsOptions {
   readonly memory: PhysicalMemory;
   readonly cpuid: CpuidPolicy;
   readonly vlapic: Vlapic;
+  /** Undefined for an SEV-ES guest, which has one kind of pages. */
+  readonly pageState: PageStateChange | undefined;
+}
+
+/** What it keeps between two requests. */
+export interface GhcbRequestsSnapshot {
+  /** Guest frame of the GHCB that an SEV-SNP guest has registered, or -1. */
+  readonly registered: number;
 }
 
 /**
- * What an SEV-ES guest asks for by VMGEXIT: the fields of its GHCB become the registers that Xen's handlers work on, and
+ * What an SEV-ES or SEV-SNP guest asks for by VMGEXIT: the fields of its GHCB become the registers that Xen's handlers work on, and
  * their results go back, each with its bit. The page is shared memory, so everything in it may be anything.
  */
 export class GhcbRequests {
@@ -88,6 +108,8 @@ export class GhcbRequests {
   /** Machine frame of the GHCB, referenced while a request is open. */
   private frame = -1;
   private event: Event = WBINVD;
+  /** Guest frame that an SEV-SNP guest has registered. */
+  private registered = -1;
   /** The bitmap as the guest left it. */
   private readonly valid = new Int32Array(4);
 
@@ -101,7 +123,7 @@ export class GhcbRequests {
 
   /** @returns the exit to handle, then {@link close}; undefined when it is answered already, or {@link fatal} */
   open(): VmExit | undefined {
-    const { encrypted, cost, p2m } = this.options;
+    const { encrypted, cost, p2m, pageState } = this.options;
     this.fatal = "";
     const { ghcbLo: lo, ghcbHi: hi } = encrypted;
     if ((lo & INFO_MASK) !== GhcbInfo.Address) {
@@ -110,19 +132,38 @@ export class GhcbRequests {
       return undefined;
     }
     const gfn = (lo >>> 12) + (hi >>> 0) * 0x100000;
-    const frame = p2m.lookup(gfn);
+    if (pageState !== undefined && gfn !== this.registered) {
+      this.fatal = `VMGEXIT with a GHCB at frame 0x${gfn.toString(16)}, which is not registered`;
+      return undefined;
+    }
+    const frame = p2m.lookupForWriting(gfn);
     if (frame < 0 || p2m.type !== P2mType.RamRw) {
       if (frame >= 0) p2m.putPage(frame);
-      this.fatal = `VMGEXIT with no RAM at the GHCB's frame 0x${gfn.toString(16)}`;
+      const what = pageState === undefined ? "RAM" : "shared RAM";
+      this.fatal = `VMGEXIT with no ${what} at the GHCB's frame 0x${gfn.toString(16)}`;
       return undefined;
     }
     this.frame = frame;
     cost.run(this.requestStage);
     for (let i = 0; i < 4; i++) this.valid[i] = this.word(BITMAP + 4 * i);
+    if (pageState !== undefined && this.asksFor(PAGE_STATE_EVENT)) {
+      this.changePages(pageState);
+      return undefined;
+    }
     const refusal = this.takeRequest();
     if (refusal === 0) return this.exit;
     this.answer(GhcbAnswer.Refused, refusal, 0);
     return undefined;
+  }
+
+  snapshot(): GhcbRequestsSnapshot {
+    return { registered: this.registered };
+  }
+
+  restore({ registered }: GhcbRequestsSnapshot): void {
+    if (!Number.isInteger(registered) || registered < -1 || registered >= MAX_GFN)
+      throw new RangeError(`a GHCB at guest frame ${registered}`);
+    this.registered = registered;
   }
 
   /** Results of the request into the GHCB. */
@@ -144,6 +185,39 @@ export class GhcbRequests {
     }
     for (let i = 0; i < 4; i++) this.setWord(BITMAP + 4 * i, this.valid[i]);
     this.answer(GhcbAnswer.Done, 0, 0);
+  }
+
+  private asksFor(event: number): boolean {
+    return (
+      this.has(Ghcb.SwExitCode) &&
+      this.word(Ghcb.SwExitCode) === event &&
+      this.word(Ghcb.SwExitCode + 4) === 0
+    );
+  }
+
+  /** A list of pages, in the GHCB itself. What is left of it when Xen has done enough at once, the guest asks for again. */
+  private changePages(pageState: PageStateChange): void {
+    const { ghcbLo } = this.options.encrypted;
+    const refusal =
+      !this.has(Ghcb.SwScratch) || !this.has(Ghcb.SwExitInfo1) || !this.has(Ghcb.SwExitInfo2)
+        ? GhcbRefusal.MissingInput
+        : 0;
+    const at = (this.word(Ghcb.SwScratch) - ghcbLo) | 0;
+    const inside =
+      this.word(Ghcb.SwScratch + 4) === this.options.encrypted.ghcbHi &&
+      at >= Ghcb.SharedBuffer &&
+      at < Ghcb.SharedBufferEnd &&
+      at % 8 === 0;
+    if (refusal !== 0 || !inside) {
+      this.answer(GhcbAnswer.Refused, refusal || GhcbRefusal.InvalidScratch, 0);
+      return;
+    }
+    const error = pageState.changeList(
+      Ghcb.SharedBufferEnd - at,
+      (offset) => this.word(at + offset),
+      (offset, value) => this.setWord(at + offset, value),
+    );
+    this.answer(GhcbAnswer.Done, error, error === 0 ? 0 : 1);
   }
 
   /** Event and registers. @returns a {@link GhcbRefusal}, or 0 */
@@ -222,7 +296,8 @@ export class GhcbRequests {
 
   /** The MSR protocol: what a guest asks before it has a GHCB, and how it ends without one. */
   private byMsr(lo: number, hi: number): void {
-    const { encrypted } = this.options;
+    const { encrypted, pageState } = this.options;
+    if (pageState !== undefined && this.aboutPages(pageState, lo, hi)) return;
     switch (lo & INFO_MASK) {
       case GhcbInfo.SevInfoRequest:
         encrypted.setGhcb(SEV_INFO_LO, SEV_INFO_HI);
@@ -234,13 +309,39 @@ export class GhcbRequests {
         encrypted.setGhcb(~INFO_MASK | GhcbInfo.PreferredAddressResponse, -1); // none
         break;
       case GhcbInfo.FeaturesRequest:
-        encrypted.setGhcb(GhcbInfo.FeaturesResponse, 0);
+        encrypted.setGhcb(
+          ((pageState === undefined ? 0 : HYPERVISOR_SNP) << 12) | GhcbInfo.FeaturesResponse,
+          0,
+        );
         break;
       case GhcbInfo.TerminationRequest:
         this.fatal = `the guest asked to be terminated (reason set ${(lo >>> 12) & 15}, reason ${(lo >>> 16) & 0xff})`;
         break;
       default:
         this.fatal = `VMGEXIT with GHCBInfo 0x${(lo & INFO_MASK).toString(16)}, which is no request`;
+    }
+  }
+
+  /** Requests that SEV-SNP guests alone have. @returns whether it was one */
+  private aboutPages(pageState: PageStateChange, lo: number, hi: number): boolean {
+    const { encrypted, p2m } = this.options;
+    const gfn = (lo >>> 12) + (hi & 0xfffff) * 0x100000;
+    switch (lo & INFO_MASK) {
+      case GhcbInfo.RegisterRequest: {
+        const wide = (lo >>> 12) + (hi >>> 0) * 0x100000;
+        const isThere = p2m.queryType(wide) === P2mType.RamRw;
+        this.registered = isThere ? wide : -1;
+        encrypted.setGhcb(
+          (isThere ? lo & ~INFO_MASK : ~INFO_MASK) | GhcbInfo.RegisterResponse,
+          isThere ? hi : -1,
+        );
+        return true;
+      }
+      case GhcbInfo.PageStateRequest:
+        encrypted.setGhcb(GhcbInfo.PageStateResponse, pageState.change(gfn, (hi >>> 20) & 15));
+        return true;
+      default:
+        return false;
     }
   }
 

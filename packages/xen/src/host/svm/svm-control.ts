@@ -20,7 +20,7 @@ import {
 } from "@hyperwalk/cpu";
 import { FRAME_BYTES, type TranslationContext } from "@hyperwalk/mmu";
 import type { GuestStart } from "../../boot/index.js";
-import type { ConfidentialKind } from "../../confidential.js";
+import { type ConfidentialKind, encryptsRegisters } from "../../confidential.js";
 import type { ShadowPaging } from "../../shadow/shadow-paging.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
 import type { HostView } from "../host-memory.js";
@@ -103,7 +103,7 @@ export class SvmControl implements VcpuControl {
     const iopm = heap.allocate(IOPM_BYTES / FRAME_BYTES);
     const msrpm = heap.allocate(MSRPM_BYTES / FRAME_BYTES);
     memory.writeBytes(iopm * FRAME_BYTES, permissionMap(IOPM_BYTES, PASSED_PORTS));
-    const encryptsState = confidential === "sev-es";
+    const encryptsState = encryptsRegisters(confidential);
     const passed = (encryptsState ? [...PASSED_MSRS, EFER_MSR] : PASSED_MSRS).flatMap((msr) => [
       msrBit(msr),
       msrBit(msr) + 1,
@@ -120,11 +120,13 @@ export class SvmControl implements VcpuControl {
       this.registers = new SvmRegisters(processor.state, vmcb);
       return;
     }
-    vmcb.set64(VmcbOffset.VmsaPointer, heap.allocate() << 12, 0);
+    const vmsaFrame = heap.allocate();
+    vmcb.set64(VmcbOffset.VmsaPointer, vmsaFrame << 12, 0);
     const registers = new EncryptedRegisters(processor.state, vmcb);
     this.registers = registers;
     this.encrypted = {
       registers,
+      vmsaFrame,
       get ghcbLo() {
         return vmcb.word(VmcbOffset.GhcbMsr);
       },
@@ -361,7 +363,7 @@ export class SvmControl implements VcpuControl {
     const { confidential } = this;
     const encryption =
       (confidential === undefined ? 0 : NestedControl.SevEnable) |
-      (confidential === "sev-es" ? NestedControl.SevEsEnable : 0);
+      (encryptsRegisters(confidential) ? NestedControl.SevEsEnable : 0);
     vmcb.set64(VmcbOffset.NestedControl, NestedControl.NpEnable | encryption, 0);
     vmcb.set64(VmcbOffset.NCr3, (p2m.rootFrame << 12) | 0, Math.floor(p2m.rootFrame / 0x100000));
     vmcb.set64(VmcbOffset.GPat, PAT_LO, PAT_HI);

@@ -305,7 +305,7 @@ export class EmulatedExits {
     const { cost, options } = this;
     const { p2m } = options.domain;
     cost.run(this.pageStage);
-    const mfn = p2m.lookup((lo >>> 12) + (hi >>> 0) * 0x100000);
+    const mfn = p2m.lookupForWriting((lo >>> 12) + (hi >>> 0) * 0x100000);
     if (mfn < 0) return false;
     for (let line = 0; line < LINES_OF_A_PAGE; line++) {
       const at = cost.access(mfn, line * 64, 64, true);

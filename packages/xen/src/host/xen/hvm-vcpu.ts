@@ -21,9 +21,12 @@ import { ViridianHypercalls } from "../../viridian/viridian-hypercalls.js";
 import { ViridianMsrs } from "../../viridian/viridian-msrs.js";
 import { hasTscDeadline, Vlapic } from "../../vlapic.js";
 import type { ResolvedDomainConfig, ResolvedXenConfig } from "../../xen-config.js";
+import type { FrameTable } from "../frame-table.js";
 import { HypercallFixups, OTHER_HYPERCALL } from "../hypercall-fixup.js";
 import type { Pcpu } from "../pcpu.js";
 import { GhcbRequests } from "../svm/ghcb-requests.js";
+import { PageStateChange } from "../svm/page-state-change.js";
+import type { SecurePages } from "../svm/secure-pages.js";
 import { SvmControl } from "../svm/svm-control.js";
 import { startUpContext, type VcpuContext } from "../vcpu-context.js";
 import type { VcpuControl } from "../vcpu-control.js";
@@ -53,6 +56,9 @@ export interface HvmVcpuOptions {
   readonly heap: FrameAllocator;
   /** vCPU 0, when this is another one. */
   readonly first: HvmVcpu | undefined;
+  readonly frameTable: FrameTable;
+  /** Of an SEV-SNP domain. */
+  readonly pages: SecurePages | undefined;
 }
 
 /** A vCPU of an HVM or PVH domain with all that Xen keeps for it (`struct hvm_vcpu`), on the physical CPU it is pinned to. */
@@ -70,6 +76,7 @@ export class HvmVcpu implements VcpuRunner {
   private readonly interrupts: VirtualInterrupts;
   private readonly scheduler: NullScheduler | undefined;
   private readonly first: HvmVcpu;
+  private readonly requests: GhcbRequests | undefined;
 
   constructor(options: HvmVcpuOptions) {
     const { id, pcpu, control, domain, config, scheduler } = options;
@@ -215,10 +222,13 @@ export class HvmVcpu implements VcpuRunner {
       walker,
     });
     const { encrypted } = control;
+    const { pages: secure, frameTable } = options;
+    const pageState = secure === undefined ? undefined : new PageStateChange(secure, p2m, cost, frameTable);
     const requests =
       encrypted === undefined
         ? undefined
-        : new GhcbRequests({ vcpuId: id, encrypted, p2m, cost, memory, cpuid, vlapic });
+        : new GhcbRequests({ vcpuId: id, encrypted, p2m, cost, memory, cpuid, vlapic, pageState });
+    this.requests = requests;
     const { hypercallFixup: kind } = config;
     if (kind !== "none") control.interceptUndefined();
     const fixups =
@@ -246,6 +256,7 @@ export class HvmVcpu implements VcpuRunner {
       mmio,
       fixups,
       requests,
+      pageState,
       interrupts: this.interrupts,
       instructionLength:
         debugBuild && vendor === "amd" && encrypted === undefined
@@ -336,6 +347,7 @@ export class HvmVcpu implements VcpuRunner {
       host: this.host.snapshot(),
       interfaces: this.hypercalls.snapshot(),
       accounting: this.accounting?.snapshot(),
+      requests: this.requests?.snapshot(),
     };
   }
 
@@ -354,6 +366,7 @@ export class HvmVcpu implements VcpuRunner {
     this.vcpu.restore(snapshot.vcpu);
     this.host.restore(snapshot.host);
     this.hypercalls.restore(snapshot.interfaces);
+    if (snapshot.requests !== undefined) this.requests?.restore(snapshot.requests);
     if (snapshot.accounting !== undefined) this.accounting?.restore(snapshot.accounting);
     processor.state.words.set(snapshot.processor.words);
   }

@@ -7,7 +7,15 @@ import {
   type VmExit,
   VmxExitReason,
 } from "@hyperwalk/cpu";
-import { Cause, EptQualification, FRAME_BYTES, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
+import {
+  Cause,
+  EptQualification,
+  FRAME_BYTES,
+  NPF_ENCRYPTED,
+  NPF_SIZE_MISMATCH,
+  PageFaultCode,
+  TICKS_PER_CYCLE,
+} from "@hyperwalk/mmu";
 import { DOORBELL_GFN, type Doorbell, DoorbellRegister } from "../../devices/doorbell.js";
 import type { Domain } from "../../domain.js";
 import type { ExitAccounting } from "../../exit-accounting.js";
@@ -43,6 +51,7 @@ import { FixupVerdict, type HypercallFixups } from "../hypercall-fixup.js";
 import type { Hypervisor } from "../hypervisor.js";
 import { type RunOutcome, SHUTDOWN_REASONS } from "../run-outcome.js";
 import type { GhcbRequests } from "../svm/ghcb-requests.js";
+import { PageChange, type PageStateChange } from "../svm/page-state-change.js";
 import type { VcpuControl } from "../vcpu-control.js";
 import { DiscardingMemory } from "./discarding-memory.js";
 import type { EmulatedExits } from "./emulated-exits.js";
@@ -131,6 +140,8 @@ export interface XenHostOptions {
   readonly fixups: HypercallFixups | undefined;
   /** Undefined where the guest's registers are not encrypted. */
   readonly requests: GhcbRequests | undefined;
+  /** Undefined where every page is Xen's to change. */
+  readonly pageState: PageStateChange | undefined;
   readonly interrupts: VirtualInterrupts;
   /** Where Xen finds out an instruction's length by itself. */
   readonly instructionLength: InstructionLength | undefined;
@@ -193,6 +204,7 @@ export class XenHost implements Hypervisor {
   private readonly fixups: HypercallFixups | undefined;
   private readonly shadow: ShadowExits | undefined;
   private readonly guestRequests: GhcbRequests | undefined;
+  private readonly pageState: PageStateChange | undefined;
 
   constructor(options: XenHostOptions) {
     const { cost, control, switches } = options;
@@ -213,6 +225,7 @@ export class XenHost implements Hypervisor {
     this.instructionLength = options.instructionLength;
     this.shadow = options.shadow;
     this.guestRequests = options.requests;
+    this.pageState = options.pageState;
     if (options.vcpu.down) this.waitsFor = COMING_UP;
     this.ibpbOnExit = switches.ibpbEntry;
     this.overwritesReturnStack = switches.rsbOverwrite;
@@ -742,6 +755,7 @@ export class XenHost implements Hypervisor {
     const gfn = (exit.info2Lo >>> 12) + (exit.info2Hi >>> 0) * 0x100000;
     const isFetch = (exit.info1Lo & (this.isAmd ? NPF_FETCH : EPT_FETCH)) !== 0;
     const write = (exit.info1Lo & 2) !== 0;
+    if (this.isAmd && (exit.info1Lo & PageFaultCode.Rmp) !== 0) return this.reverseMapFault(exit, gfn);
     if (domain.p2m.typeAt(gfn) === P2mType.Invalid) {
       // Of an encrypted guest neither the instruction nor its registers are there to be read.
       const isData = !isFetch && !this.inGuestTables(exit) && this.guestRequests === undefined;
@@ -784,6 +798,19 @@ export class XenHost implements Hypervisor {
     if (offset !== DoorbellRegister.Notify || !mmio.match(doorbell, offset)) return false;
     this.moveOn(mmio.length);
     return true;
+  }
+
+  /**
+   * The reverse map forbids an access of the guest's. A 2 MiB page of which it wanted a part is split; anything else, a page
+   * of another address or one that is not as private as the guest takes it for, ends the domain.
+   */
+  private reverseMapFault(exit: VmExit, gfn: number): RunOutcome | undefined {
+    const isSplit =
+      (exit.info1Hi & NPF_SIZE_MISMATCH) !== 0 && this.pageState?.split(gfn) === PageChange.Done;
+    if (isSplit) return undefined;
+    const what = accessName((exit.info1Lo & 2) !== 0, (exit.info1Lo & NPF_FETCH) !== 0);
+    const kind = (exit.info1Hi & NPF_ENCRYPTED) !== 0 ? "private" : "shared";
+    return this.crash(`${kind} ${what} of guest frame 0x${gfn.toString(16)}: the reverse map forbids it`);
   }
 
   /** `vmx_vcpu_flush_pml_buffer`: what the processor noted goes to the bitmap. */

@@ -34,3 +34,15 @@ export const GHCB_MSR_REQUEST: Stage = {
   source: "read off the GHCB standard: one switch, one answer",
   range: [30, 200],
 };
+
+/** `snp_complete_psc` and its like: one page, RMPUPDATE, look-up and p2m changes excepted. */
+export const PAGE_STATE_CHANGE: Stage = {
+  name: "page state change: one page",
+  phase: Phase.ExitOperation,
+  instructions: 140,
+  basis: "estimate",
+  source:
+    "no Xen with SEV-SNP was counted: read off the GHCB specification, entry taken apart and checked, type and references of the page, state put together for RMPUPDATE",
+  range: [70, 500],
+  lfences: 1,
+};
