@@ -52,7 +52,7 @@ export class XenDoorbellBackend implements DoorbellBackend {
   }
 
   map(gfn: number): number {
-    return this.options.p2m.lookup(gfn);
+    return this.options.p2m.lookupForWriting(gfn);
   }
 
   unmap(mfn: number): void {
