@@ -33,7 +33,8 @@ const MAX_LEVELS = 5;
 const NO_FRAME = -1;
 
 /** Guest memory as a walk reaches it: by guest frame, with a reference while it is used. */
-export type WalkedMemory = Pick<P2m, "lookup" | "putPage" | "askPager" | "writeLog" | "translate">;
+export type WalkedMemory = Pick<P2m, "lookup" | "putPage" | "askPager" | "writeLog" | "translate"> &
+  Partial<Pick<P2m, "ownership">>;
 
 /** What walks cost. */
 export interface GuestWalkStages {
