@@ -20,6 +20,8 @@ const config: ViteUserConfig = defineConfig({
           name: "unit",
           // Timings are benchmarks, never tests: this is for what hangs, on a busy machine too.
           testTimeout: 30_000,
+          // Nothing here keeps state in a module: a worker reads the sources once, not once for each file.
+          isolate: false,
           include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts"],
           exclude: ["**/node_modules/**", "test/differential/**", "test/browser/**"],
         },

@@ -110,14 +110,12 @@ describe("the wide guest of the host-speed benchmark", () => {
 
   // Checksums from the same image under QEMU: system calls, page faults, interrupts and changed page tables count in.
   it.each([
-    [1, "0x4cfd419ec202c2e7"],
-    [500, "0x27ac1e687c68fc3c"],
-    [2000, "0x3786a6c7921294d0"],
-  ])("%i steps compute what they compute elsewhere", (steps, checksum) => {
-    for (const profile of [epyc9124, skylakeSp]) {
-      const { system, outcome } = boot(profile, "linear", image, `steps=${steps}`);
-      expect(outcome).toMatchObject({ reason: "shutdown", shutdown: "poweroff" });
-      expect(fieldsOf(system.console, "wide")).toMatchObject({ steps: String(steps), checksum });
-    }
+    [1, "0x4cfd419ec202c2e7", skylakeSp],
+    [500, "0x27ac1e687c68fc3c", epyc9124],
+    [2000, "0x3786a6c7921294d0", skylakeSp],
+  ])("%i steps compute what they compute elsewhere", (steps, checksum, profile) => {
+    const { system, outcome } = boot(profile, "linear", image, `steps=${steps}`);
+    expect(outcome).toMatchObject({ reason: "shutdown", shutdown: "poweroff" });
+    expect(fieldsOf(system.console, "wide")).toMatchObject({ steps: String(steps), checksum });
   });
 });

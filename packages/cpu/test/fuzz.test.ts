@@ -33,7 +33,7 @@ function sixteenBit(machine: Machine, virtual8086: boolean): void {
 function fuzz16(seed: number, virtual8086: boolean): void {
   const next = random(seed * 2654435761 + 54321);
   const machine = new Machine();
-  for (let round = 0; round < 60; round++) {
+  for (let round = 0; round < 30; round++) {
     machine.flat32(CODE, 0);
     sixteenBit(machine, virtual8086);
     machine.write(
@@ -53,7 +53,7 @@ function fuzz(seed: number, long: boolean, cpl: number): void {
   const next = random(seed * 2654435761 + 12345);
   const machine = long ? new Machine().long(CODE, cpl) : new Machine().flat32(CODE, cpl);
   installTables(machine);
-  for (let round = 0; round < 60; round++) {
+  for (let round = 0; round < 30; round++) {
     if (long) machine.long(CODE, cpl);
     else machine.flat32(CODE, cpl);
     installTables(machine);
