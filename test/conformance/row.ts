@@ -73,6 +73,8 @@ export interface Row {
   /** Looked at right after the call, and what is seen then. */
   readonly look?: (world: World) => unknown;
   readonly seen?: unknown;
+  /** What is otherwise for 32-bit callers. */
+  readonly for32?: Pick<Partial<Row>, "outputs" | "seen">;
   /** Copies that do not depend on the operation alone: bytes of each, in and out; see `copies.ts`. */
   readonly copies?: { readonly from: readonly number[]; readonly to: readonly number[] };
   /** Look-ups that the operation itself makes, besides those of copies. */

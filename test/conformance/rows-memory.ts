@@ -287,7 +287,10 @@ export const MEMORY_ROWS: readonly Row[] = [
       system.domain.guestMemory.readU32(address("list")),
       system.domain.guestMemory.readU32(address("list") + longBytes),
     ],
+    before: longs("list", 0, [7, 7]),
     seen: [HOLE_GFN + 1, 0xffffffff],
+    // A frame that is mapped nowhere is ~0: no 32-bit number.
+    for32: { outputs: { status: -11 }, seen: [HOLE_GFN + 1, 7] },
     copies: { from: [24], to: [8, 8, 2] },
   }),
   row(

@@ -28,6 +28,8 @@ export interface ConformanceRun {
 export interface ConformanceOptions {
   readonly image: Uint8Array;
   readonly abi: HypercallAbiName;
+  /** Bytes of the guest's `unsigned long`; default 8. */
+  readonly longBytes?: 4 | 8;
   readonly profile?: ProcessorProfile;
   readonly domain?: Partial<DomainConfig>;
   /** Before the guest runs. */
@@ -36,7 +38,7 @@ export interface ConformanceOptions {
 
 /** Runs a guest that makes the calls of a table, and looks at each. */
 export function runRows(rows: readonly Row[], options: ConformanceOptions): ConformanceRun {
-  const { image, abi, profile = epyc9124, domain } = options;
+  const { image, abi, longBytes = 8, profile = epyc9124, domain } = options;
   const system = createXenSystem({
     profile,
     domain: { image, memoryBytes: 64 * 2 ** 20, abi, vcpus: 2, p2mPage: "4k", ...domain },
@@ -47,7 +49,7 @@ export function runRows(rows: readonly Row[], options: ConformanceOptions): Conf
   const places = savedPlaces(rows);
   const world: World = {
     system,
-    longBytes: 8,
+    longBytes,
     address: (page) => guestMemory.readU32(PAGE_ADDRESSES + 8 * PAGES.indexOf(page)) * 4096,
     saved: (name) => guestMemory.readU32(places.get(name) ?? -1),
   };

@@ -696,7 +696,7 @@ export const HVM_FLUSH_TLBS: OperationDescriptor = {
   hypercall: 34,
   subop: 5,
   inputs: [
-    { name: "arg", bytes: 8, signed: false, register: 0, offset: -1, compatPair: true, implied: 0 },
+    { name: "arg", bytes: 8, signed: false, register: 0, offset: -1, pointer: true, implied: 0 },
   ],
   outputs: [],
   struct: undefined,
