@@ -14,7 +14,12 @@ import type { PortDevice } from "./devices/port-device.js";
 import { TEST_MEMORY_FRAMES, TEST_MEMORY_GFN } from "./devices/test-device.js";
 import { DomainList } from "./domain-list.js";
 import { Errno } from "./errno.js";
-import { DOMID_SELF, EventChannels, type EventChannelsSnapshot } from "./event-channel.js";
+import {
+  DOMID_SELF,
+  EventChannels,
+  type EventChannelsOptions,
+  type EventChannelsSnapshot,
+} from "./event-channel.js";
 import { GrantCopier } from "./grant-copy.js";
 import { GrantTable, type GrantTableSnapshot } from "./grant-table.js";
 import { GuestMemory } from "./guest-memory.js";
@@ -50,6 +55,8 @@ export interface DomainOptions {
   readonly sharedInfoFrame: number;
   /** A zeroed frame of Xen's heap. */
   readonly allocateFrame: () => number;
+  /** Who sets events pending, where it is not Xen; see `EventChannelsOptions`. */
+  readonly twoLevel?: EventChannelsOptions["twoLevel"];
   /** All domains of the host, to which this one is added; default it is alone. */
   readonly domains?: DomainList;
 }
@@ -163,6 +170,7 @@ export class Domain {
       allocateFrame,
       ports: config.maxEventChannels + 1,
       hardwareDomain: config.hardwareDomain,
+      twoLevel: options.twoLevel,
       remote: (other) => this.domains.find(other)?.eventChannels,
     });
     this.console = new Console(this.guestMemory);

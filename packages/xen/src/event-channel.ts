@@ -1,6 +1,6 @@
 import type { PhysicalMemory } from "@hyperwalk/mmu";
 import { Errno } from "./errno.js";
-import { TwoLevelEvents } from "./event-2l.js";
+import { TwoLevelEvents, type TwoLevelEventsOptions } from "./event-2l.js";
 import type { EventAbi } from "./event-abi.js";
 import { FIFO_CHANNELS, FifoEvents, type FifoEventsSnapshot } from "./event-fifo.js";
 import { EventRecord, PortRecords } from "./event-record.js";
@@ -68,6 +68,8 @@ export interface EventChannelsOptions {
   readonly ports?: number;
   /** May the domain bind VIRQs that only one domain gets, and change other domains' ports? Default false. */
   readonly hardwareDomain?: boolean;
+  /** Makes the 2-level ABI; default Xen's own. */
+  readonly twoLevel?: ((options: TwoLevelEventsOptions) => TwoLevelEvents) | undefined;
   /** Event channels of another domain, undefined for one that does not exist; default there are no others. */
   readonly remote?: (domain: number) => EventChannels | undefined;
 }
@@ -131,7 +133,8 @@ export class EventChannels {
     this.records = new PortRecords({ memory, allocateFrame, ports: this.ports });
     this.events = new VcpuEvents(options);
     const parts = { memory, vcpuEvents: this.events };
-    this.twoLevel = new TwoLevelEvents({ ...parts, sharedInfoFrame });
+    const twoLevel = { ...parts, sharedInfoFrame };
+    this.twoLevel = options.twoLevel?.(twoLevel) ?? new TwoLevelEvents(twoLevel);
     this.fifo = new FifoEvents({ ...parts, records: this.records, vcpus: this.vcpus, allocateFrame });
     this.abi = this.twoLevel;
     this.upcallVectors = new Uint8Array(this.vcpus);

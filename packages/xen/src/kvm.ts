@@ -1,6 +1,7 @@
 import { type HardwareVirtualization, Processor, type ProcessorProfile } from "@hyperwalk/cpu";
 import { type CycleLedger, TICKS_PER_CYCLE, ticks } from "@hyperwalk/mmu";
 import { bootProtocol, guestAddressSpace } from "./boot/index.js";
+import { HYPERCALL_PAGE_MSR, HYPERCALL_PAGE_MSR_BEHIND_VIRIDIAN } from "./cpuid-policy.js";
 import { Domain } from "./domain.js";
 import { DEFAULT_MAX_CYCLES, GuestSystem, type RunBudget, type SystemListeners } from "./guest-system.js";
 import { HostMemory, XEN_TEXT_BYTES } from "./host/host-memory.js";
@@ -9,8 +10,11 @@ import { type KvmConfig, type ResolvedKvmConfig, resolveKvmConfig } from "./host
 import { KvmVcpu } from "./host/kvm/kvm-vcpu.js";
 import { KvmVm } from "./host/kvm/kvm-vm.js";
 import { TdpMmu } from "./host/kvm/tdp-mmu.js";
+import type { KvmXenExitHcall } from "./host/kvm/uapi.js";
 import { Pcpu } from "./host/pcpu.js";
 import type { RunOutcome } from "./host/run-outcome.js";
+import { KvmAttributes } from "./monitor/kvm-attributes.js";
+import { KvmTwoLevelEvents } from "./monitor/kvm-events.js";
 import { MemoryRegions } from "./monitor/memory-regions.js";
 import { monitorOperations } from "./monitor/monitor-operations.js";
 import { MonitorPhysmap } from "./monitor/monitor-physmap.js";
@@ -42,6 +46,11 @@ export interface KvmSystemOptions {
   readonly domain: DomainConfig;
   /** An existing processor of that profile, with nothing in its memory yet; default a new one. */
   readonly processor?: Processor | undefined;
+  /**
+   * A monitor's own code: asked first about each hypercall that leaves the kernel (KVM_EXIT_XEN), whose structure is valid
+   * during the call alone. True: it has served it, and left the result there.
+   */
+  readonly hypercall?: ((exit: KvmXenExitHcall) => boolean) | undefined;
   /** Keep `exitAccounts`; default false. */
   readonly accounting?: boolean | undefined;
   /** Watch RDTSCs for `window`; default true. */
@@ -127,6 +136,13 @@ export class KvmSystem extends GuestSystem {
     });
     const control = pcpu.createControl(hostMemory, tdp, xen);
     tdp.onFlush = () => control.flushSecondStage();
+    const call = cost.compile(
+      composeStage("system call of the monitor", Phase.MonitorCall, [
+        MONITOR_IOCTL,
+        ...(kvm.pti ? [KVM_PTI_CALL] : []),
+      ]),
+    );
+    const pay = () => cost.run(call);
     const domain = new Domain({
       id: DOMAIN_ID,
       config,
@@ -135,15 +151,20 @@ export class KvmSystem extends GuestSystem {
       p2m: physmap,
       sharedInfoFrame,
       allocateFrame: () => heap.allocate(),
+      twoLevel: (parts) => new KvmTwoLevelEvents(parts, vm, pay),
     });
     this.domain = domain;
-    const call = composeStage("system call of the monitor", Phase.MonitorCall, [
-      MONITOR_IOCTL,
-      ...(kvm.pti ? [KVM_PTI_CALL] : []),
-    ]);
-    const regions = new MemoryRegions(vm, cost, cost.compile(call));
+    const regions = new MemoryRegions(vm, cost, call);
     for (const range of ram) regions.add(range, guestFirst + range.first);
     physmap.attach(regions);
+    const attributes = new KvmAttributes({
+      vm,
+      domain,
+      physmap,
+      key: kvm.sharedInfo,
+      hypercallMsr: domain.viridian === undefined ? HYPERCALL_PAGE_MSR : HYPERCALL_PAGE_MSR_BEHIND_VIRIDIAN,
+      call: pay,
+    });
     const vcpu = new KvmVcpu({
       id: 0,
       pcpu,
@@ -151,14 +172,21 @@ export class KvmSystem extends GuestSystem {
       vm,
       tdp,
       domain,
-      config,
       kvm,
-      operations: monitorOperations([...OPERATIONS, ...CONTINUED_OPERATIONS]),
+      operations: (access) =>
+        monitorOperations([...OPERATIONS, ...CONTINUED_OPERATIONS], {
+          attributes,
+          vcpus: vm.vcpus,
+          access,
+          call: pay,
+        }),
+      served: () => attributes.update(),
+      hypercall: options.hypercall,
     });
     this.vcpus = [vcpu];
     this.vcpu = vcpu.vcpu;
     domain.vcpus.push(vcpu.vcpu);
-    vm.createVcpu(vcpu);
+    attributes.start();
     const { cmdline, modules } = config;
     control.start(protocol.build(domain, image, { cmdline, modules }));
     vcpu.vcpu.areas.startTime();
@@ -217,15 +245,16 @@ export function createKvmSystem(options: KvmSystemOptions): KvmSystem {
 
 /** What this host does not have. */
 function checkDomain(config: ResolvedDomainConfig): void {
-  const { abi, vcpus, paging, confidential, logDirty, hardwareDomain, viridian } = config;
+  const { abi, vcpus, paging, confidential, logDirty, hardwareDomain } = config;
   const refuse = (key: string, value: unknown, allowed: string): never => {
     throw new XenConfigError(`domain.${key}`, value, `${allowed} under KVM`);
   };
   if (abi.name !== "linear") refuse("abi", abi.name, "linear");
+  if (config.doorbell !== undefined) refuse("doorbell", "a doorbell", "none");
+  if (config.hypercallFixup !== "none") refuse("hypercallFixup", config.hypercallFixup, "none");
   if (vcpus !== 1) refuse("vcpus", vcpus, "1");
   if (paging !== "hap") refuse("paging", paging, "hap");
   if (confidential !== undefined) refuse("confidential", confidential, "none");
   if (logDirty) refuse("logDirty", logDirty, "false");
   if (hardwareDomain) refuse("hardwareDomain", hardwareDomain, "false");
-  if (viridian.length > 0) refuse("viridian", viridian.join(), "false");
 }

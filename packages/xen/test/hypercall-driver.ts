@@ -1,11 +1,13 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
 import { LongModeTables, Pte } from "@hyperwalk/mmu";
+import type { GuestSystem } from "../src/guest-system.ts";
 import { CONTEXT_DEFAULTS } from "../src/host/vcpu-context.ts";
-import { createXenSystem, type XenSystem } from "../src/xen.ts";
+import { createXenSystem, type XenSystem, type XenSystemOptions } from "../src/xen.ts";
 import type { DomainConfig } from "../src/xen-config.ts";
 import { elfImage } from "./elf-image.ts";
 
-const CODE = 0x100000;
+/** Where the guest begins. */
+export const CODE = 0x100000;
 const CURSOR = 0x1f0000;
 const LEFT = 0x1f0008;
 const CALLS = 0x200000;
@@ -21,20 +23,25 @@ export const MAPPED_BYTES: number = 8 * 2 ** 20;
 /** Registers of a call by their encoding, as pairs of words: rax, rcx, rdx, rbx, rsp (not used), rbp, rsi, rdi, r8 to r15. */
 export type CallRegisters = readonly (readonly [number, number])[];
 
+type DriverCreate<S> = (options: Pick<XenSystemOptions, "profile" | "domain">) => S;
+
 /** 64-bit guest code that makes one hypercall after the other with all registers from a list. */
-export class HypercallDriver {
-  readonly system: XenSystem;
+export class HypercallDriver<S extends GuestSystem = XenSystem> {
+  readonly system: S;
   /** Machine frame of guest frame 0 when the domain was built; the others of its RAM follow. */
   readonly firstFrame: number;
   private readonly calls: readonly CallRegisters[];
 
-  constructor(profile: ProcessorProfile, domain: Partial<DomainConfig>, calls: readonly CallRegisters[]) {
+  /** @param create makes the system around it; default under Xen */
+  constructor(
+    profile: ProcessorProfile,
+    domain: Partial<DomainConfig>,
+    calls: readonly CallRegisters[],
+    create: DriverCreate<S> = createXenSystem as unknown as DriverCreate<S>,
+  ) {
     this.calls = calls;
     const image = elfImage({ bits: 64, segments: [{ address: CODE, bytes: 64 }] });
-    this.system = createXenSystem({
-      profile,
-      domain: { image, memoryBytes: MEMORY_BYTES, abi: "linear", ...domain },
-    });
+    this.system = create({ profile, domain: { image, memoryBytes: MEMORY_BYTES, abi: "linear", ...domain } });
     this.firstFrame = this.system.domain.p2m.translate(0);
     this.build(profile.vendor);
   }

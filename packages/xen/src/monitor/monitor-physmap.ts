@@ -1,4 +1,4 @@
-import { P2m } from "../p2m.js";
+import { P2m, type P2mOptions } from "../p2m.js";
 import { isReadOnlyType, P2mRights, P2mType, rightsOf } from "../p2m-type.js";
 import type { PathCost } from "../path-cost/path-cost.js";
 import type { MemoryRegions } from "./memory-regions.js";
@@ -13,11 +13,24 @@ export class MonitorPhysmap extends P2m {
   /** Guest frames that were placed before there were regions. */
   private readonly early: (readonly [number, number])[] = [];
 
+  private readonly firstFrame: number;
+
+  constructor(options: P2mOptions) {
+    super(options);
+    this.firstFrame = options.guestFirst;
+  }
+
   /** From now on changes go to memory slots, beginning with what was placed before. */
   attach(regions: MemoryRegions): void {
     this.regions = regions;
     for (const [gfn, mfn] of this.early) regions.show(gfn, mfn, false, false);
     this.early.length = 0;
+  }
+
+  /** Guest frame of a machine frame of RAM that has not been moved, or -1. */
+  gfnOf(mfn: number): number {
+    const gfn = mfn - this.firstFrame;
+    return gfn >= 0 && this.translate(gfn) === mfn ? gfn : -1;
   }
 
   override lookup(gfn: number): number {

@@ -3,6 +3,7 @@ import { Errno } from "../errno.js";
 import type { ExitAccounting } from "../exit-accounting.js";
 import type { GuestAccess } from "../guest-access/guest-access.js";
 import type { GuestRegisters } from "../host/guest-registers.js";
+import type { KvmXenExitHcall } from "../host/kvm/uapi.js";
 import type { XenHcallExit } from "../host/kvm/xen-hcall-exit.js";
 import type { MulticallEntry } from "../multicall-entry.js";
 import type { Constituents, Operation, OperationCall } from "../operations/operation.js";
@@ -16,6 +17,10 @@ export interface MonitorOptions {
   /** Guest memory by linear address, as the monitor reaches it. */
   readonly access: GuestAccess;
   readonly cost: StagePathCost;
+  /** After each hypercall. */
+  readonly served: () => void;
+  /** Asked first; true: it has served the call. */
+  readonly first: ((exit: KvmXenExitHcall) => boolean) | undefined;
 }
 
 /**
@@ -30,11 +35,15 @@ export class Monitor implements Constituents {
   accounting: ExitAccounting | undefined;
   private readonly abi: LinearAbi;
   private readonly cost: StagePathCost;
+  private readonly served: () => void;
+  private readonly first: MonitorOptions["first"];
   private readonly exitStage: number;
   private readonly hypercallStage: number;
 
-  constructor({ operations, registers, access, cost }: MonitorOptions) {
+  constructor({ operations, registers, access, cost, served, first }: MonitorOptions) {
     this.cost = cost;
+    this.served = served;
+    this.first = first;
     this.abi = new LinearAbi(operations, registers, access, cost);
     this.exitStage = cost.compile(MONITOR_EXIT);
     this.hypercallStage = cost.compile(MONITOR_HYPERCALL);
@@ -50,6 +59,7 @@ export class Monitor implements Constituents {
     const { continuation } = call;
     this.cost.run(this.hypercallStage);
     this.operation = undefined;
+    if (this.first?.(exit) === true) return;
     let result = -Errno.EPERM;
     if (exit.cpl === 0)
       for (;;) {
@@ -58,6 +68,7 @@ export class Monitor implements Constituents {
         if (!continuation.pending) break;
         exit.continueWith(continuation);
       }
+    this.served();
     exit.setResult(result, exit.longmode ? result >> 31 : 0);
     this.accounting?.name(this.operation ?? `hypercall-0x${(exit.inputLo >>> 0).toString(16)}`);
   }

@@ -55,9 +55,12 @@ import type { VcpuControl } from "../vcpu-control.js";
 import type { EmulatedExits } from "../xen/emulated-exits.js";
 import type { HypercallEvent } from "../xen/hypercall-handler.js";
 import type { MmioExits } from "../xen/mmio-exits.js";
-import type { VirtualInterrupts } from "../xen/virtual-interrupts.js";
 import type { VmExitEvent } from "../xen/xen-host.js";
+import type { XenKernelHypercalls } from "./kernel-hypercalls.js";
 import type { ResolvedKvmConfig } from "./kvm-config.js";
+import type { KvmInterrupts } from "./kvm-interrupts.js";
+import type { KvmVcpuXen } from "./kvm-vcpu-xen.js";
+import type { KvmVm } from "./kvm-vm.js";
 import { TdpFault, type TdpMmu } from "./tdp-mmu.js";
 import type { XenHypercalls } from "./xen-hypercalls.js";
 
@@ -68,9 +71,9 @@ const EPT_FETCH = 4;
 const TABLE_LEVELS = 4;
 /** A vector of the host's: its local APIC's timer (LOCAL_TIMER_VECTOR). */
 const LOCAL_TIMER_VECTOR = 0xec;
-const FIRST_USABLE_VECTOR = 16;
 const CR4_OSXSAVE = 1 << 18;
 const HLT = "HLT";
+const POLL = "SCHEDOP_poll";
 
 export interface KvmHostOptions {
   readonly processor: Processor;
@@ -85,7 +88,10 @@ export interface KvmHostOptions {
   readonly monitor: Monitor;
   readonly emulated: EmulatedExits;
   readonly mmio: MmioExits;
-  readonly interrupts: VirtualInterrupts;
+  readonly interrupts: KvmInterrupts;
+  readonly vm: KvmVm;
+  readonly xen: KvmVcpuXen;
+  readonly kernel: XenKernelHypercalls;
   /** XCR0 of the host. */
   readonly hostXcr0: number;
 }
@@ -126,6 +132,10 @@ export class KvmHost implements Hypervisor {
   private stepsOverIret = false;
   /** What the vCPU sleeps in; empty while it does not. */
   private waitsFor = "";
+  /** KVM_REQ_UNBLOCK: what a vCPU that blocks waits for has come. */
+  private unblocked = false;
+  /** KVM_REQ_CLOCK_UPDATE */
+  private clockUpdate = false;
 
   constructor(options: KvmHostOptions) {
     const { cost, control, switches, processor } = options;
@@ -210,12 +220,20 @@ export class KvmHost implements Hypervisor {
     return this.registers.rip;
   }
 
-  /** Vector of Xen's upcall that waits, or -1 (`kvm_xen_has_interrupt`). */
+  /** KVM_REQ_UNBLOCK and `kvm_vcpu_kick`. */
+  kick(): void {
+    this.unblocked = true;
+  }
+
+  /** KVM_REQ_CLOCK_UPDATE */
+  requestClockUpdate(): void {
+    this.clockUpdate = true;
+  }
+
+  /** Vector of Xen's upcall that waits, or -1. */
   private get eventVector(): number {
-    const { domain, vcpu } = this.options;
-    const { eventChannels } = domain;
-    const vector = eventChannels.upcallVectors[vcpu.id] || eventChannels.callbackVector;
-    return vector >= FIRST_USABLE_VECTOR && eventChannels.events.hasUpcall(vcpu.id) ? vector : -1;
+    const { vm, xen } = this.options;
+    return vm.upcallVector !== 0 && xen.hasInterrupt() ? vm.upcallVector : -1;
   }
 
   /** From the end of the exit's handling to just before the entry. */
@@ -223,9 +241,16 @@ export class KvmHost implements Hypervisor {
     const { cost, interrupts, processor } = this.options;
     const { registers } = this;
     const { ledger, mmu } = processor;
+    const { xen } = this.options;
     if (interrupts.timerRuns) interrupts.expire(ledger.clock[0]);
     this.switchXcr0();
     cost.run(this.returnStage);
+    this.unblocked = false;
+    if (this.clockUpdate) {
+      this.clockUpdate = false;
+      xen.updateTime();
+    }
+    if (xen.hasPendingEvents) xen.beforeEntry();
     const vector = this.eventVector;
     if (vector >= 0 && registers.canTakeInterrupt) registers.injectInterrupt(vector); // again until the guest clears it
     interrupts.assist();
@@ -297,7 +322,7 @@ export class KvmHost implements Hypervisor {
       case ExitKind.Rdmsr:
         return this.emulatedBy(exit, emulated.rdmsr());
       case ExitKind.Wrmsr:
-        return this.emulatedBy(exit, emulated.wrmsr());
+        return this.wrmsr(exit);
       case ExitKind.Io:
         return this.portIo(exit);
       case ExitKind.CrAccess:
@@ -334,13 +359,23 @@ export class KvmHost implements Hypervisor {
     }
   }
 
+  /** What fills the hypercall page latches the caller's mode, in the kernel too. */
+  private wrmsr(exit: VmExit): undefined {
+    const { emulated, vm, domain } = this.options;
+    const done = emulated.wrmsr();
+    vm.latchLongMode(!domain.eventChannels.events.is32Bit);
+    return this.emulatedBy(exit, done);
+  }
+
   private hypercall(exit: VmExit): RunOutcome | undefined {
-    const { hypercalls, monitor, counters, vcpu, domain } = this.options;
+    const { hypercalls, monitor, counters, vcpu, domain, kernel } = this.options;
     counters.hypercalls++;
+    kernel.forget();
     if (hypercalls.enter()) {
-      this.report("kernel");
+      this.accounting?.name(kernel.operation ?? "hyper-v");
+      this.report("kernel", kernel.operation);
       this.skip(exit);
-      return this.afterHypercall();
+      return kernel.blocks ? this.block(POLL) : undefined;
     }
     const texts = this.onHypercall === undefined ? NO_TEXTS : hypercalls.texts;
     this.exitToUser();
@@ -497,8 +532,6 @@ export class KvmHost implements Hypervisor {
     if (!this.canBeWoken(what)) return this.halted(what);
     cost.run(cost.compile(KVM_BLOCK));
     this.waitsFor = what;
-    vcpu.changeRunstate(RUNSTATE_BLOCKED);
-    vcpu.areas.updateRunstate();
     if (interrupts.windowWanted) interrupts.closeWindow();
     return undefined;
   }
@@ -507,14 +540,15 @@ export class KvmHost implements Hypervisor {
   private canBeWoken(what: string): boolean {
     const { vcpu, interrupts } = this.options;
     const interruptible = (this.registers.rflags & Flag.If) !== 0;
-    if ((interruptible || what !== HLT) && vcpu.timers.running) return true;
+    if ((interruptible || what !== HLT) && (vcpu.timers.running || interrupts.xenTimerRuns)) return true;
     return interruptible && interrupts.timerCanWake;
   }
 
   /** Something has come that a vCPU which waits is told of. */
   private get hasNews(): boolean {
-    const { vcpu, interrupts, domain } = this.options;
-    return vcpu.unblocked || interrupts.deliverable || domain.eventChannels.events.hasUpcall(vcpu.id);
+    const { vcpu, interrupts, domain, xen } = this.options;
+    if (this.unblocked || vcpu.unblocked || xen.hasPendingEvents) return true;
+    return interrupts.deliverable || domain.eventChannels.events.hasUpcall(vcpu.id);
   }
 
   private halted(what: string): RunOutcome {
@@ -548,13 +582,13 @@ export class KvmHost implements Hypervisor {
   }
 
   private wake(): void {
-    const { vcpu, cost } = this.options;
+    const { vcpu, cost, xen } = this.options;
+    this.unblocked = false;
     vcpu.pollPort = 0;
     vcpu.unblocked = false;
-    if (vcpu.runstate.state !== RUNSTATE_BLOCKED) return;
-    vcpu.changeRunstate(RUNSTATE_RUNNING);
+    xen.endPoll();
+    if (vcpu.runstate.state === RUNSTATE_BLOCKED) vcpu.changeRunstate(RUNSTATE_RUNNING);
     if (vcpu.timers.resumePeriodic(vcpu.nowNs)) vcpu.sendTimerEvent(cost);
-    vcpu.areas.updateRunstate();
   }
 
   private outOfBudget(budget: NonNullable<RunOutcome["budget"]>): RunOutcome {

@@ -3,7 +3,7 @@ import { CpuidPolicy } from "../../cpuid-policy.js";
 import type { Domain } from "../../domain.js";
 import { Errno } from "../../errno.js";
 import type { ExitAccounting } from "../../exit-accounting.js";
-import { kvmHypercallPage } from "../../hypercall-page.js";
+import { kvmHypercallPage, viridianHypercallPage } from "../../hypercall-page.js";
 import type { SystemCounters } from "../../measured-window.js";
 import { Monitor } from "../../monitor/monitor.js";
 import { EFER_ALLOWED, MsrPolicy } from "../../msr-policy.js";
@@ -13,36 +13,36 @@ import {
   KVM_APIC_MSR,
   KVM_CPUID,
   KVM_EMULATE,
-  KVM_INJECT,
-  KVM_INTERRUPT_WINDOW,
   KVM_OTHER_EXIT,
   KVM_PORT_IO,
   KVM_RDMSR,
-  KVM_TIMER_INTERRUPT,
   KVM_WRITE_HYPERCALL_PAGE,
   KVM_WRMSR,
   KVM_XEN_LEAF,
-  KVM_XEN_TIMER,
 } from "../../path-cost/stages/kvm-entry-exit.js";
 import { KVM_READ_GUEST } from "../../path-cost/stages/kvm-hypercall.js";
 import { KVM_PTI_CALL } from "../../path-cost/stages/kvm-mitigations.js";
 import { MONITOR_COPY, MONITOR_IOCTL } from "../../path-cost/stages/kvm-user-space.js";
 import { Vcpu, type VcpuRunner } from "../../vcpu.js";
+import { ViridianMsrs } from "../../viridian/viridian-msrs.js";
 import { hasTscDeadline, Vlapic } from "../../vlapic.js";
-import type { ResolvedDomainConfig } from "../../xen-config.js";
 import type { Pcpu } from "../pcpu.js";
 import type { VcpuContext } from "../vcpu-context.js";
 import type { VcpuControl } from "../vcpu-control.js";
 import { EmulatedExits, type EmulatedStages } from "../xen/emulated-exits.js";
 import { MmioExits } from "../xen/mmio-exits.js";
 import { StringIo } from "../xen/string-io.js";
-import { type InterruptStages, VirtualInterrupts } from "../xen/virtual-interrupts.js";
+import { KvmHypervHypercalls } from "./hyperv-hypercalls.js";
+import { XenKernelHypercalls } from "./kernel-hypercalls.js";
 import type { ResolvedKvmConfig } from "./kvm-config.js";
 import { KvmHost } from "./kvm-host.js";
+import { KvmInterrupts } from "./kvm-interrupts.js";
+import type { KvmVcpuXen } from "./kvm-vcpu-xen.js";
 import type { KvmVm } from "./kvm-vm.js";
 import type { KvmXenVcpu } from "./kvm-xen-vcpu.js";
 import { SlotAccess } from "./slot-access.js";
 import type { TdpMmu } from "./tdp-mmu.js";
+import type { KvmXenExitHcall } from "./uapi.js";
 import { XenHypercalls } from "./xen-hypercalls.js";
 
 const EFER_LMA = 0x400;
@@ -60,13 +60,6 @@ const EMULATED: EmulatedStages = {
   other: KVM_OTHER_EXIT,
 };
 
-const INTERRUPTS: InterruptStages = {
-  timer: KVM_TIMER_INTERRUPT,
-  vcpuTimer: KVM_XEN_TIMER,
-  injection: KVM_INJECT,
-  window: KVM_INTERRUPT_WINDOW,
-};
-
 export interface KvmVcpuOptions {
   readonly id: number;
   readonly pcpu: Pcpu;
@@ -74,10 +67,13 @@ export interface KvmVcpuOptions {
   readonly vm: KvmVm;
   readonly tdp: TdpMmu;
   readonly domain: Domain;
-  readonly config: ResolvedDomainConfig;
   readonly kvm: ResolvedKvmConfig;
-  /** All that the monitor serves. */
-  readonly operations: readonly Operation[];
+  /** All that the monitor serves, with the guest memory that it translates addresses in. */
+  readonly operations: (access: SlotAccess) => readonly Operation[];
+  /** After each hypercall that the monitor has served. */
+  readonly served: () => void;
+  /** Asked before the monitor, see `KvmSystemOptions`. */
+  readonly hypercall: ((exit: KvmXenExitHcall) => boolean) | undefined;
 }
 
 /** A vCPU under KVM with its part of the monitor (`struct kvm_vcpu` and the thread that runs it), on one physical CPU. */
@@ -96,10 +92,12 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
   accounting: ExitAccounting | undefined;
   private readonly msrs: MsrPolicy;
   private readonly cpuid: CpuidPolicy;
-  private readonly interrupts: VirtualInterrupts;
+  /** The Xen part of it in the kernel. */
+  readonly xen: KvmVcpuXen;
+  private readonly interrupts: KvmInterrupts;
 
   constructor(options: KvmVcpuOptions) {
-    const { id, pcpu, control, domain, config, vm, kvm } = options;
+    const { id, pcpu, control, domain, vm, kvm } = options;
     const { processor, cost, counters, ledger } = pcpu;
     const { mmu, memory, profile } = processor;
     const { timing, vendor, ghz } = profile;
@@ -108,7 +106,8 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
     this.id = id;
     this.pcpu = pcpu;
     this.control = control;
-    const cpuid = new CpuidPolicy({ profile, abiFeatures: 0, domainId: domain.id });
+    const { viridian } = domain;
+    const cpuid = new CpuidPolicy({ profile, abiFeatures: 0, domainId: domain.id, viridian });
     this.cpuid = cpuid;
     const slots = {
       memslots: vm.memslots,
@@ -154,7 +153,14 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
     msrs = new MsrPolicy(registers, control, () => ledger.cycles, vlapic.apic, vendor, cpuid.xsaves);
     this.msrs = msrs;
     this.hypercalls = new XenHypercalls(registers, cost);
-    this.monitor = new Monitor({ operations: options.operations, registers, access, cost });
+    this.monitor = new Monitor({
+      operations: options.operations(access),
+      registers,
+      access,
+      cost,
+      served: options.served,
+      first: options.hypercall,
+    });
     this.vcpu.call.constituents = this.monitor;
     const emulated = new EmulatedExits({
       vcpuId: id,
@@ -167,10 +173,29 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
       vlapic,
       strings: new StringIo(registers, this.kernelAccess),
       hypercallPages: [kvmHypercallPage(control.hardware.hypercallInstruction)],
-      viridian: undefined,
+      viridian:
+        viridian === undefined
+          ? undefined
+          : {
+              state: viridian,
+              msrs: new ViridianMsrs({
+                viridian,
+                vcpuId: id,
+                apic: vlapic.apic,
+                now: () => this.vcpu.nowNs,
+                tscHz: Math.round(ghz * 1e6) * 1000,
+              }),
+              page: viridianHypercallPage(control.hardware.hypercallInstruction),
+            },
       stages: EMULATED,
     });
-    this.interrupts = new VirtualInterrupts(this.vcpu, vlapic, control, cost, INTERRUPTS);
+    const xen = vm.createVcpu(this);
+    if (typeof xen === "number") throw new RangeError(`vCPU ${id}: errno ${-xen}`);
+    this.xen = xen;
+    const kernel = new XenKernelHypercalls({ vm, xen, access: this.kernelAccess, cost });
+    this.hypercalls.kernel = kernel;
+    if (viridian !== undefined) this.hypercalls.hyperv = new KvmHypervHypercalls(viridian, registers, cost);
+    this.interrupts = new KvmInterrupts(this.vcpu, xen, vlapic, control, cost);
     this.host = new KvmHost({
       processor,
       domain,
@@ -192,12 +217,11 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
         stage: KVM_EMULATE,
       }),
       interrupts: this.interrupts,
+      vm,
+      xen,
+      kernel,
       hostXcr0: profile.cpuid.find(([leaf, sub]) => leaf === 0xd && sub === 0)?.[2] ?? 1,
     });
-    if (config.vcpus === 1)
-      domain.eventChannels.events.onPending = (port) => {
-        this.vcpu.endPoll(port);
-      };
   }
 
   get longMode(): boolean {
@@ -232,7 +256,7 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
   }
 
   kick(): void {
-    // It looks before it goes on.
+    this.host.kick();
   }
 
   setInterrupt(vector: number): void {
@@ -248,7 +272,7 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
   }
 
   requestClockUpdate(): void {
-    this.vcpu.areas.updateTime(this.vcpu, false);
+    this.host.requestClockUpdate();
   }
 
   /** Keeps accounts in `accounting`, or none. */

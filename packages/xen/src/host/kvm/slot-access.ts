@@ -115,6 +115,16 @@ export class SlotAccess implements GuestAccess {
     return this.run(lo, hi, bytes, true);
   }
 
+  /** KVM_TRANSLATE: guest-physical address of a linear one, or -1. */
+  translate(lo: number, hi: number): number {
+    const { cost } = this.options;
+    cost.enter(this.phase);
+    for (const stage of this.before) cost.run(stage);
+    const gfn = this.walker.walk(lo, hi, false);
+    cost.leave();
+    return gfn < 0 ? -1 : gfn * PAGE + (lo & (PAGE - 1));
+  }
+
   /** @throws RangeError when the model's own buffer is too small: a mistake in an operation, not in the guest */
   private run(startLo: number, startHi: number, bytes: number, toGuest: boolean): number {
     if (bytes > BUFFER_BYTES) throw new RangeError(`a copy of ${bytes} bytes: at most ${BUFFER_BYTES}`);

@@ -20,6 +20,8 @@ export interface KernelHypercalls {
 
 /** Hyper-V's hypercalls, which have bit 31 of the number. */
 export interface HypervHypercalls {
+  /** The guest has turned them on; else bit 31 is part of Xen's number. */
+  readonly enabled: boolean;
   /** Leaves the status in RAX. */
   handle(): void;
 }
@@ -56,8 +58,10 @@ export class XenHypercalls {
     const { registers, argumentRegisters, exit, cost } = this;
     argumentRegisters.latch();
     const lo = registers.lo(RAX);
-    if (lo < 0 && this.hyperv !== undefined) {
+    if (lo < 0 && this.hyperv?.enabled === true) {
+      exit.load(argumentRegisters, lo, registers.hi(RAX), registers.cpl);
       this.hyperv.handle();
+      exit.setResult(registers.lo(RAX), registers.hi(RAX));
       return true;
     }
     cost.run(this.stage);

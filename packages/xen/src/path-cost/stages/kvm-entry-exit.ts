@@ -305,7 +305,7 @@ export const KVM_TIMER_INTERRUPT: Stage = {
 };
 
 /** The same of one of Xen's timers for the vCPU. */
-export const KVM_XEN_TIMER: Stage = {
+export const KVM_VCPU_TIMER_INTERRUPT: Stage = {
   ...KVM_TIMER_INTERRUPT,
   name: "sysvec_apic_timer_interrupt, hrtimer_interrupt, xen_timer_callback",
 };

@@ -71,3 +71,24 @@ export const KVM_READ_GUEST: Stage = {
   range: [60, 220],
   strings: 1,
 };
+
+/** SCHEDOP_poll without its copies and the look at the ports. */
+export const KVM_XEN_SCHEDOP_POLL: Stage = {
+  name: "kvm_xen_schedop_poll",
+  phase: Phase.Operation,
+  instructions: 160,
+  basis: "estimate",
+  source: `${LINUX}: checks, an array for more ports than one, poll_mask and mp_state`,
+  range: [90, 400],
+  atomics: 3,
+};
+
+/** Hyper-V's hypercalls, up to the status of those that need nothing further. */
+export const KVM_HV_HYPERCALL: Stage = {
+  name: "kvm_hv_hypercall",
+  phase: Phase.HypercallDispatch,
+  instructions: 140,
+  basis: "estimate",
+  source: `${LINUX}: mode, privilege, operands, two switches`,
+  range: [80, 280],
+};
