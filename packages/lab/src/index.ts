@@ -27,6 +27,14 @@ export {
   guestCmdline,
 } from "./guest.js";
 export { BUILT_IN_GUESTS, hypercallBench, programGuest, runstateLoop } from "./guest-catalogue.js";
+export { DEFAULT_MEMSLOT_UPDATES } from "./memslot-names.js";
+export {
+  compareSharedInfoKeys,
+  type MemslotsCell,
+  type MemslotsDocument,
+  type MemslotsRequest,
+  type MemslotsSetting,
+} from "./memslots.js";
 export {
   compareOperations,
   MATRIX_OPERATIONS,

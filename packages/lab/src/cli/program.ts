@@ -9,11 +9,13 @@ import {
   DEFAULT_MMIO_HANDLERS,
 } from "../defaults.js";
 import { GUEST_OPERATIONS, type GuestOperation } from "../guest.js";
+import { DEFAULT_MEMSLOT_UPDATES } from "../memslot-names.js";
 import { ABIS, COMPARED_ABIS, GUEST_PAGES, P2M_PAGES } from "../result.js";
 import { TOOL } from "../tool.js";
 import { DEFAULT_NOTIFICATIONS, TRANSPORT_HOSTS, TRANSPORTS } from "../transport-names.js";
 import type { BootOptions } from "./boot-command.js";
 import type { CompareOptions } from "./compare-command.js";
+import type { MemslotsOptions } from "./memslots-command.js";
 import {
   fastForwardTarget,
   memorySize,
@@ -89,6 +91,15 @@ export async function runProgram(args: readonly string[], output: Output): Promi
     .action(async (options: TransportsOptions) => {
       const { transportsCommand } = await import("./transports-command.js");
       code = await transportsCommand(options, output);
+    });
+
+  memslotsOptions(program.command("memslots"))
+    .description(
+      "deliver events at every point of an update of KVM's memory slots: shared_info by GFN and by HVA",
+    )
+    .action(async (options: MemslotsOptions) => {
+      const { memslotsCommand } = await import("./memslots-command.js");
+      code = await memslotsCommand(options, output);
     });
 
   const profiles = program
@@ -205,6 +216,20 @@ function transportsOptions(command: Command): Command {
     )
     .addOption(specCtrlOption())
     .addOption(eptOption())
+    .option("--json", "print one JSON document and nothing else");
+}
+
+function memslotsOptions(command: Command): Command {
+  return command
+    .addOption(new Option("--machine <id>", "processor, see `hyperwalk profiles`").default("epyc-9124"))
+    .addOption(
+      new Option(
+        "--update <list>",
+        `what happens to the slots, separated by commas, or all: ${DEFAULT_MEMSLOT_UPDATES.join(", ")}`,
+      )
+        .argParser(someOf("--update", DEFAULT_MEMSLOT_UPDATES))
+        .default([...DEFAULT_MEMSLOT_UPDATES], "all"),
+    )
     .option("--json", "print one JSON document and nothing else");
 }
 
