@@ -142,10 +142,13 @@ export class Domain {
   readonly viridian: Viridian | undefined;
   /** Machine memory. */
   readonly memory: PhysicalMemory;
+  /** A zeroed frame of Xen's heap. */
+  readonly allocateFrame: () => number;
   private readonly store: StoreRing | undefined;
 
   constructor(options: DomainOptions) {
     const { id, config, memory, p2m, allocateFrame } = options;
+    this.allocateFrame = allocateFrame;
     this.id = id;
     this.config = config;
     this.boot = options.boot;

@@ -242,6 +242,7 @@ export {
 export { SecurePages } from "./host/svm/secure-pages.js";
 export type { VcpuContext, VcpuSegment } from "./host/vcpu-context.js";
 export type { EncryptedVcpu, VcpuControl, VcpuControlSnapshot } from "./host/vcpu-control.js";
+export type { VcpuRegisters } from "./host/vcpu-registers.js";
 export type { HvmVcpu } from "./host/xen/hvm-vcpu.js";
 export type { HypercallEvent, HypercallHandler } from "./host/xen/hypercall-handler.js";
 export type { NullScheduler, NullSchedulerSnapshot } from "./host/xen/null-scheduler.js";
@@ -258,6 +259,13 @@ export {
   type MemorySharingOptions,
   type MemorySharingSnapshot,
 } from "./memory-sharing.js";
+export {
+  type MigratedEvents,
+  type MigratedMsrs,
+  type MigratedPage,
+  MigrationError,
+  type MigrationRecord,
+} from "./migration/migration-record.js";
 export type { Monitor } from "./monitor/monitor.js";
 export type { MsrPolicySnapshot } from "./msr-policy.js";
 export type { MulticallEntry } from "./multicall-entry.js";

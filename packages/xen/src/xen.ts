@@ -20,6 +20,9 @@ import { SecurePages } from "./host/svm/secure-pages.js";
 import { ASID as DOMAIN_ASID } from "./host/svm/svm-control.js";
 import { HvmVcpu } from "./host/xen/hvm-vcpu.js";
 import { NullScheduler } from "./host/xen/null-scheduler.js";
+import { restoreDomain, saveDomain } from "./migration/domain-record.js";
+import { rewriteHypercallPages } from "./migration/hypercall-page-rewrite.js";
+import { MigrationError, type MigrationRecord } from "./migration/migration-record.js";
 import { doorbellOperations } from "./operations/doorbell.js";
 import { CONTINUED_OPERATIONS, OPERATIONS } from "./operations/index.js";
 import type { Operation, OperationDescriptor } from "./operations/operation.js";
@@ -307,6 +310,49 @@ export class XenSystem extends GuestSystem {
     } catch (error) {
       throw new SnapshotError("CORRUPT", `not a snapshot of a system: ${(error as Error).message}`);
     }
+  }
+
+  /**
+   * The guest as architectural state, for {@link receive} of a system of any processor: what a live migration carries. The
+   * vCPU is brought out of its guest; this system can run on.
+   * @throws MigrationError for state that only means something on this machine
+   */
+  migrationRecord(): MigrationRecord {
+    if (this.peers.length > 0) throw new MigrationError("STATE", "peers", "other domains hold parts of it");
+    const [vcpu] = this.vcpus;
+    const { hardware } = vcpu.control;
+    return {
+      version: 1,
+      from: this.profile.id,
+      hypercallInstruction: [...hardware.hypercallInstruction],
+      ...vcpu.saveRecord(),
+      ...saveDomain(this.domain),
+    };
+  }
+
+  /**
+   * Takes a guest over that ran elsewhere, in the place of this system's own, which has not run: its memory behind second-stage
+   * tables of this processor's kind, its registers in this vendor's control structure, its domain's state. Caches and TLBs are
+   * cold; system time and xenstore are this host's.
+   * @param hypercallPages whether pages of hypercalls become this vendor's; default they stay as they are
+   * @throws MigrationError for a guest that cannot be here
+   */
+  receive(record: MigrationRecord, hypercallPages: "stale" | "rewritten" = "stale"): void {
+    if (this.hasRun)
+      throw new MigrationError("STATE", "system", "has run: a guest is received by a fresh one");
+    const [vcpu] = this.vcpus;
+    const { abi } = this.config.domain;
+    const pages =
+      hypercallPages === "stale"
+        ? record.pages
+        : rewriteHypercallPages(
+            record.pages,
+            record.hypercallInstruction,
+            vcpu.control.hardware.hypercallInstruction,
+            abi.hypercallPages ?? [0],
+          );
+    restoreDomain(this.domain, { ...record, pages });
+    vcpu.restoreRecord(record);
   }
 
   protected override furtherEstimates(): readonly StageEstimate[] {

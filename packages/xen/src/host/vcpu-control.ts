@@ -6,6 +6,7 @@ import type { ShadowSnapshot } from "../shadow/shadow-paging.js";
 import type { GuestRegisters } from "./guest-registers.js";
 import type { EncryptedRegisters } from "./svm/encrypted-registers.js";
 import type { VcpuContext } from "./vcpu-context.js";
+import type { VcpuRegisters } from "./vcpu-registers.js";
 
 /** The processor's and the hypervisor's knowledge of one vCPU's control structure, as plain data. */
 export interface VcpuControlSnapshot {
@@ -50,6 +51,10 @@ export interface VcpuControl extends EferSink {
   start(start: GuestStart): void;
   /** Sets a vCPU that is out of its guest to these registers; nothing is left to inject. */
   load(context: VcpuContext): void;
+  /** The registers of a vCPU that is out of its guest. */
+  saveRegisters(): VcpuRegisters;
+  /** Those of a vCPU that ran elsewhere, under either vendor's control structure; nothing is left to inject. */
+  loadRegisters(registers: VcpuRegisters): void;
   /** What the exit handler does first to the control structure (SVM: all clean bits on). */
   acknowledgeExit(): void;
   /** Drops the vCPU's cached translations: a new ASID in Xen, an invalidation of the one here. */

@@ -9,6 +9,8 @@ import {
   msrBit,
   NestedControl,
   type Processor,
+  Segment,
+  SegmentWord,
   State,
   Svm,
   SvmExitCode,
@@ -26,6 +28,7 @@ import type { ResolvedXenConfig } from "../../xen-config.js";
 import type { HostView } from "../host-memory.js";
 import type { VcpuContext, VcpuSegment } from "../vcpu-context.js";
 import type { EncryptedVcpu, SecondStageRoot, VcpuControl, VcpuControlSnapshot } from "../vcpu-control.js";
+import { placeOf, putRegisters, registersIn, type VcpuRegisters } from "../vcpu-registers.js";
 import { EncryptedRegisters } from "./encrypted-registers.js";
 import { SEV_INFO_HI, SEV_INFO_LO } from "./ghcb-requests.js";
 import { SvmRegisters } from "./svm-registers.js";
@@ -58,6 +61,8 @@ const FLAT_CODE = 0xc9b;
 const FLAT_DATA = 0xc93;
 const BUSY_TSS32 = 0x8b;
 const LDT_UNUSABLE = 0;
+/** Of the attributes that the processor's state keeps. */
+const UNUSABLE = 0x10000;
 const LIMIT_4G = 0xffffffff | 0;
 /** #MC. Xen also asks for #DB and #AC (XSA-156) and gives them straight back; here they are not intercepted. */
 const EXCEPTIONS = 1 << 18;
@@ -395,6 +400,73 @@ export class SvmControl implements VcpuControl {
     this.hardware.sealState();
   }
 
+  saveRegisters(): VcpuRegisters {
+    const { vmcb } = this.hardware;
+    const words = registersIn(this.processor.state.words);
+    words[placeOf(State.EferLo)] &= ~EFER_SVME;
+    // CR2 is the VMCB's while the guest does not run.
+    words[placeOf(State.Cr2Lo)] = vmcb.word(VmcbOffset.Cr2);
+    words[placeOf(State.Cr2Hi)] = vmcb.wordHi(VmcbOffset.Cr2);
+    const pair = (offset: number): readonly [number, number] => [vmcb.word(offset), vmcb.wordHi(offset)];
+    return {
+      words,
+      rip: pair(VmcbOffset.Rip),
+      rflags: vmcb.word(VmcbOffset.Rflags),
+      rax: pair(VmcbOffset.Rax),
+      rsp: pair(VmcbOffset.Rsp),
+      interruptShadow: (vmcb.word(VmcbOffset.InterruptShadow) & 1) !== 0,
+    };
+  }
+
+  loadRegisters(registers: VcpuRegisters): void {
+    const { hardware } = this;
+    const { vmcb } = hardware;
+    const { words } = this.processor.state;
+    putRegisters(registers.words, words);
+    hardware.vmsave();
+    for (const [offset, segment] of SEGMENT_NUMBERS) {
+      const at = State.Segments + 8 * segment;
+      const attributes = words[at + SegmentWord.Attributes];
+      vmcb.setSegment(
+        offset,
+        words[at + SegmentWord.Selector],
+        (attributes & UNUSABLE) !== 0 ? 0 : (attributes & 0xff) | ((attributes >>> 4) & 0xf00),
+        words[at + SegmentWord.Limit],
+        words[at + SegmentWord.BaseLo],
+        words[at + SegmentWord.BaseHi],
+      );
+    }
+    const table = (offset: number, at: number) =>
+      vmcb.setSegment(offset, 0, 0, words[at], words[at + 1], words[at + 2]);
+    table(VmcbOffset.Gdtr, State.GdtrLimit);
+    table(VmcbOffset.Idtr, State.IdtrLimit);
+    vmcb.storeByte(VmcbOffset.Cpl, words[State.Cpl]);
+    vmcb.set64(VmcbOffset.Cr0, words[State.Cr0], 0);
+    vmcb.set64(VmcbOffset.Cr2, words[State.Cr2Lo], words[State.Cr2Hi]);
+    vmcb.set64(VmcbOffset.Cr3, words[State.Cr3Lo], words[State.Cr3Hi]);
+    vmcb.set64(VmcbOffset.Cr4, words[State.Cr4], 0);
+    vmcb.set64(VmcbOffset.Efer, words[State.EferLo] | EFER_SVME, 0);
+    vmcb.set64(VmcbOffset.Dr6, words[State.Dr6], 0);
+    vmcb.set64(VmcbOffset.Dr7, words[State.Dr7], 0);
+    vmcb.set64(VmcbOffset.GPat, words[State.PatLo], words[State.PatHi]);
+    vmcb.set64(VmcbOffset.Rflags, registers.rflags, 0);
+    vmcb.set64(VmcbOffset.Rip, ...registers.rip);
+    vmcb.set64(VmcbOffset.Rax, ...registers.rax);
+    vmcb.set64(VmcbOffset.Rsp, ...registers.rsp);
+    vmcb.store(VmcbOffset.EventInj, 0);
+    vmcb.store(VmcbOffset.InterruptShadow, registers.interruptShadow ? 1 : 0);
+    vmcb.markDirty(CleanBit.All);
+    this.setTaskPriorityOf(words[State.Cr8]);
+    hardware.forget();
+    this.flushTlb();
+  }
+
+  /** V_TPR follows CR8, which the processor has already. */
+  private setTaskPriorityOf(priority: number): void {
+    const { vmcb } = this.hardware;
+    vmcb.store(VmcbOffset.VIntr, (vmcb.word(VmcbOffset.VIntr) & ~VIntrBit.TprMask) | priority);
+  }
+
   load(context: VcpuContext): void {
     const { hardware } = this;
     const { vmcb } = hardware;
@@ -432,6 +504,18 @@ export class SvmControl implements VcpuControl {
     this.flushTlb();
   }
 }
+
+/** Those of the save area that VMRUN loads, and VMSAVE's; by number of the segment. */
+const SEGMENT_NUMBERS: readonly (readonly [number, number])[] = [
+  [VmcbOffset.Es, Segment.Es],
+  [VmcbOffset.Cs, Segment.Cs],
+  [VmcbOffset.Ss, Segment.Ss],
+  [VmcbOffset.Ds, Segment.Ds],
+  [VmcbOffset.Fs, Segment.Fs],
+  [VmcbOffset.Gs, Segment.Gs],
+  [VmcbOffset.Ldtr, Segment.Ldtr],
+  [VmcbOffset.Tr, Segment.Tr],
+];
 
 /** Offsets of segment registers in the save area. */
 const SEGMENT_OFFSETS: readonly (readonly [number, "cs" | "ds" | "es" | "ss" | "further" | "ldtr" | "tr"])[] =

@@ -9,6 +9,7 @@ import {
   PrimaryControl,
   type Processor,
   SecondaryControl,
+  SegmentWord,
   State,
   type Vmcs,
   VmcsField,
@@ -23,6 +24,7 @@ import type { ResolvedXenConfig } from "../../xen-config.js";
 import type { HostView } from "../host-memory.js";
 import type { VcpuContext, VcpuSegment } from "../vcpu-context.js";
 import type { SecondStageRoot, VcpuControl, VcpuControlSnapshot } from "../vcpu-control.js";
+import { putRegisters, registersIn, type VcpuRegisters } from "../vcpu-registers.js";
 import { VmxRegisters } from "./vmx-registers.js";
 
 /** #MC. */
@@ -33,6 +35,8 @@ const VECTOR_PF = 14;
 const VECTORING_DEFINED = 0x80000fff | 0;
 const TSC_AUX = 0xc0000103;
 const VPID = 1; // the only guest's
+const SHADOWS = Interruptibility.BySti | Interruptibility.ByMovSs;
+const RFLAGS_IF = 0x200;
 const CR0_PE = 1;
 const CR0_ET = 0x10;
 const CR0_NE = 0x20;
@@ -287,6 +291,75 @@ export class VmxControl implements VcpuControl {
     words[State.Gpr + 2 * 3] = start.ebx | 0;
   }
 
+  saveRegisters(): VcpuRegisters {
+    const { vmcs } = this.hardware;
+    const { words } = this.processor.state;
+    const pair = (field: number): readonly [number, number] => [vmcs.read(field), vmcs.readHi(field)];
+    const shadow = vmcs.read(VmcsField.GuestInterruptibility) & SHADOWS;
+    return {
+      words: registersIn(words),
+      rip: pair(VmcsField.GuestRip),
+      rflags: vmcs.read(VmcsField.GuestRflags),
+      rax: [words[State.Gpr], words[State.Gpr + 1]],
+      rsp: pair(VmcsField.GuestRsp),
+      interruptShadow: shadow !== 0,
+    };
+  }
+
+  loadRegisters(registers: VcpuRegisters): void {
+    const { vmcs } = this.hardware;
+    const { words } = this.processor.state;
+    putRegisters(registers.words, words);
+    words.set(registers.rax, State.Gpr);
+    for (let segment = 0; segment < SEGMENTS; segment++) {
+      const at = State.Segments + 8 * segment;
+      vmcs.write(VmcsField.GuestEsSelector + 2 * segment, words[at + SegmentWord.Selector]);
+      vmcs.write(VmcsField.GuestEsAccessRights + 2 * segment, rightsOf(words[at + SegmentWord.Attributes]));
+      vmcs.write(VmcsField.GuestEsLimit + 2 * segment, words[at + SegmentWord.Limit]);
+      vmcs.write(
+        VmcsField.GuestEsBase + 2 * segment,
+        words[at + SegmentWord.BaseLo],
+        words[at + SegmentWord.BaseHi],
+      );
+    }
+    const table = (limit: number, base: number, at: number) => {
+      vmcs.write(limit, words[at]);
+      vmcs.write(base, words[at + 1], words[at + 2]);
+    };
+    table(VmcsField.GuestGdtrLimit, VmcsField.GuestGdtrBase, State.GdtrLimit);
+    table(VmcsField.GuestIdtrLimit, VmcsField.GuestIdtrBase, State.IdtrLimit);
+    const cr0 = words[State.Cr0];
+    const cr4 = words[State.Cr4];
+    const efer = words[State.EferLo];
+    vmcs.write(VmcsField.Cr0Mask, CR0_NE, 0);
+    vmcs.write(VmcsField.Cr4Mask, CR4_VMXE, 0);
+    vmcs.write(VmcsField.GuestCr0, cr0 | CR0_ET | CR0_NE, 0);
+    vmcs.write(VmcsField.Cr0ReadShadow, cr0 | CR0_ET, 0);
+    vmcs.write(VmcsField.GuestCr3, words[State.Cr3Lo], words[State.Cr3Hi]);
+    vmcs.write(VmcsField.GuestCr4, cr4 | CR4_VMXE, 0);
+    vmcs.write(VmcsField.Cr4ReadShadow, cr4, 0);
+    vmcs.write(VmcsField.GuestEfer, efer, 0);
+    const long = (efer & EFER_LMA) !== 0;
+    const entry = vmcs.read(VmcsField.EntryControls) & ~EntryControl.Ia32eModeGuest;
+    vmcs.write(VmcsField.EntryControls, entry | (long ? EntryControl.Ia32eModeGuest : 0));
+    if (!long && (cr0 & CR0_PG) !== 0 && (cr4 & CR4_PAE) !== 0) this.loadPdptes(words[State.Cr3Lo]);
+    vmcs.write(VmcsField.GuestDr7, words[State.Dr7], 0);
+    vmcs.write(VmcsField.GuestPat, words[State.PatLo], words[State.PatHi]);
+    vmcs.write(VmcsField.GuestSysenterCs, words[State.SysenterCs]);
+    vmcs.write(VmcsField.GuestSysenterEsp, words[State.SysenterEspLo], words[State.SysenterEspHi]);
+    vmcs.write(VmcsField.GuestSysenterEip, words[State.SysenterEipLo], words[State.SysenterEipHi]);
+    vmcs.write(VmcsField.GuestRflags, registers.rflags, 0);
+    vmcs.write(VmcsField.GuestRip, ...registers.rip);
+    vmcs.write(VmcsField.GuestRsp, ...registers.rsp);
+    vmcs.write(VmcsField.EntryInterruptionInfo, 0);
+    const sti = (registers.rflags & RFLAGS_IF) !== 0 ? Interruptibility.BySti : Interruptibility.ByMovSs;
+    vmcs.write(VmcsField.GuestInterruptibility, registers.interruptShadow ? sti : 0);
+    vmcs.write(VmcsField.GuestPendingDebugExceptions, 0, 0);
+    vmcs.write(VmcsField.VmcsLinkPointer, -1, -1);
+    words[State.ResidentGuest] = 0;
+    this.flushTlb();
+  }
+
   load(context: VcpuContext): void {
     const { vmcs } = this.hardware;
     const { registers, cr0, cr3, cr4, efer, tableLimit } = context;
@@ -506,6 +579,11 @@ const TABLE_FIELDS: readonly (readonly [number, number])[] = [
 /** AVL, L, D/B and G are four bits further up than in a VMCB. */
 function accessRights(attributes: VcpuSegment["attributes"]): number {
   return attributes === 0 ? UNUSABLE : (attributes & 0xff) | ((attributes & 0xf00) << 4);
+}
+
+/** Access rights of a segment that SVM kept: null ones have no type there, and have to be marked here. */
+function rightsOf(attributes: number): number {
+  return (attributes & 0xffff) === 0 ? UNUSABLE : attributes;
 }
 
 const NO_SPEC_CTRL: readonly [number, number] = [0, 0];

@@ -1,4 +1,4 @@
-import { DeliveryMode } from "@hyperwalk/cpu";
+import { DeliveryMode, State, validXcr0 } from "@hyperwalk/cpu";
 import { CpuidPolicy } from "../../cpuid-policy.js";
 import type { Domain } from "../../domain.js";
 import { Errno } from "../../errno.js";
@@ -10,7 +10,9 @@ import { PhysicalAccess } from "../../guest-access/physical.js";
 import { ShadowGuestWalker } from "../../guest-access/shadow-walker.js";
 import { hypercallPage, viridianHypercallPage } from "../../hypercall-page.js";
 import type { SystemCounters } from "../../measured-window.js";
+import { MigrationError, type MigrationRecord } from "../../migration/migration-record.js";
 import { EFER_ALLOWED, MsrPolicy } from "../../msr-policy.js";
+import { RUNSTATE_BLOCKED } from "../../operations/descriptors.gen.js";
 import type { Operation } from "../../operations/operation.js";
 import type { PathCost } from "../../path-cost/path-cost.js";
 import { LATER_STAGES } from "../../path-cost/stages/later.js";
@@ -30,6 +32,7 @@ import type { SecurePages } from "../svm/secure-pages.js";
 import { SvmControl } from "../svm/svm-control.js";
 import { startUpContext, type VcpuContext } from "../vcpu-context.js";
 import type { VcpuControl } from "../vcpu-control.js";
+import { placeOf } from "../vcpu-registers.js";
 import { XenDoorbellBackend } from "./doorbell-backend.js";
 import { EmulatedExits } from "./emulated-exits.js";
 import { HypercallHandler } from "./hypercall-handler.js";
@@ -40,6 +43,9 @@ import { ShadowExits } from "./shadow-exits.js";
 import { StringIo } from "./string-io.js";
 import { VirtualInterrupts } from "./virtual-interrupts.js";
 import { Request, XenHost } from "./xen-host.js";
+
+/** A vCPU's part of a migration record. */
+export type VcpuRecord = Pick<MigrationRecord, "registers" | "msrs" | "apic" | "waitsFor">;
 
 export interface HvmVcpuOptions {
   readonly id: number;
@@ -369,6 +375,66 @@ export class HvmVcpu implements VcpuRunner {
     if (snapshot.requests !== undefined) this.requests?.restore(snapshot.requests);
     if (snapshot.accounting !== undefined) this.accounting?.restore(snapshot.accounting);
     processor.state.words.set(snapshot.processor.words);
+  }
+
+  /** The vCPU's part of a migration record; the vCPU is brought out of its guest. @throws MigrationError */
+  saveRecord(): VcpuRecord {
+    const { host, control, vlapic, vcpu, msrs, pcpu } = this;
+    host.pause();
+    const { ended, waitsFor } = host.snapshot();
+    if (ended !== undefined) throw new MigrationError("STATE", "vCPU", `has ended: ${ended.reason}`);
+    if (vcpu.timers.running || vlapic.apic.snapshot().timer.initial !== 0 || vlapic.apic.deadline !== 0)
+      throw new MigrationError("STATE", "timers", "one runs, and is not moved");
+    const { runstate, time } = vcpu.areas.snapshot();
+    if (runstate.frame >= 0 || time.frame >= 0 || vcpu.areas.runstate.hasHandle || vcpu.areas.time.hasHandle)
+      throw new MigrationError("STATE", "areas", "registered run-state and time areas are not moved");
+    const registers = control.saveRegisters();
+    if (!registers.interruptShadow && !control.registers.canTakeNmi)
+      throw new MigrationError("STATE", "NMI", "the guest is in its handler");
+    const { timestampOffset, timestampAdjust, timestampAux, cstar } = msrs.snapshot();
+    return {
+      registers,
+      waitsFor,
+      msrs: {
+        timestamp: pcpu.ledger.cycles + timestampOffset,
+        timestampAdjust,
+        timestampAux,
+        cstar,
+      },
+      apic: vlapic.snapshot(),
+    };
+  }
+
+  /** Puts it into a vCPU that has not run. @throws MigrationError for registers that this processor cannot have */
+  restoreRecord(record: VcpuRecord): void {
+    const { registers, msrs } = record;
+    const { words } = registers;
+    const cr4 = words[placeOf(State.Cr4)];
+    if ((cr4 & ~this.cpuid.validCr4) !== 0)
+      throw new MigrationError(
+        "MISMATCH",
+        "CR4",
+        `0x${(cr4 >>> 0).toString(16)} has features that are not here`,
+      );
+    const efer = words[placeOf(State.EferLo)];
+    if ((efer & ~EFER_ALLOWED) !== 0)
+      throw new MigrationError(
+        "MISMATCH",
+        "EFER",
+        `0x${(efer >>> 0).toString(16)} has features that are not here`,
+      );
+    if (!validXcr0(words[placeOf(State.XcrLo)], 0))
+      throw new MigrationError("MISMATCH", "XCR0", "has states that are not here");
+    this.control.loadRegisters(registers);
+    const timestampOffset = msrs.timestamp - this.pcpu.ledger.cycles;
+    const { timestampAdjust, timestampAux, cstar } = msrs;
+    this.msrs.restore({ timestampOffset, timestampAdjust, timestampAux, cstar });
+    this.control.setTimestampOffset(timestampOffset);
+    this.control.setTimestampAux(timestampAux >>> 0);
+    this.vlapic.restore(record.apic);
+    this.host.restore({ ...this.host.snapshot(), ready: false, waitsFor: record.waitsFor });
+    this.interrupts.closeWindow();
+    if (record.waitsFor !== "") this.vcpu.changeRunstate(RUNSTATE_BLOCKED);
   }
 
   private setRegisters(context: VcpuContext): void {

@@ -308,6 +308,15 @@ export class XenHost implements Hypervisor {
     if (this.ended?.reason === "halted" && this.waitsFor !== "") this.ended = undefined;
   }
 
+  /** Brings the vCPU out of its guest, as a physical interrupt does: its registers are Xen's to see. */
+  pause(): void {
+    if (!this.ready) return;
+    const { control } = this;
+    control.interruptGuest(EVENT_CHECK_VECTOR);
+    const outcome = this.vmExit(control.hardware.enter(1, Number.POSITIVE_INFINITY));
+    if (outcome !== undefined) this.end(outcome);
+  }
+
   /** Whether the vCPU waits, up or down. */
   get asleep(): boolean {
     return this.waitsFor !== "";
