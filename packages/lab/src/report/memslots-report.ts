@@ -13,14 +13,14 @@ const UPDATES: Readonly<Record<MemslotUpdate, string>> = {
 
 const LEGEND = `fast: the sender, at once        slow: the sender, after a refresh of the cache
 worker: the irqfd's work queue   vCPU: the vCPU itself, when the monitor lets it run again
-error: the ioctl fails, EFAULT   monitor: the hypercall leaves to user space, whose business it becomes
+error: the ioctl fails, EFAULT   monitor: the hypercall leaves to user space, which does it
 LOST: nobody delivers it and nobody knows; worker and vCPU are delayed`;
 
 /** The whole experiment as text. */
 export function memslotsReport({ machine, settings, estimates }: MemslotsDocument, paint: Paint): string {
   const updates = [...new Set(settings.map(({ update }) => update))];
   const parts = [
-    `Events at every point of an update of KVM's memory slots on ${paint.strong(machine.name)}, ${machine.ghz} GHz`,
+    `Events at every point of an update of KVM's memory slots\non ${paint.strong(machine.name)}, ${machine.ghz} GHz`,
     "shared_info, and vcpu_info in it, known to the kernel by guest frame (gfn) or host address (hva);\none event an update",
     ...updates.flatMap((update) => [
       paint.strong(UPDATES[update]),
