@@ -131,7 +131,7 @@ export {
 export { exitName } from "./host/exit-name.js";
 export { type FrameOwner, FrameTable, type OwnedFrames } from "./host/frame-table.js";
 export { GuestCodeMode, GuestRegisters } from "./host/guest-registers.js";
-export { HostMemory, type HostView, type PeerFrames } from "./host/host-memory.js";
+export { HostMemory, type HostView, type PeerFrames, type SecureMemory } from "./host/host-memory.js";
 export type { Homes } from "./host/host-objects.js";
 export type { Hypervisor } from "./host/hypervisor.js";
 export { EventFd, EventFds, type EventFdsSnapshot, type EventFdWaiter } from "./host/kvm/eventfd.js";
@@ -239,6 +239,7 @@ export {
   PageStateList,
   validBit,
 } from "./host/svm/ghcb-layout.js";
+export type { GhcbRequestsSnapshot } from "./host/svm/ghcb-requests.js";
 export { SecurePages } from "./host/svm/secure-pages.js";
 export type { VcpuContext, VcpuSegment } from "./host/vcpu-context.js";
 export type { EncryptedVcpu, VcpuControl, VcpuControlSnapshot } from "./host/vcpu-control.js";
@@ -299,6 +300,7 @@ export {
   type PageConditionsOptions,
   type PageConditionsSnapshot,
 } from "./page-conditions.js";
+export type { PageOwnership } from "./page-ownership.js";
 export { composeStage } from "./path-cost/compose.js";
 export { KvmPhase, type KvmPhaseName } from "./path-cost/kvm-phases.js";
 export type { PathCost, PhasedPathCost, StageId } from "./path-cost/path-cost.js";
