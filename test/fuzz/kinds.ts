@@ -4,6 +4,7 @@ import { guestCode, hypercalls, images } from "./guests.js";
 import { controlStructures, nestedTables } from "./nested.js";
 import { pieces } from "./pieces.js";
 import { Random } from "./random.js";
+import { securePages } from "./secure.js";
 import { severalVcpus } from "./several.js";
 import { snapshots } from "./snapshots.js";
 
@@ -19,6 +20,7 @@ export const KINDS: readonly FuzzKind[] = [
   snapshots,
   severalVcpus,
   pieces,
+  securePages,
 ];
 
 /** Case `number` of a run with this seed: its kind is `number` modulo the kinds. @returns as {@link runKind} does */
