@@ -19,6 +19,7 @@ const copies = (from: number, to: number): Copies => ({
 export const COPIES: Readonly<Partial<Record<OperationName, Copies>>> = {
   "event_channel.bind_interdomain": copies(12, 12),
   "event_channel.bind_virq": copies(12, 12),
+  "event_channel.bind_pirq": copies(12, 12),
   "event_channel.close": copies(4, 0),
   "event_channel.send": copies(4, 0),
   "event_channel.status": copies(24, 24),
@@ -32,9 +33,13 @@ export const COPIES: Readonly<Partial<Record<OperationName, Copies>>> = {
   "event_channel.set_priority": copies(8, 0),
   "grant_table.map_grant_ref": copies(32, 32),
   "grant_table.unmap_grant_ref": copies(24, 2),
+  // The data themselves go from frame to frame.
+  "grant_table.copy": copies(40, 2),
   "grant_table.query_size": copies(16, 16),
   "grant_table.set_version": copies(4, 4),
   "grant_table.get_version": copies(8, 4),
+  // Not in the sheet: `gnttab_swap_grant_ref` takes its 12 bytes and gives the status back, as `gnttab_copy` does.
+  "grant_table.swap_grant_ref": copies(12, 2),
   "hvm.set_param": copies(16, 0),
   "hvm.get_param": copies(16, 16),
   "hvm.flush_tlbs": none,

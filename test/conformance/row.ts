@@ -79,7 +79,7 @@ export interface Row {
   readonly copies?: { readonly from: readonly number[]; readonly to: readonly number[] };
   /** Look-ups that the operation itself makes, besides those of copies. */
   readonly lookups?: number;
-  /** It succeeds with fewer look-ups or references than others. */
+  /** It succeeds with fewer look-ups or references than others, or although a copy does not. */
   readonly uncounted?: true;
 }
 

@@ -112,7 +112,7 @@ export const MEMORY_ROWS: readonly Row[] = [
     before: extents(RAM_GFN + 4, RAM_GFN + 2, RAM_GFN + 5),
     copies: { from: [32, 8, 8], to: [] },
   }),
-  row("memory.decrease_reservation", "list nowhere", reservation(NOWHERE, 1), 0, {}),
+  row("memory.decrease_reservation", "list nowhere", reservation(NOWHERE, 1), 0, { uncounted: true }),
   row("memory.decrease_reservation", "too large extents", reservation(pointer("list"), 1, 10), 0, {
     copies: { from: [32], to: [] },
   }),
@@ -305,6 +305,7 @@ export const MEMORY_ROWS: readonly Row[] = [
   ),
   row("grant_table.setup_table", "list nowhere", { dom: SELF, nr_frames: 1, frame_list: NOWHERE }, 0, {
     outputs: { status: -5 },
+    uncounted: true,
   }),
   row("grant_table.setup_table", "of nobody's", { dom: 77, nr_frames: 1, frame_list: 0 }, 0, {
     outputs: { status: -2 },
