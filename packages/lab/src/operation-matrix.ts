@@ -48,6 +48,8 @@ export interface MatrixRow {
   readonly operation: string;
   /** Where the count of the operation's own instructions is from. */
   readonly basis: string;
+  /** What the cost depends on, and how that is here; absent where that needs no saying. */
+  readonly condition?: string;
   /** In the order of the interfaces. */
   readonly cells: readonly MatrixCell[];
 }
@@ -109,9 +111,11 @@ export function compareOperations(request: MatrixRequest): MatrixDocument {
     });
     const outcome = system.run({ maxInstructions: request.maxInstructions ?? DEFAULT_MAX_INSTRUCTIONS });
     const left: ReadonlyMap<string, string> = tour.left;
+    const conditions: ReadonlyMap<string, string> = tour.conditions;
     return {
       abi,
       left,
+      conditions,
       measured: measuredIn(system.console),
       exit: runExit(outcome),
       config: system.config,
@@ -126,8 +130,10 @@ export function compareOperations(request: MatrixRequest): MatrixDocument {
     abis,
     operations: names.map((operation) => {
       const first = runs[0].measured.get(operation);
+      const condition = runs[0].conditions.get(operation);
       return {
         operation,
+        ...(condition !== undefined && { condition }),
         basis: OPERATIONS.find(({ descriptor }) => descriptor.name === operation)?.stage.basis ?? "estimate",
         cells: runs.map(({ abi, measured, left }, i): MatrixCell => {
           const found = measured.get(operation);

@@ -20,13 +20,19 @@ export interface SampleTools {
 
 /** How a guest makes one operation's call again and again, or why it cannot. */
 export type OperationSample =
-  | { readonly operation: OperationName; readonly emit: (g: GuestProgram, tools: SampleTools) => void }
+  | {
+      readonly operation: OperationName;
+      /** What its cost depends on, and how that is here. */
+      readonly condition?: string;
+      readonly emit: (g: GuestProgram, tools: SampleTools) => void;
+    }
   | { readonly operation: OperationName; readonly unmeasured: string };
 
 const SELF = 0x7ff0;
 const FAR_AWAY_NS = 2n ** 49n;
 const CONSOLE_PFN = 17;
 const CALLBACK_IRQ = 0;
+const SHUTDOWN_CRASH = 3;
 
 /** A call that needs nothing and leaves nothing. */
 function plain(
@@ -71,18 +77,19 @@ function close(g: GuestProgram, ...ports: readonly Variable[]): void {
   }
 }
 
-/** Makes a port each time, and closes it. */
+/** Makes a port each time, and closes it: the lowest that is free. If it is another, the domain ends. */
 function makesPort(operation: OperationName, make: (g: GuestProgram) => HypercallResult): OperationSample {
   return {
     operation,
     emit: (g, { again, measured }) => {
       again(() => {
+        const port = g.hypercall.eventChannel.bindIpi({ vcpu: 0 }).output("port");
+        g.hypercall.eventChannel.close({ port });
         measured(() => make(g));
-        // Its result is gone by now. The lowest free port is given out, and nothing else is closed: the next is one more.
-        const probe = g.hypercall.eventChannel.bindIpi({ vcpu: 0 }).output("port");
-        g.hypercall.eventChannel.close({ port: probe });
-        g.subtract(probe, 1);
-        close(g, probe);
+        // Its own result is gone by now, but the port is taken if it was given out.
+        const next = g.hypercall.eventChannel.bindIpi({ vcpu: 0 }).output("port");
+        g.when(next, "e", port, () => g.shutdown(SHUTDOWN_CRASH));
+        close(g, next, port);
       });
     },
   };
@@ -215,16 +222,38 @@ export const OPERATION_SAMPLES: readonly OperationSample[] = [
   plain("grant_table.setup_table", (g, { list }) =>
     g.call(descriptorOf("grant_table.setup_table"), [SELF, 1, list]),
   ),
+  {
+    operation: "grant_table.copy",
+    condition: "64 bytes between two frames of its own",
+    emit: (g, { data, list, again, measured }) => {
+      const [source, dest] = [g.frameOf(list), g.frameOf(data)];
+      const inputs = {
+        sourceDomid: SELF,
+        sourceOffset: 0,
+        destDomid: SELF,
+        destOffset: 0,
+        len: 64,
+        flags: 0,
+      };
+      again(() => {
+        measured(() => g.hypercall.grantTable.copy({ source, dest, ...inputs }));
+      });
+      source.release();
+      dest.release();
+    },
+  },
+  plain("grant_table.swap_grant_ref", (g) => g.hypercall.grantTable.swapGrantRef({ refA: 8, refB: 9 })),
   not("grant_table.map_grant_ref", "needs another domain's grant"),
   not("grant_table.unmap_grant_ref", "needs another domain's grant"),
   {
     operation: "event_channel.send",
+    condition: "to a port that is not pending; its vCPU has been told of another",
     emit: (g, { again, measured }) => {
-      const [receives, sends] = pair(g);
       again(() => {
+        const [receives, sends] = pair(g);
         measured(() => g.hypercall.eventChannel.send({ port: sends }));
+        close(g, sends, receives);
       });
-      close(g, sends, receives);
     },
   },
   {
@@ -298,8 +327,6 @@ export const OPERATION_SAMPLES: readonly OperationSample[] = [
   },
   not("event_channel.reset", "closes the console's port, too"),
   not("event_channel.init_control", "once for each vCPU"),
-  not("event_channel.expand_array", "needs FIFO event channels"),
-  not("event_channel.set_priority", "needs FIFO event channels"),
   ...(
     [
       ["vcpu.register_runstate_phys_area", "registerRunstatePhysArea"],
@@ -366,6 +393,39 @@ export const OPERATION_SAMPLES: readonly OperationSample[] = [
           measured(() => g.hypercall.memory.removeFromPhysmap({ gpfn }));
         });
       });
+    },
+  },
+  // From here on event channels are FIFO ones.
+  {
+    operation: "event_channel.expand_array",
+    condition: "the second page and further ones",
+    emit: (g, { data, list, again, measured }) => {
+      withFrame(g, data, (controlGfn) => {
+        g.hypercall.eventChannel.initControl({ controlGfn, offset: 0, vcpu: 0 });
+      });
+      withFrame(g, list, (arrayGfn) => {
+        g.hypercall.eventChannel.expandArray({ arrayGfn });
+        again(() => {
+          measured(() => g.hypercall.eventChannel.expandArray({ arrayGfn }));
+        });
+      });
+    },
+  },
+  {
+    operation: "event_channel.set_priority",
+    emit: (g, { data, list, again, measured }) => {
+      // After the sample above: the first is refused and changes nothing, the second is one page more.
+      withFrame(g, data, (controlGfn) => {
+        g.hypercall.eventChannel.initControl({ controlGfn, offset: 0, vcpu: 0 });
+      });
+      withFrame(g, list, (arrayGfn) => {
+        g.hypercall.eventChannel.expandArray({ arrayGfn });
+      });
+      const port = g.hypercall.eventChannel.bindIpi({ vcpu: 0 }).output("port");
+      again(() => {
+        measured(() => g.hypercall.eventChannel.setPriority({ port, priority: 3 }));
+      });
+      close(g, port);
     },
   },
 ];

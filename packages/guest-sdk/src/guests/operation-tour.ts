@@ -25,6 +25,8 @@ export interface OperationTour {
   readonly image: Uint8Array;
   /** Why an operation is not in it. */
   readonly left: ReadonlyMap<OperationName, string>;
+  /** What the cost of one that is in it depends on, and how that is there. */
+  readonly conditions: ReadonlyMap<OperationName, string>;
 }
 
 /**
@@ -51,7 +53,11 @@ export function operationTour(options: TourOptions): OperationTour {
     for (const sample of chosen)
       if ("emit" in sample && !left.has(sample.operation)) tour.visit(sample.operation, sample.emit);
   });
-  return { image: guest.build({ abi, vendor, leaf }), left };
+  const conditions = new Map<OperationName, string>();
+  for (const sample of chosen)
+    if ("emit" in sample && sample.condition !== undefined)
+      conditions.set(sample.operation, sample.condition);
+  return { image: guest.build({ abi, vendor, leaf }), left, conditions };
 }
 
 /** Why a sample cannot be built for a program's interface; found by trying. */

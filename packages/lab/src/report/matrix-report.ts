@@ -20,7 +20,7 @@ export function matrixReport(document: MatrixDocument, paint: Paint): string {
       ...(both && i > 0 ? [saved(cell)] : []),
     ]),
     ...(both ? [] : [`${paint.strong(`Saved against ${abis[0]}`)}`, savingsTable(document, paint)]),
-    legend(reasons),
+    legend(document, reasons),
     `${paint.strong("Estimates that these figures rest on")} (${document.estimates.length})`,
     estimatesTable(document.estimates, paint),
   ];
@@ -88,8 +88,11 @@ function reasonMarks({ operations }: MatrixDocument): ReadonlyMap<string, string
   return marks;
 }
 
-function legend(reasons: ReadonlyMap<string, string>): string {
+function legend({ operations }: MatrixDocument, reasons: ReadonlyMap<string, string>): string {
   return [
+    ...operations.flatMap(({ operation, condition }) =>
+      condition === undefined ? [] : [`${operation}: ${condition}`],
+    ),
     `${ESTIMATE}  the operation's own instructions are an estimate; (refused): Xen refuses the call to a guest`,
     ...[...reasons].map(([reason, mark]) => `(${mark})  ${reason}`),
   ].join("\n");
