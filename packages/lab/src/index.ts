@@ -4,7 +4,28 @@
  * @packageDocumentation
  */
 
-export { findProfile, PROFILES } from "@hyperwalk/cpu";
+export { ARM_PROFILES, findArmProfile, findProfile, PROFILES } from "@hyperwalk/cpu";
+export {
+  ARM_LEAVES,
+  ARM_PAGES,
+  ARM_STATES,
+  type ArmCell,
+  type ArmCost,
+  type ArmDocument,
+  type ArmRequest,
+  type ArmRow,
+  type ArmState,
+  armExperiment,
+  armPrices,
+} from "./arm-experiment.js";
+export type {
+  ArmHazard,
+  ArmHazards,
+  ArmInterleavings,
+  ArmOutcome,
+  ArmPoint,
+  ArmTracking,
+} from "./arm-hazards.js";
 export { type BootDocument, type BootRequest, bootGuest } from "./boot.js";
 export { BOOT_EXIT_CODES, exitCodeOf } from "./boot-exit-code.js";
 export { type CompareRequest, compare } from "./compare.js";

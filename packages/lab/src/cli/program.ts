@@ -13,6 +13,7 @@ import { DEFAULT_MEMSLOT_UPDATES } from "../memslot-names.js";
 import { ABIS, COMPARED_ABIS, GUEST_PAGES, P2M_PAGES } from "../result.js";
 import { TOOL } from "../tool.js";
 import { DEFAULT_NOTIFICATIONS, TRANSPORT_HOSTS, TRANSPORTS } from "../transport-names.js";
+import type { ArmOptions } from "./arm-command.js";
 import type { BootOptions } from "./boot-command.js";
 import type { CompareOptions } from "./compare-command.js";
 import type { MemslotsOptions } from "./memslots-command.js";
@@ -35,6 +36,8 @@ type ParsedCompareOptions = Omit<CompareOptions, "op"> & { readonly op: Operatio
 const BOOT_PROTOCOL_NAMES = ["pvh", "multiboot", "hvm"] as const;
 /** That of `@hyperwalk/xen`, too. */
 const MAX_VCPUS = 32;
+/** Those of the Arm experiment, which help does not load either. */
+const ARM_STATE_NAMES = ["hot", "tlb-cold", "cold"] as const;
 /** Those too. */
 const CONFIDENTIAL_KINDS = ["sev", "sev-es", "sev-snp"] as const;
 
@@ -100,6 +103,15 @@ export async function runProgram(args: readonly string[], output: Output): Promi
     .action(async (options: MemslotsOptions) => {
       const { memslotsCommand } = await import("./memslots-command.js");
       code = await memslotsCommand(options, output);
+    });
+
+  armOptions(program.command("arm"))
+    .description(
+      "on Arm: a hypercall by virtual address (AT S12E1R) against one by physical address, and both while another vCPU changes the mapping",
+    )
+    .action(async (options: ArmOptions) => {
+      const { armCommand } = await import("./arm-command.js");
+      code = await armCommand(options, output);
     });
 
   const profiles = program
@@ -229,6 +241,44 @@ function memslotsOptions(command: Command): Command {
       )
         .argParser(someOf("--update", DEFAULT_MEMSLOT_UPDATES))
         .default([...DEFAULT_MEMSLOT_UPDATES], "all"),
+    )
+    .option("--json", "print one JSON document and nothing else");
+}
+
+function armOptions(command: Command): Command {
+  const list = <T extends string>(flag: string, value: string, allowed: readonly T[], text: string): Option =>
+    new Option(`${flag} <${value}>`, `${text}, separated by commas, or all: ${allowed.join(", ")}`)
+      .argParser(someOf(flag, allowed))
+      .default([...allowed], "all");
+  return command
+    .addOption(new Option("--machine <id>", "Arm processor: neoverse-n1").default("neoverse-n1"))
+    .addOption(list("--stage1", "sizes", P2M_PAGES, "leaves of the guest's tables"))
+    .addOption(list("--stage2", "sizes", P2M_PAGES, "leaves of the p2m"))
+    .addOption(list("--state", "states", ARM_STATE_NAMES, "what is warm when the call begins"))
+    .addOption(list("--pages", "list", ["1", "2"], "pages that the structure lies in"))
+    .addOption(
+      new Option("--bytes <n>", "bytes of the structure")
+        .argParser(wholeNumber("--bytes", 2, 2048))
+        .default(48),
+    )
+    .addOption(
+      new Option(
+        "--direction <way>",
+        "in: Xen reads the structure (AT S12E1R); out: it writes it (AT S12E1W)",
+      )
+        .argParser(oneOf("--direction", ["in", "out"]))
+        .default("in"),
+    )
+    .addOption(
+      new Option("--va-bits <n>", "bits of the guest's virtual addresses (default: 48)").argParser(
+        wholeNumber("--va-bits", 39, 48),
+      ),
+    )
+    .addOption(
+      new Option(
+        "--ipa-bits <n>",
+        "bits of intermediate physical addresses (default: as Xen chooses on the machine)",
+      ).argParser(wholeNumber("--ipa-bits", 32, 48)),
     )
     .option("--json", "print one JSON document and nothing else");
 }

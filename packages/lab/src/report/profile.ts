@@ -1,4 +1,4 @@
-import { type ProcessorProfile, profileQuantities } from "@hyperwalk/cpu";
+import { type ProcessorProfile, profileQuantities, type Quantity } from "@hyperwalk/cpu";
 import { grid } from "./grid.js";
 import type { Paint } from "./paint.js";
 
@@ -31,6 +31,11 @@ export function profileList(profiles: readonly ProcessorProfile[], paint: Paint)
 
 /** Every number of a profile with its provenance. */
 export function profileTable(profile: ProcessorProfile, paint: Paint): string {
+  return quantityTable(profileQuantities(profile), paint);
+}
+
+/** The same for any list of numbers by their dotted paths. */
+export function quantityTable(quantities: readonly (readonly [string, Quantity])[], paint: Paint): string {
   return grid(
     [
       { title: "number", align: "left" },
@@ -40,7 +45,7 @@ export function profileTable(profile: ProcessorProfile, paint: Paint): string {
       { title: "range", align: "left" },
       { title: "source", align: "left", wrapAt: 72 },
     ],
-    profileQuantities(profile).map(([key, { value, unit, basis, range, source }]) => [
+    quantities.map(([key, { value, unit, basis, range, source }]) => [
       key,
       String(value),
       unit,
