@@ -50,7 +50,7 @@ export {
   MAX_VMID,
   type Tlbi,
 } from "./arm/arm-translation-caches.js";
-export { InnerShareable } from "./arm/inner-shareable.js";
+export { InnerShareable, type PendingTlbi } from "./arm/inner-shareable.js";
 export { CacheHierarchy, type CacheHierarchySnapshot, ServedBy } from "./cache/cache-hierarchy.js";
 export { FirstLevelCache, type FirstLevelCacheSnapshot } from "./cache/first-level-cache.js";
 export type { BackInvalidate, InclusionPolicy } from "./cache/inclusion-policy.js";

@@ -2,7 +2,8 @@ import type { ArmProfile } from "../arm-profile.js";
 import { ANY_PART } from "./any-part.js";
 import { derived, estimate, published, vendor } from "./quantity.js";
 
-const TRM = "Cortex-A76 Core Technical Reference Manual A5 (Neoverse N1 has the same memory management unit)";
+const TRM = "Cortex-A76 Core Technical Reference Manual A5 (WikiChip: Neoverse N1 is almost identical to it)";
+const WIKICHIP = "WikiChip, Neoverse N1 microarchitecture";
 const ALTRA = "AnandTech, The Ampere Altra Review (2020-12): 64 KiB L1, 1 MiB L2, 32 MiB system level cache";
 const GRAVITON = "AnandTech, Graviton2 review (2020-03), the same core";
 
@@ -10,7 +11,11 @@ const GRAVITON = "AnandTech, Graviton2 review (2020-03), the same core";
 export const neoverseN1: ArmProfile = {
   id: "neoverse-n1",
   name: "Ampere Altra Q80-30 (Neoverse N1)",
-  frequency: vendor(3.0, "GHz", "Ampere Altra product brief, Q80-30"),
+  frequency: published(
+    3.0,
+    "GHz",
+    "the part number Q80-30: 80 cores, 3.0 GHz; AnandTech, The Ampere Altra Review",
+  ),
   timing: {
     issue: estimate(
       0.5,
@@ -78,26 +83,31 @@ export const neoverseN1: ArmProfile = {
   },
   memory: {
     l1i: {
-      bytes: vendor(65536, "bytes", ALTRA),
-      ways: vendor(4, "ways", "Neoverse N1 Technical Reference Manual: 4-way"),
+      bytes: published(65536, "bytes", ALTRA),
+      ways: published(4, "ways", `${WIKICHIP}: 4-way`),
       latency: estimate(4, "cycles", [1, 5], "hidden by fetch ahead on a hit; only misses are charged"),
       replacement: "tree-plru",
     },
     l1d: {
-      bytes: vendor(65536, "bytes", ALTRA),
-      ways: vendor(4, "ways", "Neoverse N1 Technical Reference Manual: 4-way"),
+      bytes: published(65536, "bytes", ALTRA),
+      ways: published(4, "ways", `${WIKICHIP}: 4-way`),
       latency: published(4, "cycles", `${GRAVITON}: 4 cycles; LLVM's scheduling model: 4`),
       replacement: "tree-plru",
     },
     l2: {
-      bytes: vendor(1048576, "bytes", ALTRA),
-      ways: vendor(8, "ways", "Neoverse N1 Technical Reference Manual: 8-way"),
+      bytes: published(1048576, "bytes", ALTRA),
+      ways: published(8, "ways", `${WIKICHIP}: 8-way`),
       latency: published(11, "cycles", `${GRAVITON}: 11 cycles for the 1 MiB option`),
       replacement: "tree-plru",
     },
     l3: {
-      bytes: vendor(33554432, "bytes", ALTRA),
-      ways: vendor(16, "ways", "CMN-600 system level cache slices: 16-way"),
+      bytes: published(33554432, "bytes", ALTRA),
+      ways: estimate(
+        16,
+        "ways",
+        [8, 16],
+        "not stated for the slices of this mesh; 16-way as the core's optional L3 is (WikiChip)",
+      ),
       latency: estimate(
         95,
         "cycles",

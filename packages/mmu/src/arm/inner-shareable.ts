@@ -2,7 +2,8 @@ import { FRAME_BYTES } from "../physical-memory.js";
 import type { ArmMmu } from "./arm-mmu.js";
 import type { Tlbi } from "./arm-translation-caches.js";
 
-interface PendingTlbi {
+/** A broadcast operation that the others have not seen. */
+export interface PendingTlbi {
   readonly issuer: ArmMmu;
   readonly vmid: number;
   readonly operation: Tlbi;

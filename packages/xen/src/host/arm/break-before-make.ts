@@ -124,7 +124,7 @@ const LOCK = "p2m_write_lock";
 const BYTES = 48;
 
 /** Which steps of a call are told apart. */
-type Chosen = (step: CopyStep) => boolean;
+export type ChosenSteps = (step: CopyStep) => boolean;
 
 /**
  * Makes a hypercall while a change goes on: before the n-th of its chosen steps, the change has got as far as
@@ -138,7 +138,7 @@ export function meet(
   change: Change,
   form: ArmForm,
   schedule: readonly number[],
-  chosen: Chosen = () => true,
+  chosen: ChosenSteps = () => true,
 ): Meeting {
   const bytes = new Uint8Array(BYTES);
   const call = system.hypercall(form, 0, bytes, false, CALLER);
@@ -181,7 +181,7 @@ export function everyMeeting(
   { change, reset }: PreparedChange,
   form: ArmForm,
   prime: () => void,
-  chosen: Chosen = () => true,
+  chosen: ChosenSteps = () => true,
 ): Meeting[] {
   const found = new Map<string, Meeting>();
   // Depth first: each run shows how many steps its call had, and what else could have been chosen at the later ones.

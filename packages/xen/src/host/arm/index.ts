@@ -8,6 +8,7 @@ export { type ArmElement, type ArmForm, ArmSystem, type ArmSystemOptions } from 
 export {
   type Change,
   type ChangeStep,
+  type ChosenSteps,
   everyMeeting,
   type Meeting,
   meet,
