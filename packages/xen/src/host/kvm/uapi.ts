@@ -153,18 +153,20 @@ export interface KvmXenRunstate {
   readonly timeOffline: bigint;
 }
 
-type GpaAttr<T extends number> = { readonly type: T; readonly gpa: number };
-type RunstateAttr<T extends number> = { readonly type: T; readonly runstate: KvmXenRunstate };
+/** A vCPU attribute that is a guest address, or {@link KVM_XEN_INVALID_GPA}. */
+export type KvmXenGpaAttr<T extends number> = { readonly type: T; readonly gpa: number };
+/** A vCPU attribute that is a run state with its times. */
+export type KvmXenRunstateAttr<T extends number> = { readonly type: T; readonly runstate: KvmXenRunstate };
 
 /** One vCPU attribute with its value. */
 export type KvmXenVcpuAttr =
-  | GpaAttr<typeof KvmXenVcpuAttrType.VCPU_INFO>
+  | KvmXenGpaAttr<typeof KvmXenVcpuAttrType.VCPU_INFO>
   | { readonly type: typeof KvmXenVcpuAttrType.VCPU_INFO_HVA; readonly hva: number }
-  | GpaAttr<typeof KvmXenVcpuAttrType.VCPU_TIME_INFO>
-  | GpaAttr<typeof KvmXenVcpuAttrType.RUNSTATE_ADDR>
+  | KvmXenGpaAttr<typeof KvmXenVcpuAttrType.VCPU_TIME_INFO>
+  | KvmXenGpaAttr<typeof KvmXenVcpuAttrType.RUNSTATE_ADDR>
   | { readonly type: typeof KvmXenVcpuAttrType.RUNSTATE_CURRENT; readonly state: number }
-  | RunstateAttr<typeof KvmXenVcpuAttrType.RUNSTATE_DATA>
-  | RunstateAttr<typeof KvmXenVcpuAttrType.RUNSTATE_ADJUST>
+  | KvmXenRunstateAttr<typeof KvmXenVcpuAttrType.RUNSTATE_DATA>
+  | KvmXenRunstateAttr<typeof KvmXenVcpuAttrType.RUNSTATE_ADJUST>
   | { readonly type: typeof KvmXenVcpuAttrType.VCPU_ID; readonly vcpuId: number }
   | {
       readonly type: typeof KvmXenVcpuAttrType.TIMER;
