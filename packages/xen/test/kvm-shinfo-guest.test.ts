@@ -1,8 +1,9 @@
 import { epyc9124, type ProcessorProfile, skylakeSp } from "@hyperwalk/cpu";
 import { describe, expect, it } from "vitest";
 import { SHARED_INFO_KEYS, type SharedInfoKey } from "../src/host/kvm/kvm-config.ts";
-import { KvmXenVcpuAttrType } from "../src/host/kvm/uapi.ts";
+import { KvmXenAttrType, KvmXenVcpuAttrType } from "../src/host/kvm/uapi.ts";
 import { createKvmSystem, type KvmSystem } from "../src/kvm.ts";
+import { EVTCHNSTAT_INTERDOMAIN } from "../src/operations/descriptors.gen.ts";
 import { type CallRegisters, HypercallDriver } from "./hypercall-driver.ts";
 import { must, PENDING, PRIORITY } from "./kvm-rig.ts";
 
@@ -133,6 +134,49 @@ describe.each([epyc9124, skylakeSp])("a guest under KVM on $id", (profile) => {
         expect(lost.length).toBeGreaterThan(0);
         expect([eventsRefused, cachesOutdated > 0]).toEqual([lost.length, true]);
       }
+    },
+  );
+
+  it.each(SHARED_INFO_KEYS)(
+    "expectation 8, by %s: EVTCHNOP_send on a port that is an eventfd's comes back through its irqfd",
+    (key) => {
+      const { system, isPending, results } = guest(profile, key, [addSharedInfo(FIRST_GFN), send(197)]);
+      const { vm } = system;
+      const { fd } = vm.eventfds.create();
+      must(
+        vm.irqfds.setRouting([{ gsi: 33, type: 5, xenEvtchn: { port: 66, vcpu: 0, priority: PRIORITY } }]),
+      );
+      must(vm.irqfds.set({ fd, gsi: 33 }));
+      const attr = { type: KvmXenAttrType.EVTCHN, sendPort: 197, evtchnType: EVTCHNSTAT_INTERDOMAIN };
+      must(vm.xenHvmSetAttr({ ...attr, flags: 0, deliver: { eventfd: { fd } } }));
+      system.run();
+      expect([...results(), isPending(66), isPending(197), system.userExits]).toEqual([0, 0, true, false, 1]);
+    },
+  );
+
+  it.each(SHARED_INFO_KEYS)(
+    "expectation 6, by %s: an event that waits for a worker is there when the guest goes on",
+    (key) => {
+      const { system, isPending } = guest(profile, key, [
+        addSharedInfo(FIRST_GFN),
+        addSharedInfo(SECOND_GFN),
+      ]);
+      const { vm } = system;
+      const eventfd = vm.eventfds.create();
+      must(
+        vm.irqfds.setRouting([{ gsi: 33, type: 5, xenEvtchn: { port: 66, vcpu: 0, priority: PRIORITY } }]),
+      );
+      must(vm.irqfds.set({ fd: eventfd.fd, gsi: 33 }));
+      let moves = 0;
+      vm.memslots.subscribe({
+        commitMemoryRegion: () => {
+          if (system.domain.sharedInfo.gfn >= 0 && moves++ === 0) eventfd.signal();
+        },
+      });
+      system.run();
+      expect([moves > 0, isPending(66), vm.counters.irqfdWork, vm.counters.eventsSlow]).toEqual(
+        key === "gfn" ? [true, true, 1, 1] : [true, true, 0, 0],
+      );
     },
   );
 

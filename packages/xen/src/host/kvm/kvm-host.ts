@@ -241,7 +241,7 @@ export class KvmHost implements Hypervisor {
     const { cost, interrupts, processor } = this.options;
     const { registers } = this;
     const { ledger, mmu } = processor;
-    const { xen } = this.options;
+    const { vm, xen } = this.options;
     if (interrupts.timerRuns) interrupts.expire(ledger.clock[0]);
     this.switchXcr0();
     cost.run(this.returnStage);
@@ -250,6 +250,8 @@ export class KvmHost implements Hypervisor {
       this.clockUpdate = false;
       xen.updateTime();
     }
+    // A worker that has a processor of its own elsewhere has had its turn by now.
+    if (vm.irqfds.hasWork) vm.irqfds.runWork();
     if (xen.hasPendingEvents) xen.beforeEntry();
     const vector = this.eventVector;
     if (vector >= 0 && registers.canTakeInterrupt) registers.injectInterrupt(vector); // again until the guest clears it
