@@ -1,8 +1,10 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
 import {
   type ConfidentialKind,
+  createKvmSystem,
   createXenSystem,
   type FastForwardTarget,
+  type KvmConfig,
   type XenConfig,
 } from "@hyperwalk/xen";
 import {
@@ -20,6 +22,10 @@ import {
   COMPARED_ABIS,
   type CompareDocument,
   type GuestPage,
+  HOSTS,
+  type HostName,
+  KVM_ABIS,
+  type Mitigations,
   type P2mPage,
 } from "./result.js";
 import { runGuest } from "./run-guest.js";
@@ -32,6 +38,10 @@ export interface CompareRequest {
   readonly machine: ProcessorProfile;
   /** Default: {@link COMPARED_ABIS}. */
   readonly abis?: readonly AbiName[];
+  /** Hypervisors to run the guest under; KVM has the linear interface alone, and is run with none of the others. Default Xen. */
+  readonly hosts?: readonly HostName[];
+  /** Default: as Linux chooses on this machine. */
+  readonly kvm?: KvmConfig;
   /** Hypercalls in the guest's measured loop. Default {@link DEFAULT_ITERATIONS}. */
   readonly iterations?: number;
   /** Default `get_runstate_info`. */
@@ -60,7 +70,8 @@ export interface CompareRequest {
  * Runs a guest once through each interface, each on a fresh machine, and returns what came out as plain data.
  *
  * @throws ImageError when the guest's image cannot be booted
- * @throws RangeError when no interface is given, or the guest cannot make the requested call or be encrypted
+ * @throws RangeError when no interface or hypervisor is given, the guest cannot make the requested call or be encrypted, or
+ * KVM is asked for what it does not have
  * @throws XenConfigError when the machine cannot encrypt
  */
 export function compare(
@@ -86,6 +97,15 @@ export function compare(
     throw new RangeError(`confidential: ${guest.name} cannot be built for an encrypted domain`);
   if (confidential !== undefined && machine.vendor !== "amd")
     throw new RangeError(`confidential: ${machine.id} has no ${confidential}; allowed: machines of AMD's`);
+  const hosts = request.hosts ?? ["xen"];
+  if (hosts.length === 0) throw new RangeError(`hosts: none is given; allowed: ${HOSTS.join(", ")}`);
+  const isPlain = hosts.length === 1 && hosts[0] === "xen";
+  const carried = (host: HostName) => (host === "xen" ? abis : abis.filter((abi) => KVM_ABIS.includes(abi)));
+  const idle = hosts.find((host) => carried(host).length === 0);
+  if (idle !== undefined)
+    throw new RangeError(`abis: ${abis.join(", ")} under ${idle}; allowed: ${KVM_ABIS.join(", ")}`);
+  if (confidential !== undefined && hosts.includes("kvm"))
+    throw new RangeError("confidential: encrypted guests under kvm; allowed: under xen");
   const settingsFor = (abi: AbiName): GuestSettings => ({
     abi,
     vendor: machine.vendor,
@@ -95,23 +115,25 @@ export function compare(
     cmdline: request.cmdline ?? "",
     confidential,
   });
-  const runs = abis.map((abi) => {
+  const places = hosts.flatMap((host) => carried(host).map((abi) => ({ host, abi })));
+  const runs = places.map(({ host, abi }) => {
     const settings = settingsFor(abi);
-    const system = createSystem({
-      profile: machine,
-      xen: request.mitigations ?? {},
-      domain: {
-        image: guest.image(settings),
-        memoryBytes: memoryMiB * 2 ** 20,
-        cmdline: guest.cmdline(settings),
-        abi,
-        p2mPage: request.p2mPage ?? "4k",
-        mmioHandlers: request.mmioHandlers ?? DEFAULT_MMIO_HANDLERS,
-        ...(confidential === undefined ? {} : { confidential }),
-      },
-    });
+    const domain = {
+      image: guest.image(settings),
+      memoryBytes: memoryMiB * 2 ** 20,
+      cmdline: guest.cmdline(settings),
+      abi,
+      p2mPage: request.p2mPage ?? "4k",
+      mmioHandlers: request.mmioHandlers ?? DEFAULT_MMIO_HANDLERS,
+      ...(confidential === undefined ? {} : { confidential }),
+    };
+    const system: SimulatedSystem =
+      host === "kvm"
+        ? createKvmSystem({ profile: machine, kvm: request.kvm, domain })
+        : createSystem({ profile: machine, xen: request.mitigations ?? {}, domain });
     const run = runGuest(system, {
       abi,
+      host: isPlain ? undefined : host,
       iterations: settings.iterations,
       ghz: machine.frequency.value,
       maxInstructions: request.maxInstructions ?? DEFAULT_MAX_INSTRUCTIONS,
@@ -125,7 +147,7 @@ export function compare(
     tool: TOOL,
     machine: { id: machine.id, name: machine.name, vendor: machine.vendor, ghz: machine.frequency.value },
     host: {
-      ...hostSettings(runs[0].config, settings.guestPage, memoryMiB),
+      ...hostSettings(configOf(runs.map(({ config }) => config)), settings.guestPage, memoryMiB),
       ...(confidential === undefined ? {} : { confidential }),
       ...(request.fastForward === undefined ? {} : { fastForward: targetName(request.fastForward) }),
     },
@@ -135,20 +157,48 @@ export function compare(
   };
 }
 
+/** What the systems of one comparison say together: Xen's switches and KVM's. */
+function configOf(configs: readonly SimulatedSystem["config"][]): SimulatedSystem["config"] {
+  const kvm = configs.find((config) => config.kvm !== undefined)?.kvm;
+  const xen = configs.find((config) => config.xen !== undefined)?.xen;
+  return { xen, kvm, domain: configs[0].domain };
+}
+
+const NO_MITIGATIONS: Mitigations = {
+  ibpbEntry: false,
+  rsbOverwrite: false,
+  specCtrlWrite: false,
+  verw: false,
+  bhbClear: false,
+  l1dFlush: false,
+  lockHarden: false,
+};
+
 /** How a system was configured, as results say it. */
 export function hostSettings(
-  { xen, domain }: SimulatedSystem["config"],
+  { xen, kvm, domain }: SimulatedSystem["config"],
   guestPage: GuestPage,
   memoryMiB: number,
 ): Omit<CompareDocument["host"], "fastForward"> {
-  const { debugBuild: _build, execSp, pml: _pml, bhbSeq, ...mitigations } = xen;
   return {
-    kind: "xen",
-    mitigations: { ...mitigations, ...(xen.bhbClear && bhbSeq !== undefined ? { bhbSeq } : {}) },
-    ...(execSp === false && domain.p2mPage !== "4k" ? { execSp } : {}),
+    kind: kvm === undefined ? "xen" : xen === undefined ? "kvm" : "xen,kvm",
+    ...xenSettings(xen, domain.p2mPage),
+    ...(kvm === undefined ? {} : { kvm }),
     p2mPage: domain.p2mPage,
     guestPage,
     memoryMiB,
     mmioHandlers: domain.mmioHandlers,
+  };
+}
+
+function xenSettings(
+  xen: SimulatedSystem["config"]["xen"],
+  p2mPage: P2mPage,
+): Pick<CompareDocument["host"], "mitigations" | "execSp"> {
+  if (xen === undefined) return { mitigations: NO_MITIGATIONS };
+  const { debugBuild: _build, execSp, pml: _pml, bhbSeq, ...mitigations } = xen;
+  return {
+    mitigations: { ...mitigations, ...(xen.bhbClear && bhbSeq !== undefined ? { bhbSeq } : {}) },
+    ...(execSp === false && p2mPage !== "4k" ? { execSp } : {}),
   };
 }

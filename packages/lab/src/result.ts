@@ -3,6 +3,7 @@ import {
   type ConfidentialKind,
   HYPERCALL_ABIS,
   type HypercallAbiName,
+  type ResolvedKvmConfig,
 } from "@hyperwalk/xen";
 import type { FastForwardResult } from "./fast-forward.js";
 
@@ -11,6 +12,12 @@ export const ABIS: typeof HYPERCALL_ABIS = HYPERCALL_ABIS;
 export type AbiName = HypercallAbiName;
 /** Those that a comparison runs when it is not told which. */
 export const COMPARED_ABIS: readonly AbiName[] = ["linear", "physaddr", "fastabi"];
+
+/** Hypervisors that guests can be run under. */
+export const HOSTS = ["xen", "kvm"] as const;
+export type HostName = (typeof HOSTS)[number];
+/** Interfaces that KVM's Xen emulation has. */
+export const KVM_ABIS: readonly AbiName[] = ["linear"];
 
 /** Leaf size of the guest's own page tables. */
 export const GUEST_PAGES = ["4k", "2m"] as const;
@@ -74,6 +81,8 @@ export interface CallResult {
 
 /** One guest run through one hypercall interface. */
 export interface RunResult {
+  /** The hypervisor; only in comparisons that asked for others than Xen. */
+  readonly host?: HostName;
   readonly abi: AbiName;
   /** Iterations that the guest was asked for. */
   readonly iterations: number;
@@ -117,8 +126,12 @@ export interface CompareDocument {
     readonly ghz: number;
   };
   readonly host: {
-    readonly kind: "xen";
+    /** Both, if guests ran under both. */
+    readonly kind: "xen" | "kvm" | "xen,kvm";
+    /** Xen's; all off where no guest ran under Xen. */
     readonly mitigations: Mitigations;
+    /** Linux's switches and the monitor's; only where guests ran under KVM. */
+    readonly kvm?: ResolvedKvmConfig;
     /** Superpages of the p2m may be executed from; only where there are such pages and they may not. */
     readonly execSp?: false;
     readonly p2mPage: P2mPage;

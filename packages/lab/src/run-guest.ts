@@ -5,12 +5,22 @@ import { estimatesUsed } from "./estimates.js";
 import { fastForwardResult } from "./fast-forward.js";
 import { guestFigure } from "./guest-figure.js";
 import { comparePhases } from "./phase-order.js";
-import type { AbiName, CountersPerCall, EstimateUsed, LedgerCell, RunExit, RunResult } from "./result.js";
+import type {
+  AbiName,
+  CountersPerCall,
+  EstimateUsed,
+  HostName,
+  LedgerCell,
+  RunExit,
+  RunResult,
+} from "./result.js";
 import type { SimulatedSystem, SystemCounters, SystemOutcome } from "./simulated-system.js";
 
 /** What one run is measured by, beside the system itself. */
 export interface RunOptions {
   readonly abi: AbiName;
+  /** Named in the result; default it is not. */
+  readonly host?: HostName | undefined;
   readonly iterations: number;
   readonly ghz: number;
   readonly maxInstructions: number;
@@ -50,6 +60,7 @@ export function runGuest(system: SimulatedSystem, options: RunOptions): GuestRun
   const printed = guestFigure(system.console);
   const guestMeasured = !window ? null : (printed ?? window.tscDifference / calls);
   const result: RunResult = {
+    ...(options.host === undefined ? {} : { host: options.host }),
     abi: options.abi,
     iterations: options.iterations,
     window: window ? "rdtsc" : "whole-run",

@@ -1,6 +1,12 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
 import type { LedgerRow, LedgerSnapshot } from "@hyperwalk/mmu";
-import type { ConfidentialKind, FastForward, FastForwardTarget, XenConfig } from "@hyperwalk/xen";
+import type {
+  ConfidentialKind,
+  FastForward,
+  FastForwardTarget,
+  ResolvedKvmConfig,
+  XenConfig,
+} from "@hyperwalk/xen";
 import type { AbiName, EstimateUsed, Mitigations, P2mPage } from "./result.js";
 
 /** Running totals of one system; the difference of two gives a window's. */
@@ -44,11 +50,16 @@ export interface HypercallOutcome {
 export interface SimulatedSystem {
   /** The configuration with every default decided. */
   readonly config: {
-    readonly xen: Mitigations & {
-      readonly debugBuild?: boolean;
-      readonly execSp?: boolean;
-      readonly pml?: boolean;
-    };
+    /** Undefined under another hypervisor. */
+    readonly xen?:
+      | (Mitigations & {
+          readonly debugBuild?: boolean;
+          readonly execSp?: boolean;
+          readonly pml?: boolean;
+        })
+      | undefined;
+    /** Undefined but under KVM. */
+    readonly kvm?: ResolvedKvmConfig | undefined;
     readonly domain: { readonly p2mPage: P2mPage; readonly mmioHandlers: number };
   };
   run(budget: { maxInstructions?: number; maxCycles?: number }): SystemOutcome;

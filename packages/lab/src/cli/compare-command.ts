@@ -2,7 +2,17 @@ import { type ConfidentialKind, type FastForwardTarget, ImageError } from "@hype
 import { type CompareRequest, compare } from "../compare.js";
 import type { GuestOperation } from "../guest.js";
 import { describeExit } from "../report/exits.js";
-import { ABIS, type AbiName, type CompareDocument, type GuestPage, type P2mPage } from "../result.js";
+import { runName } from "../report/run-name.js";
+import {
+  ABIS,
+  type AbiName,
+  COMPARED_ABIS,
+  type CompareDocument,
+  type GuestPage,
+  type HostName,
+  KVM_ABIS,
+  type P2mPage,
+} from "../result.js";
 import { guestFromArgument } from "./guest-argument.js";
 import { machineById } from "./machine.js";
 import type { Output } from "./output.js";
@@ -13,6 +23,7 @@ import { type XenOptions, xenConfig } from "./xen-options.js";
 export interface CompareOptions extends XenOptions {
   readonly machine: string;
   readonly abi: readonly AbiName[];
+  readonly host: readonly HostName[];
   readonly iterations: number;
   readonly op: GuestOperation;
   readonly guestPage: GuestPage;
@@ -38,7 +49,9 @@ export async function compareCommand(
     throw new UsageError("option --op", `${guest} does not call ${options.op}`, chosen.operations.join(", "));
   const machine = machineById("option --machine", options.machine);
   // "All" are those that the guest can be run through.
-  const abis = options.abi === ABIS ? (chosen.abis ?? ABIS) : options.abi;
+  const asked = options.abi === ABIS ? (chosen.abis ?? ABIS) : options.abi;
+  checkHosts(options, asked);
+  const abis = options.host.includes("xen") ? asked : asked.filter((abi) => KVM_ABIS.includes(abi));
   const refused = abis.find((abi) => chosen.abis?.includes(abi) === false);
   if (refused !== undefined)
     throw new UsageError(
@@ -59,6 +72,8 @@ export async function compareCommand(
     guest: chosen,
     machine,
     abis,
+    hosts: options.host,
+    ...(options.ibpb === undefined ? {} : { kvm: { vmscape: options.ibpb === "on" } }),
     iterations: options.iterations,
     operation: options.op,
     cmdline: options.cmdline,
@@ -82,6 +97,29 @@ export async function compareCommand(
   return exitCode([document], output);
 }
 
+/** What KVM does not have is refused where it was asked for by name and there is no Xen to run it. */
+function checkHosts(
+  { abi, host, confidential, specCtrl, ept }: CompareOptions,
+  asked: readonly AbiName[],
+): void {
+  if (!host.includes("kvm")) return;
+  const isNamed = abi !== ABIS && abi !== COMPARED_ABIS;
+  const stray = asked.find((each) => !KVM_ABIS.includes(each));
+  const isAlone = !host.includes("xen");
+  const carriesNone = !asked.some((each) => KVM_ABIS.includes(each));
+  if (isNamed && stray !== undefined && (isAlone || carriesNone))
+    throw new UsageError(
+      "option --abi",
+      `KVM does not have ${stray}`,
+      `with --host kvm: ${KVM_ABIS.join(", ")}`,
+    );
+  if (confidential !== undefined)
+    throw new UsageError("option --confidential", "KVM's guests are not encrypted here", "with --host xen");
+  const words = specCtrl !== undefined ? "--spec-ctrl" : ept !== undefined ? "--ept" : undefined;
+  if (words !== undefined && isAlone)
+    throw new UsageError(`option ${words}`, "these are words of Xen's", "with --host xen");
+}
+
 function compareOrExplain(argument: string, request: CompareRequest): CompareDocument {
   try {
     return compare(request);
@@ -99,6 +137,6 @@ function compareOrExplain(argument: string, request: CompareRequest): CompareDoc
 /** 1 when a guest ended badly, after saying so on standard error. */
 export function exitCode(documents: readonly CompareDocument[], output: Output): number {
   const bad = documents.flatMap((document) => document.runs).filter((run) => !run.exit.ok);
-  for (const run of bad) output.err(`error: guest under ${run.abi}: ${describeExit(run.exit)}\n`);
+  for (const run of bad) output.err(`error: guest under ${runName(run)}: ${describeExit(run.exit)}\n`);
   return bad.length === 0 ? 0 : 1;
 }

@@ -29,6 +29,8 @@ export async function matrixCommand(
       "a matrix's guests are not encrypted",
       "none with --op all",
     );
+  if (options.host.includes("kvm"))
+    throw new UsageError("option --host", "a matrix's guests run under Xen", "xen with --op all");
   const unknown = operations.find((name) => !MATRIX_OPERATIONS.includes(name));
   if (unknown !== undefined)
     throw new UsageError(

@@ -10,7 +10,7 @@ import {
 } from "../defaults.js";
 import { GUEST_OPERATIONS, type GuestOperation } from "../guest.js";
 import { DEFAULT_MEMSLOT_UPDATES } from "../memslot-names.js";
-import { ABIS, COMPARED_ABIS, GUEST_PAGES, P2M_PAGES } from "../result.js";
+import { ABIS, COMPARED_ABIS, GUEST_PAGES, HOSTS, KVM_ABIS, P2M_PAGES } from "../result.js";
 import { TOOL } from "../tool.js";
 import { DEFAULT_NOTIFICATIONS, TRANSPORT_HOSTS, TRANSPORTS } from "../transport-names.js";
 import type { ArmOptions } from "./arm-command.js";
@@ -316,7 +316,15 @@ function compareOptions(command: Command): Command {
     .addOption(
       new Option("--abi <list>", `interfaces, separated by commas, or all: ${ABIS.join(", ")}`)
         .argParser(someOf("--abi", ABIS))
-        .default([...COMPARED_ABIS], COMPARED_ABIS.join(",")),
+        .default(COMPARED_ABIS, COMPARED_ABIS.join(",")),
+    )
+    .addOption(
+      new Option(
+        "--host <list>",
+        `hypervisors, separated by commas, or all: ${HOSTS.join(", ")}; kvm has ${KVM_ABIS.join(", ")} alone`,
+      )
+        .argParser(someOf("--host", HOSTS))
+        .default(["xen"], "xen"),
     )
     .addOption(
       number("--iterations", 1, 2 ** 24, DEFAULT_ITERATIONS, "hypercalls in the guest's measured loop"),
@@ -332,7 +340,12 @@ function compareOptions(command: Command): Command {
     .addOption(choice("--guest-page", "size", GUEST_PAGES, "leaves of the guest's page tables").default("4k"))
     .addOption(choice("--p2m-page", "size", P2M_PAGES, "largest leaves of the p2m").default("4k"))
     .addOption(
-      choice("--ibpb", "switch", ["on", "off"], "IBPB on each exit (default: as Xen chooses on the machine)"),
+      choice(
+        "--ibpb",
+        "switch",
+        ["on", "off"],
+        "IBPB on each exit, on KVM on each to user space (default: as the hypervisor chooses on the machine)",
+      ),
     )
     .addOption(specCtrlOption())
     .addOption(eptOption())

@@ -3,6 +3,7 @@ import type { CompareDocument, LedgerCell, RunResult } from "../result.js";
 import { figure, percent } from "./figures.js";
 import { type Column, grid, type Row } from "./grid.js";
 import type { Paint } from "./paint.js";
+import { runName } from "./run-name.js";
 
 type Selector = (cell: LedgerCell) => boolean;
 
@@ -29,7 +30,7 @@ export function breakdownTable(document: CompareDocument, paint: Paint): string 
   const columns: Column[] = [
     { title: "phase", align: "left" },
     { title: "cause", align: "left" },
-    ...runs.flatMap((run): Column[] => [{ title: run.abi }, { title: "share" }]),
+    ...runs.flatMap((run): Column[] => [{ title: runName(run) }, { title: "share" }]),
   ];
   return grid(columns, rows, paint);
 }

@@ -1,6 +1,7 @@
 import type { CompareDocument, RunResult } from "../result.js";
 import { describeExit } from "./exits.js";
 import type { Paint } from "./paint.js";
+import { runName } from "./run-name.js";
 
 /** What each guest printed and how it ended, one block for each interface. */
 export function consoles(document: CompareDocument, paint: Paint): string {
@@ -9,7 +10,7 @@ export function consoles(document: CompareDocument, paint: Paint): string {
       const text = run.console.replace(/\r/g, "").trimEnd();
       const lines = text === "" ? [paint.faint("(nothing printed)")] : text.split("\n");
       return [
-        paint.strong(`guest under ${run.abi}`),
+        paint.strong(`guest under ${runName(run)}`),
         ...lines.map((line) => `  ${line}`),
         `  ${ending(run, paint)}`,
       ].join("\n");

@@ -2,6 +2,7 @@ import type { FastForwardResult } from "../fast-forward.js";
 import { publishedFigure, saving } from "../published.js";
 import type { CompareDocument } from "../result.js";
 import { figure, percent } from "./figures.js";
+import { runName } from "./run-name.js";
 import type { Labelled } from "./summary.js";
 
 /** How to read the figures of a document: where they were taken and whether the guest saw the same. */
@@ -13,15 +14,16 @@ export function measurementNotes(document: CompareDocument): string[] {
     notes.push("The guests' own timestamp readings give the same cycles per call as the ledger.");
   for (const run of differing)
     notes.push(
-      `Under ${run.abi} the guest measured ${run.guestMeasuredCyclesPerCall} cycles per call, the ledger ${run.cyclesPerCall}: its loop made ${run.windowHypercalls} hypercalls.`,
+      `Under ${runName(run)} the guest measured ${run.guestMeasuredCyclesPerCall} cycles per call, the ledger ${run.cyclesPerCall}: its loop made ${run.windowHypercalls} hypercalls.`,
     );
-  const whole = document.runs.filter((run) => run.window === "whole-run").map((run) => run.abi);
+  const whole = document.runs.filter((run) => run.window === "whole-run").map(runName);
   if (whole.length > 0)
     notes.push(
       `No window between two timestamp reads held a hypercall under ${whole.join(", ")}: whole runs are shown.`,
     );
-  for (const { abi, fastForward } of document.runs)
-    if (fastForward !== undefined) notes.push(`Under ${abi}: ${fastForwardNote(fastForward)}`);
+  for (const run of document.runs)
+    if (run.fastForward !== undefined)
+      notes.push(`Under ${runName(run)}: ${fastForwardNote(run.fastForward)}`);
   return notes;
 }
 

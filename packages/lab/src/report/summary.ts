@@ -3,6 +3,7 @@ import type { CompareDocument, RunResult } from "../result.js";
 import { figure, percent } from "./figures.js";
 import { type Column, grid, type Row } from "./grid.js";
 import type { Paint } from "./paint.js";
+import { runName } from "./run-name.js";
 
 /** A document with the name of the setting that tells it from the others. */
 export interface Labelled {
@@ -56,7 +57,7 @@ function cells(run: RunResult, { runs }: CompareDocument): string[] {
   // What always fails is no measure of what works.
   const linear = runs.find((each) => each.abi === "linear" && !alwaysFailed(each));
   return [
-    run.abi,
+    runName(run),
     figure(run.cyclesPerCall, 1),
     figure(run.nsPerCall, 1),
     run === linear || linear === undefined ? "-" : percent(saving(run, linear)),
@@ -73,9 +74,23 @@ export function setting(document: CompareDocument, paint: Paint): string {
   const on = Object.entries(host.mitigations)
     .filter(([, value]) => value)
     .map(([name]) => name);
+  const under = host.kind === "xen" ? "Xen" : host.kind === "kvm" ? "KVM" : "Xen and KVM";
+  const domain = host.confidential === undefined ? "" : `; domain: ${host.confidential}`;
   return [
-    `${paint.strong(guest.name)} on ${paint.strong(machine.name)}, ${machine.ghz} GHz, under Xen`,
+    `${paint.strong(guest.name)} on ${paint.strong(machine.name)}, ${machine.ghz} GHz, under ${under}`,
     `guest: ${guest.cmdline}; ${host.memoryMiB} MiB, p2m pages up to ${host.p2mPage}, ${host.mmioHandlers} MMIO handlers`,
-    `Xen: ${on.join(", ") || "no mitigation"}${host.confidential === undefined ? "" : `; domain: ${host.confidential}`}`,
+    ...(host.kind === "kvm" ? [] : [`Xen: ${on.join(", ") || "no mitigation"}${domain}`]),
+    ...(host.kvm === undefined ? [] : [`KVM: ${kvmSwitches(host.kvm)}`]),
   ].join("\n");
+}
+
+function kvmSwitches({
+  rsbFill,
+  sharedInfo,
+  ...switches
+}: NonNullable<CompareDocument["host"]["kvm"]>): string {
+  const on = Object.entries(switches)
+    .filter(([, value]) => value)
+    .map(([name]) => name);
+  return [...on, `rsbFill ${rsbFill}`, `shared_info by ${sharedInfo}`].join(", ");
 }

@@ -1,0 +1,6 @@
+import type { RunResult } from "../result.js";
+
+/** How reports call a run: its interface, and the hypervisor where that is not Xen. */
+export function runName({ abi, host }: Pick<RunResult, "abi" | "host">): string {
+  return host === "kvm" ? `${abi} on KVM` : abi;
+}
