@@ -12,7 +12,7 @@ export const TRANSPORTS = [
 export type TransportName = (typeof TRANSPORTS)[number];
 
 /** Hypervisors that the experiment runs under. */
-export const TRANSPORT_HOSTS = ["xen"] as const;
+export const TRANSPORT_HOSTS = ["xen", "kvm"] as const;
 export type TransportHost = (typeof TRANSPORT_HOSTS)[number];
 
 export const DEFAULT_NOTIFICATIONS = 1024;

@@ -2,7 +2,9 @@ import type { ProcessorProfile } from "@hyperwalk/cpu";
 import { type NotifyTransport, notifyLoop } from "@hyperwalk/guest-sdk";
 import { type LedgerSnapshot, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
 import {
+  createKvmSystem,
   createXenSystem,
+  type DomainConfig,
   type DoorbellHandlerName,
   type HypercallFixup,
   measureMemory,
@@ -43,6 +45,7 @@ const RECIPES: Readonly<Record<TransportName, Recipe>> = {
 /** Where a handler can run under each. */
 export const TRANSPORT_HANDLERS: Readonly<Record<TransportHost, readonly DoorbellHandlerName[]>> = {
   xen: ["hypervisor", "user-space"],
+  kvm: ["hypervisor", "ioeventfd", "user-space"],
 };
 
 /** Messages before each notification. */
@@ -62,7 +65,7 @@ export interface TransportsRequest {
   readonly iterations?: number;
   /** Default {@link RING_BATCHES}; empty for none. */
   readonly batches?: readonly number[];
-  /** Default as Xen chooses on the machine. */
+  /** Xen's; default as it chooses on the machine. KVM has those that Linux chooses. */
   readonly mitigations?: XenConfig;
 }
 
@@ -180,18 +183,17 @@ function runTransport(
     vendor: machine.vendor,
     iterations,
   });
-  const system = createXenSystem({
-    profile: machine,
-    xen: mitigations,
-    domain: {
-      image: image.elf,
-      memoryBytes: MEMORY_BYTES,
-      abi: "linear",
-      doorbell: { handler, fastMmio },
-      hypercallFixup: fixup,
-    },
-    measureWindow: false,
-  });
+  const domain: DomainConfig = {
+    image: image.elf,
+    memoryBytes: MEMORY_BYTES,
+    abi: "linear",
+    doorbell: { handler, fastMmio },
+    hypercallFixup: fixup,
+  };
+  const system =
+    host === "xen"
+      ? createXenSystem({ profile: machine, xen: mitigations, domain, measureWindow: false })
+      : createKvmSystem({ profile: machine, domain, measureWindow: false });
   const { guestMemory } = system.domain;
   const measure = () => ({
     text: measureMemory(guestMemory, image.text),

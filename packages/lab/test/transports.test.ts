@@ -1,4 +1,4 @@
-import { PROFILES, skylakeSp } from "@hyperwalk/cpu";
+import { epyc9124, PROFILES, skylakeSp } from "@hyperwalk/cpu";
 import { describe, expect, it } from "vitest";
 import { runProgram } from "../src/cli/program.ts";
 import { plain } from "../src/report/paint.ts";
@@ -6,7 +6,7 @@ import { transportsReport } from "../src/report/transports-report.ts";
 import type { TransportName } from "../src/transport-names.ts";
 import { compareTransports, type TransportsDocument } from "../src/transports.ts";
 
-const QUICK = { iterations: 16, batches: [] } as const;
+const QUICK = { hosts: ["xen"], iterations: 16, batches: [] } as const;
 
 describe("the experiment on notifications", () => {
   const documents = new Map<string, TransportsDocument>(
@@ -34,9 +34,49 @@ describe("the experiment on notifications", () => {
     expect(launch("pio")?.launch).not.toBe(launch("mmio")?.launch);
   });
 
+  it.each([epyc9124, skylakeSp])(
+    "runs the same guest under KVM, $id, in the kernel, with an eventfd and in user space",
+    (machine) => {
+      const { results } = compareTransports({
+        machine,
+        hosts: ["kvm"],
+        transports: ["hypercall-inline", "hypercall-patched", "pio", "mmio", "mmio-fast"],
+        iterations: 16,
+        batches: [],
+      });
+      for (const { ledger, cyclesPerNotification, exit } of results) {
+        expect(exit.ok).toBe(true);
+        const sum = ledger.reduce((total, cell) => total + cell.cyclesPerCall, 0);
+        expect(Math.abs(sum - cyclesPerNotification)).toBeLessThan(1e-6 * sum);
+      }
+      const of = (handler: string, transport: string) => {
+        const found = results.find((each) => each.handler === handler && each.transport === transport);
+        return found?.cyclesPerNotification ?? Number.NaN;
+      };
+      for (const handler of ["hypervisor", "ioeventfd", "user-space"]) {
+        expect(of(handler, "hypercall-inline")).toBeLessThan(of(handler, "pio"));
+        expect(of(handler, "pio")).toBeLessThan(of(handler, "mmio"));
+        expect(of(handler, "hypercall-patched")).toBe(of(handler, "hypercall-inline"));
+      }
+      // Leaving the kernel costs more than any choice of transport; waking a thread less than that.
+      const choice = of("hypervisor", "mmio") - of("hypervisor", "hypercall-inline");
+      expect(of("user-space", "hypercall-inline") - of("hypervisor", "hypercall-inline")).toBeGreaterThan(
+        choice,
+      );
+      expect(of("ioeventfd", "pio")).toBeGreaterThan(of("hypervisor", "pio"));
+      expect(of("ioeventfd", "pio")).toBeLessThan(of("user-space", "pio"));
+      const fast = of("hypervisor", "mmio-fast");
+      if (machine.vendor === "amd") expect(fast).toBe(of("hypervisor", "mmio"));
+      else expect(Math.abs(fast / of("hypervisor", "pio") - 1)).toBeLessThan(0.05);
+      const changed = results.filter(({ text }) => text.changed).map(({ transport }) => transport);
+      expect(new Set(changed)).toEqual(new Set(["hypercall-patched"]));
+    },
+  );
+
   it("is told as text that fits what it says of a shared ring", () => {
     const document = compareTransports({
       machine: skylakeSp,
+      hosts: ["xen"],
       iterations: 16,
       transports: ["hypercall-inline", "pio"],
       batches: [1, 16],
@@ -61,7 +101,7 @@ describe("the experiment on notifications", () => {
       const code = await runProgram(["transports", ...args], output as never);
       return { code, out: out.join(""), err: err.join("") };
     };
-    const { code, out } = await run("--json", "--transport", "pio", "--iterations", "4");
+    const { code, out } = await run("--json", "--host", "xen", "--transport", "pio", "--iterations", "4");
     expect(code).toBe(0);
     const document: TransportsDocument = JSON.parse(out);
     expect(document.results.map(({ transport }) => transport)).toContain("pio");

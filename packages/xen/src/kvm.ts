@@ -18,6 +18,7 @@ import { KvmTwoLevelEvents } from "./monitor/kvm-events.js";
 import { MemoryRegions } from "./monitor/memory-regions.js";
 import { monitorOperations } from "./monitor/monitor-operations.js";
 import { MonitorPhysmap } from "./monitor/monitor-physmap.js";
+import { doorbellOperations } from "./operations/doorbell.js";
 import { CONTINUED_OPERATIONS, OPERATIONS } from "./operations/index.js";
 import { composeStage } from "./path-cost/compose.js";
 import { Phase } from "./path-cost/phases.js";
@@ -165,6 +166,9 @@ export class KvmSystem extends GuestSystem {
       hypercallMsr: domain.viridian === undefined ? HYPERCALL_PAGE_MSR : HYPERCALL_PAGE_MSR_BEHIND_VIRIDIAN,
       call: pay,
     });
+    const { doorbell } = domain;
+    const served = config.doorbell?.handler === "user-space" && config.doorbell.hypercalls;
+    const ringing = doorbell !== undefined && served ? doorbellOperations(doorbell) : [];
     const vcpu = new KvmVcpu({
       id: 0,
       pcpu,
@@ -174,7 +178,7 @@ export class KvmSystem extends GuestSystem {
       domain,
       kvm,
       operations: (access) =>
-        monitorOperations([...OPERATIONS, ...CONTINUED_OPERATIONS], {
+        monitorOperations([...OPERATIONS, ...CONTINUED_OPERATIONS, ...ringing], {
           attributes,
           vcpus: vm.vcpus,
           access,
@@ -250,8 +254,6 @@ function checkDomain(config: ResolvedDomainConfig): void {
     throw new XenConfigError(`domain.${key}`, value, `${allowed} under KVM`);
   };
   if (abi.name !== "linear") refuse("abi", abi.name, "linear");
-  if (config.doorbell !== undefined) refuse("doorbell", "a doorbell", "none");
-  if (config.hypercallFixup !== "none") refuse("hypercallFixup", config.hypercallFixup, "none");
   if (vcpus !== 1) refuse("vcpus", vcpus, "1");
   if (paging !== "hap") refuse("paging", paging, "hap");
   if (confidential !== undefined) refuse("confidential", confidential, "none");

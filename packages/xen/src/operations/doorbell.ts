@@ -49,14 +49,16 @@ export function doorbellOperations(doorbell: Doorbell): readonly Operation[] {
     {
       descriptor: DOORBELL_MMIO_WRITE_DESCRIPTOR,
       stage: DOORBELL_MMIO_WRITE,
-      handle: ({ inputs }) => {
-        const [lo, hi] = inputs;
-        if ((lo | hi) === 0) return 0;
-        const gfn = (lo >>> 12) + (hi >>> 0) * 0x100000;
-        if (gfn !== DOORBELL_GFN) return -Errno.EINVAL;
-        doorbell.store(lo & (PAGE_BYTES - 1), 4, inputs[2]);
-        return 0;
-      },
+      handle: ({ inputs }) => writeDoorbell(doorbell, inputs[0], inputs[1], inputs[2]),
     },
   ];
+}
+
+/** A write to a guest-physical address, low and high word. @returns 0, or -EINVAL where no doorbell is */
+export function writeDoorbell(doorbell: Doorbell, lo: number, hi: number, value: number): number {
+  if ((lo | hi) === 0) return 0;
+  const gfn = (lo >>> 12) + (hi >>> 0) * 0x100000;
+  if (gfn !== DOORBELL_GFN) return -Errno.EINVAL;
+  doorbell.store(lo & (PAGE_BYTES - 1), 4, value);
+  return 0;
 }

@@ -7,7 +7,8 @@ import {
   type VmExit,
   VmxExitReason,
 } from "@hyperwalk/cpu";
-import { Cause, FRAME_BYTES, TICKS_PER_CYCLE, ticks } from "@hyperwalk/mmu";
+import { Cause, EptQualification, FRAME_BYTES, NPF_TABLE_WALK, TICKS_PER_CYCLE, ticks } from "@hyperwalk/mmu";
+import { DOORBELL_GFN, DOORBELL_PORT, type Doorbell, DoorbellRegister } from "../../devices/doorbell.js";
 import type { Domain } from "../../domain.js";
 import type { ExitAccounting } from "../../exit-accounting.js";
 import type { HypervisorCounters } from "../../hypervisor-counters.js";
@@ -17,9 +18,11 @@ import { composeStage } from "../../path-cost/compose.js";
 import { Phase } from "../../path-cost/phases.js";
 import type { Stage } from "../../path-cost/stage.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
+import { KVM_MMIO_FAULT } from "../../path-cost/stages/doorbell.js";
 import {
   KVM_BLOCK,
   KVM_CLGI,
+  KVM_EMULATE,
   KVM_ENTRY_ASSEMBLY,
   KVM_EXIT_ASSEMBLY,
   KVM_EXIT_HANDLER,
@@ -49,6 +52,7 @@ import {
 import type { Vcpu } from "../../vcpu.js";
 import { exitName } from "../exit-name.js";
 import type { GuestRegisters } from "../guest-registers.js";
+import { FixupVerdict, type HypercallFixups } from "../hypercall-fixup.js";
 import type { Hypervisor } from "../hypervisor.js";
 import { type RunOutcome, SHUTDOWN_REASONS } from "../run-outcome.js";
 import type { VcpuControl } from "../vcpu-control.js";
@@ -73,6 +77,11 @@ const TABLE_LEVELS = 4;
 const LOCAL_TIMER_VECTOR = 0xec;
 const CR4_OSXSAVE = 1 << 18;
 const HLT = "HLT";
+const INVALID_OPCODE = 6;
+/** VMCALL and VMMCALL have as many. */
+const HYPERCALL_BYTES = 3;
+/** Error code of a supervisor's write to a page that is there and read-only. */
+const PROTECTED_WRITE = 3;
 const POLL = "SCHEDOP_poll";
 
 export interface KvmHostOptions {
@@ -88,6 +97,8 @@ export interface KvmHostOptions {
   readonly monitor: Monitor;
   readonly emulated: EmulatedExits;
   readonly mmio: MmioExits;
+  /** Undefined where #UD is the guest's own business. */
+  readonly fixups: HypercallFixups | undefined;
   readonly interrupts: KvmInterrupts;
   readonly vm: KvmVm;
   readonly xen: KvmVcpuXen;
@@ -345,6 +356,8 @@ export class KvmHost implements Hypervisor {
       case ExitKind.ExternalInterrupt:
         return control.isInterruptWindow(exit) ? this.windowOpen(exit) : undefined;
       case ExitKind.Exception:
+        if (this.options.fixups !== undefined && control.exceptionVector(exit) === INVALID_OPCODE)
+          return this.undefinedInstruction(exit, this.options.fixups);
         return { reason: "invalid-state", rip: this.rip, detail: `exception ${exit.code & 31} in the guest` };
       case ExitKind.Shutdown:
         return {
@@ -419,9 +432,31 @@ export class KvmHost implements Hypervisor {
     this.freshRun = true;
   }
 
-  /** No device of the kernel's has ports: all of them are the monitor's. */
+  /** #UD, which may have been the other vendor's hypercall instruction (`KVM_X86_QUIRK_FIX_HYPERCALL_INSN`). */
+  private undefinedInstruction(exit: VmExit, fixups: HypercallFixups): RunOutcome | undefined {
+    const { control } = this.options;
+    switch (fixups.handle()) {
+      case FixupVerdict.Patched:
+        return undefined;
+      case FixupVerdict.Call:
+        exit.instructionLength = HYPERCALL_BYTES;
+        return this.hypercall(exit);
+      case FixupVerdict.WriteFault:
+        control.injectPageFault(PROTECTED_WRITE, fixups.addressLo, fixups.addressHi);
+        return undefined;
+      default:
+        this.registers.injectException(INVALID_OPCODE, -1);
+        return undefined;
+    }
+  }
+
+  /** No device of the kernel's has ports but the doorbell, if its handler is there: all others are the monitor's. */
   private portIo(exit: VmExit): RunOutcome | undefined {
     const { emulated, domain, cost } = this.options;
+    const port = (exit.info1Lo >>> 16) - DOORBELL_PORT;
+    const bound = port >= 0 && port < (domain.doorbell?.count ?? 0);
+    if (bound && domain.config.doorbell?.handler !== "user-space")
+      return this.emulatedBy(exit, emulated.io(exit));
     const done = emulated.io(exit, () => {
       this.exitToUser();
       cost.run(this.portStage);
@@ -480,6 +515,9 @@ export class KvmHost implements Hypervisor {
     const gfn = (exit.info2Lo >>> 12) + (exit.info2Hi >>> 0) * 0x100000;
     const write = (exit.info1Lo & FAULT_WRITE) !== 0;
     const fetch = (exit.info1Lo & (this.isAmd ? NPF_FETCH : EPT_FETCH)) !== 0;
+    const { doorbell } = this.options.domain;
+    if (doorbell !== undefined && gfn === DOORBELL_GFN && !fetch && this.isFinal(exit))
+      return this.doorbellAccess(exit, doorbell, write);
     cost.run(this.faultStage);
     const verdict = tdp.fault(gfn, write, fetch);
     switch (verdict) {
@@ -502,6 +540,44 @@ export class KvmHost implements Hypervisor {
       default:
         return this.device(exit, gfn, fetch);
     }
+  }
+
+  /** The access itself faulted, and not the walk of the guest's tables for it. */
+  private isFinal(exit: VmExit): boolean {
+    if (this.isAmd) return (exit.info1Hi & NPF_TABLE_WALK) === 0;
+    return (exit.info1Lo & EptQualification.Final) !== 0;
+  }
+
+  /**
+   * The doorbell's page: matched by its address alone, where the exit tells the instruction's length and an eventfd or a device
+   * of the kernel's is bound so (KVM_FAST_MMIO_BUS); else carried out, in the kernel or, after an exit, by the monitor.
+   */
+  private doorbellAccess(exit: VmExit, doorbell: Doorbell, write: boolean): RunOutcome | undefined {
+    const { mmio, cost, domain } = this.options;
+    const offset = exit.info2Lo & 4095;
+    const outside = domain.config.doorbell?.handler === "user-space";
+    const fast = domain.config.doorbell?.fastMmio === true && !this.isAmd && !outside;
+    if (fast && write && offset === DoorbellRegister.Notify && mmio.match(doorbell, offset)) {
+      this.moveOn(mmio.length);
+      return undefined;
+    }
+    cost.run(cost.compile(KVM_MMIO_FAULT));
+    cost.run(cost.compile(KVM_EMULATE));
+    if (outside) {
+      this.exitToUser();
+      cost.run(cost.compile(MONITOR_MMIO));
+    }
+    const done = mmio.carryOutOn(doorbell, offset);
+    if (outside) this.backToKernel();
+    if (done) {
+      this.moveOn(mmio.length);
+      return undefined;
+    }
+    return {
+      reason: "invalid-state",
+      rip: this.rip,
+      detail: "KVM_EXIT_INTERNAL_ERROR: emulation failure, access to the doorbell's registers",
+    };
   }
 
   private device(exit: VmExit, gfn: number, fetch: boolean): RunOutcome | undefined {

@@ -26,6 +26,7 @@ import { MONITOR_COPY, MONITOR_IOCTL } from "../../path-cost/stages/kvm-user-spa
 import { Vcpu, type VcpuRunner } from "../../vcpu.js";
 import { ViridianMsrs } from "../../viridian/viridian-msrs.js";
 import { hasTscDeadline, Vlapic } from "../../vlapic.js";
+import { HypercallFixups, OTHER_HYPERCALL } from "../hypercall-fixup.js";
 import type { Pcpu } from "../pcpu.js";
 import type { VcpuContext } from "../vcpu-context.js";
 import type { VcpuControl } from "../vcpu-control.js";
@@ -35,6 +36,7 @@ import { StringIo } from "../xen/string-io.js";
 import { KvmHypervHypercalls } from "./hyperv-hypercalls.js";
 import { XenKernelHypercalls } from "./kernel-hypercalls.js";
 import type { ResolvedKvmConfig } from "./kvm-config.js";
+import { DoorbellHypercalls, KvmDoorbellBackend } from "./kvm-doorbell.js";
 import { KvmHost } from "./kvm-host.js";
 import { KvmInterrupts } from "./kvm-interrupts.js";
 import type { KvmVcpuXen } from "./kvm-vcpu-xen.js";
@@ -162,6 +164,26 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
       first: options.hypercall,
     });
     this.vcpu.call.constituents = this.monitor;
+    const { doorbell, config } = domain;
+    let bindsHypercalls = false;
+    if (doorbell !== undefined && config.doorbell !== undefined) {
+      const { handler, hypercalls } = config.doorbell;
+      doorbell.attach(new KvmDoorbellBackend({ handler, p2m: domain.p2m, memory, cost }));
+      bindsHypercalls = hypercalls && handler !== "user-space";
+    }
+    const { hypercallFixup: kind } = config;
+    if (kind !== "none") control.interceptUndefined();
+    const fixups =
+      kind === "none"
+        ? undefined
+        : new HypercallFixups({
+            kind,
+            registers,
+            cost,
+            access: this.kernelAccess,
+            own: control.hardware.hypercallInstruction,
+            other: OTHER_HYPERCALL[vendor],
+          });
     const emulated = new EmulatedExits({
       vcpuId: id,
       domain,
@@ -193,7 +215,8 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
     if (typeof xen === "number") throw new RangeError(`vCPU ${id}: errno ${-xen}`);
     this.xen = xen;
     const kernel = new XenKernelHypercalls({ vm, xen, access: this.kernelAccess, cost });
-    this.hypercalls.kernel = kernel;
+    this.hypercalls.kernel =
+      doorbell !== undefined && bindsHypercalls ? new DoorbellHypercalls(doorbell, cost, kernel) : kernel;
     if (viridian !== undefined) this.hypercalls.hyperv = new KvmHypervHypercalls(viridian, registers, cost);
     this.interrupts = new KvmInterrupts(this.vcpu, xen, vlapic, control, cost);
     this.host = new KvmHost({
@@ -208,6 +231,7 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
       hypercalls: this.hypercalls,
       monitor: this.monitor,
       emulated,
+      fixups,
       mmio: new MmioExits({
         processor,
         registers,

@@ -77,6 +77,19 @@ export const FAST_MMIO: Stage = {
   vmreads: { amd: 0, intel: 2 },
 };
 
+/** KVM's fault on a page that is known to be a device's: it does not ask the slots again. */
+export const KVM_MMIO_FAULT: Stage = {
+  name: "kvm_mmu_page_fault, handle_mmio_page_fault",
+  phase: Phase.ExitOperation,
+  instructions: { amd: 260, intel: 240 },
+  basis: "estimate",
+  source:
+    "read in source (Linux 6.12): reserved-bit fault on an entry that caches guest frame and access, its generation compared; the first such fault, which makes the entry, is taken for another one",
+  range: [140, 500],
+  coldBranches: 20,
+  vmreads: { amd: 0, intel: 1 },
+};
+
 /** The emulator around the instruction, without fetching it and without what its operand takes. */
 export const EMULATE_MMIO: Stage = {
   name: "hvm_emulate_one, x86_emulate of one MOV, hvmemul_do_mmio",
@@ -233,6 +246,7 @@ export const DOORBELL_STAGES: readonly Stage[] = [
   RING_DRAIN,
   RING_MESSAGE,
   FAST_MMIO,
+  KVM_MMIO_FAULT,
   EMULATE_MMIO,
   TO_DEVICE_MODEL,
   IN_DEVICE_MODEL,

@@ -1,0 +1,103 @@
+import type { PhysicalMemory } from "@hyperwalk/mmu";
+import type { Doorbell, DoorbellBackend } from "../../devices/doorbell.js";
+import type { DoorbellHandlerName } from "../../doorbell-config.js";
+import {
+  DOORBELL_HYPERCALL,
+  DOORBELL_MMIO_WRITE_DESCRIPTOR,
+  DOORBELL_NOTIFY_DESCRIPTOR,
+  writeDoorbell,
+} from "../../operations/doorbell.js";
+import type { P2m } from "../../p2m.js";
+import type { PathCost } from "../../path-cost/path-cost.js";
+import { Phase } from "../../path-cost/phases.js";
+import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
+import { DOORBELL_MMIO_WRITE, DOORBELL_NOTIFY } from "../../path-cost/stages/doorbell.js";
+import { EVENTFD_SIGNAL, KVM_WAKE_UP } from "../../path-cost/stages/kvm-events.js";
+import type { XenHcallExit } from "./xen-hcall-exit.js";
+import type { KernelHypercalls } from "./xen-hypercalls.js";
+
+export interface KvmDoorbellBackendOptions {
+  readonly handler: DoorbellHandlerName;
+  readonly p2m: P2m;
+  readonly memory: PhysicalMemory;
+  readonly cost: StagePathCost;
+}
+
+/**
+ * The doorbell's handler under KVM: a device on the kernel's bus; a thread of the monitor that an eventfd wakes, which runs on
+ * a processor of its own, so that the guest's pays for waking it alone; or the monitor's loop, which the exit has come to
+ * already.
+ */
+export class KvmDoorbellBackend implements DoorbellBackend {
+  private readonly options: KvmDoorbellBackendOptions;
+  private readonly elsewhere: PathCost;
+  private readonly phase: number;
+
+  constructor(options: KvmDoorbellBackendOptions) {
+    this.options = options;
+    this.elsewhere = unpriced(options.memory);
+    this.phase = options.cost.phase(Phase.DeviceHandler);
+  }
+
+  deliver(handle: (cost: PathCost) => void): void {
+    const { cost, handler } = this.options;
+    if (handler === "ioeventfd") {
+      cost.run(cost.compile(EVENTFD_SIGNAL));
+      cost.run(cost.compile(KVM_WAKE_UP));
+      handle(this.elsewhere);
+      return;
+    }
+    cost.enter(this.phase);
+    handle(cost);
+    cost.leave();
+  }
+
+  map(gfn: number): number {
+    return this.options.p2m.translate(gfn);
+  }
+
+  unmap(): void {
+    // Kernel and monitor reach guest memory through the process's mapping.
+  }
+}
+
+/** A processor whose time is not this one's. */
+function unpriced(memory: PhysicalMemory): PathCost {
+  return {
+    compile: () => 0,
+    run: () => {},
+    access: (frame, offset) => memory.frameOffset(frame) + offset,
+    instructions: 0,
+    estimates: () => [],
+  };
+}
+
+/** Hypercalls that the kernel binds to the doorbell, as it was proposed in 2009; whatever else there is goes on. */
+export class DoorbellHypercalls implements KernelHypercalls {
+  private readonly doorbell: Doorbell;
+  private readonly cost: StagePathCost;
+  private readonly others: KernelHypercalls | undefined;
+
+  constructor(doorbell: Doorbell, cost: StagePathCost, others: KernelHypercalls | undefined) {
+    this.doorbell = doorbell;
+    this.cost = cost;
+    this.others = others;
+  }
+
+  handle(exit: XenHcallExit): boolean {
+    const { doorbell, cost, others } = this;
+    if (exit.inputLo !== DOORBELL_HYPERCALL || exit.inputHi !== 0) return others?.handle(exit) ?? false;
+    const subop = exit.lo(0);
+    if (subop === DOORBELL_NOTIFY_DESCRIPTOR.subop) {
+      cost.run(cost.compile(DOORBELL_NOTIFY));
+      doorbell.store(exit.lo(1) >>> 0, 4, exit.lo(2));
+      exit.setResult(0, 0);
+      return true;
+    }
+    if (subop !== DOORBELL_MMIO_WRITE_DESCRIPTOR.subop) return false;
+    cost.run(cost.compile(DOORBELL_MMIO_WRITE));
+    const result = writeDoorbell(doorbell, exit.lo(1), exit.hi(1), exit.lo(2));
+    exit.setResult(result, exit.longmode ? result >> 31 : 0);
+    return true;
+  }
+}
