@@ -28,6 +28,18 @@ export const store = (offset: number, value: number): number[] => [
   ...le(APIC + offset),
   ...le(value),
 ];
+/** mov dword [at], value */
+export const put = (at: number, value: number): number[] => [0xc7, 0x05, ...le(at), ...le(value)];
+/** Makes hypercalls of one vendor's: mov eax, n; mov ebx, a; mov ecx, b; mov edx, c; vmmcall or vmcall. */
+export function caller(
+  profile: ProcessorProfile,
+): (n: number, a: number, b?: number, c?: number) => number[] {
+  const instruction = profile.vendor === "amd" ? [0x0f, 0x01, 0xd9] : [0x0f, 0x01, 0xc1];
+  return (n, a, b = 0, c = 0) => [
+    ...[0xb8, ...le(n), 0xbb, ...le(a), 0xb9, ...le(b), 0xba, ...le(c)],
+    ...instruction,
+  ];
+}
 /** mov al, c; out e9h, al */
 export const print = (text: string): number[] =>
   [...text].flatMap((c) => [0xb0, c.charCodeAt(0), 0xe6, 0xe9]);

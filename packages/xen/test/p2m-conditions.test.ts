@@ -8,7 +8,7 @@ import { decodeSnapshot, encodeSnapshot } from "../src/snapshot/encoding.ts";
 import { SnapshotError } from "../src/snapshot/snapshot-error.ts";
 import type { XenSystem } from "../src/xen.ts";
 import type { DomainConfig, XenConfig } from "../src/xen-config.ts";
-import { CODE, END, flatGuest, le, print } from "./flat-guest.ts";
+import { CODE, caller, END, flatGuest, le, print, put } from "./flat-guest.ts";
 import { HypervisorBench } from "./hypervisor-bench.ts";
 
 vi.setConfig({ testTimeout: 60_000 }); // simulated work, however slow the host
@@ -24,27 +24,10 @@ const MEMORY_OP = 12;
 const GET_RUNSTATE_INFO = 4;
 const GET_MEM_TYPE = 15;
 
-/** mov dword [at], value */
-const put = (at: number, value: number) => [0xc7, 0x05, ...le(at), ...le(value)];
 /** mov eax, [at] */
 const load = (at: number) => [0xa1, ...le(at)];
 /** mov [RESULTS + 4 slot], eax */
 const keep = (slot: number) => [0xa3, ...le(RESULTS + 4 * slot)];
-
-function caller(profile: ProcessorProfile) {
-  const instruction = profile.vendor === "amd" ? [0x0f, 0x01, 0xd9] : [0x0f, 0x01, 0xc1];
-  return (n: number, a: number, b = 0, c = 0) => [
-    0xb8,
-    ...le(n),
-    0xbb,
-    ...le(a),
-    0xb9,
-    ...le(b),
-    0xba,
-    ...le(c),
-    ...instruction,
-  ];
-}
 
 interface Setting {
   readonly domain?: Partial<DomainConfig>;

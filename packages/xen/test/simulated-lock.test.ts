@@ -5,7 +5,7 @@ import { LockMode, SimulatedLock } from "../src/host/simulated-lock.ts";
 import { decodeSnapshot, encodeSnapshot } from "../src/snapshot/encoding.ts";
 import { SnapshotError } from "../src/snapshot/snapshot-error.ts";
 import type { XenSystem } from "../src/xen.ts";
-import { END, flatGuest, HLT, le } from "./flat-guest.ts";
+import { caller, END, flatGuest, HLT, le, put } from "./flat-guest.ts";
 
 vi.setConfig({ testTimeout: 60_000 }); // simulated work, however slow the host
 
@@ -128,23 +128,6 @@ const MEMORY_OP = 12;
 const SCHED_OP = 29;
 const EVENT_CHANNEL_OP = 32;
 const ROUNDS = 200;
-
-const put = (at: number, value: number) => [0xc7, 0x05, ...le(at), ...le(value)];
-
-function caller(profile: ProcessorProfile) {
-  const instruction = profile.vendor === "amd" ? [0x0f, 0x01, 0xd9] : [0x0f, 0x01, 0xc1];
-  return (n: number, a: number, b = 0, c = 0) => [
-    0xb8,
-    ...le(n),
-    0xbb,
-    ...le(a),
-    0xb9,
-    ...le(b),
-    0xba,
-    ...le(c),
-    ...instruction,
-  ];
-}
 
 /** Two vCPUs that each make some calls over and over, then power off; the second is not started for one. */
 function guest(profile: ProcessorProfile, loops: readonly (readonly number[])[]): XenSystem {

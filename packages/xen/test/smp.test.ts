@@ -6,6 +6,7 @@ import { SnapshotError } from "../src/snapshot/snapshot-error.ts";
 import { createXenSystem, type XenSystem } from "../src/xen.ts";
 import { XenConfigError } from "../src/xen-config.ts";
 import { elfImage } from "./elf-image.ts";
+import { caller } from "./flat-guest.ts";
 import { ScriptedProcessor } from "./scripted-processor.ts";
 
 vi.setConfig({ testTimeout: 60_000 }); // simulated work, however slow the host
@@ -89,22 +90,6 @@ interface Program {
   readonly bodies: readonly (readonly number[])[];
   readonly handlers?: Readonly<Record<number, readonly number[]>>;
   readonly trampoline?: readonly number[];
-}
-
-/** Makes hypercalls of one vendor's: mov eax, n; mov ebx, a; mov ecx, b; mov edx, c; vmmcall or vmcall. */
-function caller(profile: ProcessorProfile) {
-  const instruction = profile.vendor === "amd" ? [0x0f, 0x01, 0xd9] : [0x0f, 0x01, 0xc1];
-  return (n: number, a: number, b = 0, c = 0) => [
-    0xb8,
-    ...le(n),
-    0xbb,
-    ...le(a),
-    0xb9,
-    ...le(b),
-    0xba,
-    ...le(c),
-    ...instruction,
-  ];
 }
 
 /** A PVH guest in flat 32-bit protected mode; contexts for VCPUOP_initialise start the others at their bodies. */
