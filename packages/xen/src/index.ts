@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 
+export type { ArgumentRegisters } from "./abi/argument-registers.js";
 export type { AbiParts, DomainAbi } from "./abi/domain-abi.js";
 export { FASTABI_MASK, FastAbi } from "./abi/fastabi.js";
 export { type FastAbiOptions, fastabi } from "./abi/fastabi-domain.js";
@@ -92,7 +93,7 @@ export {
 } from "./grant-table.js";
 export { FlavouredAccess } from "./guest-access/flavoured.js";
 export type { GuestAccess } from "./guest-access/guest-access.js";
-export type { WalkRegisters } from "./guest-access/guest-walk.js";
+export type { GuestWalkStages, WalkedMemory, WalkRegisters } from "./guest-access/guest-walk.js";
 export { GuestWalker } from "./guest-access/guest-walk.js";
 export { HvmCopy, type HvmCopyOptions } from "./guest-access/hvm-copy.js";
 export { LinearAccess } from "./guest-access/linear.js";
@@ -196,6 +197,7 @@ export {
   Memslots,
   type MemslotsSnapshot,
 } from "./host/kvm/memslots.js";
+export { SlotAccess, type SlotAccessOptions } from "./host/kvm/slot-access.js";
 export { TdpFault, TdpMmu, type TdpMmuOptions } from "./host/kvm/tdp-mmu.js";
 export type { Words64 } from "./host/kvm/u64.js";
 export * from "./host/kvm/uapi.js";
@@ -212,7 +214,7 @@ export {
 export type { HvmAttrOf, VcpuAttrOf } from "./host/kvm/xen-attributes.js";
 export { type EventsOwner, EWOULDBLOCK, type KvmXenEvtchn, XenEvents } from "./host/kvm/xen-events.js";
 export { XenHcallExit } from "./host/kvm/xen-hcall-exit.js";
-export type { XenHypercalls } from "./host/kvm/xen-hypercalls.js";
+export type { HypervHypercalls, KernelHypercalls, XenHypercalls } from "./host/kvm/xen-hypercalls.js";
 export { type RunstateOwner, XenRunstate, type XenRunstateSnapshot } from "./host/kvm/xen-runstate.js";
 export { type SharedInfoOwner, XenSharedInfo } from "./host/kvm/xen-shared-info.js";
 export { type TimerOwner, XenTimer, type XenTimerSnapshot } from "./host/kvm/xen-timer.js";
@@ -242,7 +244,12 @@ export {
 export type { GhcbRequestsSnapshot } from "./host/svm/ghcb-requests.js";
 export { SecurePages } from "./host/svm/secure-pages.js";
 export type { VcpuContext, VcpuSegment } from "./host/vcpu-context.js";
-export type { EncryptedVcpu, VcpuControl, VcpuControlSnapshot } from "./host/vcpu-control.js";
+export type {
+  EncryptedVcpu,
+  SecondStageRoot,
+  VcpuControl,
+  VcpuControlSnapshot,
+} from "./host/vcpu-control.js";
 export type { VcpuRegisters } from "./host/vcpu-registers.js";
 export type { HvmVcpu } from "./host/xen/hvm-vcpu.js";
 export type { HypercallEvent, HypercallHandler } from "./host/xen/hypercall-handler.js";
@@ -253,7 +260,13 @@ export { HypervisorCounters, type HypervisorCountersSnapshot } from "./hyperviso
 export { createKvmSystem, KvmSystem, type KvmSystemOptions } from "./kvm.js";
 export { LogDirty, type LogDirtyOptions, type LogDirtySnapshot } from "./log-dirty.js";
 export { type GrantMapping, Maptrack, type MaptrackSnapshot } from "./maptrack.js";
-export type { Instant, MeasuredWindow, SystemCounters, WindowRecorderSnapshot } from "./measured-window.js";
+export {
+  type Instant,
+  type MeasuredWindow,
+  type SystemCounters,
+  WindowRecorder,
+  type WindowRecorderSnapshot,
+} from "./measured-window.js";
 export { MemoryPaging, type MemoryPagingSnapshot } from "./memory-paging.js";
 export {
   MemorySharing,

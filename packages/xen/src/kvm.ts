@@ -136,7 +136,9 @@ export class KvmSystem extends GuestSystem {
       counters: pcpu.counters,
     });
     const control = pcpu.createControl(hostMemory, tdp, xen);
-    tdp.onFlush = () => control.flushSecondStage();
+    tdp.onFlush = () => {
+      for (const vcpu of this.vcpus ?? []) vcpu.host.requestFlush();
+    };
     const call = cost.compile(
       composeStage("system call of the monitor", Phase.MonitorCall, [
         MONITOR_IOCTL,

@@ -75,6 +75,8 @@ const EPT_FETCH = 4;
 const TABLE_LEVELS = 4;
 /** A vector of the host's: its local APIC's timer (LOCAL_TIMER_VECTOR). */
 const LOCAL_TIMER_VECTOR = 0xec;
+/** The one that kicks a vCPU. */
+const RESCHEDULE_VECTOR = 0xfd;
 const CR4_OSXSAVE = 1 << 18;
 const HLT = "HLT";
 const INVALID_OPCODE = 6;
@@ -147,6 +149,7 @@ export class KvmHost implements Hypervisor {
   private unblocked = false;
   /** KVM_REQ_CLOCK_UPDATE */
   private clockUpdate = false;
+  private flushRequested = false;
 
   constructor(options: KvmHostOptions) {
     const { cost, control, switches, processor } = options;
@@ -236,6 +239,12 @@ export class KvmHost implements Hypervisor {
     this.unblocked = true;
   }
 
+  /** KVM_REQ_TLB_FLUSH, done before the next entry: a guest that is on hold leaves before its next instruction. */
+  requestFlush(): void {
+    this.flushRequested = true;
+    if (this.ready) this.options.control.interruptGuest(RESCHEDULE_VECTOR);
+  }
+
   /** KVM_REQ_CLOCK_UPDATE */
   requestClockUpdate(): void {
     this.clockUpdate = true;
@@ -257,6 +266,10 @@ export class KvmHost implements Hypervisor {
     this.switchXcr0();
     cost.run(this.returnStage);
     this.unblocked = false;
+    if (this.flushRequested) {
+      this.flushRequested = false;
+      this.options.control.flushSecondStage();
+    }
     if (this.clockUpdate) {
       this.clockUpdate = false;
       xen.updateTime();

@@ -110,7 +110,7 @@ export class TdpMmu implements SecondStageRoot, MemslotListener, MmuNotifier {
     const frame = memslots.translate(gfn);
     if (frame < 0) return TdpFault.NoMemory;
     const logs = (slot.flags & KvmMemFlag.LOG_DIRTY_PAGES) !== 0;
-    const small = (fetch && !execHugePages) || logs;
+    const small = logs || (!execHugePages && (fetch || this.isSplit(gfn)));
     const level = small ? 1 : this.levelOf(gfn, slot, frame);
     const span = PER_TABLE ** (level - 1);
     const writable = !isReadOnly && (!logs || write);
@@ -150,6 +150,11 @@ export class TdpMmu implements SecondStageRoot, MemslotListener, MmuNotifier {
 
   invalidateRangeEnd(): void {
     // What went has gone already.
+  }
+
+  /** Small pages around it were made for a fetch: they stay small (`disallowed_hugepage_adjust`). */
+  private isSplit(gfn: number): boolean {
+    return this.tables.find(gfn) <= 1 && this.tables.lastLevel === 1;
   }
 
   /** Leaves of a range go, huge ones that reach beyond it too. */
