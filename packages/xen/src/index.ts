@@ -251,7 +251,7 @@ export type {
   VcpuControlSnapshot,
 } from "./host/vcpu-control.js";
 export type { VcpuRegisters } from "./host/vcpu-registers.js";
-export type { HvmVcpu } from "./host/xen/hvm-vcpu.js";
+export type { HvmVcpu, VcpuRecord } from "./host/xen/hvm-vcpu.js";
 export type { HypercallEvent, HypercallHandler } from "./host/xen/hypercall-handler.js";
 export type { NullScheduler, NullSchedulerSnapshot } from "./host/xen/null-scheduler.js";
 export type { TurnEnd, VmExitEvent, XenHost, XenHostSnapshot } from "./host/xen/xen-host.js";
