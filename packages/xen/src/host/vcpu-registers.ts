@@ -5,7 +5,7 @@ import { State } from "@hyperwalk/cpu";
  * records. Words as the processor's state has them, by `State`, and what the control structure keeps of its own.
  */
 export interface VcpuRegisters {
-  /** The words of {@link REGISTER_WORDS}, one range after the other. */
+  /** The words of the state that the architecture knows, one range after the other. */
   readonly words: Int32Array;
   readonly rip: readonly [number, number];
   readonly rflags: number;
