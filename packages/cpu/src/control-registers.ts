@@ -67,6 +67,12 @@ export function followRegisters(context: TranslationContext, words: Int32Array):
   context.ac = (words[State.Flags] & Flag.Ac) !== 0;
 }
 
+/** CR0 or CR4 as the running program reads it: a hypervisor may have put something in its place. */
+export function readAs(core: ExecutionCore, register: 0 | 4): number {
+  const value = core.words[register === 0 ? State.Cr0 : State.Cr4];
+  return core.processor.guestMode?.controlAsRead?.(register, value) ?? value;
+}
+
 /** Loads the PDPTE registers where the PAE format is in use. */
 function loadPdptes(core: ExecutionCore, cr3: number): boolean {
   const result = core.mmu.loadPdptes(cr3);
@@ -81,7 +87,8 @@ export function writeCr0(core: ExecutionCore, value: number, hi: number): boolea
   const { words } = core;
   const old = words[State.Cr0];
   if (hi !== 0) return refuse(core);
-  const next = (value & CR0_DEFINED) | Cr0.Et;
+  const owned = core.processor.guestMode?.ownedControl?.(0) ?? 0;
+  const next = (((value & CR0_DEFINED) | Cr0.Et) & ~owned) | (old & owned);
   if ((next & Cr0.Pg) !== 0 && (next & Cr0.Pe) === 0) return refuse(core);
   if ((next & Cr0.Nw) !== 0 && (next & Cr0.Cd) === 0) return refuse(core);
   if (core.processor.guestMode?.allowsControl?.(0, next) === false) return refuse(core);
@@ -130,10 +137,12 @@ export function writeCr3(core: ExecutionCore, lo: number, hi: number): boolean {
   return true;
 }
 
-export function writeCr4(core: ExecutionCore, value: number, hi: number): boolean {
+export function writeCr4(core: ExecutionCore, wanted: number, hi: number): boolean {
   const { words } = core;
   const old = words[State.Cr4];
-  if (hi !== 0 || (value & ~core.definedCr4) !== 0) return refuse(core);
+  if (hi !== 0 || (wanted & ~core.definedCr4) !== 0) return refuse(core);
+  const owned = core.processor.guestMode?.ownedControl?.(4) ?? 0;
+  const value = (wanted & ~owned) | (old & owned);
   if (core.processor.guestMode?.allowsControl?.(4, value) === false) return refuse(core);
   const changed = old ^ value;
   const paging = (words[State.Cr0] & Cr0.Pg) !== 0;

@@ -70,6 +70,16 @@ export interface GuestMode {
    */
   allowsControl?(register: number, value: number): boolean;
   /**
+   * Bits of CR0 or CR4 that are the hypervisor's: the guest's writes leave them as they are. Absent: none.
+   * @param register 0 or 4
+   */
+  ownedControl?(register: number): number;
+  /**
+   * What the guest reads in place of CR0's or CR4's low word. Absent: what is there.
+   * @param register 0 or 4 @param value what is there
+   */
+  controlAsRead?(register: number, value: number): number;
+  /**
    * An exception is about to be delivered; #PF carries its linear address, #DB in `addressLo` what DR6 reports.
    * @param kind `EventKind` number: INT3 and INTO are software exceptions, INT1 a privileged one; default hardware
    * @param length instruction length of those, else 0

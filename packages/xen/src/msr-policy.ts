@@ -171,6 +171,14 @@ export class MsrPolicy {
       case Msr.SysenterEip:
         this.sink.setSysenter(State.SysenterEipLo, lo, hi);
         return true;
+      case Msr.Pat: {
+        // Exits on VMX without EPT alone: no page's memory type is the guest's there.
+        if (!validPat(lo) || !validPat(hi)) return false;
+        const { words } = this.registers;
+        words[State.PatLo] = lo;
+        words[State.PatHi] = hi;
+        return true;
+      }
       case Msr.ApicBase:
         return this.apic.writeBase(lo, hi);
       case Msr.Tsc:
@@ -259,4 +267,9 @@ export class MsrPolicy {
     this.sink.setEfer((lo & ~EFER_LMA) | (old & (EFER_LMA | EFER_SVME)));
     return true;
   }
+}
+
+/** `pat_msr_set`: four memory types, of which 2 and 3 do not exist. */
+function validPat(word: number): boolean {
+  return [0, 8, 16, 24].every((shift) => [0, 1, 4, 5, 6, 7].includes((word >>> shift) & 0xff));
 }

@@ -122,7 +122,7 @@ export interface DomainConfig {
    * has to be. Xen's CPUID leaves then begin at 0x40000100. Default false.
    */
   readonly viridian?: boolean | readonly ViridianGroup[] | undefined;
-  /** Nested paging, or shadow page tables: on AMD, with one vCPU. Default "hap". */
+  /** Nested paging, or shadow page tables: with one vCPU. Default "hap". */
   readonly paging?: PagingName | undefined;
   /** May write to Xen's console and bind global VIRQs; default false. */
   readonly hardwareDomain?: boolean | undefined;
@@ -382,15 +382,6 @@ function resolveFixup({
       "none for an encrypted guest, whose code cannot be read, and under shadow paging",
     );
   return hypercallFixup;
-}
-
-/**
- * @throws XenConfigError for shadow paging on Intel: without nested paging VMX has no guests that do not page, and needs an
- * emulator for them
- */
-export function checkPaging({ paging }: ResolvedDomainConfig, { vendor }: ProcessorProfile): void {
-  if (paging === "shadow" && vendor !== "amd")
-    throw new XenConfigError("domain.paging", paging, "hap on Intel, where shadow paging is not modelled");
 }
 
 function resolveViridian(viridian: DomainConfig["viridian"] = false): readonly ViridianGroup[] {

@@ -43,7 +43,6 @@ import type { Vcpu } from "./vcpu.js";
 import type { Vlapic } from "./vlapic.js";
 import {
   checkDoorbell,
-  checkPaging,
   type DomainConfig,
   type ResolvedDomainConfig,
   type ResolvedXenConfig,
@@ -113,7 +112,6 @@ export class XenSystem extends GuestSystem {
     const xen = resolveXenConfig(options.xen ?? {}, profile);
     const config = resolveDomainConfig(options.domain);
     checkConfidential(config, profile);
-    checkPaging(config, profile);
     checkDoorbell(config);
     const protocol = bootProtocol(config.image, config.boot);
     const image = protocol.load(config.image);

@@ -1,4 +1,4 @@
-import { epyc9124, skylakeSp } from "@hyperwalk/cpu";
+import { epyc9124, type ProcessorProfile, skylakeSp } from "@hyperwalk/cpu";
 import { describe, expect, it, vi } from "vitest";
 import type { DomainConfig } from "../src/xen-config.ts";
 import { ENABLE, END, EOI, flatGuest, IRET, le, print, STI, store, VECTOR } from "./flat-guest.ts";
@@ -7,7 +7,6 @@ import { type GuestModeName, modeGuest, RESULT, STRUCT } from "./mode-guest.ts";
 vi.setConfig({ testTimeout: 60_000 });
 
 const RUNSTATE = [24, 4, 0, STRUCT] as const;
-const VMMCALL = [0x0f, 0x01, 0xd9];
 const SHADOW = { domain: { paging: "shadow" } } as const;
 /** Level-1 entry of an address below 2 MiB in mode guests' PAE and 4-level tables, and in their 2-level ones. */
 const entryOf = (address: number, level1: number) => level1 + 8 * (address / 4096);
@@ -42,8 +41,8 @@ function watch(system: ReturnType<typeof modeGuest>) {
   return { calls, exits };
 }
 
-function run(mode: GuestModeName, after: readonly number[] = [], call: readonly number[] = RUNSTATE) {
-  const system = modeGuest(epyc9124, mode, call, SHADOW, after);
+function runOn(profile: ProcessorProfile, mode: GuestModeName, after: readonly number[]) {
+  const system = modeGuest(profile, mode, RUNSTATE, SHADOW, after);
   const { calls, exits } = watch(system);
   const { guestMemory } = system.domain;
   guestMemory.writeU32(OTHER, 0x2222);
@@ -54,11 +53,16 @@ function run(mode: GuestModeName, after: readonly number[] = [], call: readonly 
 }
 
 /** Registers still have the call's arguments: only the number goes back to eax. */
-const AGAIN = [0xb8, ...le(24), ...VMMCALL];
+const again = ({ vendor }: ProcessorProfile) => [0xb8, ...le(24), 0x0f, 0x01, vendor === "amd" ? 0xd9 : 0xc1];
 
-describe("a shadow-paged guest", () => {
+describe.each([
+  ["SVM", epyc9124, "exception-14", "npf"],
+  ["VMX", skylakeSp, "exception-or-nmi", "ept-violation"],
+] as const)("a shadow-paged guest under %s", (_name, profile, pageFault, secondStageFault) => {
+  const AGAIN = again(profile);
+  const run = (mode: GuestModeName, after: readonly number[] = []) => runOn(profile, mode, after);
+
   it.each([
-    ["real", 0],
     ["unpaged", 0],
     ["vm86", -1],
     ["user", -1],
@@ -71,8 +75,8 @@ describe("a shadow-paged guest", () => {
     ["long2m", 0],
   ] as const)("runs in mode %s", (mode, result) => {
     const done = run(mode);
-    expect(done.exits).toContain("exception-14");
-    expect(done.exits).not.toContain("npf");
+    expect(done.exits).toContain(pageFault);
+    expect(done.exits).not.toContain(secondStageFault);
     expect([done.result, done.calls.length]).toEqual([result, 1]);
     expect(done.system.hardware.enter).toBeDefined();
     expect(done.system.processor.mmu.context.secondStage).toBeNull();
@@ -129,7 +133,7 @@ describe("a shadow-paged guest", () => {
     expect(read(entryOf(STRUCT, LEVEL1.pae))).toBe(OTHER | FLAGS);
     // The table is writable again for nobody: each store faults.
     const twice = run("pae", [...loadEax(STRUCT), ...change, ...change, ...change]);
-    const faults = (list: string[]) => list.filter((name) => name === "exception-14").length;
+    const faults = (list: string[]) => list.filter((name) => name === pageFault).length;
     expect(faults(twice.exits)).toBeGreaterThan(faults(run("pae", [...loadEax(STRUCT)]).exits) + 2);
     expect(exits).toContain("invlpg");
   });
@@ -140,7 +144,7 @@ describe("a shadow-paged guest", () => {
     const pop = (entry: number) => [0x68, ...le(STRUCT | FLAGS), 0x8f, 0x05, ...le(entry)];
     const invlpg = [0x0f, 0x01, 0x3d, ...le(linear)];
     const make = (after: readonly number[]) => {
-      const system = modeGuest(epyc9124, "pae", [17, 0, 0, 0], SHADOW, after);
+      const system = modeGuest(profile, "pae", [17, 0, 0, 0], SHADOW, after);
       const { guestMemory } = system.domain;
       guestMemory.writeU32(directory + 8, second | FLAGS);
       guestMemory.writeU32(second, OTHER | FLAGS);
@@ -166,7 +170,7 @@ describe("a shadow-paged guest", () => {
   });
 
   it("has accessed and dirty flags where it touched, and no others", () => {
-    const system = modeGuest(epyc9124, "pae", [17, 0, 0, 0], SHADOW, [...loadEax(STRUCT), ...put(OTHER, 1)]);
+    const system = modeGuest(profile, "pae", [17, 0, 0, 0], SHADOW, [...loadEax(STRUCT), ...put(OTHER, 1)]);
     const { guestMemory } = system.domain;
     const third = 0x42000;
     for (const at of [STRUCT, OTHER, third]) guestMemory.writeU32(entryOf(at, LEVEL1.pae), at | 3);
@@ -176,7 +180,7 @@ describe("a shadow-paged guest", () => {
   });
 
   it("writes to a page that it has only read so far", () => {
-    const system = modeGuest(epyc9124, "pae", [17, 0, 0, 0], SHADOW, [...loadEax(OTHER), ...put(OTHER, 7)]);
+    const system = modeGuest(profile, "pae", [17, 0, 0, 0], SHADOW, [...loadEax(OTHER), ...put(OTHER, 7)]);
     const entry = entryOf(OTHER, LEVEL1.pae);
     system.domain.guestMemory.writeU32(entry, OTHER | 3);
     system.run({ maxInstructions: 2000 });
@@ -188,7 +192,7 @@ describe("a shadow-paged guest", () => {
     // handler: pop the error code to RESULT + 4, CR2 to RESULT + 8, print, halt
     const handler = [0x58, ...storeEax(RESULT + 4), 0x0f, 0x20, 0xd0, ...storeEax(RESULT + 8), ...END];
     const faulting = (entry: number, access: readonly number[]) => {
-      const system = modeGuest(epyc9124, "pae", [17, 0, 0, 0], SHADOW, access, { 14: handler });
+      const system = modeGuest(profile, "pae", [17, 0, 0, 0], SHADOW, access, { 14: handler });
       system.domain.guestMemory.writeU32(entryOf(OTHER, LEVEL1.pae), entry);
       expect(system.run({ maxInstructions: 5000 }).reason).toBe("halted");
       const { guestMemory } = system.domain;
@@ -206,7 +210,7 @@ describe("a shadow-paged guest", () => {
     const timer = [...ENABLE, ...store(0x3e0, 0xb), ...store(0x320, VECTOR), ...store(0x380, 20)];
     const body = [...timer, STI, ...[0xb9, ...le(4000), 0xe2, 0xfe], ...print("."), ...END];
     const handler = [0x50, ...print("!"), ...EOI, 0x58, IRET];
-    const system = flatGuest(epyc9124, body, { [VECTOR]: handler }, SHADOW);
+    const system = flatGuest(profile, body, { [VECTOR]: handler }, SHADOW);
     expect(system.run({ maxInstructions: 50_000 }).reason).toBe("halted");
     expect(system.console).toBe("!.\n");
   });
@@ -214,7 +218,7 @@ describe("a shadow-paged guest", () => {
   it("goes on from a snapshot as if nothing had been, to the last cell", () => {
     const change = put(entryOf(STRUCT, LEVEL1.pae), OTHER | FLAGS);
     const after = [...AGAIN, ...change, ...INVLPG_STRUCT, ...loadEax(STRUCT), ...AGAIN, ...put(STRUCT, 5)];
-    const make = () => modeGuest(epyc9124, "pae", RUNSTATE, SHADOW, after);
+    const make = () => modeGuest(profile, "pae", RUNSTATE, SHADOW, after);
     const whole = make();
     whole.run({ maxInstructions: 20 });
     whole.run({ maxInstructions: 200 });
@@ -253,11 +257,7 @@ describe("a shadow-paged guest", () => {
 
 describe("paging", () => {
   it("is refused where it is not modelled", () => {
-    const make =
-      (domain: Partial<DomainConfig>, profile = epyc9124) =>
-      () =>
-        flatGuest(profile, END, {}, { domain });
-    expect(make({ paging: "shadow" }, skylakeSp as typeof epyc9124)).toThrow(/domain.paging.*Intel/);
+    const make = (domain: Partial<DomainConfig>) => () => flatGuest(epyc9124, END, {}, { domain });
     expect(make({ paging: "shadow", vcpus: 2 })).toThrow(/domain.paging.*vCPUs/);
     expect(make({ paging: "nested" as "hap" })).toThrow(/domain.paging.*hap, shadow/);
     expect(make({ paging: "shadow", createFlags: 3 })).toThrow(/createFlags/);

@@ -73,6 +73,7 @@ export function vmentry(guest: VmxGuest, hooks: GuestMode): boolean {
   guest.resume(hooks);
   if ((written & G_TRANSLATION) !== 0 || context.ac !== ((rflags & Flag.Ac) !== 0))
     followControlRegisters(guest, (written & FieldGroup.ControlRegisters) !== 0);
+  if (pdptesInMemory(guest)) mmu.loadPdptes(words[State.Cr3Lo]);
   if (event < 0 && !guest.recorded) injectEvent(guest, event);
   ledger.leave();
   return true;
@@ -166,6 +167,7 @@ function checkGuest(guest: VmxGuest, written: number, event: number): number {
   const { i32, at } = guest;
   if (
     (written & G_CHECKED) === 0 &&
+    !pdptesInMemory(guest) &&
     event >= 0 &&
     i32[at + INTERRUPTIBILITY] === 0 &&
     i32[at + ACTIVITY] === 0 &&
@@ -173,19 +175,20 @@ function checkGuest(guest: VmxGuest, written: number, event: number): number {
     (i32[at + RFLAGS] & (RFLAGS_RESERVED | Flag.Vm | 2)) === 2
   )
     return -1;
-  return checkGuestState(guest.vmcs, guest.addressBits);
+  return checkGuestState(guest.vmcs, guest.addressBits, guest.processor.memory);
 }
 
 function followControlRegisters(guest: VmxGuest, cr3Loaded: boolean): void {
-  const { processor, context, words, i32, at } = guest;
+  const { processor, context, i32, at } = guest;
   processor.syncTranslation();
-  if (!cr3Loaded || context.paging !== PagingMode.Pae) return;
-  if (context.secondStage === null) {
-    processor.mmu.loadPdptes(words[State.Cr3Lo]);
-    return;
-  }
+  if (!cr3Loaded || context.paging !== PagingMode.Pae || context.secondStage === null) return;
   // With EPT the PDPTEs come from the VMCS (27.3.2.4 of SDM vol. 3).
   for (let i = 0; i < 4; i++)
     context.pdpte[i] = (i32[at + PDPTE + 2 * i] >>> 0) + (i32[at + PDPTE + 2 * i + 1] >>> 0) * 0x100000000;
   processor.mmu.reload();
+}
+
+/** PAE paging without EPT: each VM entry loads the PDPTEs from where CR3 points (SDM vol. 3, 27.3.2.4). */
+function pdptesInMemory({ context }: VmxGuest): boolean {
+  return context.secondStage === null && context.paging === PagingMode.Pae;
 }

@@ -1,3 +1,4 @@
+import { FRAME_BYTES, type PhysicalMemory } from "@hyperwalk/mmu";
 import { EventKind } from "../virtualized-processor.js";
 import { secondaryControls } from "./control-checks.js";
 import { EntryControl, PinControl, SecondaryControl } from "./controls.js";
@@ -38,9 +39,10 @@ const VECTOR_MC = 18;
 
 /**
  * Checks of VM entry on the guest-state area (SDM vol. 3, 27.3.1).
+ * @param memory where the PDPTEs of a guest with PAE paging are, without EPT
  * @returns -1 when the guest state is good, else the exit qualification of the entry failure
  */
-export function checkGuestState(vmcs: Vmcs, addressBits: number): number {
+export function checkGuestState(vmcs: Vmcs, addressBits: number, memory: PhysicalMemory): number {
   if (!controlRegistersConsistent(vmcs, addressBits) || !registersConsistent(vmcs))
     return EntryFailureQualification.Other;
   if (!segmentsConsistent(vmcs, isLong(vmcs), isUnrestricted(vmcs)) || !descriptorTablesConsistent(vmcs))
@@ -49,7 +51,7 @@ export function checkGuestState(vmcs: Vmcs, addressBits: number): number {
     return EntryFailureQualification.Other;
   if (vmcs.read(VmcsField.VmcsLinkPointer) !== -1 || vmcs.readHi(VmcsField.VmcsLinkPointer) !== -1)
     return EntryFailureQualification.LinkPointer;
-  return pdptesConsistent(vmcs, addressBits) ? -1 : EntryFailureQualification.Pdpte;
+  return pdptesConsistent(vmcs, addressBits, memory) ? -1 : EntryFailureQualification.Pdpte;
 }
 
 function isLong(vmcs: Vmcs): boolean {
@@ -159,15 +161,21 @@ function wakesBy(activity: number, kind: number, vector: number): boolean {
   }
 }
 
-/** 27.3.1.6: the PDPTEs that a guest with PAE paging under EPT starts with */
-function pdptesConsistent(vmcs: Vmcs, addressBits: number): boolean {
+/** 27.3.1.6: the PDPTEs that a guest with PAE paging starts with, those of the VMCS under EPT, else what CR3 points to */
+function pdptesConsistent(vmcs: Vmcs, addressBits: number, memory: PhysicalMemory): boolean {
   const paging = vmcs.read(VmcsField.GuestCr0) < 0 && (vmcs.read(VmcsField.GuestCr4) & CR4_PAE) !== 0;
   if (!paging || isLong(vmcs)) return true;
-  if ((secondaryControls(vmcs) & SecondaryControl.EnableEpt) === 0) return true; // read from memory, by VM entry
-  for (let field = VmcsField.GuestPdpte0; field <= VmcsField.GuestPdpte3; field += 2) {
-    const lo = vmcs.read(field);
-    if ((lo & 1) === 0) continue;
-    if ((lo & PDPTE_RESERVED) !== 0 || vmcs.readHi(field) >>> 0 >= 2 ** (addressBits - 32)) return false;
+  const good = (lo: number, hi: number) =>
+    (lo & 1) === 0 || ((lo & PDPTE_RESERVED) === 0 && hi >>> 0 < 2 ** (addressBits - 32));
+  if ((secondaryControls(vmcs) & SecondaryControl.EnableEpt) === 0) {
+    const cr3 = vmcs.read(VmcsField.GuestCr3);
+    if (memory.frameOffset(cr3 >>> 12) < 0) return false;
+    const at = (cr3 >>> 12) * FRAME_BYTES + (cr3 & 0xfe0);
+    for (let i = 0; i < 32; i += 8)
+      if (!good(memory.readU32(at + i), memory.readU32(at + i + 4))) return false;
+    return true;
   }
+  for (let field = VmcsField.GuestPdpte0; field <= VmcsField.GuestPdpte3; field += 2)
+    if (!good(vmcs.read(field), vmcs.readHi(field))) return false;
   return true;
 }

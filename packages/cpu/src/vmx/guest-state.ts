@@ -25,16 +25,18 @@ const SYSENTER_CS = wordOf(VmcsField.GuestSysenterCs);
 const SYSENTER_ESP = wordOf(VmcsField.GuestSysenterEsp);
 const SYSENTER_EIP = wordOf(VmcsField.GuestSysenterEip);
 const PAT = wordOf(VmcsField.GuestPat);
+const CR0_NE = 0x20;
+const CR4_VMXE = 0x2000;
 
 /*
  * Moves guest state between a VMCS region in the arena (`memory[at]` is its first word) and the processor's state words,
- * one pair of functions a group; none allocates. CR0 and CR4 are kept in the processor as the guest reads them: bits of
- * the guest/host masks come from the read shadows.
+ * one pair of functions a group; none allocates. CR0 and CR4 are in the processor as they act, but for NE and VMXE, which VMX
+ * operation fixes: those are as the guest reads them. What else its masks and read shadows hide is put in when it reads.
  */
 
 export function loadControlRegisters(memory: Int32Array, at: number, words: Int32Array): void {
-  const mask0 = memory[at + CR0_MASK];
-  const mask4 = memory[at + CR4_MASK];
+  const mask0 = memory[at + CR0_MASK] & CR0_NE;
+  const mask4 = memory[at + CR4_MASK] & CR4_VMXE;
   words[State.Cr0] = (memory[at + CR0] & ~mask0) | (memory[at + CR0_SHADOW] & mask0);
   words[State.Cr4] = (memory[at + CR4] & ~mask4) | (memory[at + CR4_SHADOW] & mask4);
   words[State.Cr3Lo] = memory[at + CR3];

@@ -127,6 +127,17 @@ export class VmxIntercepts {
     return (value & owned) === owned;
   }
 
+  /** Bits of CR0 or CR4 in the guest/host mask. */
+  ownedControl(register: number): number {
+    return register === 4 ? this.cr4Mask : this.cr0Mask;
+  }
+
+  /** CR0 or CR4 with the read shadow in place of the bits of the guest/host mask. */
+  controlAsRead(register: number, value: number): number {
+    const mask = register === 4 ? this.cr4Mask : this.cr0Mask;
+    return (value & ~mask) | ((register === 4 ? this.cr4Shadow : this.cr0Shadow) & mask);
+  }
+
   /** @param event an {@link Intercept} number @param info see `GuestMode.interceptInstruction` */
   wants(event: number, info: number, words: Int32Array): boolean {
     this.qualificationLo = 0;

@@ -227,6 +227,15 @@ export class Vmx implements HardwareVirtualization, GuestMode {
     return this.guest.intercepts.allowsControl(register, value);
   }
 
+  /** The guest/host masks (SDM vol. 3, 25.6.6). */
+  ownedControl(register: number): number {
+    return this.guest.intercepts.ownedControl(register);
+  }
+
+  controlAsRead(register: number, value: number): number {
+    return this.guest.intercepts.controlAsRead(register, value);
+  }
+
   secondStageFault(): void {
     const { guest } = this;
     const { fault } = guest.processor.mmu;

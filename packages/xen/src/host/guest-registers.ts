@@ -16,6 +16,8 @@ const ATTRIBUTES = State.Segments + 8 * Segment.Cs + SegmentWord.Attributes;
  * structure through a vendor's implementation.
  */
 export abstract class GuestRegisters {
+  /** Control registers of a shadow-paged guest, which are not those that it runs with. */
+  shadowControl: Int32Array | undefined;
   private readonly state: CpuState;
 
   constructor(state: CpuState) {
@@ -29,7 +31,7 @@ export abstract class GuestRegisters {
 
   /** CR0 and EFER as the guest believes them to be, at their places among {@link words}. */
   get control(): Int32Array {
-    return this.words;
+    return this.shadowControl ?? this.words;
   }
 
   /** A {@link GuestCodeMode} number. */

@@ -8,8 +8,9 @@ import type { XenText } from "../path-cost/xen-text.js";
 import type { ResolvedXenConfig } from "../xen-config.js";
 import type { HostMemory } from "./host-memory.js";
 import type { Homes } from "./host-objects.js";
+import type { ShadowControl } from "./shadow-control.js";
 import { SvmControl } from "./svm/svm-control.js";
-import type { SecondStageRoot, VcpuControl } from "./vcpu-control.js";
+import type { SecondStageRoot } from "./vcpu-control.js";
 import { VmxControl } from "./vmx/vmx-control.js";
 
 export interface PcpuOptions {
@@ -85,7 +86,7 @@ export class Pcpu {
     p2m: SecondStageRoot,
     xen: ResolvedXenConfig,
     confidential?: ConfidentialKind,
-  ): VcpuControl {
+  ): ShadowControl {
     const { memory, heap, rootFrame } = host;
     const { context, controlFrame, processor } = this;
     const view = { memory, heap, rootFrame, context };

@@ -13,6 +13,8 @@ const CR0_TRANSLATION = CR0_PG | (1 << 16);
 const CR4_TRANSLATION = 0x10 | CR4_PAE | 0x80 | (3 << 20);
 const EFER_LME = 0x100;
 const EFER_LMA = 0x400;
+const EFER_NXE = 0x800;
+const CR4_SMEP = 1 << 20;
 
 /**
  * The control registers that a shadow-paged guest believes to have (`guest_cr[]`, `guest_efer`): the processor runs with
@@ -43,6 +45,13 @@ export class GuestControl {
   /** PAE paging outside long mode. */
   get pae(): boolean {
     return this.paging && !this.long && (this.words[State.Cr4] & CR4_PAE) !== 0;
+  }
+
+  /** Its page faults tell fetches from reads: with SMEP, or no-execute pages (`guest_walk_tables`). */
+  get tellsFetches(): boolean {
+    const { words } = this;
+    const noExecute = (words[State.Cr4] & CR4_PAE) !== 0 && (words[State.EferLo] & EFER_NXE) !== 0;
+    return noExecute || (words[State.Cr4] & CR4_SMEP) !== 0;
   }
 
   /** Guest frame of the root table. */

@@ -178,7 +178,8 @@ export class ShadowPaging {
     const { cost, p2m, hardware } = this.options;
     const { walker, tables } = this;
     cost.run(cost.compile(SHADOW_PAGE_FAULT));
-    const access = code & (PageFaultCode.Write | PageFaultCode.User | PageFaultCode.Fetch);
+    const fetch = this.guest.tellsFetches ? PageFaultCode.Fetch : 0;
+    const access = code & (PageFaultCode.Write | PageFaultCode.User | fetch);
     if (!walker.walk(lo, hi, access, rflags, this.pdpte)) {
       this.errorCode = access | walker.errorCode;
       return ShadowFault.Guest;

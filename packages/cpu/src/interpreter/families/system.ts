@@ -1,5 +1,5 @@
 import { Cause } from "@hyperwalk/mmu";
-import { Cr0, Cr4, writeCr0, writeCr3, writeCr4 } from "../../control-registers.js";
+import { Cr0, Cr4, readAs, writeCr0, writeCr3, writeCr4 } from "../../control-registers.js";
 import { Activity, Dirty, Flag, Segment, State } from "../../cpu-state.js";
 import { Dr6, Dr7 } from "../../debug/breakpoints.js";
 import { Vector } from "../../exceptions/vector.js";
@@ -213,14 +213,14 @@ function readControl(core: ExecutionCore, pc: number): number {
   core.charge(Cause.Microcode, core.timing.cliSti);
   let lo = 0;
   let hi = 0;
-  if (register === 0) lo = words[State.Cr0];
+  if (register === 0) lo = readAs(core, 0);
   else if (register === 2) {
     lo = words[State.Cr2Lo];
     hi = words[State.Cr2Hi];
   } else if (register === 3) {
     lo = words[State.Cr3Lo];
     hi = words[State.Cr3Hi];
-  } else lo = words[register === 4 ? State.Cr4 : State.Cr8];
+  } else lo = register === 4 ? readAs(core, 4) : words[State.Cr8];
   core.writeRegister(core.code[pc + Entry.A], core.mode === 64 ? 3 : 2, lo, hi);
   return Status.Next;
 }
@@ -288,14 +288,14 @@ function smsw(core: ExecutionCore, pc: number): number {
   const { words } = core;
   if ((words[State.Cr4] & Cr4.Umip) !== 0 && words[State.Cpl] !== 0) return core.protection();
   if (core.intercepted(Intercept.CrRead, registerInfo(0, 0, RegisterAccess.Smsw), pc)) return core.exit();
-  return core.writeFirst(pc, core.sizeOf(pc), words[State.Cr0], 0) ? Status.Next : Status.Fault;
+  return core.writeFirst(pc, core.sizeOf(pc), readAs(core, 0), 0) ? Status.Next : Status.Fault;
 }
 
 function clts(core: ExecutionCore, pc: number): number {
   const { words } = core;
   if (!core.privileged()) return Status.Fault;
   if (core.intercepted(Intercept.CrWrite, registerInfo(0, 0, RegisterAccess.Clts), pc)) return core.exit();
-  words[State.Cr0] &= ~Cr0.Ts;
+  words[State.Cr0] &= ~Cr0.Ts | (core.processor.guestMode?.ownedControl?.(0) ?? 0);
   core.markDirty(Dirty.Control);
   core.charge(Cause.Microcode, core.timing.cliSti);
   return Status.EndBlock;

@@ -2,6 +2,7 @@ import {
   CleanBit,
   EventInfo,
   EventKind,
+  ExitKind,
   General1,
   General2,
   IOPM_BYTES,
@@ -26,8 +27,9 @@ import { type ConfidentialKind, encryptsRegisters } from "../../confidential.js"
 import type { ShadowPaging } from "../../shadow/shadow-paging.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
 import type { HostView } from "../host-memory.js";
+import { type ShadowControl, type ShadowExit, ShadowExitKind } from "../shadow-control.js";
 import type { VcpuContext, VcpuSegment } from "../vcpu-context.js";
-import type { EncryptedVcpu, SecondStageRoot, VcpuControl, VcpuControlSnapshot } from "../vcpu-control.js";
+import type { EncryptedVcpu, SecondStageRoot, VcpuControlSnapshot } from "../vcpu-control.js";
 import { placeOf, putRegisters, registersIn, type VcpuRegisters } from "../vcpu-registers.js";
 import { EncryptedRegisters } from "./encrypted-registers.js";
 import { SEV_INFO_HI, SEV_INFO_LO } from "./ghcb-requests.js";
@@ -83,11 +85,12 @@ const PASSED_MSRS = [
 const EFER_MSR = 0xc0000080;
 
 /** A vCPU under SVM: its VMCB as `construct_vmcb` sets it up, with CR0 and CR4 left to the hardware. */
-export class SvmControl implements VcpuControl {
+export class SvmControl implements ShadowControl {
   readonly hardware: Svm;
   readonly registers: SvmRegisters;
   readonly controlFrame: number;
   readonly encrypted: EncryptedVcpu | undefined;
+  readonly runsRealMode = true;
   private shadow: ShadowPaging | undefined;
   private readonly processor: Processor;
   private readonly confidential: ConfidentialKind | undefined;
@@ -143,7 +146,6 @@ export class SvmControl implements VcpuControl {
     this.encrypted.setGhcb(SEV_INFO_LO, SEV_INFO_HI);
   }
 
-  /** Without nested paging, the guest leaves for its control registers, INVLPG and page faults. */
   useShadow(shadow: ShadowPaging): void {
     const { vmcb } = this.hardware;
     this.shadow = shadow;
@@ -152,7 +154,7 @@ export class SvmControl implements VcpuControl {
     vmcb.set(VmcbOffset.CrIntercepts, SHADOWED_REGISTERS | (SHADOWED_REGISTERS << 16));
     vmcb.set(
       VmcbOffset.General1Intercepts,
-      vmcb.word(VmcbOffset.General1Intercepts) | (1 << General1.Invlpg),
+      vmcb.word(VmcbOffset.General1Intercepts) | bits(General1.Invlpg, General1.TaskSwitch),
     );
     vmcb.set(VmcbOffset.ExceptionIntercepts, EXCEPTIONS | (1 << VECTOR_PF));
   }
@@ -177,12 +179,31 @@ export class SvmControl implements VcpuControl {
     this.processor.mmu.invlpga(lo, hi, ASID);
   }
 
-  /** EXITINTINFO, low word: negative while an event was being delivered. */
+  describeShadowExit({ code, kind, info1Lo, info1Hi, info2Lo, info2Hi }: VmExit, into: ShadowExit): void {
+    into.kind = ShadowExitKind.None;
+    if (kind === ExitKind.CrAccess) {
+      // Decode assists say nothing about CLTS, LMSW and SMSW.
+      const move = code >= SvmExitCode.CrWrite ? ShadowExitKind.Write : ShadowExitKind.Read;
+      into.kind = info1Hi >= 0 ? ShadowExitKind.Undecoded : move;
+      into.register = code & 15;
+      into.gpr = info1Lo & 15;
+    } else if (code === SvmExitCode.TaskSwitch) into.kind = ShadowExitKind.TaskSwitch;
+    else if (code === SvmExitCode.Invlpg) {
+      into.kind = ShadowExitKind.Invlpg;
+      into.lo = info1Lo;
+      into.hi = info1Hi;
+    } else if (code === SvmExitCode.Exception + VECTOR_PF) {
+      into.kind = ShadowExitKind.PageFault;
+      into.errorCode = info1Lo;
+      into.lo = info2Lo;
+      into.hi = info2Hi;
+    }
+  }
+
   get eventInDelivery(): number {
     return this.hardware.vmcb.word(VmcbOffset.ExitIntInfo);
   }
 
-  /** Delivers again what a page fault interrupted; INT n, INT3 and INTO execute again by themselves. */
   repeatEvent(event: number): void {
     if (event >= 0) return;
     const kind = (event >>> EventInfo.KindShift) & 7;

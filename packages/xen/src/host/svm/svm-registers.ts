@@ -18,17 +18,11 @@ const DR6_SINGLE_STEP = 0x4000;
 
 /** Guest registers between #VMEXIT and VMRUN: RAX, RIP and RFLAGS are the VMCB's. */
 export class SvmRegisters extends GuestRegisters {
-  /** Control registers of a shadow-paged guest, which are not those that it runs with. */
-  shadowControl: Int32Array | undefined;
   private readonly vmcb: Vmcb;
 
   constructor(state: CpuState, vmcb: Vmcb) {
     super(state);
     this.vmcb = vmcb;
-  }
-
-  override get control(): Int32Array {
-    return this.shadowControl ?? this.words;
   }
 
   get rflags(): number {

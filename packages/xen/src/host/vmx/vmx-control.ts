@@ -2,9 +2,11 @@ import {
   adjustControls,
   CAPABILITIES,
   EntryControl,
+  EventKind,
   ExitControl,
   ExtendedPageTableTags,
   Interruptibility,
+  InterruptionInfo,
   PinControl,
   PrimaryControl,
   type Processor,
@@ -20,10 +22,12 @@ import {
 } from "@hyperwalk/cpu";
 import { FRAME_BYTES, type TranslationContext } from "@hyperwalk/mmu";
 import type { GuestStart } from "../../boot/index.js";
+import type { ShadowPaging } from "../../shadow/shadow-paging.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
 import type { HostView } from "../host-memory.js";
+import { type ShadowControl, type ShadowExit, ShadowExitKind } from "../shadow-control.js";
 import type { VcpuContext, VcpuSegment } from "../vcpu-context.js";
-import type { SecondStageRoot, VcpuControl, VcpuControlSnapshot } from "../vcpu-control.js";
+import type { SecondStageRoot, VcpuControlSnapshot } from "../vcpu-control.js";
 import { putRegisters, registersIn, type VcpuRegisters } from "../vcpu-registers.js";
 import { VmxRegisters } from "./vmx-registers.js";
 
@@ -40,13 +44,19 @@ const RFLAGS_IF = 0x200;
 const CR0_PE = 1;
 const CR0_ET = 0x10;
 const CR0_NE = 0x20;
+const CR0_WP = 1 << 16;
 const CR0_NW = 1 << 29;
 const CR0_CD = 1 << 30;
 const CR0_PG = 1 << 31;
 const CR4_PAE = 0x20;
 const CR4_VMXE = 0x2000;
+/** SMEP and SMAP, which count for a guest that pages. */
+const CR4_SUPERVISOR_CHECKS = 3 << 20;
 const EFER_LME = 0x100;
 const EFER_LMA = 0x400;
+const EFER_NXE = 0x800;
+const MSR_EFER = 0xc0000080;
+const MSR_PAT = 0x277;
 const HOST_EFER = 0xd01;
 const HOST_CS = 0xe008;
 const HOST_TR = 0xe040;
@@ -69,7 +79,7 @@ const PASSED_MSRS = [
   0x174, // SYSENTER_CS
   0x175, // SYSENTER_ESP
   0x176, // SYSENTER_EIP
-  0x277, // PAT
+  MSR_PAT,
   0xc0000081, // STAR
   0xc0000082, // LSTAR
   0xc0000084, // SYSCALL_MASK
@@ -78,7 +88,14 @@ const PASSED_MSRS = [
   0xc0000102, // KERNEL_GS_BASE
 ];
 /** … and EFER, which it only reads. */
-const READABLE_MSRS = [...PASSED_MSRS, 0xc0000080];
+const READABLE_MSRS = [...PASSED_MSRS, MSR_EFER];
+/** By access type of the exit qualification (SDM vol. 3, table 28-3). */
+const CONTROL_ACCESSES = [
+  ShadowExitKind.Write,
+  ShadowExitKind.Read,
+  ShadowExitKind.Clts,
+  ShadowExitKind.Lmsw,
+] as const;
 const SEGMENTS = 8;
 const EPTP_ACCESSED_DIRTY = 0x40;
 const PML_ENTRIES = 512;
@@ -87,10 +104,12 @@ const LDTR = 6;
 const TR = 7;
 
 /** A vCPU under VMX: its VMCS as `construct_vmcs` sets it up, with CR0 and CR4 left to the guest but for NE and VMXE. */
-export class VmxControl implements VcpuControl {
+export class VmxControl implements ShadowControl {
   readonly hardware: Vmx;
   readonly registers: VmxRegisters;
   readonly controlFrame: number;
+  readonly runsRealMode = false;
+  private shadow: ShadowPaging | undefined;
   private readonly processor: Processor;
   private readonly p2m: SecondStageRoot;
   private readonly heap: HostView["heap"];
@@ -125,12 +144,113 @@ export class VmxControl implements VcpuControl {
   }
 
   snapshot(): VcpuControlSnapshot {
-    return { hardware: this.hardware.snapshot(), eptRoots: this.eptTags.snapshot(), shadow: undefined };
+    return {
+      hardware: this.hardware.snapshot(),
+      eptRoots: this.eptTags.snapshot(),
+      shadow: this.shadow?.snapshot(),
+    };
   }
 
   restore(snapshot: VcpuControlSnapshot): void {
     this.eptTags.restore(snapshot.eptRoots);
     this.hardware.restore(snapshot.hardware as VmxSnapshot);
+    if (snapshot.shadow !== undefined) this.shadow?.restore(snapshot.shadow);
+  }
+
+  /** As `construct_vmcs` without `paging_mode_hap`: no EPT, and with it no unrestricted guests, INVPCID and guest PAT. */
+  useShadow(shadow: ShadowPaging): void {
+    const { vmcs } = this.hardware;
+    this.shadow = shadow;
+    this.registers.shadowControl = shadow.guest.words;
+    const set = (field: number, on: number, off: number) => vmcs.write(field, (vmcs.read(field) & ~off) | on);
+    set(
+      VmcsField.PrimaryControls,
+      PrimaryControl.InvlpgExiting | PrimaryControl.Cr3LoadExiting | PrimaryControl.Cr3StoreExiting,
+      0,
+    );
+    const nested = SecondaryControl.EnableEpt | SecondaryControl.UnrestrictedGuest;
+    set(VmcsField.SecondaryControls, 0, nested | SecondaryControl.EnableInvpcid);
+    set(VmcsField.ExitControls, 0, ExitControl.SavePat | ExitControl.LoadPat);
+    set(VmcsField.EntryControls, 0, EntryControl.LoadPat);
+    set(VmcsField.ExceptionBitmap, 1 << VECTOR_PF, 0);
+    vmcs.write(VmcsField.PageFaultErrorCodeMask, 0);
+    vmcs.write(VmcsField.PageFaultErrorCodeMatch, 0);
+    // No L1D flush: that is for EPT.
+    vmcs.write(VmcsField.EntryMsrLoadCount, vmcs.read(VmcsField.ExitMsrStoreCount));
+    this.interceptMsr(MSR_PAT, false, true);
+    this.interceptMsr(MSR_PAT, true, true);
+  }
+
+  /** `vmx_update_guest_cr`, `vmx_update_guest_efer`: paging, PAE and no-execute pages are always on, EFER.LME only with LMA. */
+  followShadow(): void {
+    const { shadow } = this;
+    if (shadow === undefined) return;
+    const { vmcs } = this.hardware;
+    const { words } = shadow.guest;
+    const cr4 = words[State.Cr4] | CR4_PAE | CR4_VMXE;
+    vmcs.write(VmcsField.GuestCr0, words[State.Cr0] | CR0_PG | CR0_PE | CR0_WP | CR0_NE | CR0_ET, 0);
+    vmcs.write(VmcsField.Cr0ReadShadow, words[State.Cr0], 0);
+    vmcs.write(VmcsField.GuestCr4, shadow.guest.paging ? cr4 : cr4 & ~CR4_SUPERVISOR_CHECKS, 0);
+    vmcs.write(VmcsField.Cr4ReadShadow, words[State.Cr4], 0);
+    writeFrame(vmcs, VmcsField.GuestCr3, shadow.root);
+    const own = words[State.EferLo];
+    const efer = ((own & EFER_LMA) === 0 ? own & ~EFER_LME : own) | EFER_NXE;
+    const entry = vmcs.read(VmcsField.EntryControls) & ~EntryControl.Ia32eModeGuest;
+    vmcs.write(VmcsField.EntryControls, entry | ((own & EFER_LMA) === 0 ? 0 : EntryControl.Ia32eModeGuest));
+    vmcs.write(VmcsField.GuestEfer, efer, 0);
+    this.interceptMsr(MSR_EFER, false, efer !== own);
+  }
+
+  /** INVVPID, individual address. */
+  flushPage(lo: number, hi: number): void {
+    this.processor.mmu.invvpidAddress(VPID, lo, hi);
+  }
+
+  describeShadowExit({ code, info1Lo, info1Hi }: VmExit, into: ShadowExit): void {
+    const { vmcs } = this.hardware;
+    into.kind = ShadowExitKind.None;
+    into.lo = info1Lo;
+    into.hi = info1Hi;
+    if (code === VmxExitReason.TaskSwitch) into.kind = ShadowExitKind.TaskSwitch;
+    else if (code === VmxExitReason.Invlpg) into.kind = ShadowExitKind.Invlpg;
+    else if (code === VmxExitReason.CrAccess && (info1Lo & 15) !== 8) {
+      into.kind = CONTROL_ACCESSES[(info1Lo >>> 4) & 3];
+      into.register = info1Lo & 15;
+      into.gpr = (info1Lo >>> 8) & 15;
+      into.source = info1Lo >>> 16;
+    } else if (code === VmxExitReason.ExceptionOrNmi && this.exceptionVector() === VECTOR_PF) {
+      into.kind = ShadowExitKind.PageFault;
+      into.errorCode = vmcs.read(VmcsField.ExitInterruptionErrorCode);
+    }
+  }
+
+  get eventInDelivery(): number {
+    return this.hardware.vmcs.read(VmcsField.IdtVectoringInfo);
+  }
+
+  /** `vmx_idtv_reinject` */
+  repeatEvent(event: number): void {
+    if (event >= 0) return;
+    const { vmcs } = this.hardware;
+    const kind = (event >>> InterruptionInfo.KindShift) & 7;
+    if (kind >= EventKind.SoftwareInterrupt) return;
+    vmcs.write(VmcsField.EntryInterruptionInfo, event & VECTORING_DEFINED);
+    vmcs.write(VmcsField.EntryExceptionErrorCode, vmcs.read(VmcsField.IdtVectoringErrorCode));
+    if (kind !== EventKind.Nmi) return;
+    const blocking = vmcs.read(VmcsField.GuestInterruptibility);
+    vmcs.write(VmcsField.GuestInterruptibility, blocking & ~Interruptibility.ByNmi);
+  }
+
+  private interceptMsr(msr: number, write: boolean, on: boolean): void {
+    const { memory } = this.processor;
+    const bit = msrBitmapBit(msr, write);
+    const { vmcs } = this.hardware;
+    const bitmap =
+      (vmcs.readHi(VmcsField.MsrBitmap) >>> 0) * 2 ** 32 + (vmcs.read(VmcsField.MsrBitmap) >>> 0);
+    const at = bitmap + 4 * (bit >>> 5);
+    const mask = 1 << (bit & 31);
+    const word = memory.readU32(at);
+    memory.writeU32(at, on ? word | mask : word & ~mask);
   }
 
   flushTlb(): void {
@@ -138,6 +258,11 @@ export class VmxControl implements VcpuControl {
   }
 
   flushSecondStage(): void {
+    if (this.shadow !== undefined) {
+      this.shadow.forget();
+      this.flushTlb();
+      return;
+    }
     this.processor.mmu.invalidateNested(this.eptTags.tagOf(this.p2m.rootFrame)); // INVEPT, single context
   }
 
@@ -183,6 +308,12 @@ export class VmxControl implements VcpuControl {
   }
 
   setEfer(value: number): void {
+    const { shadow } = this;
+    if (shadow !== undefined) {
+      shadow.guest.words[State.EferLo] = value;
+      this.followShadow();
+      return;
+    }
     this.hardware.vmcs.write(VmcsField.GuestEfer, value, 0);
   }
 
@@ -289,6 +420,10 @@ export class VmxControl implements VcpuControl {
     words.fill(0, State.Gpr, State.Gpr + 32);
     words[State.Gpr] = start.eax | 0;
     words[State.Gpr + 2 * 3] = start.ebx | 0;
+    if (this.shadow === undefined) return;
+    vmcs.write(VmcsField.Cr0Mask, -1, -1);
+    vmcs.write(VmcsField.Cr4Mask, -1, -1);
+    this.shadow.updateRoot();
   }
 
   saveRegisters(): VcpuRegisters {
@@ -600,8 +735,13 @@ function ones(bytes: number, cleared: readonly number[]): Uint8Array {
 }
 
 /** Read low, read high, write low, write high: 1 KiB each (SDM vol. 3, 25.6.9). */
+function msrBitmapBit(msr: number, write: boolean): number {
+  return (write ? 2 : 0) * 8192 + (msr >= 0xc0000000 ? 8192 + msr - 0xc0000000 : msr);
+}
+
 function passedMsrBits(): number[] {
-  const bit = (msr: number, write: boolean) =>
-    (write ? 2 : 0) * 8192 + (msr >= 0xc0000000 ? 8192 + msr - 0xc0000000 : msr);
-  return [...READABLE_MSRS.map((msr) => bit(msr, false)), ...PASSED_MSRS.map((msr) => bit(msr, true))];
+  return [
+    ...READABLE_MSRS.map((msr) => msrBitmapBit(msr, false)),
+    ...PASSED_MSRS.map((msr) => msrBitmapBit(msr, true)),
+  ];
 }

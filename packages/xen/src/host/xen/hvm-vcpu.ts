@@ -26,10 +26,10 @@ import type { ResolvedDomainConfig, ResolvedXenConfig } from "../../xen-config.j
 import type { FrameTable } from "../frame-table.js";
 import { HypercallFixups, OTHER_HYPERCALL } from "../hypercall-fixup.js";
 import type { Pcpu } from "../pcpu.js";
+import type { ShadowControl } from "../shadow-control.js";
 import { GhcbRequests } from "../svm/ghcb-requests.js";
 import { PageStateChange } from "../svm/page-state-change.js";
 import type { SecurePages } from "../svm/secure-pages.js";
-import { SvmControl } from "../svm/svm-control.js";
 import { startUpContext, type VcpuContext } from "../vcpu-context.js";
 import type { VcpuControl } from "../vcpu-control.js";
 import { placeOf } from "../vcpu-registers.js";
@@ -50,7 +50,7 @@ export type VcpuRecord = Pick<MigrationRecord, "registers" | "msrs" | "apic" | "
 export interface HvmVcpuOptions {
   readonly id: number;
   readonly pcpu: Pcpu;
-  readonly control: VcpuControl;
+  readonly control: ShadowControl;
   readonly domain: Domain;
   readonly config: ResolvedDomainConfig;
   readonly xen: ResolvedXenConfig;
@@ -111,20 +111,19 @@ export class HvmVcpu implements VcpuRunner {
       confidential: config.confidential,
     });
     this.cpuid = cpuid;
-    const shadow =
-      !hap && control instanceof SvmControl
-        ? new ShadowPaging({
-            memory,
-            heap: options.heap,
-            cost,
-            counters,
-            p2m,
-            hardware: control,
-            validCr4: cpuid.validCr4,
-            addressBits: physicalAddressBits,
-          })
-        : undefined;
-    if (shadow !== undefined && control instanceof SvmControl) control.useShadow(shadow);
+    const shadow = hap
+      ? undefined
+      : new ShadowPaging({
+          memory,
+          heap: options.heap,
+          cost,
+          counters,
+          p2m,
+          hardware: control,
+          validCr4: cpuid.validCr4,
+          addressBits: physicalAddressBits,
+        });
+    if (shadow !== undefined) control.useShadow(shadow);
     const rflags = () => registers.rflags;
     const walker =
       shadow === undefined
@@ -268,10 +267,7 @@ export class HvmVcpu implements VcpuRunner {
         debugBuild && vendor === "amd" && encrypted === undefined
           ? new InstructionLength(registers, linear, cost)
           : undefined,
-      shadow:
-        shadow !== undefined && control instanceof SvmControl
-          ? new ShadowExits(shadow, control, domain, mmio, cost)
-          : undefined,
+      shadow: shadow === undefined ? undefined : new ShadowExits(shadow, control, domain, mmio, cost),
       others: scheduler === undefined ? undefined : this,
     });
   }

@@ -1,12 +1,4 @@
-import {
-  EventInfo,
-  EventKind,
-  ExitKind,
-  type MmioDevice,
-  State,
-  SvmExitCode,
-  type VmExit,
-} from "@hyperwalk/cpu";
+import { EventInfo, EventKind, type MmioDevice, State, type VmExit } from "@hyperwalk/cpu";
 import { FRAME_BYTES } from "@hyperwalk/mmu";
 import type { Domain } from "../../domain.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
@@ -14,10 +6,13 @@ import { SIMPLE_EXIT } from "../../path-cost/stages/dispatch.js";
 import { SHADOW_EMULATE_WRITE } from "../../path-cost/stages/shadow.js";
 import { ShadowFault, type ShadowPaging } from "../../shadow/shadow-paging.js";
 import { GuestCodeMode } from "../guest-registers.js";
-import type { SvmControl } from "../svm/svm-control.js";
+import { type ShadowControl, ShadowExit, ShadowExitKind } from "../shadow-control.js";
 import type { MmioExits } from "./mmio-exits.js";
 
+const CR0_PE = 1;
 const CR0_TS = 8;
+/** MP, EM, TS, which LMSW loads; PE it only sets. */
+const LMSW_LOADED = 0xe;
 /** Operand size, address size, segments, LOCK and repetitions. */
 const PREFIXES: readonly number[] = [0x66, 0x67, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0xf0, 0xf2, 0xf3];
 const VECTOR_DF = 8;
@@ -30,16 +25,17 @@ export class ShadowExits {
   /** Why the domain crashes, or empty. */
   problem = "";
   private readonly shadow: ShadowPaging;
-  private readonly control: SvmControl;
+  private readonly control: ShadowControl;
   private readonly domain: Domain;
   private readonly mmio: MmioExits;
   private readonly cost: StagePathCost;
+  private readonly exit = new ShadowExit();
   /** RIP and page of the latest instruction that could not be carried out, so that it does not fault for ever. */
   private failedRip = "";
 
   constructor(
     shadow: ShadowPaging,
-    control: SvmControl,
+    control: ShadowControl,
     domain: Domain,
     mmio: MmioExits,
     cost: StagePathCost,
@@ -52,48 +48,72 @@ export class ShadowExits {
   }
 
   /** Is an exit one that shadow paging asked for? */
-  owns({ code, kind }: VmExit): boolean {
-    return (
-      kind === ExitKind.CrAccess || code === SvmExitCode.Invlpg || code === SvmExitCode.Exception + VECTOR_PF
-    );
+  owns(exit: VmExit): boolean {
+    this.control.describeShadowExit(exit, this.exit);
+    return this.exit.kind !== ShadowExitKind.None;
   }
 
-  /** @returns bytes of the instruction that was carried out for the guest, 0 when it goes on where it is */
-  handle(exit: VmExit): number {
-    const { shadow, cost, control } = this;
-    if (exit.kind === ExitKind.Exception) return this.pageFault(exit);
+  /**
+   * After {@link owns}.
+   * @returns bytes of the instruction that was carried out for the guest, 0 when it goes on where it is
+   */
+  handle({ instructionLength }: VmExit): number {
+    const { shadow, cost, control, exit } = this;
+    if (exit.kind === ShadowExitKind.PageFault) return this.pageFault();
     cost.run(cost.compile(SIMPLE_EXIT));
-    if (exit.code === SvmExitCode.Invlpg) {
-      shadow.invlpg(exit.info1Lo, exit.info1Hi);
-      return exit.instructionLength;
+    if (exit.kind === ShadowExitKind.TaskSwitch) {
+      this.problem = "a task switch, which shadow paging does not carry out";
+      return 0;
     }
-    if (this.controlAccess(exit)) return exit.instructionLength;
-    if (this.problem === "") control.registers.injectException(VECTOR_GP, 0);
-    return 0;
+    if (exit.kind === ShadowExitKind.Invlpg) {
+      shadow.invlpg(exit.lo, exit.hi);
+      return instructionLength;
+    }
+    const done = this.controlAccess();
+    if (!control.runsRealMode && (shadow.guest.words[State.Cr0] & CR0_PE) === 0)
+      this.problem =
+        "real mode, which VMX leaves to an emulator where there are no unrestricted guests: shadow paging has none";
+    if (this.problem !== "") return 0;
+    if (!done) control.registers.injectException(VECTOR_GP, 0);
+    return done ? instructionLength : 0;
   }
 
   /** @returns false for #GP(0) */
-  private controlAccess({ code, info1Lo, info1Hi }: VmExit): boolean {
-    const { control, shadow } = this;
+  private controlAccess(): boolean {
+    const { control, shadow, exit } = this;
     const { registers } = control;
-    const write = code >= SvmExitCode.CrWrite;
-    const register = code & 15;
-    if (info1Hi >= 0) return this.cr0Instruction();
-    const gpr = info1Lo & 15;
     const { words } = shadow.guest;
+    const { register, gpr } = exit;
     const long = registers.mode === GuestCodeMode.Long;
-    if (!write) {
-      const lo = register === 0 ? words[State.Cr0] : register === 3 ? words[State.Cr3Lo] : words[State.Cr4];
-      registers.set(gpr, lo, long && register === 3 ? words[State.Cr3Hi] : 0);
-      return true;
+    switch (exit.kind) {
+      case ShadowExitKind.Undecoded:
+        return this.cr0Instruction();
+      case ShadowExitKind.Clts:
+        return shadow.setCr0(words[State.Cr0] & ~CR0_TS, 0, long);
+      case ShadowExitKind.Lmsw:
+        return this.lmsw(exit.source);
+      case ShadowExitKind.Read: {
+        const lo = register === 0 ? words[State.Cr0] : register === 3 ? words[State.Cr3Lo] : words[State.Cr4];
+        registers.set(gpr, lo, long && register === 3 ? words[State.Cr3Hi] : 0);
+        return true;
+      }
+      default: {
+        const lo = registers.lo(gpr);
+        const hi = long ? registers.hi(gpr) : 0;
+        if (register === 0) return shadow.setCr0(lo, hi, long);
+        return register === 3 ? shadow.setCr3(lo, hi) : shadow.setCr4(lo, hi);
+      }
     }
-    const lo = registers.lo(gpr);
-    const hi = long ? registers.hi(gpr) : 0;
-    if (register === 0) return shadow.setCr0(lo, hi, long);
-    return register === 3 ? shadow.setCr3(lo, hi) : shadow.setCr4(lo, hi);
   }
 
-  /** CLTS, and LMSW and SMSW of a register: decode assists say nothing about them. */
+  private lmsw(source: number): boolean {
+    const { shadow, control } = this;
+    const cr0 = shadow.guest.words[State.Cr0];
+    const next = (cr0 & ~LMSW_LOADED) | (source & (LMSW_LOADED | CR0_PE));
+    return shadow.setCr0(next, 0, control.registers.mode === GuestCodeMode.Long);
+  }
+
+  /** CLTS, and LMSW and SMSW of a register, by the instruction's bytes. */
   private cr0Instruction(): boolean {
     const { mmio, control, shadow } = this;
     const { registers } = control;
@@ -108,8 +128,7 @@ export class ShadowExits {
     const gpr = (modrm & 7) | ((rex & 1) << 3);
     const operation = (modrm >> 3) & 7;
     if (bytes[at] === 0x0f && bytes[at + 1] === 0x01 && modrm >= 0xc0) {
-      // PE is set by LMSW and never cleared.
-      if (operation === 6) return shadow.setCr0((cr0 & ~0xe) | (registers.lo(gpr) & 0xf), 0, long);
+      if (operation === 6) return this.lmsw(registers.lo(gpr));
       if (operation === 4) {
         registers.set(gpr, cr0, 0);
         return true;
@@ -119,10 +138,10 @@ export class ShadowExits {
     return false;
   }
 
-  private pageFault(exit: VmExit): number {
+  private pageFault(): number {
     const { shadow, control } = this;
     const { registers } = control;
-    const { info1Lo: code, info2Lo: lo, info2Hi: hi } = exit;
+    const { errorCode: code, lo, hi } = this.exit;
     const event = control.eventInDelivery;
     switch (shadow.pageFault(code, lo, hi, registers.rflags)) {
       case ShadowFault.Guest:

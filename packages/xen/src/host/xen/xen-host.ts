@@ -527,6 +527,7 @@ export class XenHost implements Hypervisor {
         return this.emulatedBy(exit, emulated.io(exit)) ?? this.afterPort();
       case ExitKind.CrAccess:
       case ExitKind.Other:
+        if (this.shadow?.owns(exit)) return this.shadowed(exit, this.shadow);
         if (!this.isAmd && exit.code === VmxExitReason.TaskSwitch) {
           cost.run(cost.compile(TASK_SWITCH));
           this.control.switchTask(exit);
@@ -537,7 +538,6 @@ export class XenHost implements Hypervisor {
           this.flushModificationLog();
           return undefined;
         }
-        if (this.shadow?.owns(exit)) return this.shadowed(exit, this.shadow);
         return this.emulatedBy(exit, emulated.other(exit));
       case ExitKind.Hlt:
         cost.run(this.hltStage);
