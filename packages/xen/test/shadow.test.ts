@@ -206,6 +206,74 @@ describe.each([
     ).toEqual([0, OTHER]);
   });
 
+  it("tells fetches from reads in error codes only where the guest has no-execute pages", () => {
+    const jump = [0xb8, ...le(OTHER), 0xff, 0xe0];
+    const nxe = [0xb9, ...le(0xc0000080), 0xb8, ...le(0x800), 0xba, ...le(0), 0x0f, 0x30];
+    const errorCode = (code: readonly number[]) => {
+      const handler = [0x58, ...storeEax(RESULT + 4), ...END];
+      const system = modeGuest(profile, "pae", [17, 0, 0, 0], SHADOW, code, { 14: handler });
+      system.domain.guestMemory.writeU32(entryOf(OTHER, LEVEL1.pae), 0);
+      expect(system.run({ maxInstructions: 5000 }).reason).toBe("halted");
+      return system.domain.guestMemory.readU32(RESULT + 4);
+    };
+    expect(errorCode(jump)).toBe(0);
+    expect(errorCode([...nxe, ...jump])).toBe(0x10);
+  });
+
+  it("reads back the control registers that it believes to have, and MSRs", () => {
+    let at = RESULT;
+    const save = () => {
+      at += 4;
+      return storeEax(at);
+    };
+    const [readCr0, readCr4] = [
+      [0x0f, 0x20, 0xc0],
+      [0x0f, 0x20, 0xe0],
+    ];
+    const rdmsr = (msr: number) => [0xb9, ...le(msr), 0x0f, 0x32];
+    const wrmsr = (msr: number, lo: number, hi: number) => [
+      ...[0xb9, ...le(msr), 0xb8, ...le(lo), 0xba, ...le(hi)],
+      ...[0x0f, 0x30],
+    ];
+    const code = [
+      ...[...readCr0, ...save(), 0x0f, 0x01, 0xe0, ...save()], // smsw
+      ...[...readCr4, ...save(), ...MOV_CR3_TO_EAX, ...save(), ...rdmsr(0xc0000080), ...save()],
+      ...[0xb8, ...le(0x1b), 0x0f, 0x01, 0xf0, ...readCr0, ...save()], // lmsw
+      ...[0x0f, 0x06, ...readCr0, ...save()], // clts
+      ...[0xb8, ...le(0x200), 0x0f, 0x22, 0xe0, ...readCr4, ...save()],
+      ...[0xb8, ...le(0x5000), ...MOV_EAX_TO_CR3, ...MOV_CR3_TO_EAX, ...save()],
+      ...[...wrmsr(0xc0000080, 0x801, 0), ...rdmsr(0xc0000080), ...save()],
+      ...[...wrmsr(0x277, 0x01000406, 0x06), ...rdmsr(0x277), ...save()],
+    ];
+    const { read } = run("unpaged", code);
+    const seen = Array.from({ length: 11 }, (_, i) => read(RESULT + 4 * (i + 1)));
+    expect(seen).toEqual([0x11, 0x11, 0, 0, 0, 0x1b, 0x13, 0x200, 0x5000, 0x801, 0x01000406]);
+  });
+
+  it.each([
+    ["paging without protection", [0xb8, ...le(0x80000010), 0x0f, 0x22, 0xc0]],
+    ["a bit of CR4 that it lacks", [0xb8, ...le(1 << 31), 0x0f, 0x22, 0xe0]],
+    ["PCID", [0xb8, ...le(1 << 17), 0x0f, 0x22, 0xe0]],
+    ["a memory type that does not exist", [0xb9, ...le(0x277), 0xb8, ...le(2), 0x0f, 0x30]],
+  ])("gets #GP for %s", (_what, code) => {
+    const system = flatGuest(profile, [...code, ...END], { 13: [...print("G"), ...END] }, SHADOW);
+    expect(system.run({ maxInstructions: 2000 }).reason).toBe("halted");
+    expect(system.console).toBe("G\n");
+  });
+
+  it("ends with the reason where it switches tasks, which would load CR3 behind Xen's back", () => {
+    const [gdt, tss] = [0x5000, 0x50000];
+    const jump = [0xea, ...le(0), ...le(0x38, 2)];
+    const system = modeGuest(profile, "pae", [17, 0, 0, 0], SHADOW, jump);
+    const { guestMemory } = system.domain;
+    guestMemory.writeU32(gdt + 0x38, 0x67 | ((tss & 0xffff) << 16));
+    guestMemory.writeU32(gdt + 0x3c, 0x8900 | (tss >> 16));
+    guestMemory.writeBytes(gdt + 0x40, Uint8Array.from([0x3f, 0]));
+    const outcome = system.run({ maxInstructions: 2000 });
+    expect(outcome).toMatchObject({ reason: "shutdown", shutdown: "crash" });
+    expect(outcome.detail).toMatch(/task switch/);
+  });
+
   it("takes interrupts whose handlers and stacks were not in the shadow yet", () => {
     const timer = [...ENABLE, ...store(0x3e0, 0xb), ...store(0x320, VECTOR), ...store(0x380, 20)];
     const body = [...timer, STI, ...[0xb9, ...le(4000), 0xe2, 0xfe], ...print("."), ...END];
@@ -252,6 +320,19 @@ describe.each([
       ],
     };
     expect(() => make().restore(bad)).toThrow(/not a snapshot/);
+  });
+});
+
+describe("real mode", () => {
+  it("runs on SVM", () => {
+    const { result, calls } = runOn(epyc9124, "real", []);
+    expect([result, calls.length]).toEqual([0, 1]);
+  });
+
+  it("ends the domain on VMX, which has no unrestricted guests without EPT", () => {
+    const outcome = modeGuest(skylakeSp, "real", RUNSTATE, SHADOW).run({ maxInstructions: 5000 });
+    expect(outcome).toMatchObject({ reason: "shutdown", shutdown: "crash" });
+    expect(outcome.detail).toMatch(/real mode/);
   });
 });
 
