@@ -285,6 +285,10 @@ describe("compare", { timeout: 60_000 }, () => {
     const shadowed = JSON.parse((await hyperwalk("boot", "--xl", file, "--json")).out);
     expect(shadowed.console).toContain("from a file");
     expect(shadowed.exits.map(({ name }: { name: string }) => name)).toContain("exception-14");
+    writeFileSync(join(directory, "xl.elf"), guest.build({ abi: "physaddr", vendor: "intel" }));
+    const onIntel = await hyperwalk("boot", "--xl", file, "--machine", "skylake-sp", "--json");
+    expect(JSON.parse(onIntel.out).console).toContain("from a file");
+    expect(onIntel.out).toContain('"exception-or-nmi"');
     // It is the file or the command line that says so, not both; and a mistake has its line.
     expect((await hyperwalk("boot", "--xl", file, "--memory", "64")).err).toContain("option --memory");
     expect((await hyperwalk("boot", "xl.elf", "--xl", file)).err).toContain("argument <image>");
