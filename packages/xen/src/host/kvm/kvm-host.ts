@@ -274,12 +274,15 @@ export class KvmHost implements Hypervisor {
       this.clockUpdate = false;
       xen.updateTime();
     }
+    // KVM_REQ_STEAL_UPDATE of vcpu_load: for Xen's guests it is their run state.
+    if (this.freshRun && vm.config.msr !== 0) xen.runstate.update(RUNSTATE_RUNNING);
     // A worker that has a processor of its own elsewhere has had its turn by now.
     if (vm.irqfds.hasWork) vm.irqfds.runWork();
     if (xen.hasPendingEvents) xen.beforeEntry();
     const vector = this.eventVector;
-    if (vector >= 0 && registers.canTakeInterrupt) registers.injectInterrupt(vector); // again until the guest clears it
-    interrupts.assist();
+    const isTaken = vector >= 0 && registers.canTakeInterrupt;
+    if (isTaken) registers.injectInterrupt(vector); // again until the guest clears it
+    interrupts.assist(vector >= 0 && !isTaken);
     if (this.freshRun && this.l1dFlushTicks > 0) {
       ledger.charge(Cause.L1dFlush, this.l1dFlushTicks);
       mmu.caches.l1d.removeAll();

@@ -1,4 +1,5 @@
 import { DeliveryMode, State } from "@hyperwalk/cpu";
+import { Cause, ticks } from "@hyperwalk/mmu";
 import { CpuidPolicy } from "../../cpuid-policy.js";
 import type { Domain } from "../../domain.js";
 import { Errno } from "../../errno.js";
@@ -259,8 +260,15 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
     return this.host.asleep;
   }
 
-  /** Its thread has a processor of its own. */
-  readonly runDelayNs = 0;
+  /** Grows by {@link waitForProcessor} alone: its thread has a processor of its own. */
+  runDelayNs = 0;
+
+  /** Others have the processor of its thread for so long, which time is stolen from the guest. @param ns whole */
+  waitForProcessor(ns: number): void {
+    const { ledger, profile } = this.pcpu.processor;
+    ledger.charge(Cause.Idle, ticks(Math.ceil(ns * profile.ghz)));
+    this.runDelayNs += ns;
+  }
 
   /** A monitor's call is done in one go. */
   readonly preempts = false;

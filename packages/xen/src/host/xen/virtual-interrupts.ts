@@ -8,6 +8,8 @@ import type { Vlapic } from "../../vlapic.js";
 import type { GuestRegisters } from "../guest-registers.js";
 import type { VcpuControl } from "../vcpu-control.js";
 
+const HIGHEST_VECTOR = 0xff;
+
 /** What its steps cost. */
 export interface InterruptStages {
   /** The processor's timer has expired. */
@@ -90,12 +92,15 @@ export class VirtualInterrupts {
     return vlapic.apic.pending >= 0 && registers.canTakeInterrupt;
   }
 
-  /** Injects the pending vector, or asks for an exit when the guest can take it. */
-  assist(): void {
+  /**
+   * Injects the pending vector, or asks for an exit when the guest can take it.
+   * @param event an interrupt of another controller's waits for that too, whatever the task priority
+   */
+  assist(event = false): void {
     const { vlapic, registers, cost, control } = this;
     const { apic } = vlapic;
     if (vlapic.nmiPending) this.assistNmi();
-    const waiting = apic.waiting;
+    const waiting = event ? HIGHEST_VECTOR : apic.waiting;
     if (waiting < 0) {
       if (this.windowWanted && !vlapic.nmiPending) this.closeWindow();
       return;
