@@ -220,6 +220,7 @@ export { type SharedInfoOwner, XenSharedInfo } from "./host/kvm/xen-shared-info.
 export { type TimerOwner, XenTimer, type XenTimerSnapshot } from "./host/kvm/xen-timer.js";
 export type { Pcpu } from "./host/pcpu.js";
 export { type RunOutcome, SHUTDOWN_REASONS, type ShutdownName } from "./host/run-outcome.js";
+export { type ShadowControl, ShadowExit, ShadowExitKind } from "./host/shadow-control.js";
 export {
   type LockInterval,
   LockMode,
@@ -332,7 +333,9 @@ export { XenText } from "./path-cost/xen-text.js";
 export { MAX_PEERS, type PeerConfig, type ResolvedPeerConfig } from "./peer-config.js";
 export { PeerDomain, type PeerDomainOptions, type PeerSnapshot, type PortStatus } from "./peer-domain.js";
 export { Runstate, type RunstateSnapshot } from "./runstate.js";
-export type { ShadowSnapshot } from "./shadow/shadow-paging.js";
+export type { GuestControl } from "./shadow/guest-control.js";
+export type { ShadowHardware, ShadowPaging, ShadowSnapshot } from "./shadow/shadow-paging.js";
+export type { VirtualTlb } from "./shadow/virtual-tlb.js";
 export { SharedInfo } from "./shared-info.js";
 export { decodeSnapshot, encodeSnapshot, SNAPSHOT_VERSION } from "./snapshot/encoding.js";
 export type { PlainData } from "./snapshot/plain-data.js";
