@@ -59,6 +59,15 @@ describe.each([epyc9124, skylakeSp])("shared_info by gfn and by hva on $id", (ma
     for (const word of ["LOST", "monitor", "error", "worker", "vCPU", "fast", "slow"])
       expect(before).toContain(word);
   });
+
+  it("the report counts caches that were found outdated apart from those that were invalidated", () => {
+    const summary = memslotsReport(document, plain).split("All events together")[1].split("\n");
+    for (const { update, key, counters } of document.settings) {
+      const cells = summary.find((line) => line.startsWith(update) && line.includes(` ${key} `))?.split(/ +/);
+      const { cachesOutdated, cachesInvalidated } = counters;
+      expect(cells?.slice(9, 11).map(Number)).toEqual([cachesOutdated, cachesInvalidated]);
+    }
+  });
 });
 
 describe("hyperwalk memslots", () => {

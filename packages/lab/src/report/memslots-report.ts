@@ -13,8 +13,10 @@ const UPDATES: Readonly<Record<MemslotUpdate, string>> = {
 
 const LEGEND = `fast: the sender, at once        slow: the sender, after a refresh of the cache
 worker: the irqfd's work queue   vCPU: the vCPU itself, when the monitor lets it run again
-error: the ioctl fails, EFAULT   monitor: the hypercall leaves to user space, which does it
-LOST: nobody delivers it and nobody knows; worker and vCPU are delayed`;
+error: the ioctl fails, EFAULT   monitor: the hypercall is left to the monitor, in user space
+LOST: nobody delivers it and nobody knows; worker and vCPU are delayed
+The vCPU is paused until the update is over; under gfn a vCPU that runs meanwhile loses its
+timer's event where an irqfd's is LOST`;
 
 /** The whole experiment as text. */
 export function memslotsReport({ machine, settings, estimates }: MemslotsDocument, paint: Paint): string {
@@ -86,21 +88,23 @@ function summaryTable(settings: readonly MemslotsSetting[], paint: Paint): strin
         key,
         ...[paths.fast, paths.slow, paths.worker, paths.vcpu].map(String),
         ...[outcomes.delayed, outcomes.refused, outcomes.lost].map(String),
-        String(cachesOutdated + cachesInvalidated),
+        String(cachesOutdated),
+        String(cachesInvalidated),
         String(cacheRefreshes + cacheRefreshFailures),
         figure(setting.cyclesPerEvent),
         figure(setting.cyclesPerUpdate),
       ],
     ];
   });
-  const titles = ["fast", "slow", "worker", "vCPU", "delayed", "refused", "lost"];
+  const titles = ["fast", "slow", "worker", "vCPU", "de- layed", "re- fused", "lost"];
   return grid(
     [
       { title: "update", align: "left" },
       { title: "key", align: "left" },
-      ...titles.map((title) => ({ title })),
-      { title: "caches invalid", wrapAt: 7 },
-      { title: "refresh", wrapAt: 7 },
+      ...titles.map((title) => ({ title, wrapAt: 6 })),
+      { title: "out- dated", wrapAt: 5 },
+      { title: "invali- dated", wrapAt: 7 },
+      { title: "re- fresh", wrapAt: 5 },
       { title: "cycles/ event", wrapAt: 7 },
       { title: "cycles/ update", wrapAt: 7 },
     ],
