@@ -334,7 +334,12 @@ export { MAX_PEERS, type PeerConfig, type ResolvedPeerConfig } from "./peer-conf
 export { PeerDomain, type PeerDomainOptions, type PeerSnapshot, type PortStatus } from "./peer-domain.js";
 export { Runstate, type RunstateSnapshot } from "./runstate.js";
 export type { GuestControl } from "./shadow/guest-control.js";
-export type { ShadowHardware, ShadowPaging, ShadowSnapshot } from "./shadow/shadow-paging.js";
+export {
+  ShadowFault,
+  type ShadowHardware,
+  type ShadowPaging,
+  type ShadowSnapshot,
+} from "./shadow/shadow-paging.js";
 export type { VirtualTlb } from "./shadow/virtual-tlb.js";
 export { SharedInfo } from "./shared-info.js";
 export { decodeSnapshot, encodeSnapshot, SNAPSHOT_VERSION } from "./snapshot/encoding.js";
