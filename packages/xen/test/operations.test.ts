@@ -13,6 +13,7 @@ import {
 } from "../src/operations/descriptors.gen.ts";
 import { OPERATIONS, operationTable } from "../src/operations/index.ts";
 import type { OperationCall } from "../src/operations/operation.ts";
+import type { P2m } from "../src/p2m.ts";
 import { Runstate } from "../src/runstate.ts";
 import { VcpuTimers } from "../src/vcpu-timers.ts";
 import { RecordingCost, xenMemory } from "./xen-memory.ts";
@@ -20,6 +21,8 @@ import { RecordingCost, xenMemory } from "./xen-memory.ts";
 const SELF = 0x7ff0;
 const DOMAIN = 5;
 const GUEST_BYTES = 0x8000;
+/** Machine frame of a guest frame: there are 256. */
+const frameOf = (gfn: number): number => (gfn < 0x100 ? 0x400 + gfn : -1);
 
 /** A domain of two vCPUs with the members that operations use, and guest memory without translation. */
 class Bench {
@@ -51,7 +54,7 @@ class Bench {
     readonly frameHome: (mfn: number) => number;
     readonly released: number[];
     readonly releaseFrame: (gfn: number) => boolean;
-    readonly p2m: { readonly lookup: (gfn: number) => number; readonly putPage: () => void };
+    readonly p2m: Pick<P2m, "lookup" | "lookupForWriting" | "putPage">;
   };
   readonly console: Console;
   nowNs = 0n;
@@ -122,7 +125,7 @@ class Bench {
       frameHome: (mfn: number) => this.domain.mapped.find(([each]) => each === mfn)?.[1] ?? -1,
       released: [],
       releaseFrame: (gfn: number) => gfn < 0x100 && this.domain.released.push(gfn) > 0,
-      p2m: { lookup: (gfn: number) => (gfn < 0x100 ? 0x400 + gfn : -1), putPage: () => {} },
+      p2m: { lookup: frameOf, lookupForWriting: frameOf, putPage: () => {} },
     };
     const access = new PlainAccess(this.guest);
     this.call = {

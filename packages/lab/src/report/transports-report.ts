@@ -161,7 +161,7 @@ function batchTable({ batches }: TransportsDocument, paint: Paint): string {
 function publishedTable({ results }: TransportsDocument, paint: Paint): string {
   const hosts = [...new Set(results.map(({ host }) => host))];
   const rows = PUBLISHED_TRANSPORTS.flatMap(
-    ({ machine, hypervisor, unit, figures, mark, source }, i): Row[] => {
+    ({ machine, hypervisor, host: theirs, unit, figures, mark, source }, i): Row[] => {
       const [base] = figures;
       return [
         ...(i === 0 ? [] : (["rule"] as const)),
@@ -170,7 +170,7 @@ function publishedTable({ results }: TransportsDocument, paint: Paint): string {
           each.what,
           `${each.value} ${unit}`,
           (each.value / base.value).toFixed(2),
-          ...hosts.map((host) => ratio(results, host, each, base)),
+          ...hosts.map((host) => (host === theirs ? ratio(results, host, each, base) : "-")),
           n === 0 ? `[${mark}] ${source}` : "",
         ]),
       ];

@@ -77,9 +77,11 @@ export const PORT_IO: Stage = {
   phase: Phase.ExitOperation,
   instructions: 190,
   basis: "estimate",
-  source: "read in source: hvmemul_do_pio_buffer, search of the port handlers",
+  source:
+    "read in source: hvmemul_do_pio_buffer, search of the port handlers; on VMX the exit qualification is read for port and size",
   range: [120, 400],
   lfences: 2,
+  vmreads: { amd: 0, intel: 1 },
   touches: [{ object: "domain", offsets: [0x280, 0x2c0] }],
 };
 

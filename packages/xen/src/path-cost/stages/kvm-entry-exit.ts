@@ -223,8 +223,9 @@ export const KVM_PORT_IO: Stage = {
   phase: Phase.ExitOperation,
   instructions: 260,
   basis: "estimate",
-  source: `${LINUX}: exit information, binary search of the PIO bus, kvm_run filled in`,
+  source: `${LINUX}: exit information (on VMX the exit qualification), binary search of the PIO bus, kvm_run filled in`,
   range: [140, 500],
+  vmreads: { amd: 0, intel: 1 },
 };
 
 export const KVM_OTHER_EXIT: Stage = {
