@@ -450,8 +450,9 @@ export class XenHost implements Hypervisor {
     }
     cost.run(this.returnStage);
     const vector = this.eventVector;
-    if (vector >= 0 && registers.canTakeInterrupt) registers.injectInterrupt(vector); // hvm_intsrc_vector: no EOI, again until the guest clears it
-    interrupts.assist();
+    const isTaken = vector >= 0 && registers.canTakeInterrupt;
+    if (isTaken) registers.injectInterrupt(vector); // hvm_intsrc_vector: no EOI, again until the guest clears it
+    interrupts.assist(vector >= 0 && !isTaken);
     this.ready = true;
   }
 
