@@ -96,12 +96,15 @@ function summaryTable(settings: readonly MemslotsSetting[], paint: Paint): strin
       ],
     ];
   });
-  const titles = ["fast", "slow", "worker", "vCPU", "de- layed", "re- fused", "lost"];
+  const titles = ["fast", "slow", "worker", "vCPU"];
   return grid(
     [
       { title: "update", align: "left" },
       { title: "key", align: "left" },
-      ...titles.map((title) => ({ title, wrapAt: 6 })),
+      ...titles.map((title) => ({ title })),
+      { title: "de- layed", wrapAt: 5 },
+      { title: "re- fused", wrapAt: 5 },
+      { title: "lost" },
       { title: "out- dated", wrapAt: 5 },
       { title: "invali- dated", wrapAt: 7 },
       { title: "re- fresh", wrapAt: 5 },
