@@ -54,23 +54,33 @@ export class Monitor implements Constituents {
     this.cost.run(this.exitStage);
   }
 
-  /** `KVM_EXIT_XEN`: leaves the result in `exit`. Calls of user code are refused, as Xen refuses them. */
-  hypercall(exit: XenHcallExit, call: OperationCall): void {
-    const { continuation } = call;
+  /**
+   * `KVM_EXIT_XEN`: leaves the result in `exit`. Calls of user code are refused, as Xen refuses them.
+   * @returns whether it is done; else it is to {@link goOn}
+   */
+  hypercall(exit: XenHcallExit, call: OperationCall): boolean {
     this.cost.run(this.hypercallStage);
     this.operation = undefined;
-    if (this.first?.(exit) === true) return;
-    let result = -Errno.EPERM;
-    if (exit.cpl === 0)
-      for (;;) {
-        continuation.pending = false;
-        result = this.serve(exit, call);
-        if (!continuation.pending) break;
-        exit.continueWith(continuation);
-      }
-    this.served();
-    exit.setResult(result, exit.longmode ? result >> 31 : 0);
-    this.accounting?.name(this.operation ?? `hypercall-0x${(exit.inputLo >>> 0).toString(16)}`);
+    if (this.first?.(exit) === true) {
+      this.name(exit);
+      return true;
+    }
+    if (exit.cpl === 0) return this.goOn(exit, call);
+    this.finish(exit, -Errno.EPERM);
+    return true;
+  }
+
+  /** One round of a call that takes several: as much as Xen does before it makes room for what has come up. @returns as above */
+  goOn(exit: XenHcallExit, call: OperationCall): boolean {
+    const { continuation } = call;
+    continuation.pending = false;
+    const result = this.serve(exit, call);
+    if (continuation.pending) {
+      exit.continueWith(continuation);
+      return false;
+    }
+    this.finish(exit, result);
+    return true;
   }
 
   /** Makes the call of a multicall's entry. */
@@ -81,6 +91,16 @@ export class Monitor implements Constituents {
     if (operation === undefined) return -Errno.ENOSYS;
     const result = this.abi.invoke(operation, call);
     return call.continuation.pending ? call.continuation.number : result;
+  }
+
+  private finish(exit: XenHcallExit, result: number): void {
+    this.served();
+    exit.setResult(result, exit.longmode ? result >> 31 : 0);
+    this.name(exit);
+  }
+
+  private name(exit: XenHcallExit): void {
+    this.accounting?.name(this.operation ?? `hypercall-0x${(exit.inputLo >>> 0).toString(16)}`);
   }
 
   private serve(exit: XenHcallExit, call: OperationCall): number {

@@ -1,6 +1,7 @@
 import type { Doorbell } from "../devices/doorbell.js";
 import { DOORBELL_GFN } from "../devices/doorbell.js";
 import { Errno } from "../errno.js";
+import type { Stage } from "../path-cost/stage.js";
 import { DOORBELL_MMIO_WRITE, DOORBELL_NOTIFY } from "../path-cost/stages/doorbell.js";
 import type { Operation, OperationDescriptor, OperationField } from "./operation.js";
 
@@ -35,27 +36,38 @@ export const DOORBELL_MMIO_WRITE_DESCRIPTOR: OperationDescriptor = {
   inputs: [argument("address", 8, 2), argument("value", 4, 3)],
 };
 
+/** One of the doorbell's hypercalls, whoever serves it. */
+export interface DoorbellCall {
+  readonly descriptor: OperationDescriptor;
+  readonly stage: Stage;
+  /** @param lo of the first argument, a register or an address @returns the call's result */
+  readonly ring: (doorbell: Doorbell, lo: number, hi: number, value: number) => number;
+}
+
+/** All of them. */
+export const DOORBELL_CALLS: readonly DoorbellCall[] = [
+  {
+    descriptor: DOORBELL_NOTIFY_DESCRIPTOR,
+    stage: DOORBELL_NOTIFY,
+    ring: (doorbell, lo, _hi, value) => {
+      doorbell.store(lo >>> 0, 4, value);
+      return 0;
+    },
+  },
+  { descriptor: DOORBELL_MMIO_WRITE_DESCRIPTOR, stage: DOORBELL_MMIO_WRITE, ring: writeDoorbell },
+];
+
 /** The hypercalls of a domain with this doorbell. */
 export function doorbellOperations(doorbell: Doorbell): readonly Operation[] {
-  return [
-    {
-      descriptor: DOORBELL_NOTIFY_DESCRIPTOR,
-      stage: DOORBELL_NOTIFY,
-      handle: ({ inputs }) => {
-        doorbell.store(inputs[0] >>> 0, 4, inputs[2]);
-        return 0;
-      },
-    },
-    {
-      descriptor: DOORBELL_MMIO_WRITE_DESCRIPTOR,
-      stage: DOORBELL_MMIO_WRITE,
-      handle: ({ inputs }) => writeDoorbell(doorbell, inputs[0], inputs[1], inputs[2]),
-    },
-  ];
+  return DOORBELL_CALLS.map(({ descriptor, stage, ring }) => ({
+    descriptor,
+    stage,
+    handle: ({ inputs }) => ring(doorbell, inputs[0], inputs[1], inputs[2]),
+  }));
 }
 
 /** A write to a guest-physical address, low and high word. @returns 0, or -EINVAL where no doorbell is */
-export function writeDoorbell(doorbell: Doorbell, lo: number, hi: number, value: number): number {
+function writeDoorbell(doorbell: Doorbell, lo: number, hi: number, value: number): number {
   if ((lo | hi) === 0) return 0;
   const gfn = (lo >>> 12) + (hi >>> 0) * 0x100000;
   if (gfn !== DOORBELL_GFN) return -Errno.EINVAL;

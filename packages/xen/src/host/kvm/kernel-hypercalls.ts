@@ -35,8 +35,6 @@ export interface XenKernelHypercallsOptions {
 export class XenKernelHypercalls implements KernelHypercalls {
   /** The latest call was a SCHEDOP_poll that found nothing: the vCPU is to block before it gets its result. */
   blocks = false;
-  /** Name of the latest call that was served. */
-  operation: string | undefined;
   private readonly options: XenKernelHypercallsOptions;
 
   constructor(options: XenKernelHypercallsOptions) {
@@ -46,58 +44,57 @@ export class XenKernelHypercalls implements KernelHypercalls {
   /** Another call comes. */
   forget(): void {
     this.blocks = false;
-    this.operation = undefined;
   }
 
-  handle(exit: XenHcallExit): boolean {
-    if (exit.inputHi !== 0) return false;
+  handle(exit: XenHcallExit): string | undefined {
+    if (exit.inputHi !== 0) return undefined;
     const command = exit.hi(0) === 0 ? exit.lo(0) : -1;
     switch (exit.inputLo) {
       case VERSION_VERSION.hypercall:
-        return command === VERSION_VERSION.subop && this.version(exit);
+        return command === VERSION_VERSION.subop ? this.version(exit) : undefined;
       case EVENT_CHANNEL_SEND.hypercall:
-        return command === EVENT_CHANNEL_SEND.subop && this.send(exit);
+        return command === EVENT_CHANNEL_SEND.subop ? this.send(exit) : undefined;
       case SCHED_POLL.hypercall:
         if (command === SCHED_POLL.subop) return this.poll(exit);
-        return command === SCHED_YIELD.subop && this.yieldTo(exit);
+        return command === SCHED_YIELD.subop ? this.yieldTo(exit) : undefined;
       case VCPU_SET_SINGLESHOT_TIMER.hypercall:
         return this.singleshotTimer(exit, command);
       case SET_TIMER_OP_SET.hypercall:
         return this.setTimer(exit);
       default:
-        return false;
+        return undefined;
     }
   }
 
   /** Only what user space has set (the attribute XEN_VERSION). */
-  private version(exit: XenHcallExit): boolean {
+  private version(exit: XenHcallExit): string | undefined {
     const { vm, cost } = this.options;
-    if (vm.xenVersion === 0) return false;
+    if (vm.xenVersion === 0) return undefined;
     cost.run(cost.compile(KVM_XEN_VERSION));
     return this.done(exit, vm.xenVersion, VERSION_VERSION.name);
   }
 
   /** A port that has been registered (the attribute EVTCHN). */
-  private send(exit: XenHcallExit): boolean {
+  private send(exit: XenHcallExit): string | undefined {
     const { vm, access } = this.options;
-    if (!vm.sendsEvents) return false;
+    if (!vm.sendsEvents) return undefined;
     if (access.copyFromGuest(exit.lo(1), exit.hi(1), 4) !== 0)
       return this.done(exit, -Errno.EFAULT, EVENT_CHANNEL_SEND.name);
-    if (!vm.guestEvtchnSend(access.buffer.getUint32(0, true))) return false;
+    if (!vm.guestEvtchnSend(access.buffer.getUint32(0, true))) return undefined;
     return this.done(exit, 0, EVENT_CHANNEL_SEND.name);
   }
 
-  private yieldTo(exit: XenHcallExit): boolean {
+  private yieldTo(exit: XenHcallExit): string | undefined {
     const { vm, cost } = this.options;
-    if (!vm.sendsEvents) return false;
+    if (!vm.sendsEvents) return undefined;
     cost.run(cost.compile(KVM_XEN_YIELD));
     return this.done(exit, 0, SCHED_YIELD.name);
   }
 
   /** `kvm_xen_schedop_poll` */
-  private poll(exit: XenHcallExit): boolean {
+  private poll(exit: XenHcallExit): string | undefined {
     const { vm, xen, access, cost } = this.options;
-    if (!vm.sendsEvents) return false;
+    if (!vm.sendsEvents) return undefined;
     cost.run(cost.compile(KVM_XEN_SCHEDOP_POLL));
     const { longmode } = exit;
     if (access.copyFromGuest(exit.lo(1), exit.hi(1), longmode ? 24 : 16) !== 0)
@@ -109,26 +106,19 @@ export class XenKernelHypercalls implements KernelHypercalls {
     const at = longmode ? 16 : 8;
     const timeout = buffer.getUint32(at + 4, true) * WORD + buffer.getUint32(at, true);
     if (count > MAX_POLL_PORTS) return this.done(exit, -Errno.EINVAL, SCHED_POLL.name);
-    const ports: number[] = [];
-    for (let i = 0; i < count; i++) {
-      const address = (lo + 4 * i) | 0;
-      const carry = address >>> 0 < lo >>> 0 ? 1 : 0;
-      if (access.copyFromGuest(address, (hi + carry) | 0, 4) !== 0)
-        return this.done(exit, -Errno.EFAULT, SCHED_POLL.name);
-      const port = buffer.getUint32(0, true);
-      if (port >= vm.maxPorts) return this.done(exit, -Errno.EINVAL, SCHED_POLL.name);
-      ports.push(port);
-    }
+    if (access.copyFromGuest(lo, hi, 4 * count) !== 0) return this.done(exit, -Errno.EFAULT, SCHED_POLL.name);
+    const ports = Array.from({ length: count }, (_, i) => buffer.getUint32(4 * i, true));
+    if (ports.some((port) => port >= vm.maxPorts)) return this.done(exit, -Errno.EINVAL, SCHED_POLL.name);
     if (xen.startPoll(ports, timeout)) xen.endPoll();
     else this.blocks = true;
     return this.done(exit, 0, SCHED_POLL.name);
   }
 
   /** `kvm_xen_hcall_vcpu_op`, where user space has given the timer a port (the attribute TIMER). */
-  private singleshotTimer(exit: XenHcallExit, command: number): boolean {
+  private singleshotTimer(exit: XenHcallExit, command: number): string | undefined {
     const { xen, access } = this.options;
     const sets = command === VCPU_SET_SINGLESHOT_TIMER.subop;
-    if (!xen.timer.isEnabled || (!sets && command !== VCPU_STOP_SINGLESHOT_TIMER.subop)) return false;
+    if (!xen.timer.isEnabled || (!sets && command !== VCPU_STOP_SINGLESHOT_TIMER.subop)) return undefined;
     const { name } = sets ? VCPU_SET_SINGLESHOT_TIMER : VCPU_STOP_SINGLESHOT_TIMER;
     if (exit.lo(1) !== xen.xenVcpuId) return this.done(exit, -Errno.EINVAL, name);
     if (!sets) {
@@ -143,17 +133,16 @@ export class XenKernelHypercalls implements KernelHypercalls {
   }
 
   /** `kvm_xen_hcall_set_timer_op`; 32-bit callers give the instant in two registers. */
-  private setTimer(exit: XenHcallExit): boolean {
+  private setTimer(exit: XenHcallExit): string | undefined {
     const { timer } = this.options.xen;
-    if (!timer.isEnabled) return false;
+    if (!timer.isEnabled) return undefined;
     const hi = exit.longmode ? exit.hi(0) : exit.lo(1);
     timer.setTimerOp((BigInt(hi >>> 0) << 32n) | BigInt(exit.lo(0) >>> 0));
     return this.done(exit, 0, SET_TIMER_OP_SET.name);
   }
 
-  private done(exit: XenHcallExit, result: number, name: string): boolean {
+  private done(exit: XenHcallExit, result: number, name: string): string {
     exit.setResult(result, exit.longmode ? result >> 31 : 0);
-    this.operation = name;
-    return true;
+    return name;
   }
 }

@@ -1,17 +1,12 @@
 import type { PhysicalMemory } from "@hyperwalk/mmu";
 import type { Doorbell, DoorbellBackend } from "../../devices/doorbell.js";
 import type { DoorbellHandlerName } from "../../doorbell-config.js";
-import {
-  DOORBELL_HYPERCALL,
-  DOORBELL_MMIO_WRITE_DESCRIPTOR,
-  DOORBELL_NOTIFY_DESCRIPTOR,
-  writeDoorbell,
-} from "../../operations/doorbell.js";
+import { DOORBELL_CALLS, DOORBELL_HYPERCALL } from "../../operations/doorbell.js";
 import type { P2m } from "../../p2m.js";
+import { FreePathCost } from "../../path-cost/free-path-cost.js";
 import type { PathCost } from "../../path-cost/path-cost.js";
 import { Phase } from "../../path-cost/phases.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
-import { DOORBELL_MMIO_WRITE, DOORBELL_NOTIFY } from "../../path-cost/stages/doorbell.js";
 import { EVENTFD_SIGNAL, KVM_WAKE_UP } from "../../path-cost/stages/kvm-events.js";
 import type { XenHcallExit } from "./xen-hcall-exit.js";
 import type { KernelHypercalls } from "./xen-hypercalls.js";
@@ -30,12 +25,12 @@ export interface KvmDoorbellBackendOptions {
  */
 export class KvmDoorbellBackend implements DoorbellBackend {
   private readonly options: KvmDoorbellBackendOptions;
-  private readonly elsewhere: PathCost;
+  private readonly elsewhere: FreePathCost;
   private readonly phase: number;
 
   constructor(options: KvmDoorbellBackendOptions) {
     this.options = options;
-    this.elsewhere = unpriced(options.memory);
+    this.elsewhere = new FreePathCost(options.memory);
     this.phase = options.cost.phase(Phase.DeviceHandler);
   }
 
@@ -61,17 +56,6 @@ export class KvmDoorbellBackend implements DoorbellBackend {
   }
 }
 
-/** A processor whose time is not this one's. */
-function unpriced(memory: PhysicalMemory): PathCost {
-  return {
-    compile: () => 0,
-    run: () => {},
-    access: (frame, offset) => memory.frameOffset(frame) + offset,
-    instructions: 0,
-    estimates: () => [],
-  };
-}
-
 /** Hypercalls that the kernel binds to the doorbell, as it was proposed in 2009; whatever else there is goes on. */
 export class DoorbellHypercalls implements KernelHypercalls {
   private readonly doorbell: Doorbell;
@@ -84,20 +68,15 @@ export class DoorbellHypercalls implements KernelHypercalls {
     this.others = others;
   }
 
-  handle(exit: XenHcallExit): boolean {
+  handle(exit: XenHcallExit): string | undefined {
     const { doorbell, cost, others } = this;
-    if (exit.inputLo !== DOORBELL_HYPERCALL || exit.inputHi !== 0) return others?.handle(exit) ?? false;
+    if (exit.inputLo !== DOORBELL_HYPERCALL || exit.inputHi !== 0) return others?.handle(exit);
     const subop = exit.lo(0);
-    if (subop === DOORBELL_NOTIFY_DESCRIPTOR.subop) {
-      cost.run(cost.compile(DOORBELL_NOTIFY));
-      doorbell.store(exit.lo(1) >>> 0, 4, exit.lo(2));
-      exit.setResult(0, 0);
-      return true;
-    }
-    if (subop !== DOORBELL_MMIO_WRITE_DESCRIPTOR.subop) return false;
-    cost.run(cost.compile(DOORBELL_MMIO_WRITE));
-    const result = writeDoorbell(doorbell, exit.lo(1), exit.hi(1), exit.lo(2));
+    const call = DOORBELL_CALLS.find(({ descriptor }) => descriptor.subop === subop);
+    if (call === undefined) return undefined;
+    cost.run(cost.compile(call.stage));
+    const result = call.ring(doorbell, exit.lo(1), exit.hi(1), exit.lo(2));
     exit.setResult(result, exit.longmode ? result >> 31 : 0);
-    return true;
+    return call.descriptor.name;
   }
 }

@@ -72,6 +72,9 @@ import type { XenHypercalls } from "./xen-hypercalls.js";
 const FAULT_WRITE = 2;
 const NPF_FETCH = 0x10;
 const EPT_FETCH = 4;
+/** EXITINFO1 of an I/O exit, and the qualification of VMX's: IN and INS. */
+const SVM_IO_IN = 1;
+const VMX_IO_IN = 8;
 const TABLE_LEVELS = 4;
 /** A vector of the host's: its local APIC's timer (LOCAL_TIMER_VECTOR). */
 const LOCAL_TIMER_VECTOR = 0xec;
@@ -79,6 +82,7 @@ const LOCAL_TIMER_VECTOR = 0xec;
 const RESCHEDULE_VECTOR = 0xfd;
 const CR4_OSXSAVE = 1 << 18;
 const HLT = "HLT";
+const RCX = 1;
 const INVALID_OPCODE = 6;
 /** VMCALL and VMMCALL have as many. */
 const HYPERCALL_BYTES = 3;
@@ -150,6 +154,10 @@ export class KvmHost implements Hypervisor {
   /** KVM_REQ_CLOCK_UPDATE */
   private clockUpdate = false;
   private flushRequested = false;
+  /** The monitor is in the middle of a hypercall, whose instruction has so many bytes; 0: it is not. */
+  private callBytes = 0;
+  /** That call's arguments, as the guest gave them. */
+  private callTexts: readonly string[] = NO_TEXTS;
 
   constructor(options: KvmHostOptions) {
     const { cost, control, switches, processor } = options;
@@ -197,6 +205,12 @@ export class KvmHost implements Hypervisor {
       if (ledger.clock[0] >= untilTicks) return this.outOfBudget("cycles");
       const left = limit - engine.instructions;
       if (left <= 0) return this.outOfBudget("instructions");
+      if (this.callBytes > 0) {
+        if (interrupts.timerRuns) interrupts.expire(ledger.clock[0]);
+        this.ended = this.monitorCall(false);
+        if (this.ended !== undefined) return this.ended;
+        continue;
+      }
       if (this.waitsFor !== "" && !this.wait(untilTicks)) {
         if (this.ended !== undefined) return this.ended;
         continue;
@@ -393,28 +407,47 @@ export class KvmHost implements Hypervisor {
   /** What fills the hypercall page latches the caller's mode, in the kernel too. */
   private wrmsr(exit: VmExit): undefined {
     const { emulated, vm, domain } = this.options;
+    const isPage = vm.config.msr !== 0 && this.registers.lo(RCX) === (vm.config.msr | 0);
     const done = emulated.wrmsr();
-    vm.latchLongMode(!domain.eventChannels.events.is32Bit);
+    if (done && isPage) vm.latchLongMode(!domain.eventChannels.events.is32Bit);
     return this.emulatedBy(exit, done);
   }
 
   private hypercall(exit: VmExit): RunOutcome | undefined {
-    const { hypercalls, monitor, counters, vcpu, domain, kernel } = this.options;
+    const { hypercalls, counters, kernel, vm } = this.options;
     counters.hypercalls++;
     kernel.forget();
+    if (!vm.interceptsHypercalls) {
+      hypercalls.refuse();
+      this.accounting?.name(hypercalls.operation);
+      this.report("kernel", hypercalls.operation);
+      this.skip(exit);
+      return undefined;
+    }
     if (hypercalls.enter()) {
-      this.accounting?.name(kernel.operation ?? "hyper-v");
-      this.report("kernel", kernel.operation);
+      this.accounting?.name(hypercalls.operation);
+      this.report("kernel", hypercalls.operation);
       this.skip(exit);
       return kernel.blocks ? this.block(POLL) : undefined;
     }
-    const texts = this.onHypercall === undefined ? NO_TEXTS : hypercalls.texts;
+    this.callBytes = exit.instructionLength;
+    this.callTexts = this.onHypercall === undefined ? NO_TEXTS : hypercalls.texts;
     this.exitToUser();
-    monitor.hypercall(hypercalls.exit, vcpu.call);
-    this.report("monitor", monitor.operation, texts);
+    return this.monitorCall(true);
+  }
+
+  /** One round of the monitor's, after each of which the loop looks at budgets and timers; after the last one back to KVM. */
+  private monitorCall(isFirst: boolean): RunOutcome | undefined {
+    const { hypercalls, monitor, vcpu, domain } = this.options;
+    const { exit } = hypercalls;
+    const isDone = isFirst ? monitor.hypercall(exit, vcpu.call) : monitor.goOn(exit, vcpu.call);
+    if (isDone) this.report("monitor", monitor.operation, this.callTexts);
     if (domain.shutdownReason >= 0) return this.shutdown();
+    if (!isDone) return undefined;
+    const length = this.callBytes;
+    this.callBytes = 0;
     this.backToKernel();
-    if (hypercalls.complete()) this.skip(exit);
+    if (hypercalls.complete()) this.moveOn(length);
     return this.afterHypercall();
   }
 
@@ -471,8 +504,8 @@ export class KvmHost implements Hypervisor {
     const { emulated, domain, cost } = this.options;
     const port = (exit.info1Lo >>> 16) - DOORBELL_PORT;
     const bound = port >= 0 && port < (domain.doorbell?.count ?? 0);
-    if (bound && domain.config.doorbell?.handler !== "user-space")
-      return this.emulatedBy(exit, emulated.io(exit));
+    const write = (exit.info1Lo & (this.isAmd ? SVM_IO_IN : VMX_IO_IN)) === 0;
+    if (bound && this.inKernel(port, write)) return this.emulatedBy(exit, emulated.io(exit));
     const done = emulated.io(exit, () => {
       this.exitToUser();
       cost.run(this.portStage);
@@ -480,6 +513,12 @@ export class KvmHost implements Hypervisor {
     if (domain.exitCode >= 0) return { reason: "exit-port", exitCode: domain.exitCode, rip: this.rip };
     this.backToKernel();
     return this.emulatedBy(exit, done);
+  }
+
+  /** The kernel has all of a device of its own; for an eventfd it takes notifications, and the registers are the monitor's. */
+  private inKernel(register: number, write: boolean): boolean {
+    const handler = this.options.domain.config.doorbell?.handler;
+    return handler === "ioeventfd" ? write && register === DoorbellRegister.Notify : handler !== "user-space";
   }
 
   private emulatedBy(exit: VmExit, done: boolean): undefined {
@@ -571,7 +610,7 @@ export class KvmHost implements Hypervisor {
   private doorbellAccess(exit: VmExit, doorbell: Doorbell, write: boolean): RunOutcome | undefined {
     const { mmio, cost, domain } = this.options;
     const offset = exit.info2Lo & 4095;
-    const outside = domain.config.doorbell?.handler === "user-space";
+    const outside = !this.inKernel(offset, write);
     const fast = domain.config.doorbell?.fastMmio === true && !this.isAmd && !outside;
     if (fast && write && offset === DoorbellRegister.Notify && mmio.match(doorbell, offset)) {
       this.moveOn(mmio.length);

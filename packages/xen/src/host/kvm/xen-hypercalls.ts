@@ -2,6 +2,7 @@ import { Segment, SegmentWord, State } from "@hyperwalk/cpu";
 import { ArgumentRegisters } from "../../abi/argument-registers.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
 import {
+  KVM_OWN_HYPERCALL,
   KVM_XEN_HCALL_EXIT,
   KVM_XEN_HYPERCALL,
   KVM_XEN_HYPERCALL_RESULT,
@@ -10,12 +11,16 @@ import { GuestCodeMode, type GuestRegisters } from "../guest-registers.js";
 import { XenHcallExit } from "./xen-hcall-exit.js";
 
 const RAX = 0;
+/** `linux/kvm_para.h`: the one hypercall that every guest has, and errors of the interface's own. */
+const KVM_HC_VAPIC_POLL_IRQ = 1;
+const KVM_EPERM = 1;
+const KVM_ENOSYS = 1000;
 const CS_BASE = State.Segments + 8 * Segment.Cs + SegmentWord.BaseLo;
 
 /** What KVM does by itself with a hypercall at CPL 0. */
 export interface KernelHypercalls {
-  /** @returns whether it is done, its result then in `exit` */
-  handle(exit: XenHcallExit): boolean;
+  /** @returns the operation's name when it is done, its result then in `exit` */
+  handle(exit: XenHcallExit): string | undefined;
 }
 
 /** Hyper-V's hypercalls, which have bit 31 of the number. */
@@ -34,6 +39,8 @@ export class XenHypercalls {
   kernel: KernelHypercalls | undefined;
   /** Undefined where the guest has no Hyper-V interface. */
   hyperv: HypervHypercalls | undefined;
+  /** What the kernel did, by name, after a call that did not leave. */
+  operation = "";
   private readonly registers: GuestRegisters;
   private readonly argumentRegisters: ArgumentRegisters;
   private readonly cost: StagePathCost;
@@ -59,22 +66,42 @@ export class XenHypercalls {
     argumentRegisters.latch();
     const lo = registers.lo(RAX);
     if (lo < 0 && this.hyperv?.enabled === true) {
-      exit.load(argumentRegisters, lo, registers.hi(RAX), registers.cpl);
-      this.hyperv.handle();
-      exit.setResult(registers.lo(RAX), registers.hi(RAX));
+      this.callHyperv(this.hyperv);
       return true;
     }
     cost.run(this.stage);
     // Real mode has no privilege levels, VM86 only the lowest.
     const cpl = registers.mode === GuestCodeMode.Vm86 ? 3 : registers.cpl;
     exit.load(argumentRegisters, lo, registers.hi(RAX), cpl);
-    if (cpl === 0 && this.kernel !== undefined && this.kernel.handle(exit)) {
+    const served = cpl === 0 ? this.kernel?.handle(exit) : undefined;
+    if (served !== undefined) {
+      this.operation = served;
       this.setResult();
       return true;
     }
     cost.run(this.exitStage);
     this.latchRip();
     return false;
+  }
+
+  /**
+   * Takes the call in the registers where user space does not have Xen's intercepted: it is Hyper-V's, if the guest has
+   * those, or one of KVM's own, none of which is offered here (`____kvm_emulate_hypercall`).
+   */
+  refuse(): void {
+    const { registers, argumentRegisters, exit, cost } = this;
+    argumentRegisters.latch();
+    if (this.hyperv?.enabled === true) {
+      this.callHyperv(this.hyperv);
+      return;
+    }
+    cost.run(cost.compile(KVM_OWN_HYPERCALL));
+    exit.load(argumentRegisters, registers.lo(RAX), registers.hi(RAX), registers.cpl);
+    const number = exit.inputHi === 0 ? exit.inputLo : -1;
+    const answer = exit.cpl !== 0 ? -KVM_EPERM : number === KVM_HC_VAPIC_POLL_IRQ ? 0 : -KVM_ENOSYS;
+    exit.setResult(answer, exit.longmode ? answer >> 31 : 0);
+    this.operation = "kvm";
+    this.setResult();
   }
 
   /**
@@ -95,6 +122,14 @@ export class XenHypercalls {
   /** The register arguments as tools are shown them. */
   get texts(): readonly string[] {
     return this.argumentRegisters.texts;
+  }
+
+  private callHyperv(hyperv: HypervHypercalls): void {
+    const { registers, exit } = this;
+    exit.load(this.argumentRegisters, registers.lo(RAX), registers.hi(RAX), registers.cpl);
+    hyperv.handle();
+    exit.setResult(registers.lo(RAX), registers.hi(RAX));
+    this.operation = "hyper-v";
   }
 
   private setResult(): void {

@@ -20,6 +20,17 @@ export const KVM_XEN_HYPERCALL: Stage = {
   ],
 };
 
+/** A hypercall of KVM's own interface, where Xen's are not intercepted. */
+export const KVM_OWN_HYPERCALL: Stage = {
+  name: "kvm_emulate_hypercall: KVM's own",
+  phase: Phase.HypercallDispatch,
+  instructions: 90,
+  basis: "estimate",
+  source: `${LINUX}: two conditions that do not hold, five registers, trace point that is off, CPL, a switch`,
+  range: [60, 180],
+  touches: [{ object: "vcpu", offsets: [0x700], write: true }],
+};
+
 /** What goes to user space: the exit's structure, the linear RIP to come back to. */
 export const KVM_XEN_HCALL_EXIT: Stage = {
   name: "kvm_xen_hypercall: handle_in_userspace",
