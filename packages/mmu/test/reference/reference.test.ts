@@ -30,7 +30,9 @@ describe("the Mmu does what the manuals permit, on every access, fault and flag"
   });
 
   test("and the sequences come upon every kind of outcome, stale translations and the log", () => {
-    for (const kind of Object.values(FaultKind)) expect([...seen.outcomes]).toContain(kind);
+    // The reference model has no reverse map: what that finds out is asked in reverse-map.test.ts.
+    const kinds = Object.values(FaultKind).filter((kind) => kind !== FaultKind.NotValidated);
+    for (const kind of kinds) expect([...seen.outcomes]).toContain(kind);
     expect(seen.stale).toBeGreaterThan(0);
     expect(seen.logged).toBeGreaterThan(0);
   });

@@ -93,7 +93,7 @@ export class TdpMmu implements SecondStageRoot, MemslotListener, MmuNotifier {
     return this.tables.find(gfn);
   }
 
-  /** Frames and byte offsets of the entries of the latest {@link fault}, by level from 4 down to {@link level}. */
+  /** Frames and byte offsets of the entries of the latest {@link fault}, by level from 4 down to that of the mapping. */
   entryAt(level: number): { readonly frame: number; readonly offset: number } {
     const { pathFrame, pathOffset } = this.tables;
     return { frame: pathFrame[level], offset: pathOffset[level] };
