@@ -20,6 +20,7 @@ import { SecurePages } from "./host/svm/secure-pages.js";
 import { ASID as DOMAIN_ASID } from "./host/svm/svm-control.js";
 import { HvmVcpu } from "./host/xen/hvm-vcpu.js";
 import { NullScheduler } from "./host/xen/null-scheduler.js";
+import { checkRecord } from "./migration/check-record.js";
 import { restoreDomain, saveDomain } from "./migration/domain-record.js";
 import { rewriteHypercallPages } from "./migration/hypercall-page-rewrite.js";
 import { MigrationError, type MigrationRecord } from "./migration/migration-record.js";
@@ -333,12 +334,14 @@ export class XenSystem extends GuestSystem {
    * tables of this processor's kind, its registers in this vendor's control structure, its domain's state. Caches and TLBs are
    * cold; system time and xenstore are this host's.
    * @param hypercallPages whether pages of hypercalls become this vendor's; default they stay as they are
-   * @throws MigrationError for a guest that cannot be here
+   * @throws MigrationError for a guest that cannot be here; nothing has been changed then
    */
   receive(record: MigrationRecord, hypercallPages: "stale" | "rewritten" = "stale"): void {
     if (this.hasRun)
       throw new MigrationError("STATE", "system", "has run: a guest is received by a fresh one");
     const [vcpu] = this.vcpus;
+    checkRecord(record, this.migrationRecord(), this.domain);
+    vcpu.checkRecord(record);
     const { abi } = this.config.domain;
     const pages =
       hypercallPages === "stale"

@@ -29,6 +29,8 @@ export class PlainRegisters extends GuestRegisters {
   injectNmi(): void {}
   saveArithmeticFlags(): void {}
   readonly canTakeNmi = false;
+  readonly eventQueued = false;
+  readonly nmiMasked = false;
   protected saveRax(): void {}
 }
 

@@ -53,6 +53,17 @@ export interface DoorbellBackend {
 
 const NO_FRAME = -1;
 
+/** What is wrong with a {@link Doorbell}'s state but for the frame of its ring; undefined: nothing. */
+export function doorbellProblem(state: readonly number[]): string | undefined {
+  const [notifications, messages, sum, ringGfn, , consumed, broken] = state;
+  if (state.length !== 7) return `${state.length} numbers`;
+  const counts = [notifications, messages, ringGfn, consumed];
+  const stray = counts.find((count) => !Number.isInteger(count) || count < 0 || count >= 2 ** 32);
+  if (stray !== undefined) return `a count of ${stray}`;
+  if (!Number.isInteger(sum) || sum !== (sum | 0)) return `a sum of ${sum}`;
+  return broken === 0 || broken === 1 ? undefined : `${broken} instead of whether its ring is broken`;
+}
+
 /**
  * A device whose guest notifies it: through a port, its page of registers or a hypercall, which all lead to
  * {@link store}. The handler takes what is in the ring, if the guest has given it one. A ring whose guest says that it
@@ -126,8 +137,16 @@ export class Doorbell implements PortDevice, MmioDevice {
     return [notifications, messages, sum, ringGfn, ringFrame, consumed, broken ? 1 : 0];
   }
 
-  /** Puts it back, its ring mapped as the frame table has it already. */
-  restore([notifications, messages, sum, ringGfn, ringFrame, consumed, broken]: readonly number[]): void {
+  /** Puts it back, its ring mapped as the frame table has it already. @throws RangeError for what cannot be */
+  restore(state: readonly number[]): void {
+    const [notifications, messages, sum, ringGfn, ringFrame, consumed, broken] = state;
+    const wrong = doorbellProblem(state);
+    if (wrong !== undefined) throw new RangeError(`a doorbell with ${wrong}`);
+    if (
+      ringFrame !== NO_FRAME &&
+      (ringGfn === 0 || !Number.isInteger(ringFrame) || !this.memory.isRam(ringFrame))
+    )
+      throw new RangeError(`a doorbell's ring in machine frame ${ringFrame}`);
     this.notifications = notifications;
     this.messages = messages;
     this.sum = sum;
@@ -137,8 +156,10 @@ export class Doorbell implements PortDevice, MmioDevice {
     this.broken = broken === 1;
   }
 
-  /** The state of another machine's doorbell: the ring is mapped anew. */
+  /** The state of another machine's doorbell: the ring is mapped anew. @throws RangeError for what cannot be */
   migrate(state: readonly number[]): void {
+    const wrong = doorbellProblem(state);
+    if (wrong !== undefined) throw new RangeError(`a doorbell with ${wrong}`);
     const [, , , ringGfn, , consumed, broken] = state;
     this.restore([...state.slice(0, 3), 0, NO_FRAME, 0, 0]);
     this.setRing(ringGfn);

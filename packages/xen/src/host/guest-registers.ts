@@ -93,6 +93,12 @@ export abstract class GuestRegisters {
   /** The arithmetic flags of the state words become those of the guest. */
   abstract saveArithmeticFlags(): void;
 
+  /** An event waits for its injection at the next entry. */
+  abstract readonly eventQueued: boolean;
+
+  /** The guest handles an NMI, as far as that is known. */
+  abstract readonly nmiMasked: boolean;
+
   /** Nothing queued yet, no MOV SS shadow, and no NMI being handled as far as that is known. */
   abstract readonly canTakeNmi: boolean;
 

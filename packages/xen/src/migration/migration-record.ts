@@ -55,8 +55,6 @@ export interface MigrationRecord {
   readonly registers: VcpuRegisters;
   readonly msrs: MigratedMsrs;
   readonly apic: VlapicSnapshot;
-  /** What the vCPU sleeps in; empty while it does not. */
-  readonly waitsFor: string;
   readonly params: Float64Array;
   readonly vmAssist: number;
   /** State of the doorbell, if there is one; its ring is mapped anew. */

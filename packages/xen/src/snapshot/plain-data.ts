@@ -13,6 +13,7 @@ export type PlainData =
 /** Name of a value's kind, for comparisons and messages. */
 export function kindOf(value: unknown): string {
   if (Array.isArray(value)) return "list";
+  if (value === null) return "null";
   if (value instanceof Uint8Array) return "bytes";
   if (value instanceof Int32Array) return "32-bit integers";
   if (value instanceof Float64Array) return "doubles";

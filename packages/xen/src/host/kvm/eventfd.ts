@@ -52,9 +52,12 @@ export interface EventFdsSnapshot {
   readonly fds: readonly (readonly [number, Words64])[];
 }
 
+/** Behind the standard streams. */
+const FIRST_FD = 3;
+
 /** A process's eventfds by their numbers. */
 export class EventFds {
-  private next = 3;
+  private next = FIRST_FD;
   private readonly fds = new Map<number, EventFd>();
 
   /** `eventfd(0, 0)` */
@@ -72,14 +75,19 @@ export class EventFds {
     return { next: this.next, fds: [...this.fds.values()].map(({ fd, pending }) => [fd, wordsOf(pending)]) };
   }
 
-  /** Those that exist already keep their waiters. */
+  /** Those that exist already keep their waiters. @throws RangeError for numbers that were never given out */
   restore({ next, fds }: EventFdsSnapshot): void {
+    const counts = new Map(fds.map(([fd, count]) => [fd, fromWords(count)]));
+    const stray = [...counts.keys()].find((fd) => !Number.isInteger(fd) || fd < FIRST_FD || fd >= next);
+    if (stray !== undefined || counts.size !== fds.length)
+      throw new RangeError(`eventfd ${stray}, or one twice`);
+    if (!Number.isSafeInteger(next) || next < FIRST_FD) throw new RangeError(`eventfd ${next}`);
     const kept = new Map(this.fds);
     this.next = next;
     this.fds.clear();
-    for (const [fd, count] of fds) {
+    for (const [fd, count] of counts) {
       const eventfd = kept.get(fd) ?? new EventFd(fd);
-      eventfd.restore(fromWords(count));
+      eventfd.restore(count);
       this.fds.set(fd, eventfd);
     }
   }

@@ -9,6 +9,9 @@ import {
 } from "./uapi.js";
 import type { KvmXenEvtchn } from "./xen-events.js";
 
+/** Of the larger layout: what the guest's layout was when a port was assigned is not kept. */
+const MOST_PORTS = 4096;
+
 type EvtchnAttr = Extract<KvmXenHvmAttr, { type: typeof KvmXenAttrType.EVTCHN }>;
 
 /** `struct evtchnfd`: what becomes of an event that the guest sends on a port. */
@@ -67,8 +70,14 @@ export class EvtchnPorts {
     return { ports };
   }
 
-  /** After the eventfds. @throws RangeError for an eventfd that there is not */
+  /** After the eventfds. @throws RangeError for a port or an eventfd that there is not */
   restore({ ports }: EvtchnPortsSnapshot): void {
+    for (const { sendPort, type, port } of ports) {
+      const isType = type === EVTCHNSTAT_INTERDOMAIN || type === EVTCHNSTAT_IPI;
+      const isOwn = port === undefined || (isPort(port[0], MOST_PORTS) && Number.isInteger(port[1]));
+      if (!isType || !isPort(sendPort, MOST_PORTS) || !isOwn)
+        throw new RangeError(`event channel port ${sendPort} of type ${type} to ${port?.join(" of vCPU ")}`);
+    }
     this.targets.clear();
     for (const { sendPort, type, port, fd } of ports) {
       const eventfd = fd === undefined ? undefined : this.eventfds.get(fd);

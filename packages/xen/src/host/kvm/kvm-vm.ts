@@ -296,13 +296,19 @@ export class KvmVm {
     };
   }
 
-  /** After memory, on a VM with as many vCPUs. @throws RangeError for what cannot be */
+  /** After memory, on a VM with as many vCPUs. @throws RangeError for what cannot be; the VM is of no more use then */
   restore(snapshot: KvmVmSnapshot): void {
     const { longMode, upcallVector, xenVersion, runstateUpdateFlag, vcpus } = snapshot;
     if (vcpus.length !== this.vcpus.length) throw new RangeError(`${vcpus.length} vCPUs`);
+    if (!isConfig(snapshot.config)) throw new RangeError("a configuration that cannot be");
+    if (typeof longMode !== "boolean" || typeof runstateUpdateFlag !== "boolean")
+      throw new RangeError(`long mode ${longMode}, run-state update flag ${runstateUpdateFlag}`);
+    const isVector = Number.isInteger(upcallVector) && upcallVector >= 16 && upcallVector <= 255;
+    if (!isVector && upcallVector !== 0) throw new RangeError(`vector ${upcallVector}`);
+    if (!Number.isInteger(xenVersion) || xenVersion < 0 || xenVersion >= 2 ** 32)
+      throw new RangeError(`Xen's version ${xenVersion}`);
     this.userSpace.restore(snapshot.userSpace);
     this.memslots.restore(snapshot.memslots);
-    if (!isConfig(snapshot.config)) throw new RangeError("a configuration that cannot be");
     this.xenConfig = { ...snapshot.config };
     Object.assign(this, { longMode, upcallVector, xenVersion, runstateUpdateFlag });
     this.sharedInfo.cache.restore(snapshot.sharedInfo);

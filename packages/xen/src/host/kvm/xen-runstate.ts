@@ -162,6 +162,8 @@ export class XenRunstate {
     if (!Number.isInteger(current) || current < 0 || current > RUNSTATE_OFFLINE)
       throw new RangeError(`run state ${current}: allowed are 0 to 3`);
     if (times.length !== 4 || caches.length !== 2) throw new RangeError(`${times.length} run state times`);
+    if (!Number.isSafeInteger(lastSteal) || lastSteal < 0)
+      throw new RangeError(`${lastSteal} ns of stolen time`);
     this.current = current;
     this.entryTime = fromWords(entryTime);
     this.times.splice(0, 4, ...times.map(fromWords));

@@ -113,13 +113,13 @@ export class SvmRegisters extends GuestRegisters {
     if (rflags !== this.rflags) this.vmcb.store(VmcbOffset.Rflags, rflags);
   }
 
+  get eventQueued(): boolean {
+    return this.vmcb.word(VmcbOffset.EventInj) < 0;
+  }
+
   get canTakeNmi(): boolean {
     const { vmcb } = this;
-    return (
-      !this.nmiMasked &&
-      (vmcb.word(VmcbOffset.InterruptShadow) & SHADOW) === 0 &&
-      vmcb.word(VmcbOffset.EventInj) >= 0
-    );
+    return !this.nmiMasked && (vmcb.word(VmcbOffset.InterruptShadow) & SHADOW) === 0 && !this.eventQueued;
   }
 
   get canTakeInterrupt(): boolean {
@@ -127,7 +127,7 @@ export class SvmRegisters extends GuestRegisters {
     return (
       (vmcb.word(VmcbOffset.Rflags) & Flag.If) !== 0 &&
       (vmcb.word(VmcbOffset.InterruptShadow) & SHADOW) === 0 &&
-      vmcb.word(VmcbOffset.EventInj) >= 0
+      !this.eventQueued
     );
   }
 

@@ -90,11 +90,19 @@ export class VmxRegisters extends GuestRegisters {
     if (rflags !== this.rflags) this.vmcs.write(VmcsField.GuestRflags, rflags);
   }
 
+  get eventQueued(): boolean {
+    return this.vmcs.read(VmcsField.EntryInterruptionInfo) < 0;
+  }
+
+  get nmiMasked(): boolean {
+    return (this.vmcs.read(VmcsField.GuestInterruptibility) & Interruptibility.ByNmi) !== 0;
+  }
+
   get canTakeNmi(): boolean {
     const { vmcs } = this;
     return (
       (vmcs.read(VmcsField.GuestInterruptibility) & (BLOCKED | Interruptibility.ByNmi)) === 0 &&
-      vmcs.read(VmcsField.EntryInterruptionInfo) >= 0
+      !this.eventQueued
     );
   }
 
@@ -103,7 +111,7 @@ export class VmxRegisters extends GuestRegisters {
     return (
       (vmcs.read(VmcsField.GuestRflags) & Flag.If) !== 0 &&
       (vmcs.read(VmcsField.GuestInterruptibility) & BLOCKED) === 0 &&
-      vmcs.read(VmcsField.EntryInterruptionInfo) >= 0
+      !this.eventQueued
     );
   }
 

@@ -12,7 +12,6 @@ import { hypercallPage, viridianHypercallPage } from "../../hypercall-page.js";
 import type { SystemCounters } from "../../measured-window.js";
 import { MigrationError, type MigrationRecord } from "../../migration/migration-record.js";
 import { EFER_ALLOWED, MsrPolicy } from "../../msr-policy.js";
-import { RUNSTATE_BLOCKED } from "../../operations/descriptors.gen.js";
 import type { Operation } from "../../operations/operation.js";
 import type { PathCost } from "../../path-cost/path-cost.js";
 import { LATER_STAGES } from "../../path-cost/stages/later.js";
@@ -45,7 +44,7 @@ import { VirtualInterrupts } from "./virtual-interrupts.js";
 import { Request, XenHost } from "./xen-host.js";
 
 /** A vCPU's part of a migration record. */
-export type VcpuRecord = Pick<MigrationRecord, "registers" | "msrs" | "apic" | "waitsFor">;
+export type VcpuRecord = Pick<MigrationRecord, "registers" | "msrs" | "apic">;
 
 export interface HvmVcpuOptions {
   readonly id: number;
@@ -379,18 +378,19 @@ export class HvmVcpu implements VcpuRunner {
     host.pause();
     const { ended, waitsFor } = host.snapshot();
     if (ended !== undefined) throw new MigrationError("STATE", "vCPU", `has ended: ${ended.reason}`);
+    if (waitsFor !== "")
+      throw new MigrationError("STATE", "vCPU", `sleeps in ${waitsFor}, and what can wake it is not moved`);
     if (vcpu.timers.running || vlapic.apic.snapshot().timer.initial !== 0 || vlapic.apic.deadline !== 0)
       throw new MigrationError("STATE", "timers", "one runs, and is not moved");
     const { runstate, time } = vcpu.areas.snapshot();
     if (runstate.frame >= 0 || time.frame >= 0 || vcpu.areas.runstate.hasHandle || vcpu.areas.time.hasHandle)
       throw new MigrationError("STATE", "areas", "registered run-state and time areas are not moved");
-    const registers = control.saveRegisters();
-    if (!registers.interruptShadow && !control.registers.canTakeNmi)
-      throw new MigrationError("STATE", "NMI", "the guest is in its handler");
+    if (control.registers.eventQueued)
+      throw new MigrationError("STATE", "event", "one waits for its injection, and is not moved");
+    if (control.registers.nmiMasked) throw new MigrationError("STATE", "NMI", "the guest is in its handler");
     const { timestampOffset, timestampAdjust, timestampAux, cstar } = msrs.snapshot();
     return {
-      registers,
-      waitsFor,
+      registers: control.saveRegisters(),
       msrs: {
         timestamp: pcpu.ledger.cycles + timestampOffset,
         timestampAdjust,
@@ -401,10 +401,8 @@ export class HvmVcpu implements VcpuRunner {
     };
   }
 
-  /** Puts it into a vCPU that has not run. @throws MigrationError for registers that this processor cannot have */
-  restoreRecord(record: VcpuRecord): void {
-    const { registers, msrs } = record;
-    const { words } = registers;
+  /** @throws MigrationError for registers that this processor cannot have */
+  checkRecord({ registers: { words } }: VcpuRecord): void {
     const cr4 = words[placeOf(State.Cr4)];
     if ((cr4 & ~this.cpuid.validCr4) !== 0)
       throw new MigrationError(
@@ -421,6 +419,11 @@ export class HvmVcpu implements VcpuRunner {
       );
     if (!validXcr0(words[placeOf(State.XcrLo)], 0))
       throw new MigrationError("MISMATCH", "XCR0", "has states that are not here");
+  }
+
+  /** Puts it into a vCPU that has not run, once it has been checked. */
+  restoreRecord(record: VcpuRecord): void {
+    const { registers, msrs } = record;
     this.control.loadRegisters(registers);
     const timestampOffset = msrs.timestamp - this.pcpu.ledger.cycles;
     const { timestampAdjust, timestampAux, cstar } = msrs;
@@ -428,9 +431,8 @@ export class HvmVcpu implements VcpuRunner {
     this.control.setTimestampOffset(timestampOffset);
     this.control.setTimestampAux(timestampAux >>> 0);
     this.vlapic.restore(record.apic);
-    this.host.restore({ ...this.host.snapshot(), ready: false, waitsFor: record.waitsFor });
+    this.host.restore({ ...this.host.snapshot(), ready: false });
     this.interrupts.closeWindow();
-    if (record.waitsFor !== "") this.vcpu.changeRunstate(RUNSTATE_BLOCKED);
   }
 
   private setRegisters(context: VcpuContext): void {
