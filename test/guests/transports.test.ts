@@ -22,6 +22,8 @@ import { doorbellSystem, ITERATIONS, notified } from "./doorbell.ts";
 const FURTHER = 1 + 64;
 /** Those that need nothing of the hypervisor. */
 const PLAIN = NOTIFY_TRANSPORTS.filter((transport) => transport !== "hypercall-patched");
+/** Cycles: a jump that is mispredicted costs about 20 on all of these processors. */
+const TWO_MISPREDICTIONS = 40;
 const FOREIGN = { amd: [0x0f, 0x01, 0xc1], intel: [0x0f, 0x01, 0xd9] } as const;
 const IMAGE_LINEAR_LO = Number(BigInt.asIntN(32, IMAGE_LINEAR));
 const MACHINES: readonly (readonly [string, ProcessorProfile])[] = PROFILES.map((p) => [p.id, p]);
@@ -38,14 +40,12 @@ describe.each(MACHINES)("notifications under Xen on %s", (_, profile) => {
     expect(system.console).toContain(` cycles=${cycles * ITERATIONS}\n`);
   });
 
-  it("cost a hypercall or a port access, which are much alike, far less than an emulated store", () => {
+  it("cost least by hypercall, more by port and by far the most by an emulated store", () => {
     const [inline, page, pio, mmio] = (["hypercall-inline", "hypercall-page", "pio", "mmio"] as const).map(
       (transport) => cost(transport),
     );
     expect(inline).toBeLessThan(page); // a call and a return
-    // On VMX the hypercall's path reads four more fields of the VMCS than the port's stage has: they come out alike.
-    if (profile.vendor === "amd") expect(inline).toBeLessThan(pio);
-    expect(Math.abs(pio / inline - 1)).toBeLessThan(profile.vendor === "amd" ? 0.1 : 0.01);
+    expect(inline).toBeLessThan(pio);
     expect(2 * pio).toBeLessThan(mmio);
   });
 
@@ -58,13 +58,18 @@ describe.each(MACHINES)("notifications under Xen on %s", (_, profile) => {
       doorbell: { hypercalls: false },
     });
     expect(system.domain.doorbell?.load(DoorbellRegister.Notify, 4)).toBe(ITERATIONS + FURTHER);
-    expect(Math.abs(cycles / cost("mmio") - 1)).toBeLessThan(0.02);
+    // A comparison and two jumps more than the store alone, which also move the loop to other lines.
+    expect(Math.abs(cycles - cost("mmio"))).toBeLessThan(TWO_MISPREDICTIONS);
   });
 
   it("cost about as little as through a port where a store's address alone is looked at, which needs Intel's exits", () => {
     const fast = cost("mmio", true);
     if (profile.vendor === "amd") expect(fast).toBe(cost("mmio"));
-    else expect(Math.abs(fast / cost("pio") - 1)).toBeLessThan(0.1);
+    else {
+      // An EPT violation of its own, and no instruction to look at.
+      expect(fast).toBeGreaterThan(cost("pio"));
+      expect(fast - cost("pio")).toBeLessThan(cost("mmio") - fast);
+    }
   });
 
   it("cost more through a device model in another domain than the choice of the transport makes", () => {
@@ -94,15 +99,14 @@ describe.each([epyc9124, skylakeSp].map((p) => [p.id, p] as const))("a shared ri
   it("makes a message cost what it costs by itself and its share of the doorbell", () => {
     const perMessage = batches.map((batch) => notified(profile, { transport: "pio", batch }).cycles / batch);
     expect(perMessage).toEqual([...perMessage].sort((a, b) => b - a));
-    // Two unknowns, doorbell and message, from the extremes; what lies between follows.
-    const doorbell = (perMessage[0] - perMessage[3]) / (1 - 1 / 32);
-    const message = perMessage[0] - doorbell;
-    batches.forEach((batch, i) => {
-      expect(Math.abs(perMessage[i] - (message + doorbell / batch))).toBeLessThan(0.05 * perMessage[i] + 5);
-    });
-    // Without a ring a notification costs that doorbell, but for the look into the ring.
-    const bare = notified(profile, { transport: "pio" }).cycles;
-    expect(Math.abs(doorbell / bare - 1)).toBeLessThan(0.1);
+    const cycles = perMessage.map((each, i) => each * batches[i]);
+    expect(cycles).toEqual([...cycles].sort((a, b) => a - b));
+    // Thirty-one further messages cost less than the doorbell that they share …
+    const { cycles: bare } = notified(profile, { transport: "pio" });
+    expect(cycles[3] - cycles[0]).toBeLessThan(bare);
+    // … and more than the first one with the look into the ring.
+    expect(cycles[0]).toBeGreaterThan(bare);
+    expect(cycles[0] - bare).toBeLessThan(cycles[3] - cycles[0]);
   });
 });
 
@@ -125,7 +129,7 @@ describe.each(MACHINES)("the other vendor's hypercall instruction on %s", (_, pr
     const { cycles, first, system } = patched("patch");
     expect(system.domain.doorbell?.load(DoorbellRegister.Notify, 4)).toBe(ITERATIONS + FURTHER);
     const inline = notified(profile, { transport: "hypercall-inline" });
-    expect(Math.abs(cycles / inline.cycles - 1)).toBeLessThan(0.01);
+    expect(cycles).toBe(inline.cycles);
     // Another exit, and two walks of the guest's tables.
     expect(first).toBeGreaterThan(inline.first + cycles);
   });
