@@ -568,6 +568,9 @@ test("lists of pages are worked through, and stop at the first entry that makes 
     { current: 0, end: 0, entries: [entryOf(FAR + 3, Shared, 1)] },
     { current: 0, end: 1, entries: [entryOf(0x800, Shared, 1), entryOf(0xa00, Shared, 1)] },
     { current: 0, end: 0, entries: [entryOf(0xa00, Shared, 1, 100)] },
+    // More is done than there is.
+    { current: 0, end: 0, entries: [entryOf(FAR, Shared, 0, 2)] },
+    { current: 0, end: 0, entries: [entryOf(0xa00, Shared, 1, 513)] },
   ]);
   expect(answers).toEqual([
     [0, 0, 2],
@@ -579,6 +582,8 @@ test("lists of pages are worked through, and stop at the first entry that makes 
     // 512 pages at once: the second entry is for the guest to ask for again.
     [0, 0, 1],
     [0, 0, 1],
+    [0, 2, 0],
+    [0, 2, 0],
   ]);
   const { p2m } = system.domain;
   const isAssigned = (gfn: number) => reverseMap(system).isAssigned(p2m.translate(gfn));

@@ -123,6 +123,7 @@ export {
   type SystemVcpu,
 } from "./guest-system.js";
 export * from "./host/arm/index.js";
+export { DeadlockError } from "./host/deadlock-error.js";
 export {
   DOMAIN_LOCKS,
   type DomainLockName,
@@ -155,7 +156,6 @@ export {
 } from "./host/kvm/irqfd.js";
 export {
   finish,
-  KernelDeadlockError,
   KernelMutex,
   type KernelSteps,
   WAIT,

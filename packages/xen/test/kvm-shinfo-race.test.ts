@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Errno } from "../src/errno.ts";
-import { KernelDeadlockError, type KernelSteps } from "../src/host/kvm/kernel-steps.ts";
+import { DeadlockError } from "../src/host/deadlock-error.ts";
+import type { KernelSteps } from "../src/host/kvm/kernel-steps.ts";
 import { KVM_XEN_INVALID_GFN, KvmXenAttrType } from "../src/host/kvm/uapi.ts";
 import { everyInterleaving, interleave } from "./interleavings.ts";
 import { KvmRig, PAGE, PRIORITY, SHINFO_GFN, SHINFO_HVA } from "./kvm-rig.ts";
@@ -167,7 +168,7 @@ describe("mappings that go while a cache is refreshed", () => {
     const { rig } = arena("gfn");
     const juggler = juggle(rig, "gfn");
     juggler.next();
-    expect(() => rig.setSharedInfo("hva")).toThrow(KernelDeadlockError);
+    expect(() => rig.setSharedInfo("hva")).toThrow(DeadlockError);
   });
 });
 

@@ -1,12 +1,15 @@
 import { epyc9124, type ProcessorProfile, State, skylakeSp } from "@hyperwalk/cpu";
 import { describe, expect, it } from "vitest";
-import { Doorbell } from "../src/devices/doorbell.ts";
+import { Doorbell, DoorbellRegister } from "../src/devices/doorbell.ts";
+import { KvmDoorbellBackend } from "../src/host/kvm/kvm-doorbell.ts";
+import { KvmMemFlag } from "../src/host/kvm/uapi.ts";
 import { SvmRegisters } from "../src/host/svm/svm-registers.ts";
 import { placeOf } from "../src/host/vcpu-registers.ts";
 import type { MigrationRecord } from "../src/migration/migration-record.ts";
+import type { StagePathCost } from "../src/path-cost/stage-path-cost.ts";
 import type { XenSystem } from "../src/xen.ts";
 import { flatGuest, HLT, NOP, print, STI } from "./flat-guest.ts";
-import { KvmRig } from "./kvm-rig.ts";
+import { KvmRig, SHINFO_HVA } from "./kvm-rig.ts";
 import { xenMemory } from "./xen-memory.ts";
 
 /** Prints once a round, for ever: jmp back over the NOP and the four bytes before it. */
@@ -18,7 +21,7 @@ const VENDORS: readonly (readonly [string, ProcessorProfile])[] = [
 ];
 
 function guest(profile: ProcessorProfile, body: readonly number[] = FOREVER): XenSystem {
-  return flatGuest(profile, body, {}, { domain: DOORBELL });
+  return flatGuest(profile, body, {}, { domain: { ...DOORBELL, memoryBytes: 4 * 2 ** 20 } });
 }
 
 /** A record of a running guest, as something that can be spoilt. */
@@ -122,6 +125,36 @@ describe("a doorbell", () => {
     for (const state of states) expect.soft(() => doorbell.restore(state), `${state}`).toThrow(RangeError);
     expect(() => doorbell.migrate(states[0])).toThrow(RangeError);
     expect(doorbell.snapshot()).toEqual([0, 0, 0, 0, -1, 0, 0]);
+  });
+
+  it("has what it writes to its ring marked, where somebody keeps track", () => {
+    const system = guest(epyc9124);
+    system.run({ maxInstructions: 100 });
+    const { domain } = system;
+    domain.doorbell?.store(DoorbellRegister.Ring, 4, 0x300);
+    const marked: number[] = [];
+    domain.p2m.writeLog = { mark: (gfn) => marked.push(gfn) };
+    domain.doorbell?.store(DoorbellRegister.Notify, 4, 0);
+    expect(marked).toEqual([0x300]);
+  });
+
+  it("is given no ring in a read-only slot of KVM's, and marks what it writes in others", () => {
+    const { vm, memory, cost } = new KvmRig();
+    const { memslots } = vm;
+    const slot = { slot: 1, guestPhysAddr: 0x5000, memorySize: 0x1000, userspaceAddr: SHINFO_HVA };
+    const backend = new KvmDoorbellBackend({
+      handler: "hypervisor",
+      memslots,
+      memory,
+      cost: cost as unknown as StagePathCost,
+    });
+    vm.setUserMemoryRegion({ ...slot, flags: KvmMemFlag.READONLY });
+    expect([memslots.translate(5) >= 0, backend.map(5)]).toEqual([true, -1]);
+    vm.setUserMemoryRegion({ ...slot, memorySize: 0, flags: 0 });
+    vm.setUserMemoryRegion({ ...slot, flags: KvmMemFlag.LOG_DIRTY_PAGES });
+    expect(backend.map(5)).toBe(memslots.translate(5));
+    backend.wrote(5);
+    expect(memslots.dirtyLog(1)).toEqual(Uint8Array.of(1));
   });
 
   it("is nobody's with several vCPUs", () => {

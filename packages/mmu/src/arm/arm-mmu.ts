@@ -103,7 +103,7 @@ export class ArmMmu {
     this.stage2Walker = new ArmStage2Walker(memory, port, walk, this.fault, bits, least);
     this.guestWalker = new ArmWalker(memory, port, walk, this.fault);
     this.hostWalker = new ArmWalker(memory, port, walk, this.fault);
-    this.hostWalker.configure(null, EL2_SPACE, bits);
+    this.hostWalker.configure(null, EL2_SPACE, bits, true);
     const { l1d, l2, l3, dramLatency } = profile;
     this.prices = [0, l1d.latency, l2.latency, l3.latency, dramLatency];
   }

@@ -32,6 +32,7 @@ export const ArmRights = {
 } as const;
 const STAGE1_RIGHTS = 0xf;
 const ALL_STAGE1 = 0xf;
+const EXECUTE: number = ArmRights.PrivilegedExecute | ArmRights.UserExecute;
 const ALL_STAGE2 = StageRights.Read | StageRights.Write | StageRights.Execute;
 const STAGE2_PAGE_SHIFT = 18;
 /** Kind in {@link STAGE2_PAGE_SHIFT} of a regime without stage 2. */
@@ -59,6 +60,7 @@ export class ArmWalker {
   private stage2: ArmStage2Walker | null = null;
   private space = 0;
   private outputFrames = 0;
+  private onePrivilegeLevel = false;
   private i32!: Int32Array;
 
   constructor(memory: PhysicalMemory, port: TablePort, caches: WalkCaches, fault: ArmFault) {
@@ -70,8 +72,17 @@ export class ArmWalker {
     });
   }
 
-  /** @param space of the regime's cached entries @param outputBits of a stage 1 descriptor's address */
-  configure(stage2: ArmStage2Walker | null, space: number, outputBits: number): void {
+  /**
+   * @param space of the regime's cached entries @param outputBits of a stage 1 descriptor's address
+   * @param onePrivilegeLevel EL2's own regime; default the EL1&0 regime
+   */
+  configure(
+    stage2: ArmStage2Walker | null,
+    space: number,
+    outputBits: number,
+    onePrivilegeLevel = false,
+  ): void {
+    this.onePrivilegeLevel = onePrivilegeLevel;
     this.stage2 = stage2;
     this.space = space;
     this.outputFrames = 2 ** (outputBits - 12);
@@ -112,7 +123,7 @@ export class ArmWalker {
   }
 
   private stage1(base: ArmTableBase, page: number, pageLo: number, pageHi: number, access: number): boolean {
-    const { caches, stage2, port } = this;
+    const { caches, stage2, port, onePrivilegeLevel } = this;
     const levels = LEVELS - stage1StartLevel(base.inputBits);
     let level = levels;
     let ipaFrame = base.rootFrame;
@@ -149,13 +160,13 @@ export class ArmWalker {
       ipaFrame = frameOf(lo, hi);
       if (ipaFrame >= this.outputFrames) return this.stop(FaultStatus.AddressSize | armLevel);
       if (level > 1 && type === TABLE_OR_PAGE) {
-        gathered &= tableRights(hi);
+        gathered &= onePrivilegeLevel ? tableRightsEl2(hi) : tableRights(hi);
         level--;
         table = -1;
         continue;
       }
       if ((lo & ArmStage1.AccessFlag) === 0) return this.stop(FaultStatus.AccessFlag | armLevel);
-      const rights = gathered & leafRights(lo, hi);
+      const rights = gathered & (onePrivilegeLevel ? leafRightsEl2(lo, hi) : leafRights(lo, hi));
       if (refusedStage1(rights, access)) return this.stop(FaultStatus.Permission | armLevel);
       const span = levelSpan(armLevel);
       const global = (lo & ArmStage1.NotGlobal) === 0 ? ArmRights.Global : 0;
@@ -217,6 +228,24 @@ function leafRights(lo: number, hi: number): number {
     (write ? ArmRights.Write : 0) |
     (user ? ArmRights.User : 0) |
     ((hi & ArmStage1.UserExecuteNever) === 0 ? ArmRights.UserExecute : 0)
+  );
+}
+
+/** The same where there is one privilege level: XN for everybody, AP[1] is RES1 and PXN RES0. */
+function leafRightsEl2(lo: number, hi: number): number {
+  return (
+    ArmRights.User |
+    ((lo & ArmStage1.ReadOnly) === 0 ? ArmRights.Write : 0) |
+    ((hi & ArmStage1.UserExecuteNever) === 0 ? EXECUTE : 0)
+  );
+}
+
+/** The same of a table descriptor: XNTable and APTable[1]. */
+function tableRightsEl2(hi: number): number {
+  return (
+    ArmRights.User |
+    ((hi & ArmStage1.TableReadOnly) === 0 ? ArmRights.Write : 0) |
+    ((hi & ArmStage1.TableUserExecuteNever) === 0 ? EXECUTE : 0)
   );
 }
 

@@ -163,6 +163,32 @@ describe("PAR_EL1", () => {
     expect(describeFault(readOnly2.mmu.fault)).toBe("stage 2 permission fault, level 2");
   });
 
+  it("knows one privilege level in EL2's own tables: XN counts, PXN and AP[1] do not", () => {
+    const { mmu, memory } = testElement();
+    let next = 0x8000;
+    const host = new ArmStage1Tables({ memory, allocate: () => next++ });
+    mmu.setHost({ rootFrame: host.rootFrame, inputBits: 48 });
+    const attributes = [
+      NORMAL | ArmStage1.User,
+      NORMAL | ArmStage1.PrivilegedExecuteNever,
+      NORMAL | ArmStage1.UserExecuteNever,
+    ];
+    attributes.forEach((attribute, i) => {
+      host.map(PAGE + i, GUEST_MACHINE + i, "4k", attribute);
+    });
+    const fetched = attributes.map((_, i) => mmu.fetch("el2", address(PAGE + i)) >= 0);
+    expect(fetched).toEqual([true, true, false]);
+    expect(describeFault(mmu.fault)).toBe("stage 1 permission fault, level 3");
+    const table = host.path(PAGE)[1];
+    const above = (bit: number) => {
+      host.store({ ...table, hi: table.hi | bit });
+      mmu.tlbi({ op: "alle2" });
+      return mmu.fetch("el2", address(PAGE)) >= 0;
+    };
+    expect(above(ArmStage1.TablePrivilegedExecuteNever | ArmStage1.TableNoUser)).toBe(true);
+    expect(above(ArmStage1.TableUserExecuteNever)).toBe(false);
+  });
+
   it("gathers read-only from a table above", () => {
     const { mmu, stage1 } = mapped("4k", "2m");
     const table = stage1.path(PAGE)[1];

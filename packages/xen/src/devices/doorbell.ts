@@ -47,6 +47,8 @@ export interface DoorbellBackend {
   deliver(handle: (cost: PathCost) => void): void;
   /** Machine frame of a guest's frame that the handler is to have mapped from now on, referenced; -1: it has none. */
   map(gfn: number): number;
+  /** The handler has written to a guest frame that it has mapped: whoever keeps track of that is told. */
+  wrote(gfn: number, cost: PathCost): void;
   /** Ends a {@link map}. */
   unmap(mfn: number): void;
 }
@@ -201,5 +203,6 @@ export class Doorbell implements PortDevice, MmioDevice {
       this.consumed = (this.consumed + 1) >>> 0;
     }
     memory.arena.i32[cost.access(ringFrame, Consumed, 4, true) >> 2] = this.consumed | 0;
+    this.backend?.wrote(this.ringGfn, cost);
   }
 }

@@ -44,6 +44,12 @@ export abstract class GuestRegisters {
     return (attributes & CS_DEFAULT) !== 0 ? GuestCodeMode.Protected32 : GuestCodeMode.Protected16;
   }
 
+  /** Width of the code that the guest runs, as instructions are decoded: 16, 32 or 64. */
+  get codeBits(): 16 | 32 | 64 {
+    const { mode } = this;
+    return mode === GuestCodeMode.Long ? 64 : mode === GuestCodeMode.Protected32 ? 32 : 16;
+  }
+
   get cpl(): number {
     return this.words[State.Cpl];
   }

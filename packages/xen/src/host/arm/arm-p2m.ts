@@ -6,6 +6,7 @@ import {
   type PageSizeName,
   type PhysicalMemory,
 } from "@hyperwalk/mmu";
+import { DeadlockError } from "../deadlock-error.js";
 import { directmap, OBJECT_FRAME, P2M_FIELDS_OFFSET, P2M_LOCK_OFFSET, P2M_TABLES } from "./arm-layout.js";
 import type { ArmPathCost } from "./arm-path-cost.js";
 import { ArmPhase } from "./arm-stage.js";
@@ -89,9 +90,9 @@ export class ArmP2m {
     return this.count >= READER;
   }
 
-  /** `p2m_write_lock`. @throws Error while anybody holds it: whoever schedules must wait */
+  /** `p2m_write_lock`. @throws DeadlockError while anybody holds it: whoever schedules must wait */
   writeLock(): void {
-    if (this.count !== 0) throw new Error("p2m_write_lock would wait");
+    if (this.count !== 0) throw new DeadlockError("p2m->lock");
     this.count = WRITE_LOCKED;
   }
 
@@ -102,7 +103,7 @@ export class ArmP2m {
   /** `p2m_read_lock`. The step is named first; whoever schedules lets it go on only while {@link writeLocked} is false. */
   *readLock(cost: ArmPathCost): CopyPath<void> {
     yield { kind: "lock" };
-    if (this.writeLocked) throw new Error("p2m_read_lock would wait");
+    if (this.writeLocked) throw new DeadlockError("p2m->lock");
     cost.run(READ_LOCK);
     this.touchLock(cost);
     this.count += READER;

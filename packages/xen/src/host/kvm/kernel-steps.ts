@@ -1,3 +1,5 @@
+import { DeadlockError } from "../deadlock-error.js";
+
 /**
  * What a thread of the kernel does between two points at which another one may come in, by its name. A thread that yields
  * {@link WAIT} cannot go on until another one has done something.
@@ -7,22 +9,12 @@ export type KernelSteps<T> = Generator<string, T>;
 /** Yielded by a thread that sleeps on a {@link KernelMutex}. */
 export const WAIT = "wait";
 
-/** A thread that runs by itself sleeps on a lock whose holder is stopped between two steps: a mistake of who stopped it. */
-export class KernelDeadlockError extends Error {
-  readonly code = "KERNEL_DEADLOCK";
-
-  constructor() {
-    super("the caller would sleep on a mutex whose holder stands between two of its steps");
-    this.name = "KernelDeadlockError";
-  }
-}
-
-/** Runs a thread to its end without a pause. @throws KernelDeadlockError when it would sleep */
+/** Runs a thread to its end without a pause. @throws DeadlockError when it would sleep */
 export function finish<T>(steps: KernelSteps<T>): T {
   for (;;) {
     const step = steps.next();
     if (step.done === true) return step.value;
-    if (step.value === WAIT) throw new KernelDeadlockError();
+    if (step.value === WAIT) throw new DeadlockError("a mutex of the kernel's");
   }
 }
 

@@ -2,18 +2,18 @@ import type { PhysicalMemory } from "@hyperwalk/mmu";
 import type { Doorbell, DoorbellBackend } from "../../devices/doorbell.js";
 import type { DoorbellHandlerName } from "../../doorbell-config.js";
 import { DOORBELL_CALLS, DOORBELL_HYPERCALL } from "../../operations/doorbell.js";
-import type { P2m } from "../../p2m.js";
 import { FreePathCost } from "../../path-cost/free-path-cost.js";
 import type { PathCost } from "../../path-cost/path-cost.js";
 import { Phase } from "../../path-cost/phases.js";
 import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
 import { EVENTFD_SIGNAL, KVM_WAKE_UP } from "../../path-cost/stages/kvm-events.js";
+import type { Memslots } from "./memslots.js";
 import type { XenHcallExit } from "./xen-hcall-exit.js";
 import type { KernelHypercalls } from "./xen-hypercalls.js";
 
 export interface KvmDoorbellBackendOptions {
   readonly handler: DoorbellHandlerName;
-  readonly p2m: P2m;
+  readonly memslots: Memslots;
   readonly memory: PhysicalMemory;
   readonly cost: StagePathCost;
 }
@@ -48,7 +48,11 @@ export class KvmDoorbellBackend implements DoorbellBackend {
   }
 
   map(gfn: number): number {
-    return this.options.p2m.translate(gfn);
+    return this.options.memslots.translate(gfn, true);
+  }
+
+  wrote(gfn: number): void {
+    this.options.memslots.markDirty(gfn);
   }
 
   unmap(): void {

@@ -169,7 +169,7 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
     let bindsHypercalls = false;
     if (doorbell !== undefined && config.doorbell !== undefined) {
       const { handler, hypercalls } = config.doorbell;
-      doorbell.attach(new KvmDoorbellBackend({ handler, p2m: domain.p2m, memory, cost }));
+      doorbell.attach(new KvmDoorbellBackend({ handler, memslots: slots.memslots, memory, cost }));
       bindsHypercalls = hypercalls && handler !== "user-space";
     }
     const { hypercallFixup: kind } = config;

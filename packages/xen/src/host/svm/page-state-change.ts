@@ -76,6 +76,8 @@ export class PageStateChange {
       const pages = isLarge && operation !== PageOperation.Split ? LARGE : 1;
       if (isLarge && gfn % LARGE !== 0) return PageStateError.Entry;
       let done = lo & 0xfff;
+      // As KVM does (PSC_ERROR_INVALID_ENTRY): the guest says that more is done than there is.
+      if (done > (isLarge ? LARGE : 1)) return PageStateError.Entry;
       for (; done < pages; done++, left--) {
         if (left === 0) {
           write(at, (lo & ~0xfff) | done);
@@ -83,13 +85,21 @@ export class PageStateChange {
           return 0;
         }
         const ended =
-          operation === PageOperation.Split ? this.split(gfn) : this.change(gfn + done, operation);
+          operation === PageOperation.Split ? this.splitOnRequest(gfn) : this.change(gfn + done, operation);
         if (ended !== PageChange.Done) return PageStateError.Entry;
       }
       write(at, (lo & ~0xfff) | (pages & 0xfff));
       write(PageStateList.Current, (end << 16) | (current + 1));
     }
     return 0;
+  }
+
+  /** {@link split} of a page of RAM, for the price of a request. */
+  private splitOnRequest(gfn: number): number {
+    this.cost.run(this.stage);
+    const type = this.p2m.typeAt(gfn);
+    const isRam = type === P2mType.RamRw || type === P2mType.RamLogdirty;
+    return isRam ? this.split(gfn) : PageChange.Invalid;
   }
 
   /** The 2 MiB page of a guest frame becomes 512 small ones. @returns a {@link PageChange} number */

@@ -1,5 +1,6 @@
 import type { BranchPredictor } from "@hyperwalk/cpu";
 import type { DoorbellBackend } from "../../devices/doorbell.js";
+import { mapGuestPage } from "../../guest-pages.js";
 import type { P2m } from "../../p2m.js";
 import type { PathCost } from "../../path-cost/path-cost.js";
 import { Phase } from "../../path-cost/phases.js";
@@ -52,7 +53,11 @@ export class XenDoorbellBackend implements DoorbellBackend {
   }
 
   map(gfn: number): number {
-    return this.options.p2m.lookupForWriting(gfn);
+    return Math.max(mapGuestPage(gfn, this.options.p2m), -1);
+  }
+
+  wrote(gfn: number, cost: PathCost): void {
+    this.options.p2m.writeLog?.mark(gfn, cost);
   }
 
   unmap(mfn: number): void {

@@ -99,8 +99,7 @@ export class MmioExits {
     const { cost, registers } = this.options;
     cost.run(cost.compile(FAST_MMIO));
     const { code } = this;
-    const bits = registers.mode === GuestCodeMode.Long ? 64 : 32;
-    if (this.skipped.decode(code, 0, code.length, bits) !== DecodeStatus.Ok) return false;
+    if (this.skipped.decode(code, 0, code.length, registers.codeBits) !== DecodeStatus.Ok) return false;
     this.length = this.skipped.length;
     device.store(offset, 0, 0);
     return true;
@@ -109,9 +108,7 @@ export class MmioExits {
   /** The same, with its operand in anything. */
   carryOutOn(device: MmioDevice, offset: number): boolean {
     const { registers } = this.options;
-    const mode = registers.mode;
-    const bits = mode === GuestCodeMode.Long ? 64 : mode === GuestCodeMode.Protected32 ? 32 : 16;
-    const { words } = registers;
+    const { words, codeBits: bits } = registers;
     const count = this.fetch(words, bits);
     if (!this.emulated.execute(this.bytes, count, bits, words, device, offset)) return false;
     this.length = this.emulated.length;
@@ -123,7 +120,7 @@ export class MmioExits {
   /** The instruction at RIP, as far as it is mapped: its bytes are valid until the next call. */
   get code(): Uint8Array {
     const { registers } = this.options;
-    const count = this.fetch(registers.words, registers.mode === GuestCodeMode.Long ? 64 : 32);
+    const count = this.fetch(registers.words, registers.codeBits);
     return this.bytes.subarray(0, count);
   }
 
