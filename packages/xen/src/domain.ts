@@ -253,9 +253,9 @@ export class Domain {
    */
   mapFrame(mfn: number, gfn: number): number {
     const { p2m, homes } = this;
-    const error = this.clearPlace(gfn, mfn);
-    if (error !== 0) return error;
     const before = this.frameHome(mfn);
+    const error = p2m.changeError(gfn, before) || this.clearPlace(gfn, mfn);
+    if (error !== 0) return error;
     if (before >= 0 && before !== gfn) p2m.removeEntry(before, true);
     this.forgetHome(gfn);
     p2m.setEntry(gfn, mfn, true);
@@ -280,6 +280,8 @@ export class Domain {
     const mfn = p2m.translate(gfn);
     const type = p2m.typeAt(gfn);
     if (mfn < 0 || isGrantMapping(type)) return -Errno.ENOENT;
+    const error = p2m.changeError(gfn);
+    if (error !== 0) return error;
     this.forgetHome(gfn);
     p2m.removeEntry(gfn, true);
     if (type === P2mType.MapForeign) p2m.putPage(mfn);
@@ -290,7 +292,7 @@ export class Domain {
   releaseFrame(gfn: number): boolean {
     const { p2m } = this;
     const mfn = p2m.translate(gfn);
-    if (mfn < 0 || isSpecialMapping(p2m.typeAt(gfn))) return false;
+    if (mfn < 0 || isSpecialMapping(p2m.typeAt(gfn)) || p2m.changeError(gfn) !== 0) return false;
     this.forgetHome(gfn);
     p2m.removeEntry(gfn, true);
     // Frames of Xen's own are not the domain's to get back.
@@ -318,6 +320,7 @@ export class Domain {
       this.crash();
       return false;
     }
+    if (p2m.changeError(gfn) !== 0) return false;
     const mfn = this.given.pop()!;
     p2m.allocatePage(mfn);
     this.forgetHome(gfn);
@@ -339,6 +342,7 @@ export class Domain {
       this.crash();
       return false;
     }
+    if (p2m.changeError(gfn, ownGfn) !== 0) return false;
     const priced = cost !== undefined;
     this.forgetHome(gfn);
     if (ownGfn >= 0 && ownGfn !== gfn && p2m.typeAt(ownGfn) === P2mType.RamRw)
@@ -351,6 +355,7 @@ export class Domain {
   unmapGrant(gfn: number, mfn: number, cost: PathCost | undefined): boolean {
     const { p2m } = this;
     if (!isGrantMapping(p2m.typeAt(gfn)) || p2m.translate(gfn) !== mfn) return false;
+    if (p2m.changeError(gfn) !== 0) return false;
     p2m.removeEntry(gfn, cost !== undefined);
     return true;
   }
@@ -367,7 +372,7 @@ export class Domain {
       this.crash();
       return -Errno.EPERM;
     }
-    const error = frees ? this.clearPlace(gfn, mfn) : 0;
+    const error = p2m.changeError(gfn) || (frees ? this.clearPlace(gfn, mfn) : 0);
     if (error !== 0) return error;
     this.forgetHome(gfn);
     p2m.takePage(mfn, cost);

@@ -9,7 +9,7 @@ import { kvmObjectHomes } from "./host/host-objects.js";
 import { type KvmConfig, type ResolvedKvmConfig, resolveKvmConfig } from "./host/kvm/kvm-config.js";
 import { KvmVcpu } from "./host/kvm/kvm-vcpu.js";
 import { KvmVm } from "./host/kvm/kvm-vm.js";
-import { TdpMmu } from "./host/kvm/tdp-mmu.js";
+import { maxGfn, TdpMmu } from "./host/kvm/tdp-mmu.js";
 import type { KvmXenExitHcall } from "./host/kvm/uapi.js";
 import { Pcpu } from "./host/pcpu.js";
 import type { RunOutcome } from "./host/run-outcome.js";
@@ -112,7 +112,13 @@ export class KvmSystem extends GuestSystem {
       xen,
     });
     const { cost } = pcpu;
-    const vm = new KvmVm({ memory, cost, nowNs: () => this.vcpu.nowNs, tscGhz: profile.frequency.value });
+    const vm = new KvmVm({
+      memory,
+      cost,
+      nowNs: () => this.vcpu.nowNs,
+      tscGhz: profile.frequency.value,
+      maxGfn: maxGfn(profile.memory.physicalAddressBits.value),
+    });
     const format = profile.vendor === "amd" ? "npt" : "ept";
     const tdp = new TdpMmu({
       memory,

@@ -314,6 +314,14 @@ export class P2m {
     this.onChange?.();
   }
 
+  /**
+   * Asked before a guest has entries changed: 0, or the negative errno of whoever keeps more of them than these tables.
+   * @param _other a second guest frame, or -1
+   */
+  changeError(_gfn: number, _other = -1): number {
+    return 0;
+  }
+
   /** What was at a guest frame is no private page of the guest's any more. */
   private leavePlace(gfn: number): void {
     const { ownership } = this;

@@ -1,5 +1,7 @@
+import { Errno } from "../errno.js";
 import type { KvmVm } from "../host/kvm/kvm-vm.js";
-import { KvmMemFlag } from "../host/kvm/uapi.js";
+import type { MemorySlot } from "../host/kvm/memslots.js";
+import { KVM_USER_MEM_SLOTS, KvmMemFlag } from "../host/kvm/uapi.js";
 import type { GfnRange } from "../p2m.js";
 import { FreePathCost } from "../path-cost/free-path-cost.js";
 import type { StagePathCost } from "../path-cost/stage-path-cost.js";
@@ -16,7 +18,7 @@ export function hostAddressOf(frame: number): number {
 /**
  * The monitor's flat view of guest memory (QEMU: `accel/kvm/kvm-all.c`): ranges of guest frames over pages of its process, each
  * a memory slot of KVM's. A page that is shown inside a range makes three of it, through the uapi alone: the slot is deleted,
- * and what is left and the page are created.
+ * and what is left and the page are created. One that continues its neighbours becomes one slot with them.
  */
 export class MemoryRegions {
   private readonly vm: KvmVm;
@@ -27,7 +29,11 @@ export class MemoryRegions {
   private nextSlot = 0;
   private readonly freeSlots: number[] = [];
 
-  constructor(vm: KvmVm, cost: StagePathCost, callStage: number) {
+  /** Slots that KVM has (KVM_CAP_NR_MEMSLOTS). */
+  private readonly slots: number;
+
+  constructor(vm: KvmVm, cost: StagePathCost, callStage: number, slots: number = KVM_USER_MEM_SLOTS) {
+    this.slots = slots;
     this.vm = vm;
     this.cost = cost;
     this.free = new FreePathCost(vm.memory);
@@ -40,17 +46,27 @@ export class MemoryRegions {
     this.create(first, count, hostAddressOf(frame), false, false);
   }
 
+  /** Can a page be shown or hidden at a guest frame, and at another unless that is -1? @returns 0, -EINVAL or -ENOMEM */
+  changeError(gfn: number, other: number): number {
+    if (Math.max(gfn, other) > this.vm.memslots.maxGfn) return -Errno.EINVAL;
+    const room = this.freeSlots.length + this.slots - this.nextSlot;
+    return this.further(gfn) + (other < 0 ? 0 : this.further(other)) > room ? -Errno.ENOMEM : 0;
+  }
+
+  /** How many slots more there are at most when a page has been shown at a guest frame. */
+  private further(gfn: number): number {
+    const slot = this.vm.memslots.slotOf(gfn);
+    if (slot === undefined) return 1;
+    return Math.min(gfn - slot.baseGfn, 1) + Math.min(slot.baseGfn + slot.npages - 1 - gfn, 1);
+  }
+
   /** Shows a machine frame at a guest frame, or with -1 nothing any more. */
   show(gfn: number, frame: number, readOnly: boolean, priced: boolean): void {
     const { memslots, userSpace } = this.vm;
     const slot = memslots.slotOf(gfn);
     if (slot !== undefined) {
-      const { id, baseGfn, npages, userspaceAddr, flags } = slot;
-      this.change(
-        { slot: id, flags: 0, guestPhysAddr: baseGfn * PAGE, memorySize: 0, userspaceAddr },
-        priced,
-      );
-      this.freeSlots.push(id);
+      const { baseGfn, npages, userspaceAddr, flags } = slot;
+      this.remove(slot, priced);
       const before = gfn - baseGfn;
       if (before > 0) this.create(baseGfn, before, userspaceAddr, flags !== 0, priced);
       const after = npages - before - 1;
@@ -59,7 +75,21 @@ export class MemoryRegions {
     if (frame < 0) return;
     const address = hostAddressOf(frame);
     if (userSpace.frameOf(address) < 0) this.map(frame, 1);
-    this.create(gfn, 1, address, readOnly, priced);
+    let [first, count] = [gfn, 1];
+    const flags = readOnly ? KvmMemFlag.READONLY : 0;
+    for (const slot of [memslots.slotOf(gfn - 1), memslots.slotOf(gfn + 1)]) {
+      const continues = slot?.userspaceAddr === address + ((slot?.baseGfn ?? 0) - gfn) * PAGE;
+      if (slot === undefined || !continues || slot.flags !== flags) continue;
+      this.remove(slot, priced);
+      first = Math.min(first, slot.baseGfn);
+      count += slot.npages;
+    }
+    this.create(first, count, address + (first - gfn) * PAGE, readOnly, priced);
+  }
+
+  private remove({ id, baseGfn, userspaceAddr }: MemorySlot, priced: boolean): void {
+    this.change({ slot: id, flags: 0, guestPhysAddr: baseGfn * PAGE, memorySize: 0, userspaceAddr }, priced);
+    this.freeSlots.push(id);
   }
 
   /** mmap when the monitor starts, or of a page that it has set aside then: free. */

@@ -58,6 +58,11 @@ export class MonitorPhysmap extends P2m {
     return this.type;
   }
 
+  /** -EINVAL where KVM has no slots, -ENOMEM when it may have no more of them. */
+  override changeError(gfn: number, other = -1): number {
+    return this.regions?.changeError(gfn, other) ?? 0;
+  }
+
   override setEntry(gfn: number, mfn: number, priced = false, type: number = P2mType.RamRw): void {
     super.setEntry(gfn, mfn, false, type);
     if (this.regions === undefined) this.early.push([gfn, mfn]);

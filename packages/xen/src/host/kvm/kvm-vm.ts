@@ -66,6 +66,8 @@ export interface KvmVmOptions {
   readonly tscGhz: number;
   /** The monitor's process; default a new one without mappings. */
   readonly userSpace?: UserAddressSpace;
+  /** The largest guest frame that a slot may have; default that of 52 address bits. */
+  readonly maxGfn?: number;
   /** Does the host account for scheduling delays (`sched_info_on`)? Without, there are no run states; default true. */
   readonly hasSchedInfo?: boolean;
 }
@@ -128,7 +130,7 @@ export class KvmVm {
     this.tscGhz = options.tscGhz;
     this.hasSchedInfo = options.hasSchedInfo ?? true;
     this.userSpace = options.userSpace ?? new UserAddressSpace();
-    this.memslots = new Memslots(this.userSpace);
+    this.memslots = new Memslots(this.userSpace, options.maxGfn);
     this.guestMemory = new GuestMemory(this.memory, this.memslots);
     this.sharedInfo = new XenSharedInfo(this);
     this.events = new XenEvents(this);

@@ -44,6 +44,11 @@ export interface MemorySlot {
 /** What wants to know of slots that go: their second-stage mappings are to go too (`kvm_arch_flush_shadow_memslot`). */
 export interface MemslotListener {
   flushShadowMemslot?(slot: MemorySlot): void;
+  /**
+   * The log of a slot was read: its pages that have a bit there are to be logged again at the next write
+   * (`kvm_arch_mmu_enable_log_dirty_pt_masked`).
+   */
+  enableLogDirty?(slot: MemorySlot, bitmap: Uint8Array): void;
   /** A change that is allowed begins. */
   beforeChange?(change: MemslotChange): void;
   /** A change is complete (`kvm_arch_commit_memory_region`). */
@@ -69,13 +74,16 @@ const GEN_UPDATE_IN_PROGRESS = 2 ** 52; // bit 63 of the kernel's: any number ab
 export class Memslots {
   /** Changes with every replacement of the set; see {@link isUpdateInProgress}. */
   generation = 0;
+  readonly maxGfn: number;
   private slots: readonly MemorySlot[] = []; // by guest frame
   private readonly userSpace: UserAddressSpace;
   private readonly listeners: MemslotListener[] = [];
   private update: Generator<MemslotStep, void> | undefined;
 
-  constructor(userSpace: UserAddressSpace) {
+  /** @param maxGfn the largest guest frame that a slot may have (`kvm_mmu_max_gfn`); default that of 52 address bits */
+  constructor(userSpace: UserAddressSpace, maxGfn: number = 2 ** 40 - 1) {
     this.userSpace = userSpace;
+    this.maxGfn = maxGfn;
   }
 
   subscribe(listener: MemslotListener): void {
@@ -163,10 +171,11 @@ export class Memslots {
 
   /** KVM_GET_DIRTY_LOG: a bit a page, cleared by being read. @returns -ENOENT for a slot that does not log */
   dirtyLog(id: number): Uint8Array | number {
-    const bitmap = this.slots.find((slot) => slot.id === id)?.dirtyBitmap;
-    if (bitmap === undefined) return -Errno.ENOENT;
-    const read = bitmap.slice();
-    bitmap.fill(0);
+    const slot = this.slots.find((one) => one.id === id);
+    if (slot?.dirtyBitmap === undefined) return -Errno.ENOENT;
+    const read = slot.dirtyBitmap.slice();
+    slot.dirtyBitmap.fill(0);
+    for (const listener of this.listeners) listener.enableLogDirty?.(slot, read);
     return read;
   }
 
@@ -193,7 +202,13 @@ export class Memslots {
       };
       const logs = (flags & KvmMemFlag.LOG_DIRTY_PAGES) !== 0;
       const bytes = logs ? bitmapBytes(npages) : undefined;
-      if (this.isBad(region) || npages < 1 || baseGfn < end || dirtyBitmap?.length !== bytes)
+      if (
+        this.isBad(region) ||
+        npages < 1 ||
+        baseGfn < end ||
+        baseGfn + npages - 1 > this.maxGfn ||
+        dirtyBitmap?.length !== bytes
+      )
         throw new RangeError(`memory slot ${id}`);
       end = baseGfn + npages;
     }
@@ -221,6 +236,7 @@ export class Memslots {
         slot.id !== region.slot && slot.baseGfn < baseGfn + npages && baseGfn < slot.baseGfn + slot.npages,
     );
     if (overlaps) return -Errno.EEXIST;
+    if (baseGfn + npages - 1 > this.maxGfn) return -Errno.EINVAL;
     return old === undefined ? "create" : "move";
   }
 

@@ -21,6 +21,11 @@ const NPT_NO_EXECUTE = 1 << 31;
 /** Guest frames that a table of four levels names. */
 const ALL_FRAMES = PER_TABLE ** LEVELS;
 
+/** `kvm_mmu_max_gfn`: the largest guest frame that these tables and so many bits of physical addresses have. */
+export function maxGfn(physicalAddressBits: number): number {
+  return Math.min(ALL_FRAMES, 2 ** physicalAddressBits / PAGE) - 1;
+}
+
 export interface TdpMmuOptions {
   readonly memory: PhysicalMemory;
   readonly format: "npt" | "ept";
@@ -138,6 +143,14 @@ export class TdpMmu implements SecondStageRoot, MemslotListener, MmuNotifier {
       this.zap(now.baseGfn, now.npages);
   }
 
+  /** Pages of a slot that logs are small: those with a bit go, and come back with the next faults. */
+  enableLogDirty({ baseGfn, npages }: MemorySlot, bitmap: Uint8Array): void {
+    const before = this.zapped;
+    for (let page = 0; page < npages; page++)
+      if ((bitmap[page >>> 3] & (1 << (page & 7))) !== 0) this.zapped += this.unmap(baseGfn + page, 1);
+    if (this.zapped > before) this.onFlush?.();
+  }
+
   invalidateRangeStart(start: number, end: number): void {
     for (const { baseGfn, npages, userspaceAddr } of this.options.memslots.all) {
       const from = Math.max(start, userspaceAddr);
@@ -159,6 +172,13 @@ export class TdpMmu implements SecondStageRoot, MemslotListener, MmuNotifier {
 
   /** Leaves of a range go, huge ones that reach beyond it too. */
   private zap(first: number, count: number): void {
+    const gone = this.unmap(first, count);
+    this.zapped += gone;
+    if (gone > 0) this.onFlush?.();
+  }
+
+  /** The same without the flush. @returns how many */
+  private unmap(first: number, count: number): number {
     const { tables } = this;
     const end = first + count;
     let gone = 0;
@@ -173,8 +193,7 @@ export class TdpMmu implements SecondStageRoot, MemslotListener, MmuNotifier {
       }
       gfn = at + span;
     }
-    this.zapped += gone;
-    if (gone > 0) this.onFlush?.();
+    return gone;
   }
 
   /**
