@@ -114,7 +114,7 @@ function countersPerCall(counters: SystemCounters, calls: number): CountersPerCa
 }
 
 /** One cell for each phase and cause, whatever path of phases led there; phases in the order of a hypercall's path. */
-function cellsPerCall(rows: readonly LedgerRow[], calls: number): LedgerCell[] {
+export function cellsPerCall(rows: readonly LedgerRow[], calls: number): LedgerCell[] {
   const sums = new Map<string, { phase: string; cause: string; ticks: number }>();
   for (const { phase, cause, ticks } of rows) {
     const key = `${phase} ${cause}`;

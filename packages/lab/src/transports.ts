@@ -1,6 +1,6 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
 import { type NotifyTransport, notifyLoop } from "@hyperwalk/guest-sdk";
-import { type LedgerSnapshot, TICKS_PER_CYCLE } from "@hyperwalk/mmu";
+import type { LedgerSnapshot } from "@hyperwalk/mmu";
 import {
   createKvmSystem,
   createXenSystem,
@@ -12,9 +12,8 @@ import {
 } from "@hyperwalk/xen";
 import { DEFAULT_MAX_INSTRUCTIONS } from "./defaults.js";
 import { estimatesUsed, mergeEstimates } from "./estimates.js";
-import { comparePhases } from "./phase-order.js";
 import type { EstimateUsed, LedgerCell, RunExit } from "./result.js";
-import { runExit } from "./run-guest.js";
+import { cellsPerCall, runExit } from "./run-guest.js";
 import { TOOL } from "./tool.js";
 import {
   DEFAULT_NOTIFICATIONS,
@@ -225,30 +224,11 @@ function runTransport(
       nsPerNotification: cycles / iterations / machine.frequency.value,
       firstCycles: instants.length < 2 ? Number.NaN : instants[1].cycles - instants[0].cycles,
       ratio: null,
-      ledger: cellsOf(rows, iterations),
+      ledger: cellsPerCall(rows, iterations),
       text: attested("text"),
       hypercallPage: attested("hypercallPage"),
       exit: runExit(outcome),
     },
     estimates: estimatesUsed(system),
   };
-}
-
-/** Cells by phase and cause, however phases nest. */
-function cellsOf(
-  rows: readonly { readonly phase: string; readonly cause: string; readonly ticks: number }[],
-  notifications: number,
-): readonly LedgerCell[] {
-  const cells = new Map<string, { phase: string; cause: string; ticks: number }>();
-  for (const { phase, cause, ticks } of rows) {
-    const key = `${phase} ${cause}`;
-    const cell = cells.get(key) ?? { phase, cause, ticks: 0 };
-    cell.ticks += ticks;
-    cells.set(key, cell);
-  }
-  return [...cells.values()].sort(comparePhases).map(({ phase, cause, ticks }) => ({
-    phase,
-    cause,
-    cyclesPerCall: ticks / TICKS_PER_CYCLE / notifications,
-  }));
 }

@@ -8,7 +8,7 @@ import { GuestCodeMode, type GuestRegisters } from "./guest-registers.js";
 
 const LONGEST_INSTRUCTION = 15;
 /** VMCALL and VMMCALL have as many. */
-const CALL_BYTES = 3;
+export const HYPERCALL_BYTES = 3;
 const CS_BASE = State.Segments + 8 * Segment.Cs + SegmentWord.BaseLo;
 
 /** By this vendor: the hypercall instruction of the other one. */
@@ -64,13 +64,13 @@ export class HypercallFixups {
     cost.run(cost.compile(UNDEFINED_INSTRUCTION));
     // Up to the end of its page at first, as the instruction may end there.
     const count = Math.min(LONGEST_INSTRUCTION, 4096 - (lo & 4095));
-    if (access.copyFromGuest(lo, hi, count < CALL_BYTES ? CALL_BYTES : count) !== 0)
+    if (access.copyFromGuest(lo, hi, count < HYPERCALL_BYTES ? HYPERCALL_BYTES : count) !== 0)
       return FixupVerdict.Undefined;
     cost.run(cost.compile(DEBUG_INSTRUCTION_LENGTH));
-    for (let i = 0; i < CALL_BYTES; i++)
+    for (let i = 0; i < HYPERCALL_BYTES; i++)
       if (access.buffer.getUint8(i) !== other[i]) return FixupVerdict.Undefined;
     if (kind === "emulate") return FixupVerdict.Call;
-    for (let i = 0; i < CALL_BYTES; i++) access.buffer.setUint8(i, own[i]);
-    return access.copyToGuest(lo, hi, CALL_BYTES) === 0 ? FixupVerdict.Patched : FixupVerdict.WriteFault;
+    for (let i = 0; i < HYPERCALL_BYTES; i++) access.buffer.setUint8(i, own[i]);
+    return access.copyToGuest(lo, hi, HYPERCALL_BYTES) === 0 ? FixupVerdict.Patched : FixupVerdict.WriteFault;
   }
 }

@@ -50,9 +50,10 @@ import {
   MONITOR_PORT_IO,
 } from "../../path-cost/stages/kvm-user-space.js";
 import type { Vcpu } from "../../vcpu.js";
+import { engineStop, ripInProcessor } from "../engine-stop.js";
 import { exitName } from "../exit-name.js";
 import type { GuestRegisters } from "../guest-registers.js";
-import { FixupVerdict, type HypercallFixups } from "../hypercall-fixup.js";
+import { FixupVerdict, HYPERCALL_BYTES, type HypercallFixups } from "../hypercall-fixup.js";
 import type { Hypervisor } from "../hypervisor.js";
 import { type RunOutcome, SHUTDOWN_REASONS } from "../run-outcome.js";
 import type { VcpuControl } from "../vcpu-control.js";
@@ -84,8 +85,6 @@ const CR4_OSXSAVE = 1 << 18;
 const HLT = "HLT";
 const RCX = 1;
 const INVALID_OPCODE = 6;
-/** VMCALL and VMMCALL have as many. */
-const HYPERCALL_BYTES = 3;
 /** Error code of a supervisor's write to a page that is there and read-only. */
 const PROTECTED_WRITE = 3;
 const POLL = "SCHEDOP_poll";
@@ -231,7 +230,7 @@ export class KvmHost implements Hypervisor {
       }
       if (stopped && exit.stop === StopReason.Requested && processor.stopPoint.reached !== undefined)
         return this.outOfBudget("stop-point");
-      const outcome = stopped ? this.engineStop(exit.stop) : this.vmExit(exit);
+      const outcome = stopped ? engineStop(exit.stop, processor, this.runningRip()) : this.vmExit(exit);
       if (outcome === undefined) continue;
       this.ended = outcome;
       return outcome;
@@ -310,27 +309,6 @@ export class KvmHost implements Hypervisor {
     const { words } = this.registers;
     if ((words[State.Cr4] & CR4_OSXSAVE) === 0 || words[State.XcrLo] === this.options.hostXcr0) return;
     this.options.cost.run(this.xsetbvStage);
-  }
-
-  private engineStop(stop: number): RunOutcome | undefined {
-    const { engine } = this.options.processor;
-    switch (stop) {
-      case StopReason.ArenaLow: // the loop grows it
-      case StopReason.Requested:
-        return undefined;
-      case StopReason.Unsupported: {
-        const unsupported = engine.lastUnsupported;
-        return {
-          reason: "unsupported-instruction",
-          rip: unsupported?.rip ?? this.runningRip(),
-          detail: unsupported?.disassembly ?? "unknown instruction",
-        };
-      }
-      case StopReason.Halted:
-        return { reason: "halted", rip: this.runningRip(), detail: "HLT that did not leave the guest" };
-      default:
-        return { reason: "triple-fault", rip: this.runningRip() };
-    }
   }
 
   private vmExit(exit: VmExit): RunOutcome | undefined {
@@ -730,9 +708,7 @@ export class KvmHost implements Hypervisor {
 
   /** RIP of a guest that stopped without an exit: the control structure does not have it yet. */
   private runningRip(): string {
-    if (!this.ready) return this.rip;
-    const { words } = this.options.processor.state;
-    return `0x${((BigInt(words[State.RipHi] >>> 0) << 32n) | BigInt(words[State.RipLo] >>> 0)).toString(16)}`;
+    return this.ready ? ripInProcessor(this.options.processor) : this.rip;
   }
 }
 

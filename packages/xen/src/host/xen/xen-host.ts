@@ -1,12 +1,4 @@
-import {
-  ExitKind,
-  Flag,
-  type Processor,
-  State,
-  StopReason,
-  type VmExit,
-  VmxExitReason,
-} from "@hyperwalk/cpu";
+import { ExitKind, Flag, type Processor, StopReason, type VmExit, VmxExitReason } from "@hyperwalk/cpu";
 import {
   Cause,
   EptQualification,
@@ -45,9 +37,10 @@ import { IDLE_SWITCH } from "../../path-cost/stages/interrupts.js";
 import { FLUSH_PML_ENTRY } from "../../path-cost/stages/p2m-conditions.js";
 import type { Vcpu } from "../../vcpu.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
+import { engineStop, ripInProcessor } from "../engine-stop.js";
 import { exitName } from "../exit-name.js";
 import type { GuestRegisters } from "../guest-registers.js";
-import { FixupVerdict, type HypercallFixups } from "../hypercall-fixup.js";
+import { FixupVerdict, HYPERCALL_BYTES, type HypercallFixups } from "../hypercall-fixup.js";
 import type { Hypervisor } from "../hypervisor.js";
 import { type RunOutcome, SHUTDOWN_REASONS } from "../run-outcome.js";
 import type { GhcbRequests } from "../svm/ghcb-requests.js";
@@ -70,8 +63,6 @@ const NPF_IN_GUEST_TABLES = 2;
 const EPT_FETCH = 4;
 const FINAL_WRITE = EptQualification.Write | EptQualification.Final;
 const INVALID_OPCODE = 6;
-/** VMCALL and VMMCALL have as many. */
-const HYPERCALL_BYTES = 3;
 /** Error code of a supervisor's write to a page that is there and read-only. */
 const PROTECTED_WRITE = 3;
 const MACHINE_CHECK = 18;
@@ -298,7 +289,7 @@ export class XenHost implements Hypervisor {
       }
       if (stopped && exit.stop === StopReason.Requested && processor.stopPoint.reached !== undefined)
         return "stop-point";
-      const outcome = stopped ? this.engineStop(exit.stop) : this.vmExit(exit);
+      const outcome = stopped ? engineStop(exit.stop, processor, this.runningRip()) : this.vmExit(exit);
       if (outcome !== undefined) return this.end(outcome);
     }
   }
@@ -460,28 +451,6 @@ export class XenHost implements Hypervisor {
   private leaveForGood(): void {
     this.requests |= Request.EventCheck;
     this.control.interruptGuest(EVENT_CHECK_VECTOR);
-  }
-
-  private engineStop(stop: number): RunOutcome | undefined {
-    const { engine } = this.processor;
-    switch (stop) {
-      case StopReason.ArenaLow: // the loop grows it
-      case StopReason.Requested:
-        return undefined;
-      case StopReason.Unsupported: {
-        const unsupported = engine.lastUnsupported;
-        return {
-          reason: "unsupported-instruction",
-          rip: unsupported?.rip ?? this.runningRip(),
-          detail: unsupported?.disassembly ?? "unknown instruction",
-          ...(unsupported === undefined ? {} : { bytes: hexBytes(unsupported.bytes) }),
-        };
-      }
-      case StopReason.Halted:
-        return { reason: "halted", rip: this.runningRip(), detail: "HLT that did not leave the guest" };
-      default:
-        return { reason: "triple-fault", rip: this.runningRip() };
-    }
   }
 
   private vmExit(exit: VmExit): RunOutcome | undefined {
@@ -856,14 +825,8 @@ export class XenHost implements Hypervisor {
 
   /** RIP of a guest that stopped without an exit: the control structure does not have it yet. */
   private runningRip(): string {
-    if (!this.ready) return this.rip;
-    const { words } = this.processor.state;
-    return `0x${((BigInt(words[State.RipHi] >>> 0) << 32n) | BigInt(words[State.RipLo] >>> 0)).toString(16)}`;
+    return this.ready ? ripInProcessor(this.processor) : this.rip;
   }
-}
-
-function hexBytes(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
 }
 
 function accessName(write: boolean, fetch: boolean): string {
