@@ -18,7 +18,6 @@ export const EVTCHN_2L_SET_PENDING: Stage = {
   source:
     "read in source: mask test, second test-and-set of the selector, vcpu_mark_events_pending, hvm_assert_evtchn_irq up to a kick of a vCPU that already runs",
   range: [30, 140],
-  coldBranches: 5,
   atomics: 2,
 };
 

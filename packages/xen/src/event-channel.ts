@@ -47,7 +47,6 @@ export const EVTCHN_NOTIFY_REMOTE: Stage = {
   source:
     "read in source: set pending in the other domain, vcpu_unblock, reschedule request and the write that sends the IPI",
   range: [80, 500],
-  coldBranches: 15,
   atomics: 4,
 };
 

@@ -315,11 +315,19 @@ export {
   type PageConditionsSnapshot,
 } from "./page-conditions.js";
 export type { PageOwnership } from "./page-ownership.js";
+export {
+  applyPrices,
+  checkStagePrices,
+  isStagePrice,
+  type PricedMachine,
+  stagePriceKeys,
+} from "./path-cost/apply-prices.js";
 export { composeStage } from "./path-cost/compose.js";
 export { KvmPhase, type KvmPhaseName } from "./path-cost/kvm-phases.js";
 export type { PathCost, PhasedPathCost, StageId } from "./path-cost/path-cost.js";
 export { HYPERVISOR_PHASES, Phase } from "./path-cost/phases.js";
 export type { HostObject, PerVendor, Stage, Touch } from "./path-cost/stage.js";
+export { StageOverrides, type StagePriceRecord } from "./path-cost/stage-overrides.js";
 export {
   HostAccessError,
   type HostObjectHome,

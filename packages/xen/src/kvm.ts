@@ -20,8 +20,10 @@ import { monitorOperations } from "./monitor/monitor-operations.js";
 import { MonitorPhysmap } from "./monitor/monitor-physmap.js";
 import { doorbellOperations } from "./operations/doorbell.js";
 import { CONTINUED_OPERATIONS, OPERATIONS } from "./operations/index.js";
+import { checkStagePrices } from "./path-cost/apply-prices.js";
 import { composeStage } from "./path-cost/compose.js";
 import { Phase } from "./path-cost/phases.js";
+import { StageOverrides, type StagePriceRecord } from "./path-cost/stage-overrides.js";
 import type { StagePathCost } from "./path-cost/stage-path-cost.js";
 import { KVM_PTI_CALL } from "./path-cost/stages/kvm-mitigations.js";
 import { MONITOR_IOCTL } from "./path-cost/stages/kvm-user-space.js";
@@ -45,6 +47,8 @@ export interface KvmSystemOptions {
   readonly kvm?: KvmConfig | undefined;
   /** As for Xen, within what {@link KvmSystem} can do. */
   readonly domain: DomainConfig;
+  /** Other prices of the code of KVM and its monitor, as for Xen. */
+  readonly prices?: StagePriceRecord | undefined;
   /** An existing processor of that profile, with nothing in its memory yet; default a new one. */
   readonly processor?: Processor | undefined;
   /**
@@ -83,7 +87,8 @@ export class KvmSystem extends GuestSystem {
 
   constructor(options: KvmSystemOptions) {
     super();
-    const { profile } = options;
+    const { profile, prices = {} } = options;
+    checkStagePrices(prices);
     const kvm = resolveKvmConfig(options.kvm ?? {}, profile);
     const config = resolveDomainConfig(options.domain);
     checkDomain(config);
@@ -108,7 +113,7 @@ export class KvmSystem extends GuestSystem {
       hostMemory,
       controlFrame,
       homes: kvmObjectHomes(hostMemory, controlFrame, sharedInfoFrame),
-      text: new XenText(XEN_TEXT_BYTES),
+      text: new XenText(XEN_TEXT_BYTES, new StageOverrides(prices)),
       xen,
     });
     const { cost } = pcpu;
@@ -250,6 +255,7 @@ export class KvmSystem extends GuestSystem {
  * Builds a simulated machine with KVM and one guest.
  * @throws XenConfigError for a configuration that makes no sense, or that this host does not have
  * @throws ImageError for an image that cannot boot
+ * @throws ProfileError for prices that do not exist or make no sense
  */
 export function createKvmSystem(options: KvmSystemOptions): KvmSystem {
   return new KvmSystem(options);

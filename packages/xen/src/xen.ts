@@ -29,6 +29,8 @@ import { CONTINUED_OPERATIONS, OPERATIONS } from "./operations/index.js";
 import type { Operation, OperationDescriptor } from "./operations/operation.js";
 import { withOwnOperations } from "./operations/own-operation.js";
 import { P2m } from "./p2m.js";
+import { checkStagePrices } from "./path-cost/apply-prices.js";
+import { StageOverrides, type StagePriceRecord } from "./path-cost/stage-overrides.js";
 import type { StageEstimate, StagePathCost } from "./path-cost/stage-path-cost.js";
 import { XenText } from "./path-cost/xen-text.js";
 import { type PeerConfig, type ResolvedPeerConfig, resolvePeers } from "./peer-config.js";
@@ -62,6 +64,11 @@ export interface XenSystemOptions {
   readonly peers?: readonly PeerConfig[] | undefined;
   /** What this hypervisor can do besides what Xen can, see `ownOperation`; default nothing. */
   readonly operations?: readonly Operation[] | undefined;
+  /**
+   * Other prices of Xen's code, by the keys of {@link GuestSystem.estimates}: `stage.<name>` for a stage's instructions wherever
+   * it runs, `stages.instructionsPerColdBranch`, `stages.bytesPerInstruction`. Default none. See `applyPrices`.
+   */
+  readonly prices?: StagePriceRecord | undefined;
   /** An existing processor of that profile for vCPU 0, with nothing in its memory yet; default a new one. */
   readonly processor?: Processor | undefined;
   /** Keep {@link XenSystem.exitAccounts}; default false. */
@@ -106,6 +113,7 @@ export class XenSystem extends GuestSystem {
   private isReleased = false;
   private readonly scheduler: NullScheduler | undefined;
   private readonly accounting: boolean;
+  private readonly overrides: StageOverrides;
 
   constructor(options: XenSystemOptions) {
     super();
@@ -121,6 +129,12 @@ export class XenSystem extends GuestSystem {
     this.config = { xen, domain: config, peers };
     this.profile = profile;
     this.accounting = options.accounting === true;
+    const { prices = {} } = options;
+    checkStagePrices(
+      prices,
+      (options.operations ?? []).map(({ stage }) => stage),
+    );
+    this.overrides = new StageOverrides(prices);
     const processor = options.processor ?? new Processor({ profile });
     const { memory } = processor;
 
@@ -134,7 +148,7 @@ export class XenSystem extends GuestSystem {
     const controlFrame = hostMemory.heap.allocate(1);
     const sharedInfoFrame = hostMemory.heap.allocate(1);
     const homes = hostObjectHomes(hostMemory, controlFrame, sharedInfoFrame);
-    const text = new XenText(XEN_TEXT_BYTES);
+    const text = new XenText(XEN_TEXT_BYTES, this.overrides);
     const pcpu = new Pcpu({ processor, hostMemory, controlFrame, homes, text, xen });
     const p2m = new P2m({
       memory,
@@ -374,9 +388,10 @@ export class XenSystem extends GuestSystem {
   }
 
   private identity(): SystemIdentity {
-    const { processor, config, accounting, recorder } = this;
+    const { processor, config, accounting, recorder, overrides } = this;
     return identify({
       profile: processor.profile,
+      prices: overrides.prices,
       ...config,
       operations: this.operations,
       accounting,
@@ -388,6 +403,7 @@ export class XenSystem extends GuestSystem {
 /**
  * Builds a simulated machine with Xen and one guest.
  * @throws XenConfigError for a configuration that makes no sense @throws ImageError for an image that cannot boot
+ * @throws ProfileError for prices that do not exist or make no sense
  */
 export function createXenSystem(options: XenSystemOptions): XenSystem {
   return new XenSystem(options);

@@ -19,7 +19,8 @@ export const REGISTER_BUFFER = 120;
 /** Bit of EAX in the HVM leaf, ours too. */
 const HVM_CPUID_REGISTERED = 1 << 11;
 
-const UPDATE: Stage = {
+/** Body of both hypercalls. */
+export const REGISTER_UPDATE: Stage = {
   name: "do_register_buffer",
   phase: "operation",
   instructions: 90,
@@ -61,7 +62,7 @@ function operationsOn(buffers: RegisteredBuffers): readonly Operation[] {
   return [
     {
       descriptor: register,
-      stage: UPDATE,
+      stage: REGISTER_UPDATE,
       handle: (call) =>
         buffers.register(
           call.inputs[0],
@@ -72,12 +73,12 @@ function operationsOn(buffers: RegisteredBuffers): readonly Operation[] {
     },
     {
       descriptor: unregister,
-      stage: UPDATE,
+      stage: REGISTER_UPDATE,
       handle: ({ inputs }) => buffers.unregister(inputs[0], inputs[1]),
     },
     {
       descriptor: clear,
-      stage: UPDATE,
+      stage: REGISTER_UPDATE,
       handle: () => {
         buffers.clear();
         return 0;

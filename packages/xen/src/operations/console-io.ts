@@ -13,7 +13,6 @@ const CONSOLE_IO: Stage = {
   basis: "estimate",
   source: "read in source: XSM hook and dispatch; the serial line's own time is not modelled",
   range: [40, 150],
-  coldBranches: 5,
   lfences: 1,
 };
 

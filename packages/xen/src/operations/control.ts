@@ -27,7 +27,6 @@ const CONTROL: Stage = {
   basis: "estimate",
   source: "read in source: version, domain look-up of a domctl, XSM hook that refuses",
   range: [40, 160],
-  coldBranches: 6,
   lfences: 1,
 };
 

@@ -62,7 +62,6 @@ function underEventLock(name: string, instructions: number, range: readonly [num
     basis: "estimate",
     source: "read in source: port look-up, event_lock and the port's lock, XSM hook",
     range,
-    coldBranches: Math.round(instructions / 12),
     lfences: 4,
     lockLfences: 4,
     lock: "event",

@@ -35,7 +35,6 @@ function grantStage(
     basis: "estimate",
     source,
     range,
-    coldBranches: Math.round(instructions / 12),
     lfences: 8,
     lockLfences: 6,
     atomics: 8,

@@ -45,7 +45,6 @@ const REGISTER_HANDLE: Stage = {
   basis: "estimate",
   source: "read in source: the address is noted; the first copy is priced as any other",
   range: [60, 250],
-  coldBranches: 9,
   lfences: 1,
   touches: [
     { object: "vcpu", offsets: [0, 0x4c0], write: true },

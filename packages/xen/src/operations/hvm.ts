@@ -75,7 +75,6 @@ const HVMOP_PARAM: Stage = {
   basis: "estimate",
   source: "read in source: domain look-up, XSM hook, two switches over the index",
   range: [80, 220],
-  coldBranches: 10,
   lfences: 1,
   atomics: 2,
   touches: [{ object: "domain", offsets: [0, 64] }],

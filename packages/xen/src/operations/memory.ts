@@ -13,7 +13,6 @@ const XENMEM_MEMORY_MAP: Stage = {
   basis: "estimate",
   source: "read in source: hvm_memory_op, arch_memory_op and the e820 lock",
   range: [80, 250],
-  coldBranches: 11,
   lfences: 2,
   lockLfences: 2,
   atomics: 2,

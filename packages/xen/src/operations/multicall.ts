@@ -42,7 +42,6 @@ export const MULTICALL_DEBUG: Stage = {
   basis: "estimate",
   source: "read in source: a memset of 64 bytes and the call",
   range: [6, 40],
-  coldBranches: 1,
 };
 /** What it has in it then. */
 const SPOILED = 0xaa;

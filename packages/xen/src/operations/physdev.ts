@@ -22,7 +22,6 @@ const DO_PHYSDEV_OP: Stage = {
   basis: "estimate",
   source: "read in source: hvm_physdev_op, domain look-up, XSM hook that refuses",
   range: [70, 260],
-  coldBranches: 11,
   lfences: 1,
   atomics: 2,
   touches: [{ object: "domain", offsets: [0, 64] }],

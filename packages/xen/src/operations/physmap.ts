@@ -29,7 +29,6 @@ const XENMEM_ADD_TO_PHYSMAP: Stage = {
   source:
     "read in source: domain look-up, XSM hook, query of the old mapping; changes of the p2m are its own stages",
   range: [200, 1000],
-  coldBranches: 33,
   lfences: 6,
   lockLfences: 6,
   atomics: 6,

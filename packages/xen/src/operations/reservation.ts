@@ -19,7 +19,6 @@ const MEMORY_RESERVATION: Stage = {
   source:
     "read in source: checks, domain look-up, XSM hook; each extent's copy and p2m change are stages of their own",
   range: [100, 400],
-  coldBranches: 13,
   lfences: 2,
   lockLfences: 2,
   atomics: 2,

@@ -23,7 +23,6 @@ const ACQUIRE_RESOURCE: Stage = {
   source:
     "read in source: checks, domain look-up, XSM hook, the grant table's write lock; each frame's p2m change is a stage of its own; no dynamic count was taken",
   range: [200, 700],
-  coldBranches: 29,
   lfences: 4,
   lockLfences: 4,
   atomics: 6,

@@ -48,7 +48,6 @@ const SCHED_OP_BLOCK: Stage = {
   source:
     "read in source: vcpu_block up to the test for pending events; a switch to the idle vCPU is not modelled",
   range: [60, 200],
-  coldBranches: 8,
   atomics: 2,
   touches: [{ object: "vcpu", offsets: [0] }],
 };
@@ -60,7 +59,6 @@ const SCHED_OP_SHUTDOWN: Stage = {
   basis: "estimate",
   source: "read in source: domain_shutdown under its lock, one vCPU paused",
   range: [150, 700],
-  coldBranches: 25,
   atomics: 6,
   touches: [{ object: "domain", offsets: [0, 64], write: true }],
 };
@@ -169,7 +167,6 @@ export const shutdownCode: Operation = {
     name: "do_sched_op (shutdown_code)",
     instructions: 60,
     range: [40, 120],
-    coldBranches: 5,
   },
   handle: (call) => {
     recordCode(call);

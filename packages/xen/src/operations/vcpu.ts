@@ -80,7 +80,6 @@ function underDomainLock(name: string, instructions: number, range: readonly [nu
     basis: "estimate",
     source: "read in source: is_up, domain_lock and what it guards",
     range,
-    coldBranches: Math.round(instructions / 12),
     lfences: 2,
     lockLfences: 2,
     atomics: 3,

@@ -23,7 +23,6 @@ const XENVER_VARBUF: Stage = {
   basis: "estimate",
   source: "read in source: XSM hook, switch, strlen of a short text",
   range: [50, 200],
-  coldBranches: 8,
   lfences: 1,
 };
 

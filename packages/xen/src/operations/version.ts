@@ -59,7 +59,6 @@ const DO_XEN_VERSION_FEATURES: Stage = {
   basis: "estimate",
   source: "read in source: the version path and a dozen bit tests",
   range: [50, 110],
-  coldBranches: 6,
 };
 
 /** XENVER_version: major << 16 | minor. */

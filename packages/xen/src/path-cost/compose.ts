@@ -49,8 +49,15 @@ export function leavesOf(stage: Stage): readonly Stage[] {
 /** Instructions for each branch site that a cold predictor gets wrong once. */
 export const INSTRUCTIONS_PER_COLD_BRANCH = 12;
 
-/** Branch sites of a stage without parts that a cold predictor gets wrong once, on this vendor. */
-export function coldBranchesOf(stage: Stage, vendor: "amd" | "intel"): number {
+/**
+ * Branch sites of a stage without parts that a cold predictor gets wrong once, on this vendor.
+ * @param perBranch instructions for each of them, where the stage does not know them itself
+ */
+export function coldBranchesOf(
+  stage: Stage,
+  vendor: "amd" | "intel",
+  perBranch: number = INSTRUCTIONS_PER_COLD_BRANCH,
+): number {
   if (stage.coldBranches !== undefined) return amountFor(stage.coldBranches, vendor);
-  return Math.round(amountFor(stage.instructions, vendor) / INSTRUCTIONS_PER_COLD_BRANCH);
+  return Math.round(amountFor(stage.instructions, vendor) / perBranch);
 }

@@ -8,7 +8,7 @@ import {
   type SequenceLine,
   ticks,
 } from "@hyperwalk/mmu";
-import { coldBranchesOf, INSTRUCTIONS_PER_COLD_BRANCH, leavesOf } from "./compose.js";
+import { coldBranchesOf, leavesOf } from "./compose.js";
 import type { PhasedPathCost, StageId } from "./path-cost.js";
 import { familyOf } from "./phases.js";
 import { priceStagesAfter } from "./price-stage.js";
@@ -241,6 +241,7 @@ export class StagePathCost implements PhasedPathCost {
     const { ledger, warmBranches, options } = this;
     // The place tells whether timing is on: what runs while it is off has a ledger phase of its own.
     const { timed } = this.mmu;
+    const perBranch = options.text.overrides.instructionsPerColdBranch;
     const subject = this.stages[stage];
     const cells = new Map<number, number>();
     const cold = timed
@@ -259,7 +260,7 @@ export class StagePathCost implements PhasedPathCost {
         if (leaf.phase === phase)
           charges.push([
             Cause.Branch,
-            ticks(coldBranchesOf(leaf, options.vendor) * options.timing.branchMispredict),
+            ticks(coldBranchesOf(leaf, options.vendor, perBranch) * options.timing.branchMispredict),
           ]);
       for (const [cause, amount] of charges)
         if (amount !== 0) cells.set(ledger.base + cause, (cells.get(ledger.base + cause) ?? 0) + amount);
@@ -369,7 +370,7 @@ export class StagePathCost implements PhasedPathCost {
   estimates(): readonly StageEstimate[] {
     const found: StageEstimate[] = [];
     for (const stage of this.stages) if (this.ran.has(stage)) this.collect(stage, found);
-    if (found.length > 0) found.push(...MODEL_ESTIMATES);
+    if (found.length > 0) found.push(...this.options.text.overrides.modelEstimates());
     return found;
   }
 
@@ -486,22 +487,3 @@ function byPhase(stages: readonly Stage[]): ReadonlyMap<string, readonly Stage[]
   for (const stage of stages) groups.set(stage.phase, [...(groups.get(stage.phase) ?? []), stage]);
   return groups;
 }
-
-/** What every stage's price rests on besides its own count. */
-const MODEL_ESTIMATES: readonly StageEstimate[] = [
-  {
-    key: "stages.instructionsPerColdBranch",
-    value: INSTRUCTIONS_PER_COLD_BRANCH,
-    unit: "instructions",
-    range: [6, 25],
-    source:
-      "branch sites that a cold predictor gets wrong once: typical density of taken branches in kernel code",
-  },
-  {
-    key: "stages.bytesPerInstruction",
-    value: 4,
-    unit: "bytes",
-    range: [3.5, 5],
-    source: "average length of x86-64 instructions in compiled kernel code",
-  },
-];

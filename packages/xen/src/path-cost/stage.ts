@@ -43,7 +43,10 @@ export interface Stage {
   readonly source: string;
   /** For estimates: the interval for `instructions`. */
   readonly range?: readonly [number, number];
-  /** Distinct branch sites that a cold predictor gets wrong once; default one for 12 instructions (estimate). */
+  /**
+   * Distinct branch sites that a cold predictor gets wrong once, for code whose branches are known: loops, straight lines,
+   * code that another stage has run. Default by the density that all stages rest on, one for 12 instructions (estimate).
+   */
   readonly coldBranches?: PerVendor;
   /** Branches mispredicted on every execution even when warm. */
   readonly mispredicts?: number;

@@ -1,12 +1,11 @@
 import { DIRECTMAP_HI } from "@hyperwalk/cpu";
 import type { StageId } from "./path-cost.js";
 import type { Stage } from "./stage.js";
+import { StageOverrides } from "./stage-overrides.js";
 
 /** Xen's own image is linked here (XEN_VIRT_START 0xffff82d040000000 plus 2 MiB), low and high word. */
 export const XEN_TEXT_LO: number = 0x40200000;
 export const XEN_TEXT_HI: number = 0xffff82d0 | 0;
-/** Average bytes of an instruction (estimate). */
-const BYTES_PER_INSTRUCTION = 4;
 
 /** Low word of a physical address in Xen's direct map. */
 export function directmapLo(frame: number, offset: number): number {
@@ -30,16 +29,21 @@ export interface TextPlace {
  * the other.
  */
 export class XenText {
-  /** By number. */
+  /** By number, at the prices of {@link overrides}. */
   readonly stages: Stage[] = [];
+  readonly overrides: StageOverrides;
   private readonly ids = new Map<Stage, StageId>();
   private readonly places = new Map<Stage, TextPlace>();
   private next = 0;
   private readonly bytes: number;
 
-  /** @param bytes size of the mapped text; the layout wraps at its end */
-  constructor(bytes: number) {
+  /**
+   * @param bytes size of the mapped text; the layout wraps at its end
+   * @param overrides of the stages' prices; default none
+   */
+  constructor(bytes: number, overrides: StageOverrides = new StageOverrides()) {
     this.bytes = bytes;
+    this.overrides = overrides;
   }
 
   /**
@@ -54,7 +58,7 @@ export class XenText {
       this.ids.set(stage, like);
       return like;
     }
-    const id = this.stages.push(stage) - 1;
+    const id = this.stages.push(this.overrides.apply(stage)) - 1;
     this.ids.set(stage, id);
     return id;
   }
@@ -70,7 +74,7 @@ export class XenText {
   }
 
   private place(instructions: number): TextPlace {
-    const lines = Math.ceil((instructions * BYTES_PER_INSTRUCTION) / 64);
+    const lines = Math.ceil((instructions * this.overrides.bytesPerInstruction) / 64);
     if (this.next + lines * 64 > this.bytes) this.next = 0;
     const lo = (XEN_TEXT_LO + this.next) | 0;
     this.next += lines * 64;

@@ -12,6 +12,7 @@ import type { HypervisorCountersSnapshot } from "../hypervisor-counters.js";
 import type { WindowRecorderSnapshot } from "../measured-window.js";
 import type { MsrPolicySnapshot } from "../msr-policy.js";
 import type { OperationDescriptor } from "../operations/operation.js";
+import type { StagePriceRecord } from "../path-cost/stage-overrides.js";
 import type { StagePathCostSnapshot } from "../path-cost/stage-path-cost.js";
 import type { ResolvedPeerConfig } from "../peer-config.js";
 import type { PeerSnapshot } from "../peer-domain.js";
@@ -73,6 +74,8 @@ export interface XenSystemSnapshot {
 /** Options that decide what a system's state means. */
 export interface IdentityOptions {
   readonly profile: ResolvedProfile;
+  /** Those that differ, keys in order. */
+  readonly prices: StagePriceRecord;
   readonly xen: ResolvedXenConfig;
   readonly domain: ResolvedDomainConfig;
   readonly peers: readonly ResolvedPeerConfig[];
@@ -84,10 +87,11 @@ export interface IdentityOptions {
 
 /** Names each option, files and tables by length and CRC-32. */
 export function identify(options: IdentityOptions): SystemIdentity {
-  const { profile, xen, domain, peers, operations, accounting, measureWindow } = options;
+  const { profile, prices, xen, domain, peers, operations, accounting, measureWindow } = options;
   const { image, modules, abi, doorbell, ...rest } = domain;
   const named: [string, unknown][] = [
     ["machine", `${profile.id} ${digest(new TextEncoder().encode(JSON.stringify(profile)))}`],
+    ...(Object.keys(prices).length === 0 ? [] : [["prices", JSON.stringify(prices)] as [string, unknown]]),
     ...Object.entries(xen).map(([key, value]): [string, unknown] => [`xen.${key}`, value]),
     ["domain.image", digest(image)],
     ["domain.modules", modules.map(({ bytes, cmdline }) => `${digest(bytes)} "${cmdline}"`).join(", ")],

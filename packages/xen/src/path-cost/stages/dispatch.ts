@@ -139,7 +139,6 @@ export const DEBUG_CLOBBER: Stage = {
   source:
     "read in source: the number's argument count, a switch that falls through its cases, one store each",
   range: [12, 60],
-  coldBranches: 3,
 };
 
 /** How a debug build finds the length of an instruction on SVM; the copy of its bytes comes on top. */
@@ -161,5 +160,4 @@ export const CONTINUATION: Stage = {
   basis: "estimate",
   source: "read in source: a format string of a few letters, each through two switches",
   range: [40, 140],
-  coldBranches: 6,
 };

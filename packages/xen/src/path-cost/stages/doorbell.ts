@@ -15,7 +15,6 @@ export const DOORBELL_HANDLER: Stage = {
   basis: "estimate",
   source: "the least that a device does: an indirect call, a test of its state, one count",
   range: [10, 200],
-  coldBranches: 4,
   touches: [{ object: "data", offsets: [0x200], write: true }],
 };
 
@@ -27,7 +26,6 @@ export const RING_DRAIN: Stage = {
   basis: "estimate",
   source: "two indices compared, a read barrier, a write of one index and the barrier before it",
   range: [15, 80],
-  coldBranches: 3,
 };
 
 /** One descriptor; its line comes on top. */
@@ -38,7 +36,6 @@ export const RING_MESSAGE: Stage = {
   basis: "estimate",
   source: "index to slot, three loads, a bounds check and a sum",
   range: [15, 120],
-  coldBranches: 2,
 };
 
 /** The body of a hypercall that names the device's signal by number. */
@@ -49,7 +46,6 @@ export const DOORBELL_NOTIFY: Stage = {
   basis: "estimate",
   source: "a table of bound signals indexed by number with its bounds check, one indirect call",
   range: [20, 120],
-  coldBranches: 4,
 };
 
 /** The same where the hypercall names a guest-physical address: the device has to be found as for an access to it. */
@@ -61,7 +57,6 @@ export const DOORBELL_MMIO_WRITE: Stage = {
   source:
     "the body of doorbell.notify, and a search of the MMIO handlers like hvm_mmio_internal's with one or two",
   range: [70, 400],
-  coldBranches: 10,
 };
 
 /** Fault on a page of registers that is matched by its address alone, before anything else is looked at. */
@@ -73,7 +68,6 @@ export const FAST_MMIO: Stage = {
   source:
     "what handle_ept_misconfig and kvm_io_bus_write of Linux do: address by VMREAD, binary search of a bus with one range, instruction length by VMREAD",
   range: [60, 250],
-  coldBranches: 7,
   vmreads: { amd: 0, intel: 2 },
 };
 
@@ -86,7 +80,6 @@ export const KVM_MMIO_FAULT: Stage = {
   source:
     "read in source (Linux 6.12): reserved-bit fault on an entry that caches guest frame and access, its generation compared; the first such fault, which makes the entry, is taken for another one",
   range: [140, 500],
-  coldBranches: 20,
   vmreads: { amd: 0, intel: 1 },
 };
 
@@ -99,7 +92,6 @@ export const EMULATE_MMIO: Stage = {
   source:
     "taken to be what handle_mmio has for the local APIC's page on SVM, where the instruction is in the VMCB; walks and copies are stages of their own",
   range: [1500, 6000],
-  coldBranches: 220,
   lfences: 8,
   atomics: 4,
   touches: [
@@ -117,7 +109,6 @@ const SEND_IOREQ: Stage = {
   source:
     "read in source: the servers' range sets under a spin lock, ioreq filled in, state change behind a barrier, notify_via_xen_event_channel",
   range: [220, 900],
-  coldBranches: 35,
   lfences: 2,
   lockLfences: 2,
   atomics: 4,
@@ -134,7 +125,6 @@ const IOREQ_COMPLETION: Stage = {
   basis: "estimate",
   source: "read in source: wait for the state of the ioreq, hvm_do_resume, completion by kind",
   range: [120, 600],
-  coldBranches: 20,
   lfences: 1,
   touches: [{ object: "vcpu", offsets: [0x400], write: true }],
 };
@@ -148,7 +138,6 @@ const DOMAIN_SWITCH: Stage = {
   source:
     "half of the switch to idle and back (6500, an estimate itself), and some 850 for what a switch to idle leaves in place: control structure, FPU, MSRs, segment state",
   range: [2500, 9000],
-  coldBranches: 340,
   lfences: 12,
   lockLfences: 10,
   atomics: 20,
@@ -167,7 +156,6 @@ export const CONTEXT_SWITCH_IBPB: Stage = {
   basis: "estimate",
   source: "read in source: comparison with the vCPU that ran here last, WRMSR",
   range: [5, 20],
-  coldBranches: 1,
   ibpb: 1,
 };
 
@@ -185,7 +173,6 @@ const DEVICE_MODEL_KERNEL: Stage = {
   source:
     "parts of a Linux kernel as a domain: upcall and evtchn_2l_handle_events, the evtchn driver's ring and wake-up, schedule to the process that polls, return to user mode",
   range: [3000, 14000],
-  coldBranches: 540,
   lfences: 8,
   atomics: 30,
   touches: [{ object: "shared_info", offsets: [0, 64], write: true }],
@@ -199,7 +186,6 @@ const DEVICE_MODEL: Stage = {
   source:
     "main loop of a device model: return from poll, read of the event device, ioreq copied and dispatched through the memory or port tree; then the ioctl's system call",
   range: [1500, 10000],
-  coldBranches: 350,
   atomics: 6,
 };
 
@@ -214,7 +200,6 @@ const NOTIFY_GUEST: Stage = {
   source:
     "ioctl into the evtchn driver, two hypercalls of the domain's (evtchn_send and SCHEDOP_block) at some 750 instructions of Xen each, idle loop of its kernel",
   range: [1500, 8000],
-  coldBranches: 260,
   atomics: 16,
 };
 
@@ -236,7 +221,6 @@ export const UNDEFINED_INSTRUCTION: Stage = {
   source:
     "read in source: hvm_ud_intercept of Xen and handle_ud of Linux: vector, privilege and mode, set-up of an emulation context",
   range: [80, 400],
-  coldBranches: 12,
   vmreads: { amd: 0, intel: 1 },
 };
 

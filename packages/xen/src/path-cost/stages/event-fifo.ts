@@ -24,7 +24,6 @@ export const EVTCHN_FIFO_OTHER_QUEUE: Stage = {
   basis: "estimate",
   source: "read in source: second queue lock and unlock, in the order of their addresses",
   range: [14, 50],
-  coldBranches: 2,
   lfences: 1,
   lockLfences: 1,
   atomics: 1,
@@ -63,7 +62,6 @@ export const EVTCHN_FIFO_READY: Stage = {
   source:
     "read in source: test-and-set of the READY bit, vcpu_mark_events_pending, hvm_assert_evtchn_irq up to a kick of a vCPU that already runs",
   range: [20, 110],
-  coldBranches: 4,
   atomics: 2,
 };
 

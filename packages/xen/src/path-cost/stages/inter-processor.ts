@@ -14,7 +14,6 @@ export const VCPU_KICK: Stage = {
   source:
     "read in source: vcpu_unblock, softirq bit, send_IPI_mask and the cluster's x2APIC ICR by WRMSR behind MFENCE and LFENCE; what the WRMSR takes beyond an instruction's price is not counted",
   range: [120, 700],
-  coldBranches: 20,
   lfences: 1,
   atomics: 3,
   touches: [{ object: "percpu", offsets: [0x140], write: true }],
@@ -36,7 +35,6 @@ export const EVENT_CHECK_INTERRUPT: Stage = {
   basis: "estimate",
   source: "read in source: interrupt entry and exit, EOI by WRMSR, softirq loop with nothing to do",
   range: [150, 800],
-  coldBranches: 22,
   lfences: 2,
   atomics: 2,
   touches: [{ object: "percpu", offsets: [0x140, 0x180], write: true }],

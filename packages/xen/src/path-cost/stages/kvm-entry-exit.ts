@@ -120,7 +120,6 @@ export const KVM_XSETBV: Stage = {
   basis: "estimate",
   source: `${LINUX}: comparison and XSETBV, priced as an other serialising instruction`,
   range: [8, 25],
-  coldBranches: 1,
   serialising: 1,
 };
 
@@ -132,7 +131,6 @@ export const KVM_PAGE_FAULT: Stage = {
   basis: "estimate",
   source: `${LINUX}: slot look-up, topping up of caches, get_user_pages_fast, mapping level from the host's page tables under interrupts off, read lock of mmu_lock, RCU, compare-and-exchange of the entry`,
   range: [1500, 6000],
-  coldBranches: 200,
   atomics: 10,
   lfences: 2,
   cliSti: 2,
@@ -151,7 +149,6 @@ export const KVM_EMULATE: Stage = {
   basis: "estimate",
   source: `${LINUX}: init_emulate_ctxt, x86_decode_insn, x86_emulate_insn, look-up on the MMIO bus; VMX fetches the instruction by a walk of the guest's tables, SVM has it in the VMCB`,
   range: [2000, 7500],
-  coldBranches: 280,
   atomics: 2,
   lfences: 4,
 };
@@ -255,7 +252,6 @@ export const KVM_BLOCK: Stage = {
   basis: "estimate",
   source: `${LINUX}: halt polling left out; two context switches with kvm_sched_{out,in}, rcuwait, try_to_wake_up`,
   range: [4000, 16000],
-  coldBranches: 600,
   atomics: 40,
   wrmsrs: { amd: 2, intel: 4 },
   touches: [
@@ -296,7 +292,6 @@ export const KVM_TIMER_INTERRUPT: Stage = {
   basis: "estimate",
   source: `${LINUX}: interrupt entry, hrtimer queue, expiry, programming of the next deadline by WRMSR, softirq check`,
   range: [900, 4000],
-  coldBranches: 150,
   atomics: 10,
   wrmsrs: 2,
   touches: [

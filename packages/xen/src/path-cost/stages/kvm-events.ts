@@ -17,7 +17,6 @@ export const KVM_SET_EVTCHN_FAST: Stage = {
   basis: "estimate",
   source: `${READ} vCPU look-up, SRCU read lock with its full barriers, read lock of the cache with interrupts off, kvm_gpc_check, test-and-set of the pending bit, test of the mask`,
   range: [90, 300],
-  coldBranches: 12,
   atomics: 5,
   cliSti: 1,
   touches: [
@@ -35,7 +34,6 @@ export const KVM_SET_EVTCHN_VCPU: Stage = {
   basis: "estimate",
   source: `${READ} read lock of the second cache, kvm_gpc_check, test-and-set of the selector's bit, upcall_pending`,
   range: [50, 160],
-  coldBranches: 7,
   atomics: 3,
   cliSti: 1,
   touches: [{ object: "vcpu", offsets: [0x200, 0x240], write: true }],
@@ -60,7 +58,6 @@ export const KVM_VCPU_KICK: Stage = {
   basis: "estimate",
   source: `${READ} request bit, wake-up of nobody, test whether the vCPU is in guest mode, preemption off and on`,
   range: [50, 200],
-  coldBranches: 8,
   atomics: 2,
   touches: [{ object: "vcpu", offsets: [0x0, 0x40], write: true }],
 };
@@ -84,7 +81,6 @@ export const KVM_WAKE_UP: Stage = {
   basis: "estimate",
   source: `${READ} rcuwait, choice of a processor, run queue lock, enqueue; the switch to the thread is its own processor's`,
   range: [400, 2500],
-  coldBranches: 60,
   atomics: 8,
   cliSti: 2,
 };
@@ -97,7 +93,6 @@ export const KVM_INJECT_VECTOR: Stage = {
   basis: "estimate",
   source: `${READ} kvm_irq_delivery_to_apic_fast through the APIC map, __apic_accept_irq, posted interrupt or request with kick`,
   range: [150, 700],
-  coldBranches: 22,
   atomics: 3,
   touches: [{ object: "vlapic", offsets: [0x200], write: true }],
 };
@@ -110,7 +105,6 @@ export const KVM_SET_EVTCHN_SLOW: Stage = {
   basis: "estimate",
   source: `${READ} mutex of the Xen state, loop, SRCU read lock around the refresh; another thread's wait for the mutex is not counted`,
   range: [45, 160],
-  coldBranches: 8,
   atomics: 4,
   touches: [{ object: "domain", offsets: [0x1c0], write: true }], // xen_lock
 };
@@ -123,7 +117,6 @@ export const KVM_INJECT_PENDING: Stage = {
   basis: "estimate",
   source: `${READ} lock and check of the cache, OR into the guest's selector, AND of the kernel's`,
   range: [55, 180],
-  coldBranches: 8,
   atomics: 4,
   cliSti: 1,
   touches: [{ object: "vcpu", offsets: [0x200, 0x240], write: true }],
@@ -137,7 +130,6 @@ export const KVM_HAS_INTERRUPT: Stage = {
   basis: "estimate",
   source: `${READ} lock and check of the cache, one byte`,
   range: [30, 90],
-  coldBranches: 4,
   atomics: 2,
   cliSti: 1,
   touches: [{ object: "vcpu", offsets: [0x200, 0x240], write: true }],
@@ -151,7 +143,6 @@ export const KVM_GPC_REFRESH: Stage = {
   basis: "estimate",
   source: `${READ} refresh mutex, write lock with interrupts off, comparison of identity and generation`,
   range: [70, 220],
-  coldBranches: 10,
   atomics: 4,
   cliSti: 1,
 };
@@ -164,7 +155,6 @@ export const KVM_GPC_GPA_TO_HVA: Stage = {
   basis: "estimate",
   source: `${READ} last slot used, red-black tree of a few slots, flags`,
   range: [25, 120],
-  coldBranches: 5,
   touches: [{ object: "domain", offsets: [0x180, 0x2c0, 0x300] }],
 };
 
@@ -176,7 +166,6 @@ export const KVM_GPC_HVA_TO_PFN: Stage = {
   basis: "estimate",
   source: `${READ} fast get_user_pages: four levels of the process's tables with interrupts off, reference on the page; the direct map for kmap; locks dropped and taken. The process's own tables are not in simulated memory: four of its lines are taken as four of the kernel's`,
   range: [220, 900],
-  coldBranches: 32,
   atomics: 5,
   cliSti: 2,
   touches: [{ object: "data", offsets: [0x400, 0x480, 0x500, 0x580] }],
@@ -237,7 +226,6 @@ export const KVM_SET_MEMORY_REGION: Stage = {
   basis: "estimate",
   source: `${READ} system call and copy of the argument, slots_lock, checks, search for overlaps, two allocations, commit`,
   range: [500, 2500],
-  coldBranches: 75,
   atomics: 10,
   strings: 1,
 };
@@ -250,7 +238,6 @@ export const KVM_SWAP_MEMSLOTS: Stage = {
   basis: "estimate",
   source: `${READ} hash, interval tree and red-black tree of the inactive set, publication under the notifier's lock`,
   range: [180, 700],
-  coldBranches: 27,
   atomics: 4,
   touches: [{ object: "domain", offsets: [0x180, 0x2c0, 0x300], write: true }],
 };
@@ -263,7 +250,6 @@ export const KVM_SYNCHRONIZE_SRCU: Stage = {
   basis: "estimate",
   source: `${READ} grace period by polling, work queue, completion, two switches of context; the time that the caller sleeps, some tens of microseconds on real systems, is not charged`,
   range: [600, 6000],
-  coldBranches: 100,
   atomics: 16,
 };
 
@@ -275,7 +261,6 @@ export const KVM_FLUSH_SHADOW_MEMSLOT: Stage = {
   basis: "estimate",
   source: `${READ} mmu_lock, obsolete roots, request to all vCPUs; interrupts to their processors are not counted`,
   range: [200, 2000],
-  coldBranches: 30,
   atomics: 6,
 };
 
@@ -287,7 +272,6 @@ export const KVM_XEN_ATTR: Stage = {
   basis: "estimate",
   source: `${READ} system call with its mitigations, file look-up, dispatch, copy of the argument, mutex`,
   range: [250, 900],
-  coldBranches: 35,
   lfences: 2,
   atomics: 4,
   strings: 1,
@@ -312,7 +296,6 @@ export const KVM_EVTCHN_SEND_IOCTL: Stage = {
   basis: "estimate",
   source: `${READ} system call with its mitigations, file look-up, dispatch, copy of twelve bytes, checks`,
   range: [230, 850],
-  coldBranches: 32,
   lfences: 2,
   atomics: 2,
   strings: 1,
@@ -326,7 +309,6 @@ export const KVM_EVTCHN_PORT_LOOKUP: Stage = {
   basis: "estimate",
   source: `${READ} RCU read lock, idr_find in a tree of one or two levels`,
   range: [35, 120],
-  coldBranches: 6,
   touches: [{ object: "domain", offsets: [0x340, 0x380] }],
 };
 
@@ -361,7 +343,6 @@ export const IRQFD_QUEUE_WORK: Stage = {
   basis: "estimate",
   source: `${READ} queue_work_on: pool's lock, list, wake-up of a worker`,
   range: [250, 1500],
-  coldBranches: 38,
   atomics: 7,
   cliSti: 1,
 };
@@ -374,7 +355,6 @@ export const IRQFD_INJECT: Stage = {
   basis: "estimate",
   source: `${READ} switch to and from the worker, kthread_use_mm with a write of CR3, routes of the GSI, kvm_set_irq`,
   range: [1000, 5000],
-  coldBranches: 150,
   atomics: 14,
   lfences: 2,
 };
@@ -387,7 +367,6 @@ export const KVM_UPDATE_RUNSTATE_GUEST: Stage = {
   basis: "estimate",
   source: `${READ} lock and check of one cache, or of two, state and five times`,
   range: [70, 240],
-  coldBranches: 9,
   atomics: 2,
   cliSti: 1,
   touches: [{ object: "runstate", offsets: [0] }],
@@ -424,7 +403,6 @@ export const KVM_XEN_TIMER: Stage = {
   basis: "estimate",
   source: `${READ} hrtimer_cancel, ktime_get, hrtimer_start, the deadline's WRMSR`,
   range: [180, 800],
-  coldBranches: 28,
   atomics: 4,
   cliSti: 2,
 };
@@ -437,7 +415,6 @@ export const KVM_XEN_TIMER_CALLBACK: Stage = {
   basis: "estimate",
   source: `${READ} interrupt entry and exit, EOI by WRMSR, timer queue, next deadline`,
   range: [300, 1400],
-  coldBranches: 43,
   lfences: 2,
   atomics: 4,
 };

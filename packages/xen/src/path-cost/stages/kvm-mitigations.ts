@@ -52,7 +52,6 @@ export const KVM_SPEC_CTRL_GUEST: Stage = {
   basis: "estimate",
   source: `${LINUX}: per-CPU value, comparison, WRMSR`,
   range: [6, 15],
-  coldBranches: 1,
   wrmsrSpecCtrl: 1,
 };
 
@@ -76,7 +75,6 @@ export const KVM_VMSCAPE_IBPB: Stage = {
   basis: "estimate",
   source: `${LINUX}, and the later change against VMSCAPE: per-CPU flag, WRMSR PRED_CMD`,
   range: [8, 25],
-  coldBranches: 1,
   ibpb: 1,
 };
 
@@ -85,7 +83,6 @@ const PTI: Omit<Stage, "name" | "phase"> = {
   basis: "estimate",
   source: `${LINUX}: per-CPU PCID, MOV to CR3 without a flush`,
   range: [5, 14],
-  coldBranches: 1,
   movCr3s: 1,
 };
 

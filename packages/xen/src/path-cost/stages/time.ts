@@ -13,7 +13,6 @@ export const VCPU_TIMER: Stage = {
   basis: "estimate",
   source: "read in source: EOI, timer heap, expiry, evtchn lock, programming of the next deadline by WRMSR",
   range: [500, 2200],
-  coldBranches: 75,
   lfences: 6,
   lockLfences: 4,
   atomics: 8,
@@ -44,6 +43,5 @@ export const UPDATE_RUNSTATE: Stage = {
   basis: "estimate",
   source: "read in source: copy of the run state, and with the update flag two stores or copies around it",
   range: [40, 160],
-  coldBranches: 6,
   touches: [{ object: "runstate", offsets: [0] }],
 };

@@ -14,7 +14,6 @@ export const VIRIDIAN_HYPERCALL: Stage = {
   basis: "estimate",
   source: "read in source: guest mode once more, operands by mode, a jump table, the result's fields",
   range: [40, 140],
-  coldBranches: 6,
   lfences: 1,
   touches: [{ object: "data", offsets: [0x180] }],
 };
@@ -27,7 +26,6 @@ export const VIRIDIAN_SEND_IPI: Stage = {
   basis: "estimate",
   source: "read in source: next bit of the mask, two locked bit operations on IRR and TMR, hvm_vcpu_kick",
   range: [50, 200],
-  coldBranches: 8,
   atomics: 3,
   touches: [{ object: "vlapic", offsets: [0x200], write: true }],
 };
