@@ -49,6 +49,8 @@ export interface ProcessorOptions {
   readonly apicId?: number;
   /** Starts by itself, not by SIPI; default: the one with APIC ID 0. */
   readonly bootstrap?: boolean;
+  /** Of pseudo-random replacement, where the profile has any; default 1. */
+  readonly seed?: number;
 }
 
 /** One logical processor as plain data, memory excepted: processors may share that. */
@@ -107,7 +109,9 @@ export class Processor implements VirtualizedProcessor {
     this.arena = options.memory?.arena ?? options.arena ?? new Arena();
     this.memory = options.memory ?? new PhysicalMemory(this.arena);
     this.ledger = new CycleLedger(this.arena);
-    this.mmu = new Mmu(this.arena, this.memory, this.ledger, this.profile.memory);
+    this.mmu = new Mmu(this.arena, this.memory, this.ledger, this.profile.memory, {
+      seed: options.seed ?? 1,
+    });
     this.state = new CpuState(this.arena);
     this.predictor = new BranchPredictor(this.arena, this.profile.predictor, this.profile.timing);
     this.context = this.mmu.createContext();

@@ -36,6 +36,7 @@ export {
 export { GuestSourceError } from "./guest-source-error.js";
 export { type NotifyForeverOptions, notifyForever } from "./guests/notify-forever.js";
 export { type NotifyLoopOptions, notifyLoop } from "./guests/notify-loop.js";
+export { LOOPED_OPERATIONS, type OperationLoopOptions, operationLoop } from "./guests/operation-loop.js";
 export { OPERATION_SAMPLES, type OperationSample, type SampleTools } from "./guests/operation-samples.js";
 export {
   type OperationTour,

@@ -1,4 +1,4 @@
-import type { ProcessorProfile } from "@hyperwalk/cpu";
+import { Processor, type ProcessorProfile } from "@hyperwalk/cpu";
 import {
   type ConfidentialKind,
   createKvmSystem,
@@ -7,6 +7,7 @@ import {
   type KvmConfig,
   type XenConfig,
 } from "@hyperwalk/xen";
+import { CompareError } from "./compare-error.js";
 import {
   DEFAULT_ITERATIONS,
   DEFAULT_MAX_INSTRUCTIONS,
@@ -64,13 +65,58 @@ export interface CompareRequest {
   readonly confidential?: ConfidentialKind | undefined;
   /** Run each guest with timing off up to here first; default not. */
   readonly fastForward?: FastForwardTarget | undefined;
+  /** `whole-run`: figures of everything, also where a guest reads time stamps. Default `auto`. */
+  readonly window?: "auto" | "whole-run" | undefined;
+  /** Of pseudo-random replacement, on machines that have any; default 1. */
+  readonly seed?: number | undefined;
+}
+
+/** What one comparison runs: each interface under each hypervisor that has it. */
+interface Place {
+  readonly host: HostName;
+  readonly abi: AbiName;
+}
+
+/**
+ * The runs of a comparison, in their order.
+ * @throws CompareError when no interface or hypervisor is given, the guest cannot make the requested call or be encrypted, or
+ * KVM is asked for what it does not have
+ */
+export function comparedPlaces(request: CompareRequest): readonly Place[] {
+  const { guest, machine } = request;
+  const operation = request.operation ?? "get_runstate_info";
+  if (!guest.operations.includes(operation))
+    throw new CompareError(
+      "operation",
+      `${guest.name} does not call ${operation}`,
+      guest.operations.join(", "),
+    );
+  const abis = request.abis ?? COMPARED_ABIS;
+  if (abis.length === 0) throw new CompareError("abis", "none is given", ABIS.join(", "));
+  const refused = abis.find((abi) => guest.abis?.includes(abi) === false);
+  if (refused !== undefined)
+    throw new CompareError("abis", `${guest.name} has no stubs for ${refused}`, guest.abis?.join(", ") ?? "");
+  const { confidential } = request;
+  if (confidential !== undefined && guest.encryptable === false)
+    throw new CompareError("confidential", `${guest.name} cannot be built for an encrypted domain`, "none");
+  if (confidential !== undefined && machine.vendor !== "amd")
+    throw new CompareError("confidential", `${machine.id} has no ${confidential}`, "machines of AMD's");
+  const hosts = request.hosts ?? ["xen"];
+  if (hosts.length === 0) throw new CompareError("hosts", "none is given", HOSTS.join(", "));
+  const carried = (host: HostName) => (host === "xen" ? abis : abis.filter((abi) => KVM_ABIS.includes(abi)));
+  const idle = hosts.find((host) => carried(host).length === 0);
+  if (idle !== undefined)
+    throw new CompareError("abis", `${abis.join(", ")} under ${idle}`, KVM_ABIS.join(", "));
+  if (confidential !== undefined && hosts.includes("kvm"))
+    throw new CompareError("confidential", "encrypted guests under kvm", "under xen");
+  return hosts.flatMap((host) => carried(host).map((abi) => ({ host, abi })));
 }
 
 /**
  * Runs a guest once through each interface, each on a fresh machine, and returns what came out as plain data.
  *
  * @throws ImageError when the guest's image cannot be booted
- * @throws RangeError when no interface or hypervisor is given, the guest cannot make the requested call or be encrypted, or
+ * @throws CompareError when no interface or hypervisor is given, the guest cannot make the requested call or be encrypted, or
  * KVM is asked for what it does not have
  * @throws XenConfigError when the machine cannot encrypt
  */
@@ -78,34 +124,11 @@ export function compare(
   request: CompareRequest,
   createSystem: SystemFactory = createXenSystem,
 ): CompareDocument {
-  const { guest, machine } = request;
+  const { guest, machine, confidential } = request;
+  const places = comparedPlaces(request);
   const memoryMiB = request.memoryMiB ?? DEFAULT_MEMORY_MIB;
   const operation = request.operation ?? "get_runstate_info";
-  if (!guest.operations.includes(operation))
-    throw new RangeError(
-      `operation: ${guest.name} does not call ${operation}; allowed: ${guest.operations.join(", ")}`,
-    );
-  const abis = request.abis ?? COMPARED_ABIS;
-  if (abis.length === 0) throw new RangeError(`abis: none is given; allowed: ${ABIS.join(", ")}`);
-  const refused = abis.find((abi) => guest.abis?.includes(abi) === false);
-  if (refused !== undefined)
-    throw new RangeError(
-      `abis: ${guest.name} has no stubs for ${refused}; allowed: ${guest.abis?.join(", ")}`,
-    );
-  const { confidential } = request;
-  if (confidential !== undefined && guest.encryptable === false)
-    throw new RangeError(`confidential: ${guest.name} cannot be built for an encrypted domain`);
-  if (confidential !== undefined && machine.vendor !== "amd")
-    throw new RangeError(`confidential: ${machine.id} has no ${confidential}; allowed: machines of AMD's`);
-  const hosts = request.hosts ?? ["xen"];
-  if (hosts.length === 0) throw new RangeError(`hosts: none is given; allowed: ${HOSTS.join(", ")}`);
-  const isPlain = hosts.length === 1 && hosts[0] === "xen";
-  const carried = (host: HostName) => (host === "xen" ? abis : abis.filter((abi) => KVM_ABIS.includes(abi)));
-  const idle = hosts.find((host) => carried(host).length === 0);
-  if (idle !== undefined)
-    throw new RangeError(`abis: ${abis.join(", ")} under ${idle}; allowed: ${KVM_ABIS.join(", ")}`);
-  if (confidential !== undefined && hosts.includes("kvm"))
-    throw new RangeError("confidential: encrypted guests under kvm; allowed: under xen");
+  const isPlain = places.every(({ host }) => host === "xen");
   const settingsFor = (abi: AbiName): GuestSettings => ({
     abi,
     vendor: machine.vendor,
@@ -115,7 +138,6 @@ export function compare(
     cmdline: request.cmdline ?? "",
     confidential,
   });
-  const places = hosts.flatMap((host) => carried(host).map((abi) => ({ host, abi })));
   const runs = places.map(({ host, abi }) => {
     const settings = settingsFor(abi);
     const domain = {
@@ -127,10 +149,14 @@ export function compare(
       mmioHandlers: request.mmioHandlers ?? DEFAULT_MMIO_HANDLERS,
       ...(confidential === undefined ? {} : { confidential }),
     };
+    const measureWindow = request.window !== "whole-run";
+    const processor =
+      request.seed === undefined ? undefined : new Processor({ profile: machine, seed: request.seed });
+    const parts = { profile: machine, domain, measureWindow, processor };
     const system: SimulatedSystem =
       host === "kvm"
-        ? createKvmSystem({ profile: machine, kvm: request.kvm, domain })
-        : createSystem({ profile: machine, xen: request.mitigations ?? {}, domain });
+        ? createKvmSystem({ ...parts, kvm: request.kvm })
+        : createSystem({ ...parts, xen: request.mitigations ?? {} });
     const run = runGuest(system, {
       abi,
       host: isPlain ? undefined : host,
@@ -142,7 +168,7 @@ export function compare(
     });
     return { ...run, config: system.config };
   });
-  const settings = settingsFor(abis[0]);
+  const settings = settingsFor(places[0].abi);
   return {
     tool: TOOL,
     machine: { id: machine.id, name: machine.name, vendor: machine.vendor, ghz: machine.frequency.value },

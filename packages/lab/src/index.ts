@@ -29,6 +29,7 @@ export type {
 export { type BootDocument, type BootRequest, bootGuest } from "./boot.js";
 export { BOOT_EXIT_CODES, exitCodeOf } from "./boot-exit-code.js";
 export { type CompareRequest, compare } from "./compare.js";
+export { CompareError } from "./compare-error.js";
 export {
   DEFAULT_BOOT_INSTRUCTIONS,
   DEFAULT_BOOT_MEMORY,
@@ -47,7 +48,13 @@ export {
   type GuestSettings,
   guestCmdline,
 } from "./guest.js";
-export { BUILT_IN_GUESTS, hypercallBench, programGuest, runstateLoop } from "./guest-catalogue.js";
+export {
+  BUILT_IN_GUESTS,
+  hypercallBench,
+  operationLoopGuest,
+  programGuest,
+  runstateLoop,
+} from "./guest-catalogue.js";
 export { DEFAULT_MEMSLOT_UPDATES } from "./memslot-names.js";
 export {
   compareSharedInfoKeys,
@@ -93,6 +100,28 @@ export {
   type RunExit,
   type RunResult,
 } from "./result.js";
+export { checkExpectations, type ExpectationResult } from "./scenario/expectations.js";
+export { type ParsedScenario, parseScenario, type ScenarioSource } from "./scenario/parse-scenario.js";
+export { profileIdentity, type RunDocument, runScenario } from "./scenario/run-scenario.js";
+export {
+  SCENARIO_FIGURES,
+  type Scenario,
+  type ScenarioExpectation,
+  type ScenarioFigure,
+  type ScenarioGuest,
+  type ScenarioSweep,
+  type SweepValue,
+} from "./scenario/scenario.js";
+export { ScenarioError } from "./scenario/scenario-error.js";
+export { type ScenarioParts, scenarioRequest } from "./scenario/scenario-request.js";
+export { scenarioJsonSchema } from "./scenario/scenario-schema.js";
+export {
+  AXIS_KEYS,
+  countPoints,
+  type PointValues,
+  type SweepPoint,
+  sweepPoint,
+} from "./scenario/sweep-points.js";
 export type {
   HypercallOutcome,
   SimulatedSystem,
@@ -102,6 +131,7 @@ export type {
   SystemOutcome,
   SystemWindow,
 } from "./simulated-system.js";
+export { type SweepDocument, type SweepRow, type SweepRun, sweepRow } from "./sweep/sweep-row.js";
 export {
   DEFAULT_NOTIFICATIONS,
   TRANSPORT_HOSTS,

@@ -1,4 +1,4 @@
-import type { ProcessorProfile } from "@hyperwalk/cpu";
+import type { Processor, ProcessorProfile } from "@hyperwalk/cpu";
 import type { LedgerRow, LedgerSnapshot } from "@hyperwalk/mmu";
 import type {
   ConfidentialKind,
@@ -80,6 +80,10 @@ export interface SimulatedSystem {
 export interface SystemOptions {
   readonly profile: ProcessorProfile;
   readonly xen: XenConfig;
+  /** Watch the guest's time stamps; default true. */
+  readonly measureWindow?: boolean | undefined;
+  /** Default: a new one of the profile. */
+  readonly processor?: Processor | undefined;
   readonly domain: {
     readonly image: Uint8Array;
     readonly memoryBytes: number;

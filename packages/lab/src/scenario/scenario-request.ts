@@ -1,0 +1,138 @@
+import { type ProcessorProfile, ProfileError, withOverrides } from "@hyperwalk/cpu";
+import {
+  type FastForwardTarget,
+  parseEpt,
+  parseSpecCtrl,
+  type XenConfig,
+  XenConfigError,
+} from "@hyperwalk/xen";
+import { type CompareRequest, comparedPlaces } from "../compare.js";
+import { CompareError } from "../compare-error.js";
+import type { Guest } from "../guest.js";
+import { ABIS } from "../result.js";
+import type { ScenarioSource } from "./parse-scenario.js";
+import type { Scenario, ScenarioGuest } from "./scenario.js";
+import { ScenarioError } from "./scenario-error.js";
+
+/** What a scenario names, from wherever it is kept: files on the command line, what a page has loaded in a browser. */
+export interface ScenarioParts {
+  /** @throws Error when there is no such profile */
+  profile(idOrPath: string): Promise<ProcessorProfile>;
+  /** @throws Error when there is no such guest */
+  guest(guest: ScenarioGuest): Promise<Guest>;
+}
+
+/** Scenario keys that parts of a comparison's request come from. */
+const KEY_OF_REQUEST: Readonly<Record<CompareError["key"], string>> = {
+  operation: "guest.operation",
+  abis: "interfaces",
+  hosts: "host.kind",
+  confidential: "domain.confidential",
+};
+
+/**
+ * What a scenario asks to be compared, checked so far as it can be without running.
+ * @throws ScenarioError for values that this machine, guest or hypervisor does not take
+ */
+export async function scenarioRequest(
+  scenario: Scenario,
+  parts: ScenarioParts,
+  source: ScenarioSource,
+): Promise<CompareRequest> {
+  const { host, domain, guest: wanted, measure } = scenario;
+  const plain = await named(
+    "machine.profile",
+    source,
+    "the id of a profile, or the path of a profile file",
+    () => parts.profile(scenario.machine.profile),
+  );
+  const machine = overridden(plain, scenario, source);
+  const guest = await named("guest", source, "a built-in guest, an ELF image, a module or an operation", () =>
+    parts.guest(wanted),
+  );
+  const isOn = host.ibpb === "on";
+  const request: CompareRequest = {
+    guest,
+    machine,
+    abis: scenario.interfaces === "all" ? (guest.abis ?? ABIS) : scenario.interfaces,
+    hosts: host.kind,
+    ...(host.ibpb === "default" ? {} : { kvm: { vmscape: isOn } }),
+    mitigations: {
+      ...words("host.spec-ctrl", host["spec-ctrl"], source, (text) => parseSpecCtrl(text, machine)),
+      ...words("host.ept", host.ept, source, (text) => parseEpt(text, machine)),
+      ...(host.ibpb === "default" ? {} : { ibpbEntry: isOn }),
+    },
+    iterations: wanted.iterations,
+    operation: wanted.operation,
+    cmdline: wanted.cmdline,
+    guestPage: wanted.page,
+    p2mPage: domain["p2m-page"],
+    mmioHandlers: domain["mmio-handlers"],
+    memoryMiB: domain.memory,
+    maxInstructions: measure["max-instructions"],
+    fastForward: fastForward(measure["fast-forward"]),
+    confidential: domain.confidential === "none" ? undefined : domain.confidential,
+    window: measure.window,
+    seed: scenario.seed,
+  };
+  try {
+    comparedPlaces(request);
+  } catch (error) {
+    if (!(error instanceof CompareError)) throw error;
+    throw refused(KEY_OF_REQUEST[error.key], source, error.problem, error.allowed);
+  }
+  return request;
+}
+
+function overridden(
+  machine: ProcessorProfile,
+  { machine: { set } }: Scenario,
+  source: ScenarioSource,
+): ProcessorProfile {
+  try {
+    return withOverrides(machine, set);
+  } catch (error) {
+    if (!(error instanceof ProfileError)) throw error;
+    const path = ["machine", "set", error.key];
+    const problem = error.message.slice(`${error.key}: `.length, -`; allowed: ${error.allowed}`.length);
+    throw new ScenarioError(source.file, source.lineOf(path), path.join("."), problem, error.allowed);
+  }
+}
+
+function words(
+  key: string,
+  text: string,
+  source: ScenarioSource,
+  parse: (text: string) => XenConfig,
+): XenConfig {
+  if (text === "") return {};
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof XenConfigError)) throw error;
+    throw refused(key, source, `${error.key}: ${JSON.stringify(error.value)}`, error.allowed);
+  }
+}
+
+function fastForward(text: string): FastForwardTarget | undefined {
+  if (text === "no") return undefined;
+  if (text === "marker") return { untilMarker: true };
+  return text.startsWith("0x") ? { untilAddress: BigInt(text) } : { instructions: Number(text) };
+}
+
+async function named<T>(
+  key: string,
+  source: ScenarioSource,
+  allowed: string,
+  find: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await find();
+  } catch (error) {
+    throw refused(key, source, (error as Error).message, allowed);
+  }
+}
+
+function refused(key: string, source: ScenarioSource, problem: string, allowed: string): ScenarioError {
+  return new ScenarioError(source.file, source.lineOf(key.split(".")), key, problem, allowed);
+}
