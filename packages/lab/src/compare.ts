@@ -5,6 +5,7 @@ import {
   createXenSystem,
   type FastForwardTarget,
   type KvmConfig,
+  type StagePriceRecord,
   type XenConfig,
 } from "@hyperwalk/xen";
 import { CompareError } from "./compare-error.js";
@@ -59,6 +60,8 @@ export interface CompareRequest {
   readonly memoryMiB?: number;
   /** Default: what Xen chooses on this machine, and lock hardening. `parseSpecCtrl` and `parseEpt` make one of text. */
   readonly mitigations?: XenConfig;
+  /** Other prices of the hypervisors' code, see `applyPrices` of `@hyperwalk/xen`. Default none. */
+  readonly prices?: StagePriceRecord | undefined;
   /** A run that has not ended after so many guest instructions is stopped. Default {@link DEFAULT_MAX_INSTRUCTIONS}. */
   readonly maxInstructions?: number;
   /** Encrypts the domains, on machines with SEV, and counts what calls return; default not. */
@@ -119,12 +122,13 @@ export function comparedPlaces(request: CompareRequest): readonly Place[] {
  * @throws CompareError when no interface or hypervisor is given, the guest cannot make the requested call or be encrypted, or
  * KVM is asked for what it does not have
  * @throws XenConfigError when the machine cannot encrypt
+ * @throws ProfileError for prices that do not exist or make no sense
  */
 export function compare(
   request: CompareRequest,
   createSystem: SystemFactory = createXenSystem,
 ): CompareDocument {
-  const { guest, machine, confidential } = request;
+  const { guest, machine, confidential, prices } = request;
   const places = comparedPlaces(request);
   const memoryMiB = request.memoryMiB ?? DEFAULT_MEMORY_MIB;
   const operation = request.operation ?? "get_runstate_info";
@@ -152,7 +156,7 @@ export function compare(
     const measureWindow = request.window !== "whole-run";
     const processor =
       request.seed === undefined ? undefined : new Processor({ profile: machine, seed: request.seed });
-    const parts = { profile: machine, domain, measureWindow, processor };
+    const parts = { profile: machine, domain, measureWindow, processor, prices };
     const system: SimulatedSystem =
       host === "kvm"
         ? createKvmSystem({ ...parts, kvm: request.kvm })

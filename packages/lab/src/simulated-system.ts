@@ -5,6 +5,7 @@ import type {
   FastForward,
   FastForwardTarget,
   ResolvedKvmConfig,
+  StagePriceRecord,
   XenConfig,
 } from "@hyperwalk/xen";
 import type { AbiName, EstimateUsed, Mitigations, P2mPage } from "./result.js";
@@ -93,6 +94,8 @@ export interface SystemOptions {
     readonly mmioHandlers: number;
     readonly confidential?: ConfidentialKind | undefined;
   };
+  /** Of the hypervisor's code, by the keys of its estimates. */
+  readonly prices?: StagePriceRecord | undefined;
 }
 
 /** Builds a fresh system; nothing is shared between two of them. */
