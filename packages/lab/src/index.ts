@@ -71,6 +71,7 @@ export {
   type MatrixRequest,
   type MatrixRow,
 } from "./operation-matrix.js";
+export { profileHash } from "./profile-hash.js";
 export { PUBLISHED, type PublishedFigure, publishedFigure, saving } from "./published.js";
 export {
   MARK_MEANING,
@@ -80,6 +81,25 @@ export {
   type PublishedNotification,
   type PublishedTransports,
 } from "./published-transports.js";
+export { parseRecording } from "./recording/parse-recording.js";
+export {
+  RECORDED_ABIS,
+  type RecordDocument,
+  type RecordRequest,
+  recordGuest,
+} from "./recording/record.js";
+export {
+  RECORDING_FORMAT,
+  RECORDING_VERSION,
+  type RecordedCall,
+  type RecordedCopy,
+  type RecordedEntry,
+  type RecordedMix,
+  type Recording,
+  type RecordingEnd,
+  type RecordingHeader,
+} from "./recording/recording.js";
+export { RecordingError } from "./recording/recording-error.js";
 export {
   ABIS,
   type AbiName,

@@ -10,6 +10,12 @@ import type { Pcpu } from "./host/pcpu.js";
 import type { RunOutcome } from "./host/run-outcome.js";
 import type { HypercallEvent } from "./host/xen/hypercall-handler.js";
 import type { VmExitEvent } from "./host/xen/xen-host.js";
+import type {
+  GuestCopyEvent,
+  HypercallBeginEvent,
+  HypercallObserver,
+  MulticallEntryEvent,
+} from "./hypercall-observer.js";
 import { type MeasuredWindow, type SystemCounters, sumOf, WindowRecorder } from "./measured-window.js";
 import type { StageEstimate } from "./path-cost/stage-path-cost.js";
 
@@ -28,10 +34,18 @@ export interface RunBudget {
 export interface GuestSystemEvents {
   "vm-exit": [VmExitEvent];
   hypercall: [HypercallEvent];
+  /** Before `hypercall`, and before each `multicall-entry`: what the guest asks for. Xen alone. */
+  "hypercall-begin": [HypercallBeginEvent];
+  "multicall-entry": [MulticallEntryEvent];
+  /** Any copy between Xen and guest memory that a guest's address names, within hypercalls and outside. Xen alone. */
+  "guest-copy": [GuestCopyEvent];
   /** Text that the guest printed, in order; the bytes are valid only during the call. */
   console: [ConsoleSource, Uint8Array];
   shutdown: [RunOutcome];
 }
+
+/** What needs an observer. */
+const OBSERVED = ["hypercall-begin", "multicall-entry", "guest-copy"] as const;
 
 /** A vCPU of a system, on the physical CPU that it is pinned to. */
 export interface SystemVcpu {
@@ -48,6 +62,7 @@ export interface SystemVcpu {
 export interface SystemListeners {
   readonly onExit: ((event: VmExitEvent) => void) | undefined;
   readonly onHypercall: ((event: HypercallEvent) => void) | undefined;
+  readonly observer: HypercallObserver | undefined;
 }
 
 /**
@@ -221,6 +236,13 @@ export abstract class GuestSystem {
         events.listenerCount("hypercall") > 0
           ? (event: HypercallEvent) => events.emit("hypercall", event)
           : undefined,
+      observer: OBSERVED.some((name) => events.listenerCount(name) > 0)
+        ? {
+            onBegin: (event) => events.emit("hypercall-begin", event),
+            onEntry: (event) => events.emit("multicall-entry", event),
+            onCopy: (event) => events.emit("guest-copy", event),
+          }
+        : undefined,
     });
     this.domain.console.onText =
       events.listenerCount("console") > 0

@@ -256,6 +256,13 @@ export type { HvmVcpu, VcpuRecord } from "./host/xen/hvm-vcpu.js";
 export type { HypercallEvent, HypercallHandler } from "./host/xen/hypercall-handler.js";
 export type { NullScheduler, NullSchedulerSnapshot } from "./host/xen/null-scheduler.js";
 export type { TurnEnd, VmExitEvent, XenHost, XenHostSnapshot } from "./host/xen/xen-host.js";
+export type {
+  GuestCopyEvent,
+  HypercallBeginEvent,
+  HypercallMode,
+  HypercallObserver,
+  MulticallEntryEvent,
+} from "./hypercall-observer.js";
 export { hypercallPage } from "./hypercall-page.js";
 export { HypervisorCounters, type HypervisorCountersSnapshot } from "./hypervisor-counters.js";
 export { createKvmSystem, KvmSystem, type KvmSystemOptions } from "./kvm.js";

@@ -380,10 +380,11 @@ export class XenSystem extends GuestSystem {
     return (this.scheduler?.now ?? this.ledger.clock[0]) / TICKS_PER_CYCLE;
   }
 
-  protected override tell({ onExit, onHypercall }: SystemListeners): void {
-    for (const { host, hypercalls } of this.vcpus) {
-      host.onExit = onExit;
-      hypercalls.onHypercall = onHypercall;
+  protected override tell({ onExit, onHypercall, observer }: SystemListeners): void {
+    for (const vcpu of this.vcpus) {
+      vcpu.host.onExit = onExit;
+      vcpu.hypercalls.onHypercall = onHypercall;
+      vcpu.observe(observer);
     }
   }
 

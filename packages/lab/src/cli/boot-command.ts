@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, writeSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import {
   type BootModule,
@@ -14,6 +14,7 @@ import {
 } from "@hyperwalk/xen";
 import { type BootRequest, bootGuest } from "../boot.js";
 import type { AbiName } from "../result.js";
+import { readFile, unwritable, writeFile } from "./files.js";
 import { machineById } from "./machine.js";
 import type { Output } from "./output.js";
 import { UsageError } from "./usage-error.js";
@@ -232,22 +233,6 @@ function explained(path: string, options: BootOptions, error: unknown): unknown 
   return error;
 }
 
-function readFile(argument: string, path: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new UsageError(argument, `"${path}" cannot be read (${errorCode(error)})`, "the path of a file");
-  }
-}
-
-function writeFile(argument: string, path: string, bytes: Uint8Array): void {
-  try {
-    writeFileSync(path, bytes);
-  } catch (error) {
-    throw unwritable(argument, path, error);
-  }
-}
-
 /** Lines of a trace that are written at a time. */
 const TRACE_LINES = 1024;
 
@@ -283,12 +268,4 @@ function openEmpty(argument: string, path: string): number {
   } catch (error) {
     throw unwritable(argument, path, error);
   }
-}
-
-function unwritable(argument: string, path: string, error: unknown): UsageError {
-  return new UsageError(argument, `"${path}" cannot be written (${errorCode(error)})`, "the path of a file");
-}
-
-function errorCode(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? String(error);
 }

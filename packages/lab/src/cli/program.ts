@@ -18,7 +18,6 @@ import type { BootOptions } from "./boot-command.js";
 import type { CompareOptions } from "./compare-command.js";
 import type { MemslotsOptions } from "./memslots-command.js";
 import {
-  fastForwardTarget,
   memorySize,
   type OperationChoice,
   oneOf,
@@ -27,6 +26,8 @@ import {
   wholeNumber,
 } from "./option-values.js";
 import type { Output } from "./output.js";
+import { registerRecording } from "./recording-options.js";
+import { eptOption, fastForwardOption, specCtrlOption } from "./simulation-options.js";
 import type { TransportsOptions } from "./transports-command.js";
 import { UsageError } from "./usage-error.js";
 
@@ -88,6 +89,10 @@ export async function runProgram(args: readonly string[], output: Output): Promi
       const given = (option: keyof BootOptions) => command.getOptionValueSource(option) === "cli";
       code = await bootCommand(bootFromXl(image, options, given), output);
     });
+
+  registerRecording(program, output, (exitCode) => {
+    code = exitCode;
+  });
 
   transportsOptions(program.command("transports"))
     .description("notify a device by hypercall, port I/O, MMIO and shared rings, and say where the cycles go")
@@ -281,24 +286,6 @@ function armOptions(command: Command): Command {
       ).argParser(wholeNumber("--ipa-bits", 32, 48)),
     )
     .option("--json", "print one JSON document and nothing else");
-}
-
-function specCtrlOption(): Option {
-  return new Option(
-    "--spec-ctrl <text>",
-    "mitigations in the words of Xen's command line: no, no-xen, rsb=no-hvm, ibpb-entry=hvm, …",
-  );
-}
-
-function eptOption(): Option {
-  return new Option("--ept <text>", "the same for Intel's second stage: exec-sp, no-exec-sp, pml=0, ad=0");
-}
-
-function fastForwardOption(): Option {
-  return new Option(
-    "--fast-forward <until>",
-    "run with timing off first: so many guest instructions, up to an address (0x…), or to the guest's `marker` (XCHG BX, BX)",
-  ).argParser(fastForwardTarget("--fast-forward"));
 }
 
 function compareOptions(command: Command): Command {

@@ -1,5 +1,6 @@
 import type { GuestRegisters } from "../host/guest-registers.js";
 import { GuestCodeMode } from "../host/guest-registers.js";
+import { hexadecimal } from "../hypercall-observer.js";
 import type { HypercallArguments } from "./hypercall-arguments.js";
 
 /** rdi, rsi, rdx, r10, r8, r9: arguments of a 64-bit caller; today's hypercalls have no sixth. */
@@ -32,11 +33,13 @@ export class ArgumentRegisters implements HypercallArguments {
 
   /** The first five as hexadecimal numbers, for tools; takes the caller's mode itself. */
   get texts(): readonly string[] {
+    return this.allTexts.slice(0, SHOWN);
+  }
+
+  /** All six in the same way. */
+  get allTexts(): readonly string[] {
     this.latch();
-    return this.order.slice(0, SHOWN).map((_, i) => {
-      const value = (BigInt(this.hi(i) >>> 0) << 32n) | BigInt(this.lo(i) >>> 0);
-      return `0x${value.toString(16)}`;
-    });
+    return this.order.map((_, i) => hexadecimal(this.lo(i), this.hi(i)));
   }
 
   /** Sets an argument; a caller that is not in 64-bit mode has only the low words. */

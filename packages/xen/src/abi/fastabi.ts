@@ -9,7 +9,7 @@ import type { HypercallAbi } from "./hypercall-abi.js";
 /** `__HYPERVISOR_FASTABI_MASK`. */
 export const FASTABI_MASK = 0x40000000;
 /** reg0 to reg7: rax, rdi, rsi, r8, r9, r10, r11, r12. */
-const REGISTERS: readonly number[] = [0, 7, 6, 8, 9, 10, 11, 12];
+export const FASTABI_REGISTERS: readonly number[] = [0, 7, 6, 8, 9, 10, 11, 12];
 
 // One value's place: state word of its register, and how it is cut to its size.
 const WORD = 0x3f;
@@ -83,8 +83,8 @@ export class FastAbi implements HypercallAbi {
     const group = index >= 0 && index < this.plans.length ? this.plans[index] : undefined;
     if (group === undefined) return undefined;
     const { registers } = this;
-    const subop = registers.lo(REGISTERS[1]);
-    const isIndex = subop >= 0 && subop < group.length && registers.hi(REGISTERS[1]) === 0;
+    const subop = registers.lo(FASTABI_REGISTERS[1]);
+    const isIndex = subop >= 0 && subop < group.length && registers.hi(FASTABI_REGISTERS[1]) === 0;
     this.plan = isIndex ? group[subop] : undefined;
     return this.plan?.operation;
   }
@@ -110,7 +110,7 @@ export class FastAbi implements HypercallAbi {
     call.access = access;
     const { continuation } = call;
     if (continuation.pending) continuation.number |= FASTABI_MASK;
-    else if (plan.continues >= 0) registers.set(REGISTERS[1], plan.continues, 0);
+    else if (plan.continues >= 0) registers.set(FASTABI_REGISTERS[1], plan.continues, 0);
     if (result >= 0) giveOutputs(plan.outputs, call.outputs, registers.words);
     else call.outputs.fill(0);
     return result;
@@ -121,7 +121,7 @@ function planFields(fields: readonly OperationField[]): Int32Array {
   return Int32Array.from(fields, ({ register, bytes, signed }) => {
     if (register === 0) return NOWHERE;
     const cut = bytes === 8 ? 0 : NARROW | (signed ? SIGNED : 0) | (Math.max(0, 32 - 8 * bytes) << SHIFT);
-    return (2 * REGISTERS[register]) | cut;
+    return (2 * FASTABI_REGISTERS[register]) | cut;
   });
 }
 

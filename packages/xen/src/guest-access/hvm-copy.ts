@@ -31,6 +31,16 @@ export interface HvmCopyOptions {
   readonly mmioHandlers: number;
 }
 
+/** Told of a copy when it is done; what was copied is at the start of the access's buffer. */
+export type CopyListener = (
+  access: HvmCopy,
+  lo: number,
+  hi: number,
+  bytes: number,
+  toGuest: boolean,
+  result: number,
+) => void;
+
 /**
  * `__hvm_copy`: one round for every page that a buffer touches. What differs between the two kinds of address is only
  * how a page's guest frame is found.
@@ -38,6 +48,8 @@ export interface HvmCopyOptions {
 export abstract class HvmCopy implements GuestAccess {
   abstract readonly id: "linear" | "physical";
   readonly buffer: DataView;
+  /** Told about every copy while set. */
+  onCopy: CopyListener | undefined;
   protected readonly p2m: P2m;
   protected readonly cost: StagePathCost;
   /** Guest frame of the page that is being copied. */
@@ -94,6 +106,8 @@ export abstract class HvmCopy implements GuestAccess {
     cost.enter(this.phase);
     cost.run(toGuest ? this.toStage : this.fromStage);
     let result = 0;
+    const startLo = lo;
+    const startHi = hi;
     for (let done = 0; done < bytes; ) {
       const count = Math.min(PAGE - (lo & 4095), bytes - done);
       const mfn = this.page(lo, hi, toGuest);
@@ -113,6 +127,7 @@ export abstract class HvmCopy implements GuestAccess {
       lo = next;
     }
     cost.leave();
+    if (this.onCopy !== undefined) this.onCopy(this, startLo, startHi, bytes, toGuest, result);
     return result;
   }
 

@@ -5,9 +5,11 @@ import { Errno } from "../../errno.js";
 import type { ExitAccounting } from "../../exit-accounting.js";
 import type { FrameAllocator } from "../../frame-allocator.js";
 import { GuestWalker } from "../../guest-access/guest-walk.js";
+import type { HvmCopy } from "../../guest-access/hvm-copy.js";
 import { LinearAccess } from "../../guest-access/linear.js";
 import { PhysicalAccess } from "../../guest-access/physical.js";
 import { ShadowGuestWalker } from "../../guest-access/shadow-walker.js";
+import { type HypercallObserver, hexadecimal } from "../../hypercall-observer.js";
 import { hypercallPage, viridianHypercallPage } from "../../hypercall-page.js";
 import type { SystemCounters } from "../../measured-window.js";
 import { MigrationError, type MigrationRecord } from "../../migration/migration-record.js";
@@ -82,6 +84,8 @@ export class HvmVcpu implements VcpuRunner {
   private readonly scheduler: NullScheduler | undefined;
   private readonly first: HvmVcpu;
   private readonly requests: GhcbRequests | undefined;
+  /** What its guest's memory is reached through. */
+  private readonly accesses: readonly HvmCopy[];
 
   constructor(options: HvmVcpuOptions) {
     const { id, pcpu, control, domain, config, scheduler } = options;
@@ -130,6 +134,7 @@ export class HvmVcpu implements VcpuRunner {
         : new ShadowGuestWalker(p2m, cost, counters, memory, shadow, rflags, physicalAddressBits);
     const linear = new LinearAccess(copyOptions, walker);
     const physical = new PhysicalAccess(copyOptions);
+    this.accesses = [linear, physical];
     const access = config.abi.pointers === "physical" ? physical : linear;
     let msrs: MsrPolicy | undefined;
     const timestampOffset = () => msrs?.timestampOffset ?? 0;
@@ -327,6 +332,24 @@ export class HvmVcpu implements VcpuRunner {
     this.accounting?.settle(this.pcpu.ledger.clock[0]);
     this.host.accounting = accounting;
     this.hypercalls.accounting = accounting;
+  }
+
+  /** Has its hypercalls and copies seen by `observer`, or by nobody. */
+  observe(observer: HypercallObserver | undefined): void {
+    const { id } = this.vcpu;
+    this.hypercalls.observer = observer;
+    for (const access of this.accesses)
+      access.onCopy =
+        observer &&
+        (({ id: pointer, buffer }, lo, hi, bytes, toGuest, result) =>
+          observer.onCopy({
+            vcpu: id,
+            pointer,
+            address: hexadecimal(lo, hi),
+            toGuest,
+            bytes: new Uint8Array(buffer.buffer, buffer.byteOffset, bytes),
+            failed: result !== 0,
+          }));
   }
 
   /** Totals of this vCPU and its physical CPU. */

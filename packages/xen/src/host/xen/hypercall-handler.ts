@@ -1,9 +1,11 @@
 import { ArgumentRegisters } from "../../abi/argument-registers.js";
+import { FASTABI_MASK, FASTABI_REGISTERS } from "../../abi/fastabi.js";
 import type { HypercallAbi } from "../../abi/hypercall-abi.js";
 import { hypercallArity } from "../../abi/hypercall-arity.js";
-import type { Continuation } from "../../continuation.js";
+import { type Continuation, HYPERCALL_ARGUMENTS } from "../../continuation.js";
 import { Errno } from "../../errno.js";
 import type { ExitAccounting } from "../../exit-accounting.js";
+import { type HypercallObserver, hexadecimal, modeName } from "../../hypercall-observer.js";
 import type { HypervisorCounters } from "../../hypervisor-counters.js";
 import type { MulticallEntry } from "../../multicall-entry.js";
 import type { Constituents, OperationCall } from "../../operations/operation.js";
@@ -27,12 +29,16 @@ export interface HypercallEvent {
   readonly arguments: readonly string[];
   /** What went to rax. */
   readonly result: number;
+  /** It is not done: the guest makes it again, with other arguments, and {@link result} is none. Absent where it is. */
+  readonly continues?: true;
 }
 
 /** `hvm_hypercall`: mode, privilege, Viridian's bit, interface, table. */
 export class HypercallHandler implements Constituents {
   /** Told about every call while set. */
   onHypercall: ((event: HypercallEvent) => void) | undefined;
+  /** Sees every call from within while set. */
+  observer: HypercallObserver | undefined;
   /** Told the name of every call while set. */
   accounting: ExitAccounting | undefined;
   /** Has the numbers with bit 31, where the domain has Hyper-V's interface. */
@@ -78,6 +84,7 @@ export class HypercallHandler implements Constituents {
     // In 64-bit mode the whole of rax is the number, and the whole of rax is the result.
     const long = mode === GuestCodeMode.Long;
     const number = registers.lo(RAX);
+    if (this.observer !== undefined) this.begin(this.observer, call, number, mode);
     this.clobbers = -1;
     if (number < 0 && this.viridian !== undefined && !this.refuses(mode)) {
       const status = this.viridian.handle(call);
@@ -105,6 +112,23 @@ export class HypercallHandler implements Constituents {
     });
   }
 
+  private begin(observer: HypercallObserver, { vcpu }: OperationCall, number: number, mode: number): void {
+    const { registers, argumentRegisters } = this;
+    const fastabi = mode === GuestCodeMode.Long && number > 0 && (number & FASTABI_MASK) !== 0;
+    observer.onBegin({
+      vcpu: vcpu.id,
+      number: number >>> 0,
+      mode: modeName(mode),
+      arguments: fastabi
+        ? FASTABI_REGISTERS.slice(1).map((register) =>
+            hexadecimal(registers.lo(register), registers.hi(register)),
+          )
+        : argumentRegisters.allTexts,
+      fastabi,
+      isEntry: false,
+    });
+  }
+
   private clobber(): void {
     const { argumentRegisters, cost } = this;
     cost.run(cost.compile(DEBUG_CLOBBER));
@@ -114,6 +138,21 @@ export class HypercallHandler implements Constituents {
 
   /** Makes the call of a multicall's entry: by number alone, without what the instruction checks (`call_handlers_hvm64`). */
   invoke(entry: MulticallEntry, call: OperationCall): number {
+    const { observer } = this;
+    if (observer === undefined) return this.invokeEntry(entry, call);
+    const { vcpu, compat, continuation } = call;
+    const number = entry.numberLo >>> 0;
+    const texts = Array.from({ length: HYPERCALL_ARGUMENTS }, (_, i) =>
+      hexadecimal(entry.lo(i), entry.hi(i)),
+    );
+    const mode = compat ? "32-bit" : "64-bit";
+    observer.onBegin({ vcpu: vcpu.id, number, mode, arguments: texts, fastabi: false, isEntry: true });
+    const result = this.invokeEntry(entry, call);
+    observer.onEntry({ vcpu: vcpu.id, number, result, continues: continuation.pending });
+    return result;
+  }
+
+  private invokeEntry(entry: MulticallEntry, call: OperationCall): number {
     const { abis } = this;
     const number = entry.numberLo;
     if (number < 0 || entry.numberHi !== 0) return -Errno.ENOSYS;
@@ -160,7 +199,7 @@ export class HypercallHandler implements Constituents {
       const result = abi.invoke(operation, call);
       this.cost.leave();
       if (abi.debugClobbers) this.clobbers = operation.descriptor.hypercall;
-      return this.report(number, operation.descriptor.name, abi.id, result);
+      return this.report(number, operation.descriptor.name, abi.id, result, call.continuation.pending);
     }
     return this.report(number, undefined, undefined, -Errno.ENOSYS);
   }
@@ -170,6 +209,7 @@ export class HypercallHandler implements Constituents {
     operation: string | undefined,
     abi: string | undefined,
     result: number,
+    continues = false,
   ): number {
     if (this.onHypercall !== undefined)
       this.onHypercall({
@@ -178,6 +218,7 @@ export class HypercallHandler implements Constituents {
         abi,
         arguments: this.argumentRegisters.texts,
         result,
+        ...(continues && { continues }),
       });
     this.accounting?.name(operation ?? `hypercall-0x${(number >>> 0).toString(16)}`);
     return result;
