@@ -91,6 +91,16 @@ export interface LedgerState {
   readonly stack: readonly number[];
 }
 
+/** Someone who follows the phases of one ledger, see {@link CycleLedger.watch}. */
+export interface PhaseWatcher {
+  /** A phase is about to be pushed. */
+  entering(phase: number): void;
+  /** The phase on top is about to be popped. */
+  leaving(): void;
+  /** It has been: {@link CycleLedger.base} is another one now. */
+  moved(): void;
+}
+
 /**
  * The account of one logical processor: every tick is charged once, to the phase on top of the phase stack and to a
  * cause. `sum(cells) === clock` holds whenever cells are read, because {@link charge} is the only way in, beside hot
@@ -144,6 +154,11 @@ export class CycleLedger {
     return this.phaseNames.push(name) - 1;
   }
 
+  /** Name of a phase by its number. */
+  phaseName(phase: number): string {
+    return this.phaseNames[phase];
+  }
+
   /** Pushes a phase; charges go to it until the matching {@link leave}. */
   enter(phase: number): void {
     const parent = this.base >> STRIDE_BITS;
@@ -156,6 +171,24 @@ export class CycleLedger {
   leave(): void {
     if (this.depth === 0) throw new RangeError("ledger phase stack underflow");
     this.base = this.stack[--this.depth] << STRIDE_BITS;
+  }
+
+  /**
+   * Tells of every phase that is entered and left from now on, one watcher at most. This ledger's own methods are replaced:
+   * those of ledgers that nobody watches ask nothing.
+   */
+  watch(watcher: PhaseWatcher): void {
+    const { enter, leave } = CycleLedger.prototype;
+    this.enter = (phase) => {
+      watcher.entering(phase);
+      enter.call(this, phase);
+      watcher.moved();
+    };
+    this.leave = () => {
+      watcher.leaving();
+      leave.call(this);
+      watcher.moved();
+    };
   }
 
   /** Depth of the phase stack; zero in the root phase. */

@@ -69,6 +69,7 @@ export {
   type LedgerSnapshot,
   type LedgerState,
   MAX_PHASES,
+  type PhaseWatcher,
   TICKS_PER_CYCLE,
   ticks,
 } from "./cycle-ledger.js";

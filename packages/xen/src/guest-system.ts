@@ -202,15 +202,44 @@ export abstract class GuestSystem {
         vcpu.accounting = new ExitAccounting();
         vcpu.account(vcpu.accounting);
       }
-    if (!measureWindow) return;
-    const recorder = new WindowRecorder(this.processor.ledger, () => vcpus[0].counters());
-    this.processor.probes.onTimestamp = (timestamp) => recorder.onTimestamp(timestamp);
-    this.recorder = recorder;
+    if (measureWindow) {
+      const recorder = new WindowRecorder(this.processor.ledger, () => vcpus[0].counters());
+      this.processor.probes.onTimestamp = (timestamp) => recorder.onTimestamp(timestamp);
+      this.recorder = recorder;
+    }
+    if (vcpus[0].pcpu.recorder !== undefined) this.recordTimeline();
+  }
+
+  /**
+   * Tells the listener of `timeline` what is going on: with that every tick of every vCPU's clock has been told. A run may go
+   * on after it, in a stretch of its own. Without a listener it does nothing.
+   */
+  endTimeline(): void {
+    for (const { pcpu } of this.vcpus) pcpu.recorder?.flush();
   }
 
   protected tellOutcome(outcome: RunOutcome): void {
     if (outcome.reason !== "budget" && this.events.listenerCount("shutdown") > 0)
       this.events.emit("shutdown", outcome);
+  }
+
+  /** Tells the recorders what the ledgers do not know: what exits were for, and when the guest read the time. */
+  private recordTimeline(): void {
+    const { vcpus } = this;
+    let running = vcpus[0].pcpu.recorder;
+    this.on("vm-exit", ({ vcpu, name }) => {
+      running = vcpus[vcpu].pcpu.recorder;
+      running?.exit(name);
+    });
+    this.on("hypercall", (event) => running?.hypercall(event));
+    for (const { pcpu } of vcpus) {
+      const { probes } = pcpu.processor;
+      const { onTimestamp } = probes;
+      probes.onTimestamp = (timestamp) => {
+        onTimestamp?.(timestamp);
+        pcpu.recorder?.timestamp();
+      };
+    }
   }
 
   private get guestInstructions(): number {

@@ -362,6 +362,15 @@ export type { PlainData } from "./snapshot/plain-data.js";
 export { SnapshotError, type SnapshotProblem } from "./snapshot/snapshot-error.js";
 export type { PcpuSnapshot, SystemIdentity, XenSystemSnapshot } from "./snapshot/system-snapshot.js";
 export { parseEpt, parseSpecCtrl } from "./spec-ctrl.js";
+export { RecordedPathCost } from "./timeline/recorded-path-cost.js";
+export { TimelineRecorder } from "./timeline/timeline-recorder.js";
+export type {
+  CauseTicks,
+  TimelineHypercall,
+  TimelineListener,
+  TimelineSpan,
+  TimelineStretch,
+} from "./timeline/timeline-stretch.js";
 export { Vcpu, type VcpuOptions, type VcpuRunner, type VcpuSnapshot } from "./vcpu.js";
 export type { VcpuEventsOptions, VcpuEventsSnapshot } from "./vcpu-events.js";
 export { VcpuEvents } from "./vcpu-events.js";

@@ -29,6 +29,7 @@ import { KVM_PTI_CALL } from "./path-cost/stages/kvm-mitigations.js";
 import { MONITOR_IOCTL } from "./path-cost/stages/kvm-user-space.js";
 import { XenText } from "./path-cost/xen-text.js";
 import { SnapshotError } from "./snapshot/snapshot-error.js";
+import type { TimelineListener } from "./timeline/timeline-stretch.js";
 import type { Vcpu } from "./vcpu.js";
 import type { Vlapic } from "./vlapic.js";
 import {
@@ -60,6 +61,8 @@ export interface KvmSystemOptions {
   readonly accounting?: boolean | undefined;
   /** Watch RDTSCs for `window`; default true. */
   readonly measureWindow?: boolean | undefined;
+  /** Takes where each vCPU's clock goes, stretch by stretch; see {@link GuestSystem.endTimeline}. Default nobody does. */
+  readonly timeline?: TimelineListener | undefined;
 }
 
 /**
@@ -115,6 +118,7 @@ export class KvmSystem extends GuestSystem {
       homes: kvmObjectHomes(hostMemory, controlFrame, sharedInfoFrame),
       text: new XenText(XEN_TEXT_BYTES, new StageOverrides(prices)),
       xen,
+      timeline: options.timeline,
     });
     const { cost } = pcpu;
     const vm = new KvmVm({

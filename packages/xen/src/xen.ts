@@ -42,6 +42,7 @@ import {
   type SystemIdentity,
   type XenSystemSnapshot,
 } from "./snapshot/system-snapshot.js";
+import type { TimelineListener } from "./timeline/timeline-stretch.js";
 import type { Vcpu } from "./vcpu.js";
 import type { Vlapic } from "./vlapic.js";
 import {
@@ -75,6 +76,8 @@ export interface XenSystemOptions {
   readonly accounting?: boolean | undefined;
   /** Watch RDTSCs for {@link XenSystem.window}; default true. Costs time when a guest reads the TSC often. */
   readonly measureWindow?: boolean | undefined;
+  /** Takes where each vCPU's clock goes, stretch by stretch; see {@link GuestSystem.endTimeline}. Default nobody does. */
+  readonly timeline?: TimelineListener | undefined;
 }
 
 /** What {@link XenSystem.on} tells. */
@@ -149,7 +152,8 @@ export class XenSystem extends GuestSystem {
     const sharedInfoFrame = hostMemory.heap.allocate(1);
     const homes = hostObjectHomes(hostMemory, controlFrame, sharedInfoFrame);
     const text = new XenText(XEN_TEXT_BYTES, this.overrides);
-    const pcpu = new Pcpu({ processor, hostMemory, controlFrame, homes, text, xen });
+    const { timeline } = options;
+    const pcpu = new Pcpu({ processor, hostMemory, controlFrame, homes, text, xen, timeline });
     const p2m = new P2m({
       memory,
       format: profile.vendor === "amd" ? "npt" : "ept",
@@ -203,6 +207,8 @@ export class XenSystem extends GuestSystem {
         text,
         xen,
         first: pcpu,
+        timeline,
+        vcpu: n + 1,
       });
       const id = n + 1;
       const its = another.createControl(hostMemory, p2m, xen, confidential);

@@ -5,6 +5,9 @@ import { HypervisorCounters } from "../hypervisor-counters.js";
 import type { SystemCounters } from "../measured-window.js";
 import { StagePathCost } from "../path-cost/stage-path-cost.js";
 import type { XenText } from "../path-cost/xen-text.js";
+import { RecordedPathCost } from "../timeline/recorded-path-cost.js";
+import { TimelineRecorder } from "../timeline/timeline-recorder.js";
+import type { TimelineListener } from "../timeline/timeline-stretch.js";
 import type { ResolvedXenConfig } from "../xen-config.js";
 import type { HostMemory } from "./host-memory.js";
 import type { Homes } from "./host-objects.js";
@@ -24,6 +27,9 @@ export interface PcpuOptions {
   readonly xen: ResolvedXenConfig;
   /** The first physical CPU, when this is a later one. */
   readonly first?: Pcpu | undefined;
+  /** Takes the timeline of the vCPU that is pinned here, whose number {@link vcpu} is; default nobody does. */
+  readonly timeline?: TimelineListener | undefined;
+  readonly vcpu?: number | undefined;
 }
 
 /**
@@ -38,6 +44,8 @@ export class Pcpu {
   readonly context: TranslationContext;
   readonly cost: StagePathCost;
   readonly counters: HypervisorCounters = new HypervisorCounters();
+  /** Where somebody takes the timeline. */
+  readonly recorder: TimelineRecorder | undefined;
   private readonly controlFrame: number;
 
   constructor(options: PcpuOptions) {
@@ -49,7 +57,7 @@ export class Pcpu {
     this.context = first === undefined ? hostMemory.context : hostMemory.contextFor(mmu);
     mmu.activate(this.context);
     for (const name of first?.ledger.state().phases ?? []) ledger.registerPhase(name);
-    this.cost = new StagePathCost({
+    const prices = {
       mmu,
       timing: profile.timing,
       vendor: profile.vendor,
@@ -58,7 +66,11 @@ export class Pcpu {
       text: options.text,
       further: first !== undefined,
       lockHarden: options.xen.lockHarden,
-    });
+    };
+    const { timeline, vcpu = 0 } = options;
+    this.recorder = timeline === undefined ? undefined : new TimelineRecorder(ledger, vcpu, timeline);
+    this.cost =
+      this.recorder === undefined ? new StagePathCost(prices) : new RecordedPathCost(prices, this.recorder);
   }
 
   /** Totals of the processor, its guest and its hypervisor. */

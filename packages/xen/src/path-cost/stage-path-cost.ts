@@ -109,21 +109,21 @@ const MAX_WARM_SETS = 1024;
 export class StagePathCost implements PhasedPathCost {
   /** Instructions of modelled hypervisor code retired so far. */
   instructions = 0;
-  private readonly mmu: Mmu;
-  private readonly ledger: CycleLedger;
-  private readonly options: StagePathCostOptions;
+  protected readonly mmu: Mmu;
+  protected readonly ledger: CycleLedger;
+  protected readonly options: StagePathCostOptions;
   private readonly predictor: { readonly epoch: number };
   /** Of all processors, by number; those below {@link compiled} have rows here. */
-  private readonly stages: readonly Stage[];
+  protected readonly stages: readonly Stage[];
   private compiled = 0;
-  private readonly leaves: (readonly number[])[] = []; // by stage: its distinct parts
+  protected readonly leaves: (readonly number[])[] = []; // by stage: its distinct parts
   private readonly rows = new Int32Array(MAX_STAGES * ROW);
   private readonly counts = new Float64Array(MAX_STAGES); // instructions
   private readonly textSeen = new Float64Array(MAX_STAGES).fill(-2);
   private readonly groupRows = new Int32Array(MAX_STAGES * GROUP_ROW);
   private groups = 0;
   private readonly leafIds = new Map<Stage, number>();
-  private readonly leafStages: Stage[] = [];
+  protected readonly leafStages: Stage[] = [];
   private readonly leafRows = new Int32Array(MAX_STAGES * LEAF_ROW);
   private readonly lines: SequenceLine[] = [];
   private readonly phases = new Int32Array(32).fill(-1); // mirror of the ledger's stack, from the root
@@ -131,17 +131,17 @@ export class StagePathCost implements PhasedPathCost {
   private textEpoch = 0;
   /** {@link textState} as of the latest exit or text fetch: nothing else of Xen's fills L1I. */
   private textNow = -1;
-  private readonly warmBranches = new WarmBranches();
-  private warm = ALL_COLD;
+  protected readonly warmBranches: WarmBranches = new WarmBranches();
+  protected warm: number = ALL_COLD;
   private predictorEpoch = -1;
   // Priced runs, from 1: found by (warm set, stage), then by place in a chain.
   private readonly pricedFirst = new Int16Array(MAX_WARM_SETS * MAX_STAGES);
   private readonly pricedNext = new Int16Array(MAX_PRICED);
   private readonly pricedPlace = new Int32Array(MAX_PRICED).fill(-1);
   private readonly pricedTicks = new Float64Array(MAX_PRICED);
-  private readonly pricedRuns = new Float64Array(MAX_PRICED); // not yet in the cells
+  protected readonly pricedRuns: Float64Array = new Float64Array(MAX_PRICED); // not yet in the cells
   private readonly pricedWarm = new Int32Array(MAX_PRICED); // set after the run
-  private readonly pricedCells: ReadonlyMap<number, number>[] = [new Map()];
+  protected readonly pricedCells: ReadonlyMap<number, number>[] = [new Map()];
   private readonly ran = new Set<Stage>();
 
   constructor(options: StagePathCostOptions) {
@@ -204,6 +204,14 @@ export class StagePathCost implements PhasedPathCost {
     if (this.textSeen[stage] !== this.textNow && this.mmu.timed) this.fetchText(stage);
   }
 
+  /** A line of some stage, by its place among those of all. */
+  protected touchLine(line: number): void {
+    const { mmu } = this;
+    const { lo, hi, write } = this.lines[line];
+    const offset = write ? mmu.write(lo, hi, 8) : mmu.read(lo, hi, 8);
+    if (offset < 0) throw new HostAccessError(mmu.fault.gfn, lo & 4095, "a stage's line");
+  }
+
   /** Its lines one by one, each charged to the phase of its part. */
   private touch(stage: StageId, sequence: number): void {
     const { rows, groupRows, mmu, ledger } = this;
@@ -214,11 +222,7 @@ export class StagePathCost implements PhasedPathCost {
       const at = group * GROUP_ROW;
       const nested = groupRows[at] !== rows[row + PHASE];
       if (nested) ledger.enter(groupRows[at]);
-      for (let i = groupRows[at + 1]; i < groupRows[at + 2]; i++) {
-        const { lo, hi, write } = this.lines[i];
-        const offset = write ? mmu.write(lo, hi, 8) : mmu.read(lo, hi, 8);
-        if (offset < 0) throw new HostAccessError(mmu.fault.gfn, lo & 4095, "a stage's line");
-      }
+      for (let i = groupRows[at + 1]; i < groupRows[at + 2]; i++) this.touchLine(i);
       if (nested) ledger.leave();
     }
     if (entered) ledger.leave();
@@ -235,7 +239,7 @@ export class StagePathCost implements PhasedPathCost {
   }
 
   /** Prices a run of a stage in the present place with the present warm branches. */
-  private price(stage: StageId, place: number): number {
+  protected price(stage: StageId, place: number): number {
     if (this.pricedCells.length === MAX_PRICED || this.warmBranches.size === MAX_WARM_SETS)
       this.forgetPriced();
     const { ledger, warmBranches, options } = this;
@@ -332,7 +336,7 @@ export class StagePathCost implements PhasedPathCost {
   }
 
   /** Brings the ledger's cells up to date. */
-  private settle(): void {
+  protected settle(): void {
     const { pricedRuns, pricedCells, ledger } = this;
     for (let priced = 1; priced < pricedCells.length; priced++) {
       const runs = pricedRuns[priced];
@@ -399,25 +403,37 @@ export class StagePathCost implements PhasedPathCost {
   }
 
   private fetchText(stage: StageId): void {
-    const { mmu, ledger, leafRows } = this;
+    const { ledger, leafRows } = this;
     const row = stage * ROW;
     const entered = this.enterOwn(row);
-    for (const id of this.leaves[stage]) {
-      const leaf = id * LEAF_ROW;
-      const nested = leafRows[leaf] !== this.rows[row + PHASE];
-      if (nested) ledger.enter(leafRows[leaf]);
-      const hi = leafRows[leaf + 2];
-      let lo = leafRows[leaf + 1];
-      for (let lines = leafRows[leaf + 3]; lines > 0; lines--) {
-        if (mmu.fetch(lo, hi) < 0)
-          throw new HostAccessError(mmu.fault.gfn, lo & 4095, this.stages[stage].name);
-        lo = (lo + 64) | 0;
-      }
+    for (const leaf of this.leaves[stage]) {
+      const phase = leafRows[leaf * LEAF_ROW];
+      const nested = phase !== this.rows[row + PHASE];
+      if (nested) ledger.enter(phase);
+      this.fetchLeaf(leaf);
       if (nested) ledger.leave();
     }
     if (entered) ledger.leave();
     this.textNow = this.textState();
     this.textSeen[stage] = this.textNow;
+  }
+
+  /** Where a stage's lines begin among those of all, which lie there phase by phase. */
+  protected firstLineOf(stage: StageId): number {
+    return this.groupRows[this.rows[stage * ROW + GROUPS] * GROUP_ROW + 1];
+  }
+
+  /** Fetches the text of a part without parts, by its number. */
+  protected fetchLeaf(leaf: number): void {
+    const { mmu, leafRows } = this;
+    const row = leaf * LEAF_ROW;
+    const hi = leafRows[row + 2];
+    let lo = leafRows[row + 1];
+    for (let lines = leafRows[row + 3]; lines > 0; lines--) {
+      if (mmu.fetch(lo, hi) < 0)
+        throw new HostAccessError(mmu.fault.gfn, lo & 4095, this.leafStages[leaf].name);
+      lo = (lo + 64) | 0;
+    }
   }
 
   /** Rows for the first stages; default all that have numbers by now. */
@@ -482,7 +498,7 @@ export class StagePathCost implements PhasedPathCost {
 }
 
 /** Stages by phase, in the order in which phases first occur. */
-function byPhase(stages: readonly Stage[]): ReadonlyMap<string, readonly Stage[]> {
+export function byPhase(stages: readonly Stage[]): ReadonlyMap<string, readonly Stage[]> {
   const groups = new Map<string, Stage[]>();
   for (const stage of stages) groups.set(stage.phase, [...(groups.get(stage.phase) ?? []), stage]);
   return groups;
