@@ -31,7 +31,7 @@ import {
   type P2mPage,
 } from "./result.js";
 import { runGuest } from "./run-guest.js";
-import type { SimulatedSystem, SystemFactory } from "./simulated-system.js";
+import type { KvmSystemFactory, SimulatedSystem, SystemFactory } from "./simulated-system.js";
 import { TOOL } from "./tool.js";
 
 /** One comparison: a guest, a machine, and the interfaces to run it through. Everything else has a default. */
@@ -127,6 +127,7 @@ export function comparedPlaces(request: CompareRequest): readonly Place[] {
 export function compare(
   request: CompareRequest,
   createSystem: SystemFactory = createXenSystem,
+  createKvm: KvmSystemFactory = createKvmSystem,
 ): CompareDocument {
   const { guest, machine, confidential, prices } = request;
   const places = comparedPlaces(request);
@@ -159,7 +160,7 @@ export function compare(
     const parts = { profile: machine, domain, measureWindow, processor, prices };
     const system: SimulatedSystem =
       host === "kvm"
-        ? createKvmSystem({ ...parts, kvm: request.kvm })
+        ? createKvm({ ...parts, kvm: request.kvm })
         : createSystem({ ...parts, xen: request.mitigations ?? {} });
     const run = runGuest(system, {
       abi,

@@ -144,6 +144,7 @@ export {
 } from "./scenario/sweep-points.js";
 export type {
   HypercallOutcome,
+  KvmSystemFactory,
   SimulatedSystem,
   SystemCounters,
   SystemFactory,
@@ -152,6 +153,20 @@ export type {
   SystemWindow,
 } from "./simulated-system.js";
 export { type SweepDocument, type SweepRow, type SweepRun, sweepRow } from "./sweep/sweep-row.js";
+export {
+  type CallSpan,
+  type CallTimeline,
+  type CauseCycles,
+  type HypercallTimeline,
+  type HypercallTimelineRequest,
+  hypercallTimeline,
+} from "./timeline/hypercall-timeline.js";
+export {
+  DEFAULT_TIMELINE_ITERATIONS,
+  runWithTimeline,
+  type TimelineRequest,
+  type TimelineRun,
+} from "./timeline/timeline-request.js";
 export {
   DEFAULT_NOTIFICATIONS,
   TRANSPORT_HOSTS,

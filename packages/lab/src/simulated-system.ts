@@ -4,6 +4,7 @@ import type {
   ConfidentialKind,
   FastForward,
   FastForwardTarget,
+  KvmConfig,
   ResolvedKvmConfig,
   StagePriceRecord,
   XenConfig,
@@ -100,3 +101,8 @@ export interface SystemOptions {
 
 /** Builds a fresh system; nothing is shared between two of them. */
 export type SystemFactory = (options: SystemOptions) => SimulatedSystem;
+
+/** The same under KVM. */
+export type KvmSystemFactory = (
+  options: Omit<SystemOptions, "xen"> & { readonly kvm: KvmConfig | undefined },
+) => SimulatedSystem;

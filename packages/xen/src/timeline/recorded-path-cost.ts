@@ -80,6 +80,7 @@ export class RecordedPathCost extends StagePathCost {
   /** The same sums as the stage's, part by part: relatives and earlier parts of a phase are rounded together. */
   private priceParts(subject: Stage, cold: Set<Stage>): readonly PricedPart[] {
     const { options } = this;
+    const perBranch = options.text.overrides.instructionsPerColdBranch;
     const leaves = leavesOf(subject);
     const prices = new Map<string, TicksByCause[]>();
     const families = new Map<string, readonly Stage[]>();
@@ -92,7 +93,7 @@ export class RecordedPathCost extends StagePathCost {
         before = [...before, part];
         if (cold.delete(part))
           amounts[Cause.Branch] += ticks(
-            coldBranchesOf(part, options.vendor) * options.timing.branchMispredict,
+            coldBranchesOf(part, options.vendor, perBranch) * options.timing.branchMispredict,
           );
         return amounts;
       });

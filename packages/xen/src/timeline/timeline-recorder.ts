@@ -214,7 +214,8 @@ export class TimelineRecorder implements PhaseWatcher {
     const name = FAST_FORWARD_PHASE;
     const end = ledger.clock[0];
     this.forwarding = undefined;
-    if (end > since.clock) this.tell(name, [{ name, phase: name, start: since.clock, depth: 0, own, end }], end);
+    if (end > since.clock)
+      this.tell(name, [{ name, phase: name, start: since.clock, depth: 0, own, end }], end);
     this.startOver();
   }
 
