@@ -33,6 +33,8 @@ const configs: Options[] = [
     platform: "node",
     dts: false,
     clean: false,
+    // Modules ask where they are by import.meta.url, which CommonJS does not have.
+    shims: true,
     noExternal: [/^@hyperwalk\//, ...Object.keys(BUNDLED)],
     esbuildOptions(options) {
       options.conditions = ["@hyperwalk/source"];

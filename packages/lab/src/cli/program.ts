@@ -27,6 +27,7 @@ import {
 } from "./option-values.js";
 import type { Output } from "./output.js";
 import { registerRecording } from "./recording-options.js";
+import { registerReport } from "./report-options.js";
 import { eptOption, fastForwardOption, specCtrlOption } from "./simulation-options.js";
 import type { TransportsOptions } from "./transports-command.js";
 import { UsageError } from "./usage-error.js";
@@ -91,6 +92,10 @@ export async function runProgram(args: readonly string[], output: Output): Promi
     });
 
   registerRecording(program, output, (exitCode) => {
+    code = exitCode;
+  });
+
+  registerReport(program, output, (exitCode) => {
     code = exitCode;
   });
 

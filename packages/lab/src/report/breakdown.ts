@@ -1,4 +1,4 @@
-import { comparePhases } from "../phase-order.js";
+import { causesByPhase, sumCells } from "../ledger-sums.js";
 import type { CompareDocument, LedgerCell, RunResult } from "../result.js";
 import { figure, percent } from "./figures.js";
 import { type Column, grid, type Row } from "./grid.js";
@@ -35,24 +35,9 @@ export function breakdownTable(document: CompareDocument, paint: Paint): string 
   return grid(columns, rows, paint);
 }
 
-function causesByPhase(runs: readonly RunResult[]): Map<string, string[]> {
-  const cells = runs.flatMap((run) => run.ledger).sort(comparePhases);
-  const byPhase = new Map<string, string[]>();
-  for (const { phase, cause } of cells) {
-    const causes = byPhase.get(phase) ?? [];
-    if (!causes.includes(cause)) causes.push(cause);
-    byPhase.set(phase, causes);
-  }
-  return byPhase;
-}
-
 function sumAndShare(run: RunResult, selector: Selector): [string, string] {
   const selected = run.ledger.filter(selector);
   if (selected.length === 0) return ["", ""];
-  const total = sum(run.ledger);
-  return [figure(sum(selected), 1), percent(total === 0 ? undefined : sum(selected) / total)];
-}
-
-function sum(cells: readonly LedgerCell[]): number {
-  return cells.reduce((total, cell) => total + cell.cyclesPerCall, 0);
+  const total = sumCells(run.ledger);
+  return [figure(sumCells(selected), 1), percent(total === 0 ? undefined : sumCells(selected) / total)];
 }

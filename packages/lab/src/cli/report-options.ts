@@ -1,0 +1,18 @@
+import { type Command, Option } from "commander";
+import type { Output } from "./output.js";
+import type { ReportOptions } from "./report-command.js";
+
+/** Adds `report`. @param exit given its exit code */
+export function registerReport(program: Command, output: Output, exit: (code: number) => void): void {
+  program
+    .command("report")
+    .description("write one HTML page of charts and tables about what other commands found")
+    .argument("<input...>", "one or two files of compare --json, or - for standard input")
+    .addOption(new Option("-o, --output <file>", "the page").default("report.html"))
+    .option("--title <text>", "its title (default: what was run)")
+    .option("--json", "print what was written as one JSON document")
+    .action(async (inputs: string[], options: ReportOptions) => {
+      const { reportCommand } = await import("./report-command.js");
+      exit(await reportCommand(inputs, options, output));
+    });
+}

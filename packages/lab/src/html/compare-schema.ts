@@ -1,0 +1,106 @@
+import { BHB_SEQUENCES, CONFIDENTIAL_KINDS, RSB_FILLS, SHARED_INFO_KEYS } from "@hyperwalk/xen";
+import { z } from "zod";
+import { ABIS, type CompareDocument, GUEST_PAGES, HOSTS, P2M_PAGES } from "../result.js";
+
+const text = z.string();
+const cycles = z.number();
+const count = z.number();
+const flag = z.boolean();
+
+const ledgerCell = z.looseObject({ phase: text, cause: text, cyclesPerCall: cycles });
+
+const counters = z.looseObject({
+  hypervisorInstructionsPerCall: count,
+  p2mLookupsPerCall: count,
+  p2mTableReadsPerCall: count,
+  guestPteReadsPerCall: count,
+  guestInstructionsPerCall: count,
+  bytesCopiedPerCall: count,
+});
+
+const run = z.looseObject({
+  host: z.enum(HOSTS).exactOptional(),
+  abi: z.enum(ABIS),
+  iterations: count,
+  window: z.enum(["rdtsc", "whole-run"]),
+  windowCycles: cycles,
+  windowHypercalls: count,
+  cyclesPerCall: cycles.nullable(),
+  nsPerCall: z.number().nullable(),
+  guestMeasuredCyclesPerCall: cycles.nullable(),
+  guestMeasuredBy: z.enum(["console", "tsc"]).nullable(),
+  counters: counters.nullable(),
+  ledger: z.array(ledgerCell),
+  console: text,
+  exit: z.looseObject({
+    ok: flag,
+    reason: text,
+    shutdown: text.exactOptional(),
+    budget: text.exactOptional(),
+    rip: text,
+    detail: text.exactOptional(),
+  }),
+  results: z.array(z.looseObject({ result: text, calls: count })).exactOptional(),
+  fastForward: z
+    .looseObject({
+      mode: z.literal("functional"),
+      until: text,
+      reached: flag,
+      instructions: count,
+      cycles,
+    })
+    .exactOptional(),
+});
+
+const mitigations = z.looseObject({
+  ibpbEntry: flag,
+  rsbOverwrite: flag,
+  specCtrlWrite: flag,
+  verw: flag,
+  bhbClear: flag,
+  bhbSeq: z.enum(BHB_SEQUENCES).exactOptional(),
+  l1dFlush: flag,
+  lockHarden: flag,
+});
+
+const kvm = z.looseObject({
+  specCtrlWrite: flag,
+  verw: flag,
+  l1dFlush: flag,
+  vmscape: flag,
+  pti: flag,
+  execHugePages: flag,
+  slotZapAll: flag,
+  rsbFill: z.enum(RSB_FILLS),
+  sharedInfo: z.enum(SHARED_INFO_KEYS),
+});
+
+/** An estimate that figures rest on. */
+export const estimateSchema: z.ZodType<CompareDocument["estimates"][number]> = z.looseObject({
+  key: text,
+  value: z.number(),
+  unit: text,
+  range: z.tuple([z.number(), z.number()]).nullable(),
+  source: text,
+});
+
+/** What `compare --json` prints: everything that a report reads of it, with keys of later versions let through. */
+export const compareSchema: z.ZodType<CompareDocument> = z.looseObject({
+  tool: z.looseObject({ name: text, version: text }),
+  machine: z.looseObject({ id: text, name: text, vendor: text, ghz: z.number() }),
+  host: z.looseObject({
+    kind: z.enum(["xen", "kvm", "xen,kvm"]),
+    mitigations,
+    kvm: kvm.exactOptional(),
+    execSp: z.literal(false).exactOptional(),
+    p2mPage: z.enum(P2M_PAGES),
+    guestPage: z.enum(GUEST_PAGES),
+    memoryMiB: z.number(),
+    confidential: z.enum(CONFIDENTIAL_KINDS).exactOptional(),
+    mmioHandlers: count,
+    fastForward: text.exactOptional(),
+  }),
+  guest: z.looseObject({ name: text, operation: text, cmdline: text }),
+  runs: z.array(run).min(1),
+  estimates: z.array(estimateSchema),
+});

@@ -1,0 +1,188 @@
+import { TOOL } from "../tool.js";
+import { breakdownChart } from "./breakdown-chart.js";
+import { type Chart, chartFigure } from "./chart.js";
+import { consolesSection } from "./consoles-section.js";
+import { differenceChart } from "./difference-chart.js";
+import { baseline, headlineNotes, headlineSentence, headlineTable, publishedTable } from "./headline.js";
+import { html, jsonForScript, type Markup, trusted } from "./markup.js";
+import { measuredRuns, namedRuns } from "./named-runs.js";
+import { CHART_CONFIG, PAGE_SCRIPT } from "./page-script.js";
+import { patternDefinitions } from "./palette.js";
+import { estimatesSection, profileTables } from "./provenance.js";
+import type { MeasuredRun, ReportInput } from "./report-input.js";
+import { reproduction, settingsTable } from "./settings.js";
+import { STYLE } from "./style.js";
+
+/** A script that the page has inside it, with the licence that it is handed on under. */
+export interface ChartLibrary {
+  readonly name: string;
+  readonly licence: string;
+  readonly source: string;
+}
+
+/** A report, and what is in it. */
+export interface Report {
+  /** The whole page. */
+  readonly html: string;
+  /** Titles of its sections. */
+  readonly sections: readonly string[];
+  /** Titles of its charts. */
+  readonly charts: readonly string[];
+}
+
+interface Section {
+  readonly id: string;
+  readonly title: string;
+  readonly parts: readonly (Chart | Markup)[];
+}
+
+/** Pairs of interfaces whose difference has a chart of its own; the others are in the tables. */
+const MOST_DIFFERENCES = 4;
+
+/**
+ * One HTML page that needs nothing but itself. Its policy admits the scripts in it and no other, and no network.
+ *
+ * @param libraries vega, vega-lite and vega-embed, in this order, as scripts for browsers
+ */
+export async function htmlReport(input: ReportInput, libraries: readonly ChartLibrary[]): Promise<Report> {
+  const sections = sectionsOf(input).filter(({ parts }) => parts.length > 0);
+  const charts = sections.flatMap(({ parts }) => parts.filter(isChart));
+  const scripts = [...libraries.map(libraryScript), PAGE_SCRIPT].map(endless);
+  const hashes = await Promise.all(scripts.map(policyHash));
+  const policy = `default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src ${hashes.join(" ")}; base-uri 'none'; form-action 'none'`;
+  const title = input.title ?? titleOf(input);
+  const page = html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="${TOOL.name} ${TOOL.version}">
+<title>${title}</title>
+<style>${trusted(STYLE)}</style>
+<noscript><style>.drawing { display: none; }</style></noscript>
+</head>
+<body>
+<a class="skip" href="#content">Skip to the content</a>
+${patternDefinitions()}
+<header>
+<h1>${title}</h1>
+<noscript><p>Charts are drawn by scripts, which are turned off here: the data of each are in a table of its own.</p></noscript>
+<nav aria-label="Sections"><ul>${sections.map(({ id, title: name }) => html`<li><a href="#${id}">${name}</a></li>`)}</ul></nav>
+</header>
+<main id="content" tabindex="-1">
+${sections.map(
+  ({
+    id,
+    title: name,
+    parts,
+  }) => html`<section id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${name}</h2>
+${parts.map((part) => (isChart(part) ? chartFigure(part) : part))}
+</section>
+`,
+)}</main>
+<footer>Written by ${TOOL.name} ${TOOL.version}. Every figure is the ledger's or a counter's of a simulation, not a measurement of hardware.</footer>
+<script type="application/json" id="charts">${jsonForScript({ config: CHART_CONFIG, charts: charts.map(({ id, spec }) => ({ id, spec: sized(spec) })) })}</script>
+${scripts.map(
+  (script) => html`<script>${trusted(script)}</script>
+`,
+)}</body>
+</html>
+`;
+  return {
+    html: page.text,
+    sections: sections.map(({ title: name }) => name),
+    charts: charts.map(({ title: name }) => name),
+  };
+}
+
+function sectionsOf(input: ReportInput): Section[] {
+  const { comparisons } = input;
+  const runs = namedRuns(comparisons);
+  const measured = measuredRuns(runs);
+  const published = publishedTable(comparisons);
+  return [
+    {
+      id: "summary",
+      title: "Summary",
+      parts: [
+        ...comparisons.map((each) => headlineSentence(each, runs)),
+        headlineTable(comparisons, runs),
+        headlineNotes(comparisons),
+      ],
+    },
+    {
+      id: "breakdown",
+      title: "Breakdown",
+      parts:
+        measured.length === 0 ? [] : [breakdownChart(measured, "phase"), breakdownChart(measured, "cause")],
+    },
+    { id: "differences", title: "Differences", parts: differences(input, measured) },
+    {
+      id: "provenance",
+      title: "Provenance",
+      parts: [
+        ...(published === undefined ? [] : [published]),
+        estimatesSection(comparisons),
+        ...profileTables(comparisons),
+      ],
+    },
+    { id: "guests", title: "Guests' consoles", parts: [consolesSection(runs)] },
+    {
+      id: "reproduce",
+      title: "Settings and command line",
+      parts: [reproduction(comparisons), settingsTable(comparisons)],
+    },
+  ];
+}
+
+/** Of two comparisons: each interface before and after. Of one: the others against its baseline. */
+function differences({ comparisons }: ReportInput, measured: readonly MeasuredRun[]): Chart[] {
+  const pairs: (readonly [MeasuredRun, MeasuredRun])[] = [];
+  if (comparisons.length > 1) {
+    const [before, after] = comparisons.map((comparison) => measured.filter(({ of }) => of === comparison));
+    for (const a of before) {
+      const b = after.find(
+        ({ run }) => run.abi === a.run.abi && (run.host ?? "xen") === (a.run.host ?? "xen"),
+      );
+      if (b !== undefined) pairs.push([a, b]);
+    }
+  } else {
+    const first = baseline(measured);
+    if (first !== undefined) for (const each of measured) if (each !== first) pairs.push([first, each]);
+  }
+  return pairs.slice(0, MOST_DIFFERENCES).map(([a, b], at) => differenceChart(`difference-${at + 1}`, a, b));
+}
+
+function titleOf({ comparisons }: ReportInput): string {
+  const [{ document }] = comparisons;
+  const abis = [...new Set(comparisons.flatMap((each) => each.document.runs.map(({ abi }) => abi)))];
+  return `${document.guest.operation} through ${abis.join(", ")} on ${document.machine.name}`;
+}
+
+function isChart(part: Chart | Markup): part is Chart {
+  return "spec" in part;
+}
+
+/** Charts are as wide as the page lets them. */
+function sized(spec: Chart["spec"]): Chart["spec"] {
+  return { width: "container", autosize: { type: "fit-x", contains: "padding" }, ...spec };
+}
+
+function libraryScript({ name, licence, source }: ChartLibrary): string {
+  // A map would be asked for over the network.
+  const code = source.replace(/^\/\/# sourceMappingURL=.*$/gm, "");
+  return `/*! ${name}\n${licence.replaceAll("*/", "* /")}*/\n${code}`;
+}
+
+/** A script that no HTML parser finds an end of, or the beginning of a comment. */
+function endless(script: string): string {
+  return script.replaceAll(/<(?=\/script|!--|script)/gi, "\\x3c");
+}
+
+async function policyHash(script: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(script));
+  let bytes = "";
+  for (const byte of new Uint8Array(digest)) bytes += String.fromCharCode(byte);
+  return `'sha256-${btoa(bytes)}'`;
+}
