@@ -76,6 +76,7 @@ export {
   type MatrixRequest,
   type MatrixRow,
 } from "./operation-matrix.js";
+export { comparePhases, PHASE_PATH } from "./phase-order.js";
 export { profileHash } from "./profile-hash.js";
 export { PUBLISHED, type PublishedFigure, publishedFigure, saving } from "./published.js";
 export {
