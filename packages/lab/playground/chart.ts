@@ -128,7 +128,10 @@ function chartSpec(runs: number, width: number, [ink, soft, line, page]: readonl
       type: "quantitative",
       title: "cycles per call",
       scale: { nice: false, zero: true },
-      axis: { tickCount: Math.max(3, Math.round(width / 120)), labelExpr: "replace(format(datum.value, ','), ',', '\u202f')" },
+      axis: {
+        tickCount: Math.max(3, Math.round(width / 120)),
+        labelExpr: "replace(format(datum.value, ','), ',', '\u202f')",
+      },
     },
     x2: { field: "end" },
     y,

@@ -26,6 +26,7 @@ import {
   wholeNumber,
 } from "./option-values.js";
 import type { Output } from "./output.js";
+import type { PlaygroundOptions } from "./playground-command.js";
 import { registerRecording } from "./recording-options.js";
 import { registerReport } from "./report-options.js";
 import { eptOption, fastForwardOption, specCtrlOption } from "./simulation-options.js";
@@ -122,6 +123,19 @@ export async function runProgram(args: readonly string[], output: Output): Promi
     .action(async (options: ArmOptions) => {
       const { armCommand } = await import("./arm-command.js");
       code = await armCommand(options, output);
+    });
+
+  program
+    .command("playground")
+    .description("serve the playground to this machine: a page that simulates in the browser")
+    .addOption(
+      new Option("--port <n>", "port on 127.0.0.1; 0: any that is free")
+        .argParser(wholeNumber("--port", 0, 65535))
+        .default(0),
+    )
+    .action(async (options: PlaygroundOptions) => {
+      const { playgroundCommand } = await import("./playground-command.js");
+      code = await playgroundCommand(options, output);
     });
 
   const profiles = program
