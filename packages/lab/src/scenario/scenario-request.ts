@@ -1,6 +1,8 @@
-import { type ProcessorProfile, ProfileError, withOverrides } from "@hyperwalk/cpu";
+import { type ProcessorProfile, ProfileError } from "@hyperwalk/cpu";
 import {
+  applyPrices,
   type FastForwardTarget,
+  type PricedMachine,
   parseEpt,
   parseSpecCtrl,
   type XenConfig,
@@ -46,7 +48,7 @@ export async function scenarioRequest(
     "the id of a profile, or the path of a profile file",
     () => parts.profile(scenario.machine.profile),
   );
-  const machine = overridden(plain, scenario, source);
+  const { profile: machine, prices } = priced(plain, scenario, source);
   const guest = await named("guest", source, "a built-in guest, an ELF image, a module or an operation", () =>
     parts.guest(wanted),
   );
@@ -54,6 +56,7 @@ export async function scenarioRequest(
   const request: CompareRequest = {
     guest,
     machine,
+    prices,
     abis: scenario.interfaces === "all" ? (guest.abis ?? ABIS) : scenario.interfaces,
     hosts: host.kind,
     ...(host.ibpb === "default" ? {} : { kvm: { vmscape: isOn } }),
@@ -84,13 +87,13 @@ export async function scenarioRequest(
   return request;
 }
 
-function overridden(
-  machine: ProcessorProfile,
+function priced(
+  profile: ProcessorProfile,
   { machine: { set } }: Scenario,
   source: ScenarioSource,
-): ProcessorProfile {
+): PricedMachine {
   try {
-    return withOverrides(machine, set);
+    return applyPrices(profile, set);
   } catch (error) {
     if (!(error instanceof ProfileError)) throw error;
     const path = ["machine", "set", error.key];
