@@ -84,8 +84,6 @@ export interface SystemOptions {
   readonly xen: XenConfig;
   /** Watch the guest's time stamps; default true. */
   readonly measureWindow?: boolean | undefined;
-  /** Of the hypervisor's code; default its own. */
-  readonly prices?: Readonly<Record<string, number>> | undefined;
   /** Default: a new one of the profile. */
   readonly processor?: Processor | undefined;
   readonly domain: {

@@ -11,6 +11,8 @@ import {
 import { GUEST_OPERATIONS, type GuestOperation } from "../guest.js";
 import { DEFAULT_MEMSLOT_UPDATES } from "../memslot-names.js";
 import { ABIS, COMPARED_ABIS, GUEST_PAGES, HOSTS, KVM_ABIS, P2M_PAGES } from "../result.js";
+import { ResultsError } from "../results/results-error.js";
+import { ScenarioError } from "../scenario/scenario-error.js";
 import { TOOL } from "../tool.js";
 import { DEFAULT_NOTIFICATIONS, TRANSPORT_HOSTS, TRANSPORTS } from "../transport-names.js";
 import type { ArmOptions } from "./arm-command.js";
@@ -29,6 +31,7 @@ import type { Output } from "./output.js";
 import type { PlaygroundOptions } from "./playground-command.js";
 import { registerRecording } from "./recording-options.js";
 import { registerReport } from "./report-options.js";
+import { scenarioCommands } from "./scenario-commands.js";
 import { eptOption, fastForwardOption, specCtrlOption } from "./simulation-options.js";
 import type { TransportsOptions } from "./transports-command.js";
 import { UsageError } from "./usage-error.js";
@@ -137,6 +140,9 @@ export async function runProgram(args: readonly string[], output: Output): Promi
       const { playgroundCommand } = await import("./playground-command.js");
       code = await playgroundCommand(options, output);
     });
+  scenarioCommands(program, output, (ended) => {
+    code = ended;
+  });
 
   const profiles = program
     .command("profiles")
@@ -158,7 +164,7 @@ export async function runProgram(args: readonly string[], output: Output): Promi
     await program.parseAsync(args, { from: "user" });
     return code;
   } catch (error) {
-    if (error instanceof UsageError) {
+    if (error instanceof UsageError || error instanceof ScenarioError || error instanceof ResultsError) {
       output.err(`error: ${error.message}\n`);
       return 2;
     }

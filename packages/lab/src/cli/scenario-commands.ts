@@ -1,0 +1,79 @@
+import { type Command, Option } from "commander";
+import type { Shard } from "../results/run-sweep.js";
+import type { MergeOptions } from "./merge-command.js";
+import { wholeNumber } from "./option-values.js";
+import type { Output } from "./output.js";
+import type { RunOptions } from "./run-command.js";
+import type { SweepOptions } from "./sweep-command.js";
+import { UsageError } from "./usage-error.js";
+
+const MAX_SHARDS = 100_000;
+
+/** Adds `init`, `run`, `sweep` and `merge` to the command line. @param finish takes the exit code */
+export function scenarioCommands(program: Command, output: Output, finish: (code: number) => void): void {
+  program
+    .command("init")
+    .description("write a guest and scenarios to begin from")
+    .argument("[folder]", "where to; it may exist", ".")
+    .action(async (folder: string) => {
+      const { initCommand } = await import("./init-command.js");
+      finish(initCommand(folder, output));
+    });
+
+  program
+    .command("run")
+    .description("run a scenario file: one guest through several interfaces, and what was expected of it")
+    .argument("<scenario>", "path of a YAML file; `hyperwalk init` writes one")
+    .option("-o, --output <file>", "write the result, as JSON, for `hyperwalk report`")
+    .option("--json", "print one JSON document and nothing else")
+    .action(async (path: string, options: RunOptions) => {
+      const { runCommand } = await import("./run-command.js");
+      finish(await runCommand(path, options, output));
+    });
+
+  program
+    .command("sweep")
+    .description("run a scenario at every point of its axes, on all processors")
+    .argument("<scenario>", "path of a YAML file with `sweep:`")
+    .option("-o, --output <folder>", "where results go (default: the scenario's name and -results)")
+    .addOption(
+      new Option("--workers <n>", "threads to run on (default: one for each processor)").argParser(
+        wholeNumber("--workers", 1, 1024),
+      ),
+    )
+    .addOption(
+      new Option(
+        "--shard <i/n>",
+        "run the i-th of n parts alone, into a folder of its own; `merge` joins them",
+      ).argParser(shardOf),
+    )
+    .option("--resume", "go on with what an earlier sweep left in the folder")
+    .option("--json", "print one JSON document and nothing else")
+    .action(async (path: string, options: SweepOptions) => {
+      const { sweepCommand } = await import("./sweep-command.js");
+      finish(await sweepCommand(path, options, output));
+    });
+
+  program
+    .command("merge")
+    .description("join the shards of a sweep")
+    .argument("<folder...>", "folders of shards, or folders that hold some")
+    .option("-o, --output <folder>", "where results go (default: the first folder)")
+    .option("--json", "print one JSON document and nothing else")
+    .action(async (folders: readonly string[], options: MergeOptions) => {
+      const { mergeCommand } = await import("./merge-command.js");
+      finish(await mergeCommand(folders, options, output));
+    });
+}
+
+function shardOf(text: string): Shard {
+  const [, part, of] = /^([0-9]{1,6})\/([0-9]{1,6})$/.exec(text) ?? [];
+  const shard = { part: Number(part), of: Number(of) };
+  if (!(shard.part >= 1 && shard.part <= shard.of && shard.of <= MAX_SHARDS))
+    throw new UsageError(
+      "option --shard",
+      `"${text}" is not valid`,
+      `1/n to n/n, with n up to ${MAX_SHARDS}`,
+    );
+  return shard;
+}

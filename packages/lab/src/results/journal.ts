@@ -1,0 +1,152 @@
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import type { EstimateUsed } from "../result.js";
+import type { Scenario } from "../scenario/scenario.js";
+import type { SweepRow } from "../sweep/sweep-row.js";
+import { ResultsError } from "./results-error.js";
+
+/** What a folder of results is of. */
+export interface SweepPlan {
+  readonly tool: { readonly name: string; readonly version: string };
+  readonly scenario: Scenario;
+  readonly identity: string;
+  readonly points: number;
+  readonly shard?: string;
+}
+
+/** Finished points of a sweep, in any order, and the estimates that they rest on. */
+export interface FinishedPoints {
+  readonly rows: ReadonlyMap<number, SweepRow>;
+  /** By their JSON. */
+  readonly estimates: ReadonlyMap<string, EstimateUsed>;
+}
+
+const PLAN = "plan.json";
+const POINTS = "points.jsonl";
+
+/** Whether a folder has results, finished or not. */
+export function hasResults(directory: string): boolean {
+  return existsSync(join(directory, PLAN));
+}
+
+/** What a folder's results are of. @throws ResultsError */
+export function readPlan(directory: string): SweepPlan {
+  const file = join(directory, PLAN);
+  let plan: unknown;
+  try {
+    plan = JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new ResultsError(file, 0, (error as Error).message, "the plan that `hyperwalk sweep` wrote");
+  }
+  const { identity, points, scenario } = (plan ?? {}) as Partial<SweepPlan>;
+  const isWhole =
+    typeof identity === "string" && Number.isSafeInteger(points) && typeof scenario === "object";
+  if (!isWhole) throw new ResultsError(file, 0, "it is no plan", "the plan that `hyperwalk sweep` wrote");
+  return plan as SweepPlan;
+}
+
+/**
+ * The points that a folder has, and where a line ends that was being written when the sweep was stopped.
+ * @throws ResultsError for a line that no sweep wrote
+ */
+export function readPoints(directory: string, plan: SweepPlan): FinishedPoints & { readonly bytes: number } {
+  const file = join(directory, POINTS);
+  const rows = new Map<number, SweepRow>();
+  const estimates = new Map<string, EstimateUsed>();
+  if (!existsSync(file)) return { rows, estimates, bytes: 0 };
+  const content = readFileSync(file);
+  // What comes after the last line end was never finished.
+  const bytes = content.lastIndexOf(10) + 1;
+  const lines = content.subarray(0, bytes).toString("utf8").split("\n").slice(0, -1);
+  lines.forEach((text, at) => {
+    const line = parsedLine(text, file, at + 1);
+    if ("estimate" in line) {
+      estimates.set(JSON.stringify(line.estimate), line.estimate);
+      return;
+    }
+    if (
+      !(Number.isInteger(line.index) && line.index >= 0 && line.index < plan.points) ||
+      !Array.isArray(line.runs)
+    )
+      throw new ResultsError(file, at + 1, "it is no point of this sweep", `points 0 to ${plan.points - 1}`);
+    rows.set(line.index, line);
+  });
+  return { rows, estimates, bytes };
+}
+
+type JournalLine = SweepRow | { readonly estimate: EstimateUsed };
+
+function parsedLine(text: string, file: string, line: number): JournalLine {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new ResultsError(file, line, (error as Error).message, "lines that `hyperwalk sweep` wrote");
+  }
+  if (typeof value !== "object" || value === null)
+    throw new ResultsError(file, line, "it is no point", "lines that `hyperwalk sweep` wrote");
+  return value as JournalLine;
+}
+
+/**
+ * The finished points of a sweep as they come, a line each: what is in the file when the sweep is killed stays finished, and
+ * a line that was being written is no point.
+ */
+export class SweepJournal {
+  private readonly rows: Map<number, SweepRow>;
+  private readonly estimates: Map<string, EstimateUsed>;
+  private readonly file: number;
+
+  private constructor(file: number, finished: FinishedPoints) {
+    this.file = file;
+    this.rows = new Map(finished.rows);
+    this.estimates = new Map(finished.estimates);
+  }
+
+  /** Begins a folder of results; what lay in it of another sweep is gone. */
+  static create(directory: string, plan: SweepPlan): SweepJournal {
+    mkdirSync(directory, { recursive: true });
+    const file = openSync(join(directory, POINTS), "w");
+    // The plan comes last: a folder with a plan has a file of points.
+    writeFileSync(join(directory, PLAN), `${JSON.stringify(plan, null, 2)}\n`);
+    return new SweepJournal(file, { rows: new Map(), estimates: new Map() });
+  }
+
+  /** Goes on with a folder of results. @throws ResultsError */
+  static resume(directory: string, plan: SweepPlan): SweepJournal {
+    const finished = readPoints(directory, plan);
+    const file = openSync(join(directory, POINTS), "a");
+    ftruncateSync(file, finished.bytes);
+    return new SweepJournal(file, finished);
+  }
+
+  get finished(): FinishedPoints {
+    return { rows: this.rows, estimates: this.estimates };
+  }
+
+  /** Adds a point, and those of its estimates that no earlier one had. */
+  add(row: SweepRow, estimates: readonly EstimateUsed[]): void {
+    let text = "";
+    for (const estimate of estimates) {
+      const key = JSON.stringify(estimate);
+      if (this.estimates.has(key)) continue;
+      this.estimates.set(key, estimate);
+      text += `{"estimate":${key}}\n`;
+    }
+    this.rows.set(row.index, row);
+    writeSync(this.file, `${text}${JSON.stringify(row)}\n`);
+  }
+
+  close(): void {
+    closeSync(this.file);
+  }
+}
