@@ -1,3 +1,4 @@
+import type { EventEmitter } from "node:events";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Tinypool } from "tinypool";
@@ -23,16 +24,21 @@ export function defaultWorkers(): number {
 export async function pointPool(workers: number): Promise<PointPool> {
   const { Tinypool } = await import("tinypool");
   const pool: Tinypool = new Tinypool({
-    ...workerFile("point-worker"),
+    ...workerProgram(),
     runtime: "worker_threads",
     minThreads: workers,
     maxThreads: workers,
     isolateWorkers: false,
   });
+  // A thread that dies between two tasks (out of memory) has no task to say so.
+  const died = new Promise<never>((_, reject) => {
+    (pool as unknown as EventEmitter).on("error", reject);
+  });
+  died.catch(() => undefined);
   return {
     workers,
     run: async (task) => {
-      const answer = (await pool.run(task)) as PointAnswer;
+      const answer = (await Promise.race([pool.run(task), died])) as PointAnswer;
       if ("point" in answer) return answer.point;
       throw new ScenarioError(...answer.refused);
     },
@@ -40,9 +46,12 @@ export async function pointPool(workers: number): Promise<PointPool> {
   };
 }
 
-/** A worker's program: beside the built command line, or its source, which needs what this process was started with. */
-function workerFile(name: string): { readonly filename: string; readonly execArgv: string[] } {
+/** A worker's program: beside the built command line, or its source. */
+function workerProgram(): { readonly filename: string; readonly execArgv: string[] } {
   const isSource = import.meta.url.endsWith(".ts");
-  const filename = fileURLToPath(new URL(`./${name}.${isSource ? "ts" : "cjs"}`, import.meta.url));
-  return { filename, execArgv: isSource ? process.execArgv : [] };
+  const file = isSource ? "./source-worker.mjs" : "./point-worker.cjs";
+  return {
+    filename: fileURLToPath(new URL(file, import.meta.url)),
+    execArgv: isSource ? ["--conditions=@hyperwalk/source"] : [],
+  };
 }
