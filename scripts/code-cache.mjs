@@ -4,10 +4,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import Module, { createRequire } from "node:module";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Script } from "node:vm";
+import { constants, Script } from "node:vm";
 
 const path = fileURLToPath(new URL("../packages/lab/dist/program.cjs", import.meta.url));
-const script = new Script(Module.wrap(readFileSync(path, "utf8")), { filename: path });
+const script = new Script(Module.wrap(readFileSync(path, "utf8")), {
+  filename: path,
+  importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+});
 
 process.argv = [process.execPath, path, "compare", "hypercall-bench", "--iterations", "2", "--json"];
 process.stdout.write = () => true;

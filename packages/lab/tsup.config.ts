@@ -28,8 +28,9 @@ const configs: Options[] = [
   // The command line is Node only, and never imported: no declarations. One file without white space, because finding
   // and parsing modules is most of its start-up; CommonJS, because that is what V8's compiled code can be kept for.
   {
-    ...library({ program: "src/cli.ts" }),
+    ...library({ program: "src/cli.ts", "point-worker": "src/results/point-worker.ts" }),
     format: ["cjs"],
+    splitting: false,
     platform: "node",
     dts: false,
     clean: false,

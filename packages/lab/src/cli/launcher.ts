@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { wrap } from "node:module";
 import { join } from "node:path";
-import { Script } from "node:vm";
+import { constants, Script } from "node:vm";
 
 // The built command line: runs dist/program.cjs from the code that V8 compiled for it when it was built. Compiling is
 // half of a start; another version of V8 rejects that code and compiles.
@@ -20,6 +20,8 @@ function compiledCode(): Buffer | undefined {
 const cachedData = compiledCode();
 const script = new Script(wrap(readFileSync(path, "utf8")), {
   filename: path,
+  // For packages that are ES modules alone.
+  importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   ...(cachedData === undefined ? {} : { cachedData }),
 });
 script.runInThisContext()(exports, require, module, path, __dirname);
