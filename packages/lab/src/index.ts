@@ -148,6 +148,24 @@ export {
   type SweepPoint,
   sweepPoint,
 } from "./scenario/sweep-points.js";
+export {
+  DEFAULT_SENSITIVITY_ITERATIONS,
+  repriced,
+  type SensitivityRequest,
+  type SensitivityRunning,
+  sensitivity,
+  sensitivityFigures,
+} from "./sensitivity/sensitivity.js";
+export {
+  JOINT_NOTE,
+  type JointInterval,
+  type SensitivityDocument,
+  type SensitivityEnd,
+  type SensitivityFigure,
+  type SensitivityInput,
+  type SensitivityRest,
+} from "./sensitivity/sensitivity-document.js";
+export type { SensitivityRun } from "./sensitivity/sensitivity-plan.js";
 export type {
   HypercallOutcome,
   KvmSystemFactory,
