@@ -1,10 +1,10 @@
 import { PROFILES, resolveProfile } from "@hyperwalk/cpu";
 import { describe, expect, test } from "vitest";
-import { PointerChase } from "./chase.js";
-import { PUBLISHED } from "./published.js";
+import { PointerChase } from "../../packages/lab/src/validation/pointer-chase.js";
+import { PUBLISHED_CURVES } from "../../packages/lab/src/validation/published/pointer-chase.js";
 
 test("every processor profile stands beside a published curve", () => {
-  expect(Object.keys(PUBLISHED).sort()).toEqual(PROFILES.map(({ id }) => id).sort());
+  expect(Object.keys(PUBLISHED_CURVES).sort()).toEqual(PROFILES.map(({ id }) => id).sort());
 });
 
 describe.each(PROFILES.map((profile) => [profile.id, profile] as const))("%s", (_id, profile) => {

@@ -35,6 +35,8 @@ import { scenarioCommands } from "./scenario-commands.js";
 import { eptOption, fastForwardOption, specCtrlOption } from "./simulation-options.js";
 import type { TransportsOptions } from "./transports-command.js";
 import { UsageError } from "./usage-error.js";
+import type { ValidateOptions } from "./validate-command.js";
+import { validateOptions } from "./validate-options.js";
 
 type ParsedCompareOptions = Omit<CompareOptions, "op"> & { readonly op: OperationChoice<GuestOperation> };
 
@@ -143,6 +145,13 @@ export async function runProgram(args: readonly string[], output: Output): Promi
   scenarioCommands(program, output, (ended) => {
     code = ended;
   });
+
+  validateOptions(program.command("validate"))
+    .description("every published figure beside what the simulator says, with the error and what it rests on")
+    .action(async (options: ValidateOptions) => {
+      const { validateCommand } = await import("./validate-command.js");
+      code = await validateCommand(options, output);
+    });
 
   const profiles = program
     .command("profiles")

@@ -8,7 +8,7 @@ export interface PublishedCurve {
 const SOURCE = "InstLatx64 NewMemLat, Page_Random, stride 4 KiB";
 
 /** By profile id: the measured part that is nearest to it, in its own cycles. Footprint in 4 KiB pages. */
-export const PUBLISHED: Readonly<Record<string, PublishedCurve>> = {
+export const PUBLISHED_CURVES: Readonly<Record<string, PublishedCurve>> = {
   "epyc-9124": {
     part: "Threadripper PRO 7995WX at 2.50 GHz",
     source: SOURCE,
