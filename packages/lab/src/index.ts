@@ -208,3 +208,21 @@ export {
   type TransportsDocument,
   type TransportsRequest,
 } from "./transports.js";
+export type { ChasePoint, ChaseTable } from "./validation/chase-curves.js";
+export {
+  FIGURE_MARKS,
+  type FigureMark,
+  LIKENESS,
+  type Likeness,
+  type UnaskedFigure,
+} from "./validation/figure.js";
+export type { PredictedCall, PredictedFault, Predictions } from "./validation/predictions.js";
+export type { SavingCycles, SavingInputs, SavingRow } from "./validation/saving-inputs.js";
+export {
+  type FigureResult,
+  type ValidationDocument,
+  type ValidationPart,
+  type ValidationRequest,
+  validate,
+} from "./validation/validate.js";
+export { LONG_PARTS, VALIDATION_PARTS, type ValidationPartName } from "./validation/validation-parts.js";
