@@ -2,6 +2,7 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, w
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { chartSpec, STEP } from "../packages/lab/playground/chart-spec.js";
 import { inlineConstants } from "./inline-constants.js";
 
 const SOURCES = fileURLToPath(new URL("../packages/lab/playground/", import.meta.url));
@@ -16,6 +17,11 @@ interface BuildResult {
 
 interface Esbuild {
   build(options: Record<string, unknown>): Promise<BuildResult>;
+}
+
+/** The part of esbuild's plugin interface that is used here. */
+interface PluginBuild {
+  onLoad(options: { filter: RegExp }, load: () => { contents: string; loader: "js" }): void;
 }
 
 /** Files of the page: everything that a server needs to hand out. */
@@ -44,7 +50,7 @@ export async function buildPlayground(directory: string = PLAYGROUND_DIRECTORY):
     legalComments: "none",
     logLevel: "silent",
     metafile: true,
-    plugins: [inlineConstants()],
+    plugins: [compiledChart(), inlineConstants()],
   };
   const results = await Promise.all([
     esbuild.build({
@@ -72,6 +78,19 @@ export async function buildPlayground(directory: string = PLAYGROUND_DIRECTORY):
     files: readdirSync(directory)
       .sort()
       .map((name) => ({ name, bytes: statSync(join(directory, name)).size })),
+  };
+}
+
+/** Puts the chart as Vega-Lite made it in place of what makes it: the page needs Vega alone. */
+function compiledChart(): { name: string; setup(build: PluginBuild): void } {
+  return {
+    name: "compiled-chart",
+    setup(build) {
+      build.onLoad({ filter: /playground\/chart-spec\.ts$/ }, () => ({
+        contents: `export const STEP = ${STEP}; export const chartSpec = ${JSON.stringify(chartSpec)};`,
+        loader: "js",
+      }));
+    },
   };
 }
 

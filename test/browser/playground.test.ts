@@ -175,6 +175,23 @@ describe.skipIf(executablePath === undefined)("the playground in a browser", () 
     await page.context().close();
   });
 
+  it("a number of the hypervisor's code is replaced, too", async () => {
+    const { page, noise } = await visit(FEW);
+    await settled(page, FEW);
+    await page.getByText("Estimates of the hypervisor's code").click();
+    const entry = page.getByLabel("hvm_io_handler accept, instructions", { exact: true });
+    await entry.fill("20");
+    await entry.press("Enter");
+    const hash = `${FEW}&machine.set.stage.hvm_io_handler%20accept=20`;
+    await settled(page, hash);
+    expect(await resultJson(page)).toBe(fromNode(hash));
+    await page.reload();
+    await settled(page, hash);
+    expect(await resultJson(page)).toBe(fromNode(hash));
+    expect(noise).toEqual([]);
+    await page.context().close();
+  });
+
   it("many quick changes: the last one counts", async () => {
     const { page, noise } = await visit(FEW);
     await settled(page, FEW);

@@ -1,17 +1,17 @@
 import type { CompareDocument } from "hyperwalk";
 import { parse, View } from "vega";
-import { compile, type TopLevelSpec } from "vega-lite";
 import { type ChartCell, chartCells, runName } from "./chart-rows.js";
+import { chartSpec, STEP } from "./chart-spec.js";
 import { figure } from "./figures.js";
 import { inkOn } from "./palette.js";
 import type { ChartParts } from "./state.js";
 
-const STEP = 84;
-const BAR = 34;
-const GHOST = 9;
 /** Average width of a character of a label. */
 const CHARACTER = 6.4;
+const MARGIN = 20;
 const MOVE_MS = 350;
+/** Signals of the chart that are colours of the page. */
+const COLOURS = ["ink", "soft", "line", "page"] as const;
 
 /** A cell as the chart draws it. */
 interface DrawnCell extends ChartCell {
@@ -23,48 +23,35 @@ interface DrawnCell extends ChartCell {
 /** Bars of one call, drawn by Vega; they move from one result to the next. */
 export class BreakdownChart {
   private readonly place: HTMLElement;
-  private view: View | undefined;
+  private readonly view: View;
   private drawn: readonly ChartCell[] = [];
-  private shape = "";
   private frame = 0;
 
   constructor(place: HTMLElement) {
     this.place = place;
+    this.view = new View(parse(chartSpec), { renderer: "svg", container: place, hover: false });
   }
 
   /** Draws a document, and another one's bars below its own. */
-  async draw(
-    document: CompareDocument,
-    before: CompareDocument | undefined,
-    parts: ChartParts,
-  ): Promise<void> {
+  draw(document: CompareDocument, before: CompareDocument | undefined, parts: ChartParts): void {
     const cells = chartCells(document, before, parts);
-    const width = this.place.clientWidth;
+    const { view, place } = this;
+    const width = Math.max(200, place.clientWidth - MARGIN);
     const titles = document.runs.map((run) => ({
       run: runName(run),
       title: `${runName(run)}: ${run.cyclesPerCall === null ? "no hypercall" : `${figure(run.cyclesPerCall)} cycles`}`,
     }));
-    const theme = getComputedStyle(this.place);
-    const colours = ["--ink", "--soft", "--line", "--page"].map((name) =>
-      theme.getPropertyValue(name).trim(),
-    );
-    const shape = JSON.stringify([titles.map(({ run }) => run), width, colours, parts]);
-    const from = this.shape === shape ? this.drawn : [];
-    if (this.shape !== shape) await this.rebuild(titles.length, width, colours);
-    this.shape = shape;
+    view
+      .width(width)
+      .height(titles.length * STEP)
+      .data("titles", titles);
+    const theme = getComputedStyle(place);
+    for (const name of COLOURS) view.signal(name, theme.getPropertyValue(`--${name}`).trim());
+    const from = this.drawn;
     this.drawn = cells;
-    this.view?.data("titles", titles);
     this.move(from, cells, width);
-  }
-
-  private async rebuild(runs: number, width: number, colours: readonly string[]): Promise<void> {
-    cancelAnimationFrame(this.frame);
-    this.view?.finalize();
-    const { spec } = compile(chartSpec(runs, width, colours));
-    this.view = new View(parse(spec), { renderer: "svg", container: this.place, hover: false });
-    await this.view.runAsync();
     // The picture's container says what it is; its parts would only repeat the tables, piece by piece.
-    this.place.querySelector("svg")?.setAttribute("aria-hidden", "true");
+    place.querySelector("svg")?.setAttribute("aria-hidden", "true");
   }
 
   private move(from: readonly ChartCell[], to: readonly ChartCell[], width: number): void {
@@ -74,12 +61,10 @@ export class BreakdownChart {
     const old = new Map(from.filter(({ isBefore }) => !isBefore).map((cell) => [key(cell), cell]));
     const show = (share: number): void => {
       const cells = to.map((cell) => (cell.isBefore ? cell : between(old.get(key(cell)), cell, share)));
-      void this.view?.data("cells", drawnCells(cells, width)).runAsync();
+      this.view.data("cells", drawnCells(cells, width)).run();
     };
-    if (still) {
-      show(1);
-      return;
-    }
+    show(still ? 1 : 0);
+    if (still) return;
     const step = (now: number): void => {
       const time = Math.min(1, Math.max(0, (now - began) / MOVE_MS));
       show(1 - (1 - time) ** 3);
@@ -107,7 +92,7 @@ function drawnCells(cells: readonly ChartCell[], width: number): DrawnCell[] {
   const longest = Math.max(1, ...cells.map(({ end }) => end));
   return cells.map((cell) => {
     const short = cell.part.replace(/^mitigations: /, "");
-    const room = ((cell.end - cell.start) / longest) * (width - 20) - 8;
+    const room = ((cell.end - cell.start) / longest) * width - 8;
     const fits = !cell.isBefore && short.length * CHARACTER <= room;
     const cycles = cell.end - cell.start;
     return {
@@ -117,88 +102,4 @@ function drawnCells(cells: readonly ChartCell[], width: number): DrawnCell[] {
       tooltip: `${cell.run}${cell.isBefore ? ", compared with" : ""}: ${cell.part}, ${figure(cycles)} cycles`,
     };
   });
-}
-
-function chartSpec(runs: number, width: number, [ink, soft, line, page]: readonly string[]): TopLevelSpec {
-  const y = { field: "run", type: "nominal", sort: null, axis: null } as const;
-  const colour = { field: "colour", type: "nominal", scale: null, legend: null } as const;
-  const span = {
-    x: {
-      field: "start",
-      type: "quantitative",
-      title: "cycles per call",
-      scale: { nice: false, zero: true },
-      axis: {
-        tickCount: Math.max(3, Math.round(width / 120)),
-        labelExpr: "replace(format(datum.value, ','), ',', '\u202f')",
-      },
-    },
-    x2: { field: "end" },
-    y,
-    tooltip: { field: "tooltip", type: "nominal" },
-  } as const;
-  return {
-    $schema: "https://vega.github.io/schema/vega-lite/v6.json",
-    width: Math.max(200, width - 20),
-    height: runs * STEP,
-    padding: { left: 2, right: 12, top: 0, bottom: 4 },
-    background: "transparent",
-    datasets: { cells: [], titles: [] },
-    layer: [
-      {
-        data: { name: "titles" },
-        mark: {
-          type: "text",
-          align: "left",
-          yOffset: -STEP / 2 + 12,
-          x: 0,
-          fontSize: 14,
-          fontWeight: 600,
-          color: ink,
-        },
-        encoding: { y, text: { field: "title", type: "nominal" } },
-      },
-      {
-        data: { name: "cells" },
-        transform: [{ filter: "datum.isBefore" }],
-        mark: { type: "bar", height: GHOST, yOffset: BAR / 2 + GHOST / 2 + 5, opacity: 0.6 },
-        encoding: { ...span, color: colour },
-      },
-      {
-        data: { name: "cells" },
-        transform: [{ filter: "!datum.isBefore" }],
-        mark: { type: "bar", height: BAR, yOffset: 1, stroke: page, strokeWidth: 1 },
-        encoding: { ...span, color: colour },
-      },
-      {
-        data: { name: "cells" },
-        transform: [
-          { filter: "datum.label !== ''" },
-          { calculate: "(datum.start + datum.end) / 2", as: "middle" },
-        ],
-        mark: { type: "text", yOffset: 2, fontSize: 12, tooltip: false },
-        encoding: {
-          x: { field: "middle", type: "quantitative" },
-          y,
-          text: { field: "label", type: "nominal" },
-          color: { field: "ink", type: "nominal", scale: null, legend: null },
-        },
-      },
-    ],
-    config: {
-      font: "system-ui, sans-serif",
-      view: { stroke: null },
-      axis: {
-        domainColor: soft,
-        gridColor: line,
-        gridOpacity: 0.6,
-        labelColor: ink,
-        labelFontSize: 12,
-        tickColor: soft,
-        titleColor: ink,
-        titleFontSize: 12,
-        titleFontWeight: "normal",
-      },
-    },
-  };
 }

@@ -1,5 +1,12 @@
-import { checkProfile, findProfile, type ProcessorProfile, withOverrides } from "@hyperwalk/cpu";
-import { parseEpt, parseSpecCtrl, type XenConfig } from "@hyperwalk/xen";
+import { checkProfile, findProfile, type ProcessorProfile } from "@hyperwalk/cpu";
+import {
+  applyPrices,
+  isStagePrice,
+  parseEpt,
+  parseSpecCtrl,
+  type StagePriceRecord,
+  type XenConfig,
+} from "@hyperwalk/xen";
 import { ABIS, type CompareRequest, KVM_ABIS } from "hyperwalk";
 import { specCtrlFor } from "./mitigations.js";
 import {
@@ -18,7 +25,12 @@ import { type DecodedState, SET_KEY, type StateProblem } from "./state-url.js";
 export function machineOf(state: PlaygroundState): ProcessorProfile {
   const profile = findProfile(state.machine);
   if (profile === undefined) throw new RangeError(`machine.profile: there is no "${state.machine}"`);
-  return withOverrides(profile, numbersReplaced(state));
+  return applyPrices(profile, numbersReplaced(state)).profile;
+}
+
+/** Prices of the hypervisor's code that were replaced. */
+function pricesOf(state: PlaygroundState): StagePriceRecord {
+  return Object.fromEntries(Object.entries(numbersReplaced(state)).filter(([key]) => isStagePrice(key)));
 }
 
 /** Why a state cannot be run; empty when it can. */
@@ -69,6 +81,7 @@ export function requestOf(state: PlaygroundState, iterations: number = state.ite
     guestPage: state.guestPage,
     p2mPage: state.p2mPage,
     mmioHandlers: state.mmioHandlers,
+    ...(Object.keys(pricesOf(state)).length === 0 ? {} : { prices: pricesOf(state) }),
     mitigations: {
       ...xenWords(state, machine),
       ...(ibpb === "default" ? {} : { ibpbEntry: ibpb === "on" }),

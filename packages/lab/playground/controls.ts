@@ -1,9 +1,10 @@
 import { findProfile, PROFILES, type ProcessorProfile } from "@hyperwalk/cpu";
-import { resolveXenConfig } from "@hyperwalk/xen";
+import { isStagePrice, resolveXenConfig } from "@hyperwalk/xen";
 import {
   ABIS,
   type AbiName,
   BUILT_IN_GUESTS,
+  type EstimateUsed,
   GUEST_OPERATIONS,
   GUEST_PAGES,
   type GuestOperation,
@@ -16,8 +17,8 @@ import { element } from "./dom.js";
 import { ChecksField, type Field, SelectField } from "./fields.js";
 import { figure } from "./figures.js";
 import { MITIGATIONS } from "./mitigations.js";
-import { NumberField } from "./number-field.js";
-import { NUMBER_GROUPS, numberInputs } from "./numbers.js";
+import { NumberSection } from "./number-section.js";
+import { NUMBER_GROUPS, numberInputs, stageInputs } from "./numbers.js";
 import {
   guestOf,
   type HostKind,
@@ -27,7 +28,7 @@ import {
   possibleInterfaces,
   type Switch,
 } from "./state.js";
-import { SET_KEY, type StateProblem } from "./state-url.js";
+import type { StateProblem } from "./state-url.js";
 
 const ABI_TEXTS: Readonly<Record<AbiName, string>> = {
   linear: "guest-virtual addresses: Xen walks the guest's tables",
@@ -62,10 +63,12 @@ export class Controls {
   private readonly iterations: SelectField<string>;
   private readonly ibpb: SelectField<Switch>;
   private readonly mitigations: ReadonlyMap<string, SelectField<string>>;
-  private readonly numbersPlace: HTMLElement = element("div", { class: "section" });
   private readonly other: HTMLElement = element("p", { class: "problem", role: "alert" });
-  private numbers: readonly NumberField[] = [];
-  private numbersOf = "";
+  /** One for each group, and one for the rest. */
+  private readonly numbers: readonly NumberSection[];
+  private readonly stages: NumberSection;
+  /** Of the code of the hypervisor in the last result, by key; as they are when nothing is replaced. */
+  private readonly estimates = new Map<string, EstimateUsed>();
   private state: PlaygroundState | undefined;
 
   constructor(form: HTMLElement, listener: ControlsListener) {
@@ -155,6 +158,14 @@ export class Controls {
         ),
       ]),
     );
+    const numbers = {
+      changed: (values: ReadonlyMap<string, number | undefined>, isFinal: boolean) =>
+        this.replace(values, isFinal),
+    };
+    this.numbers = [...NUMBER_GROUPS.map(({ title }) => title), "All other numbers of the processor"].map(
+      (title) => new NumberSection(title, numbers),
+    );
+    this.stages = new NumberSection("Estimates of the hypervisor's code", numbers);
     const reset = element("button", { type: "button" }, "Reset everything");
     reset.addEventListener("click", () => listener.reset());
     form.append(
@@ -164,7 +175,7 @@ export class Controls {
       group("Guest", this.guest, this.operation, this.guestPage, this.iterations),
       group("Domain", this.p2mPage, this.execSp, this.mmioHandlers),
       group("Mitigations", this.ibpb, ...this.mitigations.values()),
-      this.numbersPlace,
+      ...[...this.numbers, this.stages].map(({ node }) => node),
       reset,
     );
     form.addEventListener("submit", (event) => event.preventDefault());
@@ -202,6 +213,15 @@ export class Controls {
     this.complain(problems);
   }
 
+  /** Takes note of the estimates that a result rests on: those of the hypervisor's code can be replaced, too. */
+  learn(estimates: readonly EstimateUsed[]): void {
+    for (const estimate of estimates)
+      if (isStagePrice(estimate.key) && !Object.hasOwn(this.state?.set ?? {}, estimate.key))
+        this.estimates.set(estimate.key, estimate);
+    const profile = this.state && findProfile(this.state.machine);
+    if (this.state !== undefined && profile !== undefined) this.showNumbers(this.state, profile);
+  }
+
   /** Every problem beside its control; what belongs to none at the top. */
   complain(problems: readonly StateProblem[]): void {
     const fields: Field[] = [
@@ -217,9 +237,10 @@ export class Controls {
       this.mmioHandlers,
       this.ibpb,
       ...this.mitigations.values(),
-      ...this.numbers,
     ];
     const left = new Set(problems);
+    for (const section of [...this.numbers, this.stages])
+      for (const each of section.complain(problems)) left.delete(each);
     for (const field of fields) {
       const own = problems.find(({ key }) => belongsTo(key, field.key));
       field.complain(own);
@@ -266,45 +287,15 @@ export class Controls {
   }
 
   private showNumbers(state: PlaygroundState, profile: ProcessorProfile): void {
-    if (this.numbersOf !== profile.id) this.buildNumbers(profile);
-    for (const field of this.numbers) {
-      const key = field.key.slice(SET_KEY.length);
-      field.show(Object.hasOwn(state.set, key) ? state.set[key] : undefined);
-    }
-  }
-
-  private buildNumbers(profile: ProcessorProfile): void {
-    this.numbersOf = profile.id;
     const inputs = numberInputs(profile);
-    const listener = {
-      changed: (values: ReadonlyMap<string, number | undefined>, isFinal: boolean) =>
-        this.replace(values, isFinal),
-    };
+    const among = (keys: readonly string[]) =>
+      keys.flatMap((key) => inputs.find((each) => each.key === key) ?? []);
+    for (const [at, { keys }] of NUMBER_GROUPS.entries())
+      this.numbers[at].show(profile.id, among(keys), state.set);
     const grouped = new Set(NUMBER_GROUPS.flatMap(({ keys }) => keys));
-    const rest = {
-      title: "All other numbers",
-      keys: inputs.map(({ key }) => key).filter((key) => !grouped.has(key)),
-    };
-    const fields: NumberField[] = [];
-    const open = new Set(
-      [...this.numbersPlace.querySelectorAll("details")].filter((each) => each.open).map((each) => each.id),
-    );
-    const sections = [...NUMBER_GROUPS, rest].map(({ title, keys }, at) => {
-      const own = keys.flatMap((key) => {
-        const input = inputs.find((each) => each.key === key);
-        return input === undefined ? [] : [new NumberField(profile.id, input, listener)];
-      });
-      fields.push(...own);
-      const id = `numbers-${at}`;
-      return element(
-        "details",
-        { id, class: "section", open: open.has(id) },
-        element("summary", {}, title),
-        ...own.map(({ node }) => node),
-      );
-    });
-    this.numbers = fields;
-    this.numbersPlace.replaceChildren(...sections);
+    const rest = inputs.filter(({ key }) => !grouped.has(key));
+    this.numbers[NUMBER_GROUPS.length].show(profile.id, rest, state.set);
+    this.stages.show(profile.id, stageInputs(this.estimates, state.set), state.set);
   }
 
   private replace(values: ReadonlyMap<string, number | undefined>, isFinal: boolean): void {
@@ -343,9 +334,7 @@ function ibpbReason(isOn: boolean): string {
   return isOn ? "on with microcode of August 2023 or newer" : "";
 }
 
-/** A problem with `machine.set.memory.l2` is shown beside `machine.set.memory.l2.bytes`, one with `host.spec-ctrl` once. */
+/** A problem with `host.spec-ctrl` is shown once, beside the first of its parts. */
 function belongsTo(key: string, field: string): boolean {
-  if (key === field) return true;
-  if (key === "host.spec-ctrl") return field === `host.spec-ctrl ${MITIGATIONS[0].name}`;
-  return field.startsWith(SET_KEY) && field.startsWith(`${key}.`);
+  return key === field || (key === "host.spec-ctrl" && field === `host.spec-ctrl ${MITIGATIONS[0].name}`);
 }

@@ -82,9 +82,6 @@ export class NumberField implements Field {
 
   complain(problem: StateProblem | undefined): void {
     this.line.complain(problem);
-    // A message that is folded away is none.
-    const section = this.node.closest("details");
-    if (problem !== undefined && section !== null) section.open = true;
   }
 
   private list(select: HTMLSelectElement, value: number): void {
@@ -125,6 +122,7 @@ export class NumberField implements Field {
 }
 
 function provenanceOf({ quantity: { value, unit, basis, range, source } }: NumberInput): string {
+  if (Number.isNaN(value)) return source;
   const own = sizeText(value, unit);
   const within = range === undefined ? "" : `, believed within ${range[0]} to ${range[1]}`;
   return `${own}: ${basis}${within}. ${source}`;

@@ -1,4 +1,6 @@
 import { type ProcessorProfile, profileQuantities, type Quantity } from "@hyperwalk/cpu";
+import { isStagePrice } from "@hyperwalk/xen";
+import type { EstimateUsed } from "hyperwalk";
 
 /** A number of a profile that can be replaced, and within what. */
 export interface NumberInput {
@@ -83,6 +85,50 @@ export function numberInputs(machine: ProcessorProfile): readonly NumberInput[] 
         ...limits(quantity),
         ...(ways !== undefined && values.get(ways) === quantity.value ? { tied: ways } : {}),
       };
+    });
+}
+
+/**
+ * Estimates of the hypervisor's code that can be replaced: those known from results, and those replaced before any result said
+ * what they would be.
+ */
+export function stageInputs(
+  known: ReadonlyMap<string, EstimateUsed>,
+  set: Readonly<Record<string, number>>,
+): readonly NumberInput[] {
+  const unknown = Object.keys(set).filter((key) => isStagePrice(key) && !known.has(key));
+  const quantities: { readonly key: string; readonly quantity: Quantity }[] = [
+    ...[...known.values()].map(({ key, value, unit, range, source }) => ({
+      key,
+      quantity: {
+        value,
+        unit: unit as Quantity["unit"],
+        basis: "estimate" as const,
+        source,
+        ...(range === null ? {} : { range }),
+      },
+    })),
+    ...unknown.map((key) => ({
+      key,
+      quantity: {
+        value: Number.NaN,
+        unit: "instructions" as const,
+        basis: "estimate" as const,
+        source: "reset it to see what it is",
+      },
+    })),
+  ];
+  return quantities
+    .sort((a, b) => (a.key < b.key ? -1 : 1))
+    .map(({ key, quantity }) => {
+      const { value, range } = quantity;
+      const most = 100_000;
+      const high = Number.isNaN(value)
+        ? Math.max(2 * set[key], 10)
+        : Math.max(2 * value, 1.5 * (range?.[1] ?? 0), 10);
+      const step = key.startsWith("stages.") ? 0.5 : 1;
+      const slider = { low: 0, high: Math.ceil(high), step };
+      return { key, label: key.replace(/^stages?\./, ""), quantity, least: 0, most, slider };
     });
 }
 

@@ -4,6 +4,7 @@ import { obstacles, runnable } from "./comparison.js";
 import { Controls } from "./controls.js";
 import { byId, element, loadScript } from "./dom.js";
 import { RadioField } from "./fields.js";
+import { figure } from "./figures.js";
 import { compareCommandLine, scenarioYaml } from "./reproduce.js";
 import {
   countersTable,
@@ -26,12 +27,11 @@ interface Shown {
   readonly isQuick: boolean;
 }
 
+/** A slider that moves does not write the scenario anew each time. */
+const REPRODUCTION_MS = 100;
+
 /** Wires form, address, simulator and what shows the results. */
 class Playground {
-  private readonly controls = new Controls(byId("controls"), {
-    changed: (change, isFinal) => this.change({ ...this.state, ...change }, isFinal),
-    reset: () => this.change(DEFAULT_STATE, true),
-  });
   private readonly chart: Promise<BreakdownChart>;
   private readonly parts = new RadioField<ChartParts>(
     "chart",
@@ -42,7 +42,16 @@ class Playground {
     ],
     (chart) => this.change({ ...this.state, chart }, true),
   );
-  private readonly simulator: Simulator;
+  // Before anything else of the page: its worker reads the simulator meanwhile.
+  private readonly simulator = new Simulator({
+    started: (isQuick) => this.busy(isQuick),
+    finished: (state, document, isQuick) => void this.finished({ state, document, isQuick }),
+    failed: (_state, failure) => this.failed(failure),
+  });
+  private readonly controls = new Controls(byId("controls"), {
+    changed: (change, isFinal) => this.change({ ...this.state, ...change }, isFinal),
+    reset: () => this.change(DEFAULT_STATE, true),
+  });
   private state: PlaygroundState = DEFAULT_STATE;
   private shown: Shown | undefined;
   private before: Shown | undefined;
@@ -51,13 +60,11 @@ class Playground {
   private simulated: string | undefined;
   private address = "";
   private download = "";
+  private hasDrawn = false;
+  private tables: ReturnType<typeof setTimeout> | undefined;
+  private reproduction: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
-    this.simulator = new Simulator({
-      started: (isQuick) => this.busy(isQuick),
-      finished: (state, document, isQuick) => void this.finished({ state, document, isQuick }),
-      failed: (_state, failure) => this.failed(failure),
-    });
     this.chart = loadScript("chart.js").then(() => {
       if (globalThis.hyperwalkChart === undefined) throw new Error("chart.js left no chart");
       return globalThis.hyperwalkChart(byId("chart"));
@@ -91,10 +98,8 @@ class Playground {
   private apply(state: PlaygroundState, problems: readonly StateProblem[]): void {
     this.state = state;
     const hindrances = obstacles(state);
-    this.controls.show(state, [...problems, ...hindrances]);
-    this.parts.show(state.chart);
-    this.showReproduction(hindrances.length === 0);
     const simulated = encodeState({ ...state, chart: "phase" });
+    const isNew = simulated !== this.simulated;
     if (hindrances.length > 0) {
       this.simulator.cancel();
       this.simulated = undefined;
@@ -103,22 +108,24 @@ class Playground {
         name: "Not simulated",
         message: `${problem} (see the controls); the figures are the last ones`,
       });
-      return;
+    } else if (isNew) {
+      this.simulated = simulated;
+      if (!this.isPinned && this.shown !== undefined && !this.shown.isQuick) this.before = this.shown;
+      this.simulator.run(state);
     }
-    if (simulated === this.simulated) {
-      this.redraw();
-      return;
-    }
-    this.simulated = simulated;
-    if (!this.isPinned && this.shown !== undefined && !this.shown.isQuick) this.before = this.shown;
-    this.simulator.run(state);
+    // While the worker is at it.
+    this.controls.show(state, [...problems, ...hindrances]);
+    this.parts.show(state.chart);
+    clearTimeout(this.reproduction);
+    this.reproduction = setTimeout(() => this.showReproduction(hindrances.length === 0), REPRODUCTION_MS);
+    if (!isNew) void this.redraw();
   }
 
   private busy(isQuick: boolean): void {
     byId("status").textContent = isQuick
       ? "simulating…"
       : this.shown?.isQuick
-        ? `first look of ${QUICK_ITERATIONS} calls; simulating ${this.state.iterations} …`
+        ? `first look of ${QUICK_ITERATIONS} calls; simulating ${figure(this.state.iterations, 0)}…`
         : "simulating…";
     byId("stop").hidden = isQuick;
   }
@@ -135,10 +142,10 @@ class Playground {
     byId("stop").hidden = true;
     const { document, isQuick } = shown;
     const calls = document.runs[0]?.iterations ?? 0;
-    byId("status").textContent = `${isQuick ? "first look: " : ""}${calls} calls of each`;
+    byId("status").textContent = `${isQuick ? "first look: " : ""}${figure(calls, 0)} calls of each`;
     await this.redraw();
-    if (performance.getEntriesByName("first-chart").length === 0) performance.mark("first-chart");
-    if (isQuick) return;
+    if (isQuick || this.shown !== shown) return;
+    this.controls.learn(document.estimates);
     byId("announcement").textContent = spokenSummary(document);
     byId("results").dataset.settled = encodeState(shown.state);
     this.showDownload(document);
@@ -151,26 +158,33 @@ class Playground {
   }
 
   private async redraw(): Promise<void> {
+    const chart = await this.chart;
     const { shown, before } = this;
     if (shown === undefined) return;
     const { document } = shown;
     const old = before?.document;
-    const { chart } = this.state;
+    const { chart: parts } = this.state;
     byId("summary").replaceChildren(summaryTable(document, old));
     byId("setting").textContent =
       `${document.guest.operation} by ${document.guest.name} on ${document.machine.name}, ${document.machine.ghz} GHz`;
-    byId("legend").replaceChildren(...legendItems(document, chart));
+    byId("legend").replaceChildren(...legendItems(document, parts));
+    chart.draw(document, old, parts);
+    if (!this.hasDrawn) performance.mark("first-chart");
+    this.hasDrawn = true;
     byId("ghost-note").textContent =
-      old === undefined
+      before === undefined
         ? ""
-        : `The thin bars are ${this.isPinned ? "those kept" : "the figures before the last change"}: ${encodeState(before?.state ?? DEFAULT_STATE) || "the defaults"}.`;
+        : `The thin bars are ${this.isPinned ? "those kept" : "the figures before the last change"}: ${encodeState(before.state) || "the defaults"}.`;
     byId("notes").replaceChildren(...notes(document).map((note) => element("li", {}, note)));
-    byId("figures").replaceChildren(ledgerTable(document, old));
-    byId("events").replaceChildren(countersTable(document));
-    byId("estimates").replaceChildren(estimatesTable(document));
-    byId("estimates-count").textContent =
-      `Estimates that these figures rest on: ${document.estimates.length}`;
-    await (await this.chart).draw(document, old, chart);
+    // The long tables do not keep the chart waiting.
+    clearTimeout(this.tables);
+    this.tables = setTimeout(() => {
+      byId("figures").replaceChildren(ledgerTable(document, old));
+      byId("events").replaceChildren(countersTable(document));
+      byId("estimates").replaceChildren(estimatesTable(document));
+      byId("estimates-count").textContent =
+        `Estimates that these figures rest on: ${document.estimates.length}`;
+    });
   }
 
   private pin(): void {

@@ -34,10 +34,7 @@ export class Simulator {
 
   constructor(listener: SimulationListener) {
     this.listener = listener;
-    void this.start().then((worker) => {
-      this.quick = worker;
-      this.look();
-    });
+    this.startQuick();
   }
 
   /** Simulates this state and drops whatever was asked before. */
@@ -110,14 +107,22 @@ export class Simulator {
     this.quick = undefined;
     this.quickBusy = false;
     if (this.state !== undefined) this.listener.failed(this.state, { name: "Timeout", message });
+    this.startQuick();
+  }
+
+  /** At once where the script's address is enough: it is read while the page is still being made. */
+  private startQuick(): void {
+    this.quick = workerByAddress();
+    if (this.quick !== undefined) return;
     void this.start().then((worker) => {
       this.quick = worker;
+      this.look();
     });
   }
 
   private async start(): Promise<Worker> {
     try {
-      return await startWorker();
+      return workerByAddress() ?? (await workerByText());
     } catch (error) {
       const message = `no worker could be started: ${String(error)}`;
       if (this.state !== undefined) this.listener.failed(this.state, { name: "WorkerError", message });
@@ -133,14 +138,17 @@ declare global {
   var hyperwalkSimulator: (() => void) | undefined;
 }
 
-/** A worker of the script's own address; from `file:`, where browsers refuse that, of the text of its function. */
-async function startWorker(): Promise<Worker> {
+function workerByAddress(): Worker | undefined {
   try {
     return new Worker(SCRIPT);
   } catch {
-    globalThis.hyperwalkSimulator ?? (await loadScript(SCRIPT));
-    const text = `(${String(globalThis.hyperwalkSimulator)})()`;
-    const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-    return new Worker(address);
+    // Pages that are files may have no such worker.
+    return undefined;
   }
+}
+
+async function workerByText(): Promise<Worker> {
+  if (globalThis.hyperwalkSimulator === undefined) await loadScript(SCRIPT);
+  const text = `(${String(globalThis.hyperwalkSimulator)})()`;
+  return new Worker(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
 }

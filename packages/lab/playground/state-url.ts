@@ -1,4 +1,5 @@
-import { findProfile, PROFILES } from "@hyperwalk/cpu";
+import { findProfile, PROFILES, ProfileError } from "@hyperwalk/cpu";
+import { checkStagePrices, isStagePrice } from "@hyperwalk/xen";
 import { ABIS, type AbiName, BUILT_IN_GUESTS, GUEST_OPERATIONS, GUEST_PAGES, P2M_PAGES } from "hyperwalk";
 import { mitigationsFrom, SPEC_CTRL_ITEMS, specCtrlText } from "./mitigations.js";
 import { numberInputs } from "./numbers.js";
@@ -171,14 +172,31 @@ export function decodeState(hash: string): DecodedState {
 
 /** A number of a profile from text, or what would have been accepted. */
 export function readNumber(machine: string, key: string, text: string): number | string {
+  if (isStagePrice(key)) return readStagePrice(key, text);
   const profile = findProfile(machine);
   const input = profile && numberInputs(profile).find((each) => each.key === key);
   if (input === undefined) return `a number that ${machine} has, by its key in its profile`;
-  const value = /^[0-9]{1,12}(\.[0-9]{1,12})?(e-?[0-9]{1,2})?$/.test(text.trim()) ? Number(text) : Number.NaN;
+  const value = plainNumber(text);
   const { least, most, quantity } = input;
   const isWhole = ["bytes", "entries", "ways"].includes(quantity.unit);
   if (value >= least && value <= most && (!isWhole || Number.isInteger(value))) return value;
   return `${isWhole ? "a whole number" : "a number"} from ${least} to ${most} ${quantity.unit}`;
+}
+
+/** The same for a number of the hypervisor's code. */
+function readStagePrice(key: string, text: string): number | string {
+  const value = plainNumber(text);
+  try {
+    checkStagePrices({ [key]: value });
+    return value;
+  } catch (error) {
+    if (error instanceof ProfileError) return error.allowed;
+    throw error;
+  }
+}
+
+function plainNumber(text: string): number {
+  return /^[0-9]{1,12}(\.[0-9]{1,12})?(e-?[0-9]{1,2})?$/.test(text.trim()) ? Number(text) : Number.NaN;
 }
 
 function shown(text: string): string {

@@ -1,4 +1,5 @@
 import { findProfile, profileQuantities } from "@hyperwalk/cpu";
+import { isStagePrice } from "@hyperwalk/xen";
 import {
   type AbiName,
   BUILT_IN_GUESTS,
@@ -109,10 +110,10 @@ export function operationRun(state: PlaygroundState): GuestOperation {
   return operations.includes(state.operation) ? state.operation : operations[0];
 }
 
-/** Replaced numbers that this machine's profile has. */
+/** Replaced numbers that this machine's profile has, and those of the hypervisor's code. */
 export function numbersReplaced(state: PlaygroundState): Readonly<Record<string, number>> {
   const profile = findProfile(state.machine);
   if (profile === undefined) return {};
   const known = new Set(profileQuantities(profile).map(([key]) => key));
-  return Object.fromEntries(Object.entries(state.set).filter(([key]) => known.has(key)));
+  return Object.fromEntries(Object.entries(state.set).filter(([key]) => known.has(key) || isStagePrice(key)));
 }

@@ -1,4 +1,5 @@
 import { findProfile, PROFILES } from "@hyperwalk/cpu";
+import { stagePriceKeys } from "@hyperwalk/xen";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
@@ -36,6 +37,10 @@ const states: fc.Arbitrary<PlaygroundState> = machines.chain((machine) => {
       ),
     { maxLength: 5, selector: ([key]) => key },
   );
+  const stages = fc.uniqueArray(
+    fc.tuple(fc.constantFrom(...stagePriceKeys()), fc.integer({ min: 1, max: 15 })),
+    { maxLength: 3, selector: ([key]) => key },
+  );
   const mitigations = fc
     .tuple(...MITIGATIONS.map(({ values }) => fc.constantFrom("default", ...Object.keys(values))))
     .map((chosen) =>
@@ -45,7 +50,7 @@ const states: fc.Arbitrary<PlaygroundState> = machines.chain((machine) => {
     );
   return fc.record({
     machine: fc.constant(machine.id),
-    set: numbers.map((pairs) => Object.fromEntries(pairs)),
+    set: fc.tuple(numbers, stages).map((pairs) => Object.fromEntries(pairs.flat())),
     host: fc.constantFrom(...HOST_KINDS),
     ibpb: fc.constantFrom(...SWITCHES),
     mitigations,
@@ -147,6 +152,13 @@ describe("the playground's addresses", () => {
     ["machine.set.memory.l2.bytes=600000", "machine.set.memory.l2", /power of two/],
     ["machine.set.memory.l1d.latency=40", "machine.set.memory", /slower/],
     ["machine.set.memory.physicalAddressBits=40", "machine.set.memory.physicalAddressBits", /a number that/],
+    [
+      "machine.set.stage.hvm_hypercall=1.5",
+      "machine.set.stage.hvm_hypercall",
+      /whole number of instructions/,
+    ],
+    ["machine.set.stage.nonsense=1", "machine.set.stage.nonsense", /stage/],
+    ["machine.set.stages.bytesPerInstruction=99", "machine.set.stages.bytesPerInstruction", /1 to 15/],
     ["machine.set.constructor=1", "machine.set.constructor", /a number that/],
     ["whatever=1", "whatever", /machine\.profile/],
     [`a=${"x".repeat(10_000)}`, "", /8192/],
