@@ -1,5 +1,5 @@
 /**
- * Writes every file that is made from `packages/xen/abi/*.yml`; with `--check` it only compares and fails when one is
+ * Writes every file that is made from `packages/xen/abi/*.yml`, and the schemas of the lab's own files; with `--check` it only compares and fails when one is
  * stale. Run as `npm run generate` (`npm run generate -- --check`).
  */
 
@@ -19,9 +19,10 @@ function current(path: string): string | undefined {
   }
 }
 
-function main(check: boolean): number {
+/** Writes or compares files. @returns how many were stale */
+function bring(files: readonly (readonly [string, string])[], check: boolean): number {
   let stale = 0;
-  for (const [path, text] of generatedFiles(ROOT)) {
+  for (const [path, text] of files) {
     if (current(path) === text) continue;
     stale++;
     if (check) {
@@ -32,12 +33,20 @@ function main(check: boolean): number {
       console.log(`wrote ${path}`);
     }
   }
+  return stale;
+}
+
+async function main(check: boolean): Promise<number> {
+  let stale = bring(generatedFiles(ROOT), check);
+  // The libraries that schemas come from need the files above.
+  const { schemaFiles } = await import("./generate/schemas.ts");
+  stale += bring(schemaFiles(), check);
   if (stale === 0) console.log("generated files are up to date");
   return check && stale > 0 ? 1 : 0;
 }
 
 try {
-  process.exitCode = main(process.argv.includes("--check"));
+  process.exitCode = await main(process.argv.includes("--check"));
 } catch (error) {
   if (!(error instanceof AbiError)) throw error;
   console.error(error.message);
