@@ -177,6 +177,7 @@ export type {
   SystemWindow,
 } from "./simulated-system.js";
 export { type SweepDocument, type SweepRow, type SweepRun, sweepRow } from "./sweep/sweep-row.js";
+export { foldedStacks } from "./timeline/folded.js";
 export {
   type CallSpan,
   type CallTimeline,
@@ -185,12 +186,25 @@ export {
   type HypercallTimelineRequest,
   hypercallTimeline,
 } from "./timeline/hypercall-timeline.js";
+export { perfettoTrace, type TraceEvent, type TraceEventFile } from "./timeline/perfetto.js";
 export {
-  DEFAULT_TIMELINE_ITERATIONS,
-  runWithTimeline,
-  type TimelineRequest,
-  type TimelineRun,
-} from "./timeline/timeline-request.js";
+  type SpeedscopeEvent,
+  type SpeedscopeFile,
+  type SpeedscopeFrame,
+  type SpeedscopeProfile,
+  speedscopeFile,
+} from "./timeline/speedscope.js";
+export { DEFAULT_TIMELINE_ITERATIONS } from "./timeline/timeline-defaults.js";
+export { runWithTimeline, type TimelineRequest, type TimelineRun } from "./timeline/timeline-request.js";
+export { TraceError } from "./timeline/trace-error.js";
+export {
+  DEFAULT_TRACED_CALLS,
+  MAX_TRACED_SPANS,
+  TRACE_FORMATS,
+  type TraceFormat,
+} from "./timeline/trace-formats.js";
+export { type TracedRun, type TraceRequest, traceGuest, traceTitle } from "./timeline/trace-guest.js";
+export { traceText } from "./timeline/trace-text.js";
 export {
   DEFAULT_NOTIFICATIONS,
   TRANSPORT_HOSTS,

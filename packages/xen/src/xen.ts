@@ -326,6 +326,7 @@ export class XenSystem extends GuestSystem {
       this.scheduler?.restore(snapshot.scheduler);
       if (snapshot.window !== undefined) this.recorder?.restore(snapshot.window);
       this.forwarded = { ...snapshot.forwarded };
+      for (const { pcpu } of this.vcpus) pcpu.recorder?.restart();
     } catch (error) {
       throw new SnapshotError("CORRUPT", `not a snapshot of a system: ${(error as Error).message}`);
     }

@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import { Errno } from "../src/errno.ts";
 import { decodeSnapshot, encodeSnapshot } from "../src/snapshot/encoding.ts";
 import { SnapshotError } from "../src/snapshot/snapshot-error.ts";
+import type { TimelineListener, TimelineStretch } from "../src/timeline/timeline-stretch.ts";
 import { createXenSystem, type XenSystem } from "../src/xen.ts";
 import { XenConfigError } from "../src/xen-config.ts";
 import { elfImage } from "./elf-image.ts";
@@ -90,6 +91,7 @@ interface Program {
   readonly bodies: readonly (readonly number[])[];
   readonly handlers?: Readonly<Record<number, readonly number[]>>;
   readonly trampoline?: readonly number[];
+  readonly timeline?: TimelineListener;
 }
 
 /** A PVH guest in flat 32-bit protected mode; contexts for VCPUOP_initialise start the others at their bodies. */
@@ -103,6 +105,7 @@ function guest(profile: ProcessorProfile, vcpus: number, program: Program): XenS
       vcpus,
     },
     accounting: true,
+    timeline: program.timeline,
   });
   const { guestMemory } = system.domain;
   const write = (at: number, bytes: readonly number[]) => guestMemory.writeBytes(at, Uint8Array.from(bytes));
@@ -611,6 +614,60 @@ describe.each([
     expect(system.run({ maxInstructions: 1e6 })).toMatchObject({ shutdown: "poweroff" });
     expect(word(system, RESULTS)).toBe(0);
     expect(system.vcpus[1].vcpu.runstate.snapshot().time[2]).toBeGreaterThan(1000); // blocked, ns
+  });
+
+  it("have a timeline each, on their own clocks, from the start or from a snapshot", () => {
+    const make = (timeline?: TimelineListener) =>
+      guest(profile, 2, {
+        ...(timeline === undefined ? {} : { timeline }),
+        bodies: [
+          [
+            ...ENABLE,
+            ...start(1),
+            ...await_(COUNTS, 1),
+            ...sendIpi(2, VECTOR + 1),
+            ...await_(COUNTS, 2),
+            ...poweroff,
+          ],
+          [...ENABLE, ...count(COUNTS), STI, HLT, 0xeb, 0xfe],
+        ],
+        handlers: { [VECTOR + 1]: [...EOI, ...count(COUNTS), IRET] },
+      });
+    const whole = make();
+    whole.run();
+    const told = () => {
+      const stretches: TimelineStretch[] = [];
+      return { stretches, system: make((stretch) => stretches.push(stretch)) };
+    };
+    const fromStart = told();
+    fromStart.system.run();
+    fromStart.system.endTimeline();
+    const before = make();
+    before.run({ maxInstructions: Math.floor(whole.counters().guestInstructions / 2) });
+    const later = told();
+    later.system.restore(decodeSnapshot(encodeSnapshot(before.snapshot())));
+    const starts = later.system.vcpus.map(({ pcpu }) => pcpu.ledger.snapshot());
+    later.system.run();
+    later.system.endTimeline();
+    for (const { system, stretches } of [fromStart, later]) {
+      expect(digest(system)).toBe(digest(whole));
+      for (const { vcpu, pcpu } of system.vcpus) {
+        const since = system === later.system ? starts[vcpu.id] : undefined;
+        const own = stretches.filter((stretch) => stretch.vcpu === vcpu.id);
+        const ends = [since?.clock ?? 0, ...own.map(({ end }) => end)];
+        expect(own.map(({ start }) => start)).toEqual(ends.slice(0, -1));
+        expect(ends.at(-1)).toBe(pcpu.ledger.clock[0]);
+        const causes = new Map<string, number>();
+        for (const { spans } of own)
+          for (const { cause, ticks } of spans.flatMap((span) => span.causes))
+            causes.set(cause, (causes.get(cause) ?? 0) + ticks);
+        for (const { cause, ticks } of pcpu.ledger.rows(since))
+          causes.set(cause, (causes.get(cause) ?? 0) - ticks);
+        expect([...causes].filter(([, left]) => left !== 0)).toEqual([]);
+      }
+    }
+    const slept = fromStart.stretches.find(({ vcpu, start }) => vcpu === 1 && start === 0);
+    expect(slept?.spans.slice(0, 2).map(({ name }) => name)).toEqual(["start", "idle"]);
   });
 
   it("are fast-forwarded together", () => {

@@ -44,6 +44,18 @@ export async function compareCommand(
   options: CompareOptions,
   output: Output,
 ): Promise<number> {
+  const request = compareRequest(guest, options);
+  const document = explained(guest, () => compare(request));
+  if (options.json) output.out(`${JSON.stringify(document, null, 2)}\n`);
+  else {
+    const { compareReport } = await import("../report/compare-report.js");
+    output.out(compareReport(document, output.paint));
+  }
+  return exitCode([document], output);
+}
+
+/** What the command line asks for. @throws UsageError for what cannot be */
+export function compareRequest(guest: string, options: CompareOptions): CompareRequest {
   const chosen = guestFromArgument(guest);
   if (!chosen.operations.includes(options.op))
     throw new UsageError("option --op", `${guest} does not call ${options.op}`, chosen.operations.join(", "));
@@ -68,7 +80,7 @@ export async function compareCommand(
       `${machine.id} has no ${confidential}`,
       "on machines of AMD's",
     );
-  const document = compareOrExplain(guest, {
+  return {
     guest: chosen,
     machine,
     abis,
@@ -88,13 +100,7 @@ export async function compareCommand(
       ...xenConfig(options, machine),
       ...(options.ibpb === undefined ? {} : { ibpbEntry: options.ibpb === "on" }),
     },
-  });
-  if (options.json) output.out(`${JSON.stringify(document, null, 2)}\n`);
-  else {
-    const { compareReport } = await import("../report/compare-report.js");
-    output.out(compareReport(document, output.paint));
-  }
-  return exitCode([document], output);
+  };
 }
 
 /** What KVM does not have is refused where it was asked for by name and there is no Xen to run it. */
@@ -120,9 +126,10 @@ function checkHosts(
     throw new UsageError(`option ${words}`, "these are words of Xen's", "with --host xen");
 }
 
-function compareOrExplain(argument: string, request: CompareRequest): CompareDocument {
+/** Runs a guest that the command line named. @throws UsageError when its image cannot be booted */
+export function explained<T>(argument: string, run: () => T): T {
   try {
-    return compare(request);
+    return run();
   } catch (error) {
     if (error instanceof ImageError)
       throw new UsageError(

@@ -1,16 +1,9 @@
 import { Command, CommanderError, Option } from "commander";
 import { BOOT_EXIT_CODES } from "../boot-exit-code.js";
-import {
-  DEFAULT_BOOT_INSTRUCTIONS,
-  DEFAULT_BOOT_MEMORY,
-  DEFAULT_ITERATIONS,
-  DEFAULT_MAX_INSTRUCTIONS,
-  DEFAULT_MEMORY_MIB,
-  DEFAULT_MMIO_HANDLERS,
-} from "../defaults.js";
+import { DEFAULT_BOOT_INSTRUCTIONS, DEFAULT_BOOT_MEMORY, DEFAULT_ITERATIONS } from "../defaults.js";
 import { GUEST_OPERATIONS, type GuestOperation } from "../guest.js";
 import { DEFAULT_MEMSLOT_UPDATES } from "../memslot-names.js";
-import { ABIS, COMPARED_ABIS, GUEST_PAGES, HOSTS, KVM_ABIS, P2M_PAGES } from "../result.js";
+import { ABIS, COMPARED_ABIS, HOSTS, KVM_ABIS, P2M_PAGES } from "../result.js";
 import { ResultsError } from "../results/results-error.js";
 import { ScenarioError } from "../scenario/scenario-error.js";
 import { TOOL } from "../tool.js";
@@ -32,7 +25,8 @@ import type { PlaygroundOptions } from "./playground-command.js";
 import { registerRecording } from "./recording-options.js";
 import { registerReport } from "./report-options.js";
 import { scenarioCommands } from "./scenario-commands.js";
-import { eptOption, fastForwardOption, specCtrlOption } from "./simulation-options.js";
+import { comparedOptions, eptOption, fastForwardOption, specCtrlOption } from "./simulation-options.js";
+import { registerTrace } from "./trace-options.js";
 import type { TransportsOptions } from "./transports-command.js";
 import { UsageError } from "./usage-error.js";
 import type { ValidateOptions } from "./validate-command.js";
@@ -46,8 +40,6 @@ const BOOT_PROTOCOL_NAMES = ["pvh", "multiboot", "hvm"] as const;
 const MAX_VCPUS = 32;
 /** Those of the Arm experiment, which help does not load either. */
 const ARM_STATE_NAMES = ["hot", "tlb-cold", "cold"] as const;
-/** Those too. */
-const CONFIDENTIAL_KINDS = ["sev", "sev-es", "sev-snp"] as const;
 
 /**
  * Runs the command line. Commands are loaded when they are called: `--help` and a mistyped option need no simulator.
@@ -98,6 +90,10 @@ export async function runProgram(args: readonly string[], output: Output): Promi
     });
 
   registerRecording(program, output, (exitCode) => {
+    code = exitCode;
+  });
+
+  registerTrace(program, output, (exitCode) => {
     code = exitCode;
   });
 
@@ -323,16 +319,7 @@ function armOptions(command: Command): Command {
 }
 
 function compareOptions(command: Command): Command {
-  const choice = <T extends string>(
-    flag: string,
-    value: string,
-    allowed: readonly T[],
-    text: string,
-  ): Option =>
-    new Option(`${flag} <${value}>`, `${text}: ${allowed.join(", ")}`).argParser(oneOf(flag, allowed));
-  const number = (flag: string, least: number, most: number, fallback: number, text: string): Option =>
-    new Option(`${flag} <n>`, text).argParser(wholeNumber(flag, least, most)).default(fallback);
-  return command
+  const many = command
     .addOption(new Option("--machine <id>", "processor, see `hyperwalk profiles`").default("epyc-9124"))
     .addOption(
       new Option("--abi <list>", `interfaces, separated by commas, or all: ${ABIS.join(", ")}`)
@@ -348,7 +335,9 @@ function compareOptions(command: Command): Command {
         .default(["xen"], "xen"),
     )
     .addOption(
-      number("--iterations", 1, 2 ** 24, DEFAULT_ITERATIONS, "hypercalls in the guest's measured loop"),
+      new Option("--iterations <n>", "hypercalls in the guest's measured loop")
+        .argParser(wholeNumber("--iterations", 1, 2 ** 24))
+        .default(DEFAULT_ITERATIONS),
     )
     .addOption(
       new Option(
@@ -357,34 +346,6 @@ function compareOptions(command: Command): Command {
       )
         .argParser(operationChoice("--op", GUEST_OPERATIONS))
         .default("get_runstate_info"),
-    )
-    .addOption(choice("--guest-page", "size", GUEST_PAGES, "leaves of the guest's page tables").default("4k"))
-    .addOption(choice("--p2m-page", "size", P2M_PAGES, "largest leaves of the p2m").default("4k"))
-    .addOption(
-      choice(
-        "--ibpb",
-        "switch",
-        ["on", "off"],
-        "IBPB on each exit, on KVM on each to user space (default: as the hypervisor chooses on the machine)",
-      ),
-    )
-    .addOption(specCtrlOption())
-    .addOption(eptOption())
-    .addOption(
-      number("--mmio-handlers", 0, 16, DEFAULT_MMIO_HANDLERS, "handlers that Xen asks on each guest copy"),
-    )
-    .addOption(number("--memory", 8, 2 ** 20, DEFAULT_MEMORY_MIB, "guest memory, MiB"))
-    .addOption(
-      number(
-        "--max-instructions",
-        1,
-        2 ** 40,
-        DEFAULT_MAX_INSTRUCTIONS,
-        "stop a guest after so many instructions",
-      ),
-    )
-    .addOption(choice("--confidential", "kind", CONFIDENTIAL_KINDS, "encrypt the domain, on AMD's machines"))
-    .addOption(fastForwardOption())
-    .addOption(new Option("--cmdline <text>", "appended to the guest's command line").default(""))
-    .option("--json", "print one JSON document and nothing else");
+    );
+  return comparedOptions(many).option("--json", "print one JSON document and nothing else");
 }

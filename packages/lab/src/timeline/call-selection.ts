@@ -50,16 +50,18 @@ class CallWindow {
 }
 
 /**
- * Picks hypercalls of vCPU 0 out of a run as it goes: the first one, and some of the measured window, which is the interval
+ * Picks hypercalls of vCPU 0 out of a run as it goes: the first one of each operation, and some of the measured window, which is the interval
  * between two consecutive RDTSCs that held most of them, as `XenSystem.window` has it.
  */
 export class CallSelection {
   private readonly skip: number;
   private readonly count: number;
-  private readonly firstCall: CallWindow = new CallWindow(0, 1);
+  private readonly firstCalls = new Map<string | undefined, SelectedCalls>();
   private readonly run: CallWindow;
   private present: CallWindow | undefined;
   private best: CallWindow | undefined;
+  private previous: TimelineStretch | undefined;
+  private calls = 0;
 
   /** @param skip hypercalls of the window before those that are picked @param count how many, at most */
   constructor(skip: number, count: number) {
@@ -74,7 +76,7 @@ export class CallSelection {
       this.present = undefined;
       return;
     }
-    this.firstCall.take(stretch);
+    this.takeFirst(stretch);
     this.run.take(stretch);
     for (const _ of stretch.timestamps) {
       const { present, best } = this;
@@ -86,7 +88,24 @@ export class CallSelection {
 
   /** The first hypercall of the run; undefined if there is none. */
   get first(): SelectedCalls | undefined {
-    return this.firstCall.selected;
+    return this.firstCalls.values().next().value;
+  }
+
+  /** The first that was this operation. */
+  firstOf(operation: string | undefined): SelectedCalls | undefined {
+    return this.firstCalls.get(operation);
+  }
+
+  private takeFirst(stretch: TimelineStretch): void {
+    const { hypercall } = stretch;
+    if (hypercall !== undefined) {
+      this.calls++;
+      const { operation } = hypercall;
+      const before = this.previous?.kind === "guest" ? this.previous : undefined;
+      if (!this.firstCalls.has(operation))
+        this.firstCalls.set(operation, { stretches: [stretch], before, number: this.calls });
+    }
+    this.previous = stretch;
   }
 
   /** Those of the measured window. */

@@ -2,7 +2,9 @@ import { TICKS_PER_CYCLE } from "@hyperwalk/mmu";
 import type { TimelineStretch } from "@hyperwalk/xen";
 import type { AbiName, CompareDocument, HostName } from "../result.js";
 import { CallSelection, type SelectedCalls } from "./call-selection.js";
-import { DEFAULT_TIMELINE_ITERATIONS, runWithTimeline, type TimelineRequest } from "./timeline-request.js";
+import { DEFAULT_TIMELINE_ITERATIONS } from "./timeline-defaults.js";
+import { runWithTimeline, type TimelineRequest } from "./timeline-request.js";
+import { TraceError } from "./trace-error.js";
 
 /** Cycles of one cause. */
 export interface CauseCycles {
@@ -50,7 +52,7 @@ export interface HypercallTimeline {
   readonly abi: AbiName;
   /** Where {@link warm} is from, as in `RunResult`. */
   readonly window: "rdtsc" | "whole-run";
-  /** The first of the run, when caches, TLBs and predictors know nothing of the path. */
+  /** The first of the run that is the same operation: caches, TLBs and predictors know little of its path. */
   readonly cold: CallTimeline;
   /** One of the measured window. */
   readonly warm: CallTimeline;
@@ -64,21 +66,21 @@ export interface HypercallTimelineRequest extends TimelineRequest {
 
 /**
  * Runs a guest through one interface and returns two of its hypercalls as timelines.
- * @throws RangeError when the guest makes no hypercall, for a call that is no number from 1, and what `compare` does
+ * @throws TraceError when the guest makes no hypercall, for a call that is no number from 1, and what `compare` does
  */
 export function hypercallTimeline(request: HypercallTimelineRequest): HypercallTimeline {
   const { call, ...run } = request;
   const iterations = run.iterations ?? DEFAULT_TIMELINE_ITERATIONS;
   const number = call ?? Math.max(1, Math.floor(iterations / 2));
   if (!Number.isInteger(number) || number < 1)
-    throw new RangeError(`call: ${number} is none; allowed: a whole number from 1`);
+    throw new TraceError("call", `${number} is none`, "a whole number from 1");
   const selection = new CallSelection(number - 1, 1);
   const { document } = runWithTimeline(run, (stretch) => selection.take(stretch));
-  const cold = selection.first;
   const measured = request.window === "whole-run" ? undefined : selection.measured;
   const warm = measured ?? selection.ofRun;
+  const cold = selection.firstOf(warm?.stretches[0].hypercall?.operation);
   if (cold === undefined || warm === undefined)
-    throw new RangeError(`guest: ${request.guest.name} makes no hypercall`);
+    throw new TraceError("guest", `${request.guest.name} makes no hypercall`, "one that does");
   const { tool, machine, guest, runs } = document;
   return {
     tool,

@@ -1,9 +1,7 @@
 import { createKvmSystem, createXenSystem, type GuestSystem, type TimelineListener } from "@hyperwalk/xen";
 import { type CompareRequest, compare } from "../compare.js";
 import type { AbiName, CompareDocument, HostName } from "../result.js";
-
-/** Hypercalls in the measured loop of a guest whose timeline is wanted. */
-export const DEFAULT_TIMELINE_ITERATIONS = 64;
+import { DEFAULT_TIMELINE_ITERATIONS } from "./timeline-defaults.js";
 
 /** A run of a guest through one interface whose timeline is wanted: as for `compare`, with other iterations by default. */
 export interface TimelineRequest extends Omit<CompareRequest, "abis" | "hosts"> {

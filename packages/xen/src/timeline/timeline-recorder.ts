@@ -1,5 +1,11 @@
 import { FAST_FORWARD_PHASE } from "@hyperwalk/cpu";
-import { CAUSES, type CycleLedger, type LedgerSnapshot, type PhaseWatcher } from "@hyperwalk/mmu";
+import {
+  CAUSES,
+  type CauseName,
+  type CycleLedger,
+  type LedgerSnapshot,
+  type PhaseWatcher,
+} from "@hyperwalk/mmu";
 import type {
   CauseTicks,
   TimelineHypercall,
@@ -154,6 +160,12 @@ export class TimelineRecorder implements PhaseWatcher {
     this.startOver();
   }
 
+  /** The ledger's state has been replaced: what is told begins here. */
+  restart(): void {
+    this.timestamps = [];
+    this.startOver();
+  }
+
   private startOver(): void {
     this.spans = [];
     this.stack.length = 0;
@@ -173,14 +185,14 @@ export class TimelineRecorder implements PhaseWatcher {
 
   /** It was not the guest that ran since the latest VM entry, or there was none: what there is of an exit goes on. */
   private goOn(): void {
-    const { ledger, guestOwn, enteredAt } = this;
     if (!this.mayBeGuest) return;
-    if (this.spans.length > 0 && ledger.clock[0] > enteredAt) this.flush();
-    const start = this.enteredAt;
+    if (this.spans.length > 0 && this.ledger.clock[0] > this.enteredAt) this.flush();
     this.mayBeGuest = false;
     if (this.spans.length > 0) return;
-    this.push("", GUEST, start);
-    this.spans[0].own.set(guestOwn);
+    const { guestOwn, enteredAt } = this;
+    this.push("", GUEST, enteredAt);
+    this.part(nameOf(guestOwn), GUEST, enteredAt, guestOwn);
+    this.guestOwn = new Float64Array(CAUSES.length);
   }
 
   private push(name: string, phase: string, start = this.ledger.clock[0]): void {
@@ -204,7 +216,7 @@ export class TimelineRecorder implements PhaseWatcher {
       own[cause] += cells[base + cause] - seen[cause];
       seen[cause] = cells[base + cause];
     }
-    if (isRoot) this.part(CAUSES[greatest(own)], GUEST, ledger.clock[0] - sumOf(own), own);
+    if (isRoot) this.part(nameOf(own), GUEST, ledger.clock[0] - sumOf(own), own);
   }
 
   private endFastForward(since: LedgerSnapshot): void {
@@ -246,10 +258,13 @@ function sumOf(own: TicksByCause): number {
   return sum;
 }
 
-function greatest(own: TicksByCause): number {
-  let found = 0;
-  for (let cause = 1; cause < own.length; cause++) if (own[cause] > own[found]) found = cause;
-  return found;
+/** Causes that say by themselves what went on. */
+const SPEAKING: readonly CauseName[] = ["idle", "lock-wait", "l1d-flush"];
+
+/** What time of an exit that belongs to no stage and no phase is called. */
+function nameOf(own: TicksByCause): string {
+  const greatest = CAUSES[own.indexOf(Math.max(...own))];
+  return SPEAKING.includes(greatest) ? greatest : "access";
 }
 
 function finished({ phase, start, end, depth, own }: OpenSpan, name: string): TimelineSpan {
