@@ -9,6 +9,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { z } from "zod";
 import type { EstimateUsed } from "../result.js";
 import type { Scenario } from "../scenario/scenario.js";
 import type { SweepRow } from "../sweep/sweep-row.js";
@@ -73,17 +74,36 @@ export function readPoints(directory: string, plan: SweepPlan): FinishedPoints &
       estimates.set(JSON.stringify(line.estimate), line.estimate);
       return;
     }
-    if (
-      !(Number.isInteger(line.index) && line.index >= 0 && line.index < plan.points) ||
-      !Array.isArray(line.runs)
-    )
-      throw new ResultsError(file, at + 1, "it is no point of this sweep", `points 0 to ${plan.points - 1}`);
+    if (line.index >= plan.points)
+      throw new ResultsError(file, at + 1, `point ${line.index}`, `points 0 to ${plan.points - 1}`);
     rows.set(line.index, line);
   });
   return { rows, estimates, bytes };
 }
 
 type JournalLine = SweepRow | { readonly estimate: EstimateUsed };
+
+const FIGURE = z.number().nullable();
+/** What the rest of the program relies on; a row may have more. */
+const LINE = z.union([
+  z.looseObject({ estimate: z.looseObject({ key: z.string(), value: z.number(), unit: z.string() }) }),
+  z.looseObject({
+    index: z.int().min(0),
+    point: z.record(z.string(), z.unknown()),
+    runs: z.array(
+      z.looseObject({
+        host: z.string(),
+        abi: z.string(),
+        cyclesPerCall: FIGURE,
+        saving: FIGURE,
+        ledger: z.array(z.looseObject({ phase: z.string(), cause: z.string(), cyclesPerCall: z.number() })),
+        exit: z.looseObject({ ok: z.boolean(), reason: z.string() }),
+      }),
+    ),
+    expectations: z.array(z.looseObject({ isMet: z.boolean() })),
+    estimates: z.array(z.string()),
+  }),
+]);
 
 function parsedLine(text: string, file: string, line: number): JournalLine {
   let value: unknown;
@@ -92,7 +112,7 @@ function parsedLine(text: string, file: string, line: number): JournalLine {
   } catch (error) {
     throw new ResultsError(file, line, (error as Error).message, "lines that `hyperwalk sweep` wrote");
   }
-  if (typeof value !== "object" || value === null)
+  if (!LINE.safeParse(value).success)
     throw new ResultsError(file, line, "it is no point", "lines that `hyperwalk sweep` wrote");
   return value as JournalLine;
 }
