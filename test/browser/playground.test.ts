@@ -1,19 +1,18 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { compare } from "hyperwalk";
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { requestOf, runnable } from "../../packages/lab/playground/comparison.js";
 import { decodeState } from "../../packages/lab/playground/state-url.js";
 import { type PlaygroundServer, servePlayground } from "../../packages/lab/src/cli/playground-server.js";
 import { type BuiltPlayground, buildPlayground } from "../../scripts/build-playground.js";
 import { findChromium } from "./chromium.js";
+import { accessibilityProblems, type Look, launch, openPage } from "./pages.js";
 
-const executablePath = findChromium();
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const chromium = findChromium();
 /** Few calls: what is asked here does not depend on their number. */
 const FEW = "guest.iterations=256";
 
@@ -22,29 +21,15 @@ let built: BuiltPlayground;
 let server: PlaygroundServer;
 let browser: Browser;
 
-/** A page, and everything it said that it should not have. */
-interface Visit {
-  readonly page: Page;
-  readonly noise: readonly string[];
-}
-
+/** Opens a state of the page. Noise is everything that it said, and all that it asked anybody else for. */
 async function visit(
   hash: string,
-  options: BrowserContextOptions = {},
-  base = server.address,
-): Promise<Visit> {
-  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options });
-  const page = await context.newPage();
-  const noise: string[] = [];
-  page.on("console", (message) => noise.push(`${message.type()}: ${message.text()}`));
-  page.on("pageerror", (error) => noise.push(String(error)));
-  page.on("request", (request) => {
-    const address = request.url();
-    if (!address.startsWith(base) && !address.startsWith("blob:") && !address.startsWith("data:"))
-      noise.push(`request: ${address}`);
-  });
-  await page.goto(`${base}#${hash}`);
-  return { page, noise };
+  { scheme, width }: Pick<Look, "scheme" | "width"> = { scheme: "light", width: 1200 },
+  base: string = server.address,
+): Promise<{ page: Page; noise: () => string[] }> {
+  const { page, noise } = await openPage(browser, `${base}#${hash}`, { scheme, width });
+  const own = [`request: ${server.address}`, "request: blob:", "request: data:"];
+  return { page, noise: () => noise.filter((each) => !own.some((start) => each.startsWith(start))) };
 }
 
 /** Waits for the full run of a state. */
@@ -68,26 +53,12 @@ function fromNode(hash: string): string {
   return `${JSON.stringify(compare(requestOf(state)), null, 2)}\n`;
 }
 
-async function violations(page: Page): Promise<string[]> {
-  await page.addScriptTag({ content: AXE });
-  return page.evaluate(async () => {
-    const { axe } = globalThis as unknown as {
-      axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
-    };
-    const found = await axe.run();
-    return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
-  });
-}
-
-describe.skipIf(executablePath === undefined)("the playground in a browser", () => {
+describe.skipIf(chromium === undefined)("the playground in a browser", () => {
   beforeAll(async () => {
     directory = mkdtempSync(join(tmpdir(), "hyperwalk-playground-"));
     built = await buildPlayground(directory);
     server = await servePlayground(directory, 0);
-    browser = await chromium.launch({
-      executablePath: executablePath ?? "",
-      args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage"],
-    });
+    browser = await launch(chromium ?? "");
   }, 120_000);
 
   afterAll(async () => {
@@ -117,7 +88,7 @@ describe.skipIf(executablePath === undefined)("the playground in a browser", () 
     expect(await page.locator("#chart svg").count()).toBe(1);
     expect(await cycles(page)).toHaveLength(3);
     expect(await resultJson(page)).toBe(fromNode(""));
-    expect(noise).toEqual([]);
+    expect(noise()).toEqual([]);
     await page.context().close();
   });
 
@@ -145,7 +116,7 @@ describe.skipIf(executablePath === undefined)("the playground in a browser", () 
     await page.goForward();
     await settled(page, hash);
     expect(await cycles(page)).toEqual(after);
-    expect(noise).toEqual([]);
+    expect(noise()).toEqual([]);
     await page.context().close();
   });
 
@@ -171,7 +142,7 @@ describe.skipIf(executablePath === undefined)("the playground in a browser", () 
     await page.getByRole("button", { name: "Reset VM exit", exact: true }).click();
     await settled(page, FEW);
     expect(await cycles(page)).toEqual(before);
-    expect(noise).toEqual([]);
+    expect(noise()).toEqual([]);
     await page.context().close();
   });
 
@@ -188,7 +159,7 @@ describe.skipIf(executablePath === undefined)("the playground in a browser", () 
     await page.reload();
     await settled(page, hash);
     expect(await resultJson(page)).toBe(fromNode(hash));
-    expect(noise).toEqual([]);
+    expect(noise()).toEqual([]);
     await page.context().close();
   });
 
@@ -201,7 +172,7 @@ describe.skipIf(executablePath === undefined)("the playground in a browser", () 
     await settled(page, hash);
     await page.waitForTimeout(500);
     expect(await resultJson(page)).toBe(fromNode(hash));
-    expect(noise).toEqual([]);
+    expect(noise()).toEqual([]);
     await page.context().close();
   });
 
@@ -216,8 +187,8 @@ describe.skipIf(executablePath === undefined)("the playground in a browser", () 
     expect(problems.some((text) => text.includes("pentium") && text.includes("epyc-9124"))).toBe(true);
     expect(problems.some((text) => text.includes("power of two"))).toBe(true);
     expect(await page.getByLabel("Processor").inputValue()).toBe("epyc-9124");
-    expect(await violations(page)).toEqual([]);
-    expect(noise).toEqual([]);
+    expect(await accessibilityProblems(page)).toEqual([]);
+    expect(noise()).toEqual([]);
     await page.context().close();
   });
 
@@ -226,23 +197,23 @@ describe.skipIf(executablePath === undefined)("the playground in a browser", () 
     ["dark", 1200],
     ["light", 400],
     ["dark", 400],
-  ] as const)("axe finds nothing: %s, %i pixels wide", async (colorScheme, width) => {
-    const { page, noise } = await visit(FEW, { colorScheme, viewport: { width, height: 800 } });
+  ] as const)("axe finds nothing: %s, %i pixels wide", async (scheme, width) => {
+    const { page, noise } = await visit(FEW, { scheme, width });
     await settled(page, FEW);
     await page.getByLabel("IBPB on each exit").selectOption("off");
     await settled(page, `host.ibpb=off&${FEW}`);
     for (const summary of await page.locator("summary").all()) await summary.click();
-    expect(await violations(page)).toEqual([]);
+    expect(await accessibilityProblems(page)).toEqual([]);
     expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(
       0,
     );
-    expect(noise).toEqual([]);
+    expect(noise()).toEqual([]);
     await page.context().close();
   });
 
   it("opened as a file it simulates, too", async () => {
     const base = pathToFileURL(join(directory, "index.html")).href;
-    const { page } = await visit(FEW, {}, base);
+    const { page } = await visit(FEW, undefined, base);
     await settled(page, FEW);
     expect(await cycles(page)).toHaveLength(3);
     await page.getByLabel("Guest's pages").selectOption("2m");

@@ -121,7 +121,7 @@ export class Controls {
       [
         ["default", "as Xen chooses"],
         ["on", "allowed"],
-        ["off", "not allowed: split on first fetch"],
+        ["off", "not allowed"],
       ],
       (execSp) => change({ execSp }),
     );

@@ -12,6 +12,7 @@ import {
   ledgerTable,
   legendItems,
   notes,
+  shortFigures,
   spokenSummary,
   summaryTable,
 } from "./results-view.js";
@@ -167,6 +168,7 @@ class Playground {
     byId("summary").replaceChildren(summaryTable(document, old));
     byId("setting").textContent =
       `${document.guest.operation} by ${document.guest.name} on ${document.machine.name}, ${document.machine.ghz} GHz`;
+    byId("ticker").replaceChildren(...shortFigures(document, old));
     byId("legend").replaceChildren(...legendItems(document, parts));
     chart.draw(document, old, parts);
     if (!this.hasDrawn) performance.mark("first-chart");

@@ -23,7 +23,11 @@ const PHASES: readonly ColourFamily[] = [
     includes: among("entry assembly", "exit handler", "hypercall dispatch", "return path", "exit assembly"),
   },
   { label: "operation", colour: "#009e73", includes: among("operation", "exit operation") },
-  { label: "copies: MMIO scan, mapping", colour: "#f0e442", includes: among("copy", "map", "mmio scan") },
+  {
+    label: "copies, with MMIO scan and mapping",
+    colour: "#f0e442",
+    includes: among("copy", "map", "mmio scan"),
+  },
   { label: "guest walk", colour: "#cc79a7", includes: among("guest walk") },
   { label: "p2m lookup", colour: "#e69f00", includes: among("p2m lookup") },
   { label: "user space and the kernel around it", colour: "#b3b3b3", includes: () => true },

@@ -21,8 +21,11 @@ export function summaryTable(document: CompareDocument, before: CompareDocument 
       changeCell(run, old),
     );
   });
-  const heads = ["interface", "cycles a call", "ns a call", `saved against ${runName(first)}`, "change"];
-  return scrolling("Cost of one call", element("table", {}, headRow(heads), element("tbody", {}, ...rows)));
+  const heads = ["interface", "cycles", "ns", "saved", "change"];
+  return scrolling(
+    `Cost of one call; saved: against ${runName(first)}`,
+    element("table", {}, headRow(heads), element("tbody", {}, ...rows)),
+  );
 }
 
 /** Cycles more or less than in the comparison: sign and word, not colour alone. */
@@ -30,8 +33,22 @@ function changeCell(run: RunResult, old: RunResult | undefined): HTMLElement {
   if (typeof old?.cyclesPerCall !== "number" || run.cyclesPerCall === null) return element("td", {}, "–");
   const change = run.cyclesPerCall - old.cyclesPerCall;
   if (Math.abs(change) < 0.05) return element("td", {}, "none");
-  const text = change > 0 ? `+${figure(change)} (dearer)` : `${figure(change)} (cheaper)`;
-  return element("td", { class: change > 0 ? "worse" : "better" }, text);
+  const word = element("span", { class: "visually-hidden" }, change > 0 ? " dearer" : " cheaper");
+  return element("td", { class: change > 0 ? "worse" : "better" }, signed(change), word);
+}
+
+function signed(change: number): string {
+  return change > 0 ? `+${figure(change)}` : figure(change);
+}
+
+/** The figures in a line, for where the rest is out of sight. */
+export function shortFigures(document: CompareDocument, before: CompareDocument | undefined): HTMLElement[] {
+  return document.runs.map((run) => {
+    const old = before?.runs.find((each) => runName(each) === runName(run));
+    const change = (run.cyclesPerCall ?? 0) - (old?.cyclesPerCall ?? run.cyclesPerCall ?? 0);
+    const moved = Math.abs(change) < 0.05 ? "" : ` (${signed(change)})`;
+    return element("span", {}, element("b", {}, runName(run)), ` ${figure(run.cyclesPerCall)}${moved}`);
+  });
 }
 
 /** What a reader hears when figures have changed. */
@@ -96,7 +113,7 @@ export function ledgerTable(document: CompareDocument, before: CompareDocument |
       const change = old === undefined ? 0 : now - sum(old, select);
       return [
         element("td", {}, now === 0 ? "" : figure(now)),
-        element("td", {}, Math.abs(change) < 0.05 ? "" : `${change > 0 ? "+" : ""}${figure(change)}`),
+        element("td", {}, Math.abs(change) < 0.05 ? "" : signed(change)),
       ];
     });
   const rows: HTMLElement[] = [];
@@ -151,6 +168,7 @@ export function countersTable(document: CompareDocument): HTMLElement {
   return scrolling(
     "Events of one call",
     element("table", {}, headRow(["event", ...runs.map(runName)]), element("tbody", {}, ...rows)),
+    true,
   );
 }
 
@@ -175,6 +193,7 @@ export function estimatesTable({ estimates }: CompareDocument): HTMLElement {
       headRow(["number", "value", "unit", "range", "source"]),
       element("tbody", {}, ...rows),
     ),
+    true,
   );
 }
 
@@ -182,12 +201,18 @@ function headRow(titles: readonly string[]): HTMLElement {
   return element(
     "thead",
     {},
-    element("tr", {}, ...titles.map((title) => element("th", { scope: "col" }, title))),
+    element(
+      "tr",
+      {},
+      ...titles.map((title) =>
+        element("th", { scope: "col", class: title === "source" ? "source" : undefined }, title),
+      ),
+    ),
   );
 }
 
-/** A table that scrolls by itself where it is too wide, by keyboard, too. */
-function scrolling(title: string, table: HTMLTableElement): HTMLElement {
-  table.prepend(element("caption", {}, title));
+/** A table that scrolls by itself where it is too wide, by keyboard, too. @param isTitled its title stands above it already */
+function scrolling(title: string, table: HTMLTableElement, isTitled = false): HTMLElement {
+  table.prepend(element("caption", { class: isTitled ? "visually-hidden" : undefined }, title));
   return element("div", { class: "scroll", role: "region", "aria-label": title, tabindex: 0 }, table);
 }

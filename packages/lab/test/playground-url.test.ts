@@ -20,6 +20,8 @@ import { type CompareRequest, compare } from "../src/compare.js";
 import { GUEST_OPERATIONS } from "../src/guest.js";
 import { BUILT_IN_GUESTS } from "../src/guest-catalogue.js";
 import { ABIS, GUEST_PAGES, P2M_PAGES } from "../src/result.js";
+import { parseScenario } from "../src/scenario/parse-scenario.js";
+import { type ScenarioParts, scenarioRequest } from "../src/scenario/scenario-request.js";
 
 const machines = fc.constantFrom(...PROFILES);
 
@@ -198,6 +200,24 @@ describe("a state of the playground", () => {
     const mine = compare({ ...requestOf(DEFAULT_STATE, 16), abis: ["fastabi"] });
     const theirs = compare({ guest, machine, iterations: 16, abis: ["fastabi"] });
     expect(JSON.stringify(mine)).toBe(JSON.stringify(theirs));
+  });
+
+  it("is the request that its scenario makes", async () => {
+    const parts: ScenarioParts = {
+      profile: async (id) => findProfile(id) ?? Promise.reject(new Error(id)),
+      guest: async ({ name }) =>
+        BUILT_IN_GUESTS.find((guest) => guest.name === name) ?? Promise.reject(new Error(name)),
+    };
+    const samples = fc.sample(states, { numRuns: 40, seed: 6 });
+    const runnables = samples.filter((state) => obstacles(state).length === 0);
+    expect(runnables.length).toBeGreaterThan(10);
+    for (const state of runnables) {
+      const { scenario, source } = parseScenario(scenarioYaml(state), "playground.yml");
+      const { window, seed, confidential, fastForward, cmdline, memoryMiB, maxInstructions, ...asked } =
+        await scenarioRequest(scenario, parts, source);
+      const { prices = {}, ...mine } = requestOf(state);
+      expect({ ...mine, prices }).toEqual({ ...asked, prices: asked.prices ?? {} });
+    }
   });
 
   it("has a command line and a scenario that say the same", () => {
