@@ -1,6 +1,7 @@
 import type { ConfidentialKind, OperationDescriptor, OperationField } from "@hyperwalk/xen";
 import type { Assembler } from "./assembler/assembler.js";
 import { Label, linearAddress, physicalAddress } from "./assembler/label.js";
+import { atLabel } from "./assembler/memory.js";
 import type { ConditionName } from "./assembler/opcodes.js";
 import { eax, ecx, rax, rcx, rdx, rsi } from "./assembler/register.js";
 import { GuestSourceError } from "./guest-source-error.js";
@@ -29,6 +30,8 @@ export interface GuestBuildOptions {
    * `physaddr` and `fastabi`. Default "page".
    */
   readonly hypercalls?: "page" | "inline" | undefined;
+  /** Guest-physical address where the image is loaded: a multiple of 2 MiB below 3 GiB. Default 2 MiB. */
+  readonly physical?: number | undefined;
   /** For the guest's own use: how often its measured loop runs. Default {@link DEFAULT_GUEST_ITERATIONS}. */
   readonly iterations?: number;
 }
@@ -63,6 +66,8 @@ export interface RoutineLabels {
 const SHUTDOWN_POWEROFF = 0;
 const LOOP_ALIGNMENT = 16;
 const PAGE_BYTES = 4096;
+/** `struct multicall_entry` */
+const ENTRY_BYTES = 64;
 
 /**
  * What a guest's source writes its program with: every call emits machine code, in the order of the calls.
@@ -83,10 +88,22 @@ export class GuestProgram {
   private readonly pool = new VariablePool();
   private readonly texts = new Map<string, Label>();
   private readonly buffers: GuestBuffer[] = [];
+  /** Parts of buffers, each with its place. */
+  private readonly parts = new Map<GuestBuffer, { readonly offset: number; readonly label: Label }[]>();
+  private readonly tables: ((a: Assembler) => void)[] = [];
+  private readonly structs: Map<string, GuestBuffer>;
   private readonly stubs: StubEmitter;
   private readonly routines: RoutineLabels;
 
-  constructor(options: GuestBuildOptions, asm: Assembler, stubs: StubEmitter, routines: RoutineLabels) {
+  /** @param structs what {@link useStruct} sets, by operation; the stubs look there */
+  constructor(
+    options: GuestBuildOptions,
+    asm: Assembler,
+    stubs: StubEmitter,
+    routines: RoutineLabels,
+    structs: Map<string, GuestBuffer>,
+  ) {
+    this.structs = structs;
     this.abi = options.abi;
     this.vendor = options.vendor;
     this.leaf = options.leaf ?? "4k";
@@ -149,6 +166,58 @@ export class GuestProgram {
     const buffer = new GuestBuffer(new Label(`buffer of ${bytes} bytes`), bytes, alignment);
     this.buffers.push(buffer);
     return buffer;
+  }
+
+  /** So many bytes of a buffer, from an offset on, as a buffer of their own. */
+  part(buffer: GuestBuffer, offset: number, bytes: number): GuestBuffer {
+    if (offset < 0 || offset + bytes > buffer.bytes)
+      throw new GuestSourceError(
+        "VALUE",
+        `bytes ${offset} to ${offset + bytes} of a buffer of ${buffer.bytes}`,
+      );
+    const label = new Label(`bytes ${offset} on of ${buffer.label.name}`);
+    const parts = this.parts.get(buffer) ?? [];
+    parts.push({ offset, label });
+    this.parts.set(buffer, parts);
+    const alignment = offset === 0 ? buffer.alignment : Math.min(buffer.alignment, offset & -offset);
+    return new GuestBuffer(label, bytes, alignment);
+  }
+
+  /** Data of the image that `emit` writes, after all code. @returns its first byte */
+  table(emit: (a: Assembler) => void): Label {
+    const label = new Label("table");
+    this.tables.push((a) => {
+      a.align(16);
+      a.bind(label);
+      emit(a);
+    });
+    return label;
+  }
+
+  /**
+   * Has the calls of an operation that follow pass their struct in this buffer, as large as the struct at least; or where they
+   * do by default. Says nothing to FastABI.
+   */
+  useStruct(operation: OperationDescriptor, buffer: GuestBuffer | undefined): void {
+    if (buffer === undefined) this.structs.delete(operation.name);
+    else this.structs.set(operation.name, buffer);
+  }
+
+  /**
+   * Writes entry `index` of a multicall's list instead of making the call.
+   * @throws GuestSourceError as {@link call}, and where the interface has no multicalls
+   */
+  entry(
+    list: GuestBuffer,
+    index: number,
+    operation: OperationDescriptor,
+    inputs: readonly (Value | undefined)[],
+  ): void {
+    const operands = inputs.map((value, i) =>
+      value === undefined ? undefined : this.operand(value, operation.inputs[i]),
+    );
+    this.overwritten++;
+    this.stubs.emitEntry(this.asm, operation, operands, atLabel(list.label, ENTRY_BYTES * index));
   }
 
   /** Guest frame number of a buffer that starts a page, in a new variable. @throws GuestSourceError for one that may not */
@@ -273,6 +342,7 @@ export class GuestProgram {
       this.asm.data(new TextEncoder().encode(text));
     }
     if (this.confidential === undefined) this.emitBuffers();
+    for (const emit of this.tables) emit(this.asm);
   }
 
   /** Bytes of all buffers, from the start of a page on. */
@@ -287,7 +357,13 @@ export class GuestProgram {
     for (const buffer of this.buffers) {
       this.asm.align(buffer.alignment);
       this.asm.bind(buffer.label);
-      this.asm.zeros(buffer.bytes);
+      let done = 0;
+      for (const { offset, label } of (this.parts.get(buffer) ?? []).sort((x, y) => x.offset - y.offset)) {
+        this.asm.zeros(offset - done);
+        this.asm.bind(label);
+        done = offset;
+      }
+      this.asm.zeros(buffer.bytes - done);
     }
   }
 

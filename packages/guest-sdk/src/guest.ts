@@ -1,7 +1,7 @@
 import { encryptsRegisters } from "@hyperwalk/xen";
 import type { Assembler } from "./assembler/assembler.js";
 import { Label } from "./assembler/label.js";
-import { type GuestBuildOptions, GuestProgram } from "./guest-program.js";
+import { type GuestBuffer, type GuestBuildOptions, GuestProgram } from "./guest-program.js";
 import { GuestSourceError } from "./guest-source-error.js";
 import { type ImageSymbols, type LinkedImage, linkPvhImage } from "./image/pvh-image.js";
 import { emitCheckInterface } from "./runtime/check-interface.js";
@@ -42,6 +42,7 @@ export function defineGuest(name: string, source: (g: GuestProgram) => void): Gu
 function linkGuest(name: string, options: GuestBuildOptions, source: (g: GuestProgram) => void): LinkedImage {
   const console: ConsoleState = { ring: new Label("console ring"), port: new Label("console port") };
   const structs = new Map<string, { readonly label: Label; readonly bytes: number }>();
+  const placed = new Map<string, GuestBuffer>();
   const { confidential } = options;
   const inline = inlineInstruction(options);
   const shared = new SharedMemory(confidential);
@@ -55,6 +56,7 @@ function linkGuest(name: string, options: GuestBuildOptions, source: (g: GuestPr
 
   return linkPvhImage({
     leaf: options.leaf ?? "4k",
+    physical: options.physical,
     sharedPages:
       confidential === undefined
         ? undefined
@@ -65,7 +67,7 @@ function linkGuest(name: string, options: GuestBuildOptions, source: (g: GuestPr
     code(a, symbols) {
       const encrypted =
         confidential === undefined ? undefined : ({ bounce: shared.bounce, instruction: "vmmcall" } as const);
-      const stubs = stubsFor(options, { ...stubMemory(symbols, structs), encrypted, lists, inline });
+      const stubs = stubsFor(options, { ...stubMemory(symbols, structs, placed), encrypted, lists, inline });
       const secure =
         confidential === "sev-snp"
           ? { startInfo: symbols.startInfo, ghcb: shared.ghcb, end: shared.end }
@@ -93,7 +95,7 @@ function linkGuest(name: string, options: GuestBuildOptions, source: (g: GuestPr
       emitCheckInterface(a, options.abi, options.vendor, mismatch);
       if (options.abi === "registered") emitRegisterImage(a, symbols.hypercallPage);
       emitConsoleInit(a, stubs, console);
-      program = new GuestProgram(options, a, stubs, routines);
+      program = new GuestProgram(options, a, stubs, routines, placed);
       source(program);
       program.shutdown();
       a.bind(mismatch);
@@ -167,10 +169,14 @@ function isScatterGather(abi: AbiName): boolean {
 function stubMemory(
   symbols: ImageSymbols,
   structs: Map<string, { readonly label: Label; readonly bytes: number }>,
+  placed: ReadonlyMap<string, GuestBuffer>,
 ): StubMemory {
   return {
     hypercallPage: symbols.hypercallPage,
+    alignmentFor: ({ name }) => placed.get(name)?.alignment,
     structFor(operation) {
+      const own = placed.get(operation.name);
+      if (own !== undefined) return own.label;
       let entry = structs.get(operation.name);
       if (!entry) {
         entry = { label: new Label(`struct of ${operation.name}`), bytes: operation.struct?.bytes ?? 0 };

@@ -44,6 +44,14 @@ export {
   TOUR_REPEATS,
   type TourOptions,
 } from "./guests/operation-tour.js";
+export { type ReplayOptions, replayGuest, stepBytes } from "./guests/replay.js";
+export {
+  MAX_REPLAY_SITES,
+  type ReplayCall,
+  type ReplayInput,
+  type ReplayPlace,
+  type ReplayStep,
+} from "./guests/replay-sites.js";
 export { runstateLoop } from "./guests/runstate-loop.js";
 export { spinForever } from "./guests/spin-forever.js";
 export { type ElfSegment, PHYS32_ENTRY, writeElf, type XenNote } from "./image/elf.js";

@@ -107,6 +107,17 @@ export {
 } from "./recording/recording.js";
 export { RecordingError } from "./recording/recording-error.js";
 export {
+  DEFAULT_FOOTPRINT,
+  type RecostDifference,
+  type RecostDocument,
+  type RecostLeft,
+  type RecostOperation,
+  type RecostRequest,
+  type RecostRun,
+  recost,
+} from "./recording/recost.js";
+export { BETWEEN, type Between } from "./recording/replay-plan.js";
+export {
   ABIS,
   type AbiName,
   type CallResult,

@@ -191,6 +191,11 @@ export class CycleLedger {
     };
   }
 
+  /** Length of the beginning of {@link cells} that is in use: nothing has been charged beyond. */
+  get usedCells(): number {
+    return this.nodeCount * STRIDE;
+  }
+
   /** Depth of the phase stack; zero in the root phase. */
   get phaseDepth(): number {
     return this.depth;

@@ -2,7 +2,7 @@ import { Assembler } from "../assembler/assembler.js";
 import type { Label } from "../assembler/label.js";
 import { emitBootStub } from "./boot-stub.js";
 import { PHYS32_ENTRY, writeElf } from "./elf.js";
-import { PageTables } from "./page-tables.js";
+import { MappingError, PageTables } from "./page-tables.js";
 
 /** Where guests of this package are loaded, and mapped: linear never equals physical. */
 export const IMAGE_PHYSICAL = 0x200000;
@@ -30,6 +30,8 @@ export interface ImageSource {
   code(a: Assembler, symbols: ImageSymbols): void;
   /** Data for that code; zeros at the end take no room in the file. */
   data(a: Assembler): void;
+  /** Guest-physical address where it is loaded: a multiple of 2 MiB below 3 GiB. Default {@link IMAGE_PHYSICAL}. */
+  readonly physical?: number | undefined;
   /** The guest is encrypted (SEV): pages are private but for these. Absent: it is not. */
   readonly sharedPages?: SharedPages | undefined;
 }
@@ -63,7 +65,13 @@ export interface LinkedImage {
 
 /** {@link buildPvhImage} */
 export function linkPvhImage(source: ImageSource): LinkedImage {
-  const a = new Assembler({ physical: IMAGE_PHYSICAL, linear: IMAGE_LINEAR });
+  const { physical = IMAGE_PHYSICAL } = source;
+  if (physical % REGION !== 0 || physical < REGION || physical >= SHARED_LOW_MEMORY)
+    throw new MappingError(
+      "ALIGNMENT",
+      `an image at 0x${physical.toString(16)}: a multiple of 2 MiB below 3 GiB`,
+    );
+  const a = new Assembler({ physical, linear: IMAGE_LINEAR });
   const symbols = { hypercallPage: a.label("hypercall page"), startInfo: a.label("start info") };
   const boot = {
     pageTables: a.label("page tables"),
@@ -83,7 +91,7 @@ export function linkPvhImage(source: ImageSource): LinkedImage {
   a.align(4096);
   a.bind(boot.pageTables);
   const { sharedPages, leaf } = source;
-  a.data(imageTables(a.offset, leaf, sharedPages?.bytes()).bytes());
+  a.data(imageTables(physical, a.offset, leaf, sharedPages?.bytes()).bytes());
   a.bind(symbols.hypercallPage);
   a.zeros(4096 + STACK_BYTES);
   a.bind(boot.stackTop);
@@ -96,26 +104,31 @@ export function linkPvhImage(source: ImageSource): LinkedImage {
   let used = image.length;
   while (used > 0 && image[used - 1] === 0) used--;
   const segment = {
-    physical: IMAGE_PHYSICAL,
+    physical,
     linear: IMAGE_LINEAR,
     bytes: image.slice(0, used),
     memoryBytes: image.length,
   };
   return {
-    elf: writeElf(IMAGE_PHYSICAL, [segment], [{ type: PHYS32_ENTRY, value: IMAGE_PHYSICAL }]),
-    text: { address: IMAGE_PHYSICAL, bytes: textBytes },
-    hypercallPage: IMAGE_PHYSICAL + symbols.hypercallPage.offset!,
+    elf: writeElf(physical, [segment], [{ type: PHYS32_ENTRY, value: physical }]),
+    text: { address: physical, bytes: textBytes },
+    hypercallPage: physical + symbols.hypercallPage.offset!,
   };
 }
 
 /** Tables for an image whose tables start `offset` bytes into it; they are part of what they map. */
-function imageTables(offset: number, leaf: "4k" | "2m", sharedBytes: number | undefined): PageTables {
+function imageTables(
+  physical: number,
+  offset: number,
+  leaf: "4k" | "2m",
+  sharedBytes: number | undefined,
+): PageTables {
   const encrypted = sharedBytes !== undefined;
   let regions = 0;
   // How many tables there are does not depend on where the shared pages begin.
   let shared = 0;
   for (;;) {
-    const tables = new PageTables(IMAGE_PHYSICAL + offset, encrypted);
+    const tables = new PageTables(physical + offset, encrypted);
     tables.map({ linear: 0n, physical: 0, bytes: SHARED_LOW_MEMORY, leaf: "2m", encrypted });
     tables.map({
       linear: BigInt(SHARED_LOW_MEMORY),
@@ -126,7 +139,7 @@ function imageTables(offset: number, leaf: "4k" | "2m", sharedBytes: number | un
     const mapPart = (at: number, end: number, isPrivate: boolean): void =>
       tables.map({
         linear: IMAGE_LINEAR + BigInt(at),
-        physical: IMAGE_PHYSICAL + at,
+        physical: physical + at,
         bytes: end - at,
         leaf,
         encrypted: isPrivate,

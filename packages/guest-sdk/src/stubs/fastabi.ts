@@ -56,6 +56,9 @@ export function fastabiStubs(vendor: Vendor): StubEmitter {
     abi: "fastabi",
     pointers: "physical",
     emitCall,
+    emitEntry: (_, operation) => {
+      throw new GuestSourceError("UNSUPPORTED_BY_ABI", `${operation.name}: FastABI has no multicalls`);
+    },
     addressOf: (buffer) => physicalAddress(buffer),
     emitOutput,
   };

@@ -1,6 +1,7 @@
 import type { HypercallAbiName, OperationDescriptor, OperationField } from "@hyperwalk/xen";
 import type { Assembler } from "../assembler/assembler.js";
 import type { Label, LabelAddress } from "../assembler/label.js";
+import type { Memory } from "../assembler/memory.js";
 import type { Register } from "../assembler/register.js";
 import type { BufferLists } from "./buffer-lists.js";
 
@@ -18,6 +19,8 @@ export interface StubMemory {
   readonly hypercallPage: Label;
   /** Zeroed, 64-byte aligned memory for the operation's struct; the same at every call. */
   structFor(operation: OperationDescriptor): Label;
+  /** Alignment of what {@link structFor} gives, where it is another one. */
+  alignmentFor?(operation: OperationDescriptor): number | undefined;
   /** Of the scatter/gather interfaces: where descriptions of buffers are collected. */
   readonly lists?: BufferLists | undefined;
   /**
@@ -44,6 +47,16 @@ export interface StubEmitter {
    * @throws GuestSourceError when this interface cannot carry the operation or one of the values
    */
   emitCall(a: Assembler, operation: OperationDescriptor, inputs: readonly (Operand | undefined)[]): void;
+  /**
+   * Writes an entry of a multicall's list, and the struct that it names, instead of making the call: 64 bytes from `place` on.
+   * @throws GuestSourceError as {@link emitCall}, and where the interface has no multicalls
+   */
+  emitEntry(
+    a: Assembler,
+    operation: OperationDescriptor,
+    inputs: readonly (Operand | undefined)[],
+    place: Memory,
+  ): void;
   /**
    * What a call passes for a buffer of the image.
    * @param alignment of its first byte, a power of two

@@ -1,7 +1,7 @@
 import { isKept, type OperationDescriptor, type OperationField } from "@hyperwalk/xen";
 import type { Assembler } from "../assembler/assembler.js";
 import { type Label, linearAddress, physicalAddress } from "../assembler/label.js";
-import { at, atLabel } from "../assembler/memory.js";
+import { at, atLabel, type Memory } from "../assembler/memory.js";
 import {
   type OperandBits,
   type Register,
@@ -26,6 +26,8 @@ const HYPERCALL_STUB_BYTES = 32;
 const STRUCT_ALIGNMENT = 64;
 /** Interfaces that pass structs in memory. */
 export type TraditionalAbiName = Exclude<AbiName, "fastabi">;
+/** Of a multicall's entry: number, result, six arguments. */
+const ENTRY_WORDS = 8;
 /** Of a number whose pointers are physical in a call of the `percall` interface. */
 const PERCALL_BIT = 0x40000000;
 
@@ -50,11 +52,12 @@ export function traditionalStubs(abi: TraditionalAbiName, memory: StubMemory): S
   // A linear pointer is no use to the hypervisor wherever it points: the tables are encrypted.
   const bounce = isLinear ? undefined : memory.encrypted?.bounce;
 
-  function emitCall(
+  /** Fills the operation's struct. @returns the arguments of the call */
+  function emitArguments(
     a: Assembler,
     operation: OperationDescriptor,
     inputs: readonly (Operand | undefined)[],
-  ): void {
+  ): readonly Operand[] {
     if (operation.fastabiOnly)
       throw new GuestSourceError("UNSUPPORTED_BY_ABI", `${operation.name}: only FastABI dispatches it`);
     const inRegisters: Operand[] = operation.plain ? [] : [operation.subop];
@@ -72,10 +75,41 @@ export function traditionalStubs(abi: TraditionalAbiName, memory: StubMemory): S
       const struct = memory.structFor(operation);
       if (bounce !== undefined && operation.inputs.some(({ offset }) => offset >= 0))
         emitCopy(a, bounce, struct, operation.struct.bytes);
-      inRegisters.push(addressOf(bounce ?? struct, operation.struct.bytes, STRUCT_ALIGNMENT));
+      const alignment = memory.alignmentFor?.(operation) ?? STRUCT_ALIGNMENT;
+      inRegisters.push(addressOf(bounce ?? struct, operation.struct.bytes, alignment));
       if (operation.array) inRegisters.push(1);
     }
-    inRegisters.forEach((value, i) => {
+    return inRegisters;
+  }
+
+  function emitEntry(
+    a: Assembler,
+    operation: OperationDescriptor,
+    inputs: readonly (Operand | undefined)[],
+    place: Memory,
+  ): void {
+    if (memory.encrypted !== undefined)
+      throw new GuestSourceError("UNSUPPORTED_BY_ABI", "encrypted guests have no stubs for multicalls");
+    const values = emitArguments(a, operation, inputs);
+    const isPhysical = abi === "percall" || lists !== undefined;
+    const number = isPhysical ? PERCALL_BIT | operation.hypercall : operation.hypercall;
+    const words: readonly Operand[] = [
+      number,
+      0,
+      ...values,
+      ...Array(ENTRY_WORDS - 2 - values.length).fill(0),
+    ];
+    words.forEach((value, i) => {
+      storeValue(a, { ...place, displacement: place.displacement + 8 * i }, value, 64);
+    });
+  }
+
+  function emitCall(
+    a: Assembler,
+    operation: OperationDescriptor,
+    inputs: readonly (Operand | undefined)[],
+  ): void {
+    emitArguments(a, operation, inputs).forEach((value, i) => {
       a.mov(ARGUMENTS[i], value);
     });
     if (lists !== undefined) a.mov(r9, 0); // from the start of the buffer
@@ -96,13 +130,12 @@ export function traditionalStubs(abi: TraditionalAbiName, memory: StubMemory): S
     field: OperationField,
     value: Operand,
   ): void {
-    const bits = (field.bytes * 8) as OperandBits;
-    const place = atLabel(memory.structFor(operation), field.offset);
-    if (typeof value === "object" && value.kind === "register") a.mov(place, resized(value, bits));
-    else if (typeof value === "object" || !fitsStore(value, bits)) {
-      a.mov(rax, value);
-      a.mov(place, resized(rax, bits));
-    } else a.mov(place, value, bits);
+    storeValue(
+      a,
+      atLabel(memory.structFor(operation), field.offset),
+      value,
+      (field.bytes * 8) as OperandBits,
+    );
   }
 
   function emitOutput(
@@ -118,7 +151,16 @@ export function traditionalStubs(abi: TraditionalAbiName, memory: StubMemory): S
     else a.movzx(resized(to, 32), place, (field.bytes * 8) as 8 | 16);
   }
 
-  return { abi, pointers, emitCall, addressOf, emitOutput };
+  return { abi, pointers, emitCall, emitEntry, addressOf, emitOutput };
+}
+
+/** Stores a value; may overwrite RAX. */
+function storeValue(a: Assembler, place: Memory, value: Operand, bits: OperandBits): void {
+  if (typeof value === "object" && value.kind === "register") a.mov(place, resized(value, bits));
+  else if (typeof value === "object" || !fitsStore(value, bits)) {
+    a.mov(rax, value);
+    a.mov(place, resized(rax, bits));
+  } else a.mov(place, value, bits);
 }
 
 /** Longest copy that is written out, bytes. */

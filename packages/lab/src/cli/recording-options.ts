@@ -6,17 +6,23 @@ import {
   DEFAULT_MMIO_HANDLERS,
 } from "../defaults.js";
 import { GUEST_OPERATIONS } from "../guest.js";
-import { GUEST_PAGES, P2M_PAGES } from "../result.js";
-import { memorySize, oneOf, wholeNumber } from "./option-values.js";
+import { ABIS, COMPARED_ABIS, GUEST_PAGES, HOSTS, KVM_ABIS, P2M_PAGES } from "../result.js";
+import { memorySize, oneOf, someOf, wholeNumber } from "./option-values.js";
 import type { Output } from "./output.js";
 import type { RecordOptions } from "./record-command.js";
+import type { RecostOptions } from "./recost-command.js";
 import { eptOption, fastForwardOption, specCtrlOption } from "./simulation-options.js";
 
 /** Those of `recording/record.ts`, which help does not load. */
-const RECORDED_ABIS = ["linear", "physaddr", "percall", "registered", "fastabi"] as const;
+const RECORDED_ABIS = ["linear", "physaddr", "percall", "fastabi"] as const;
 /** Those of `@hyperwalk/xen`, too. */
 const BOOT_PROTOCOL_NAMES = ["pvh", "multiboot", "hvm"] as const;
 const MAX_VCPUS = 32;
+
+/** Those of `recording/replay-plan.ts`, and powers of two: KiB that stand for what a guest touches between two calls. */
+const BETWEEN = ["instructions", "nothing"] as const;
+const FOOTPRINTS = Array.from({ length: 15 }, (_, power) => String(2 ** power));
+const DEFAULT_FOOTPRINT = 32;
 
 /** Adds the commands that write and read records of hypercalls. @param exit given the exit code of the one that ran */
 export function registerRecording(program: Command, output: Output, exit: (code: number) => void): void {
@@ -27,6 +33,17 @@ export function registerRecording(program: Command, output: Output, exit: (code:
       const { recordCommand } = await import("./record-command.js");
       const given = (option: keyof RecordOptions) => command.getOptionValueSource(option) === "cli";
       exit(await recordCommand(guest, options, given, output));
+    });
+
+  recostOptions(program.command("recost"))
+    .description(
+      "repeat the hypercalls of a record through other interfaces, machines and hosts, and price them there",
+    )
+    .argument("<file>", "what `record` wrote")
+    .action(async (file: string, options: RecostOptions, command: Command) => {
+      const { recostCommand } = await import("./recost-command.js");
+      const given = (option: keyof RecostOptions) => command.getOptionValueSource(option) === "cli";
+      exit(await recostCommand(file, options, given, output));
     });
 }
 
@@ -102,5 +119,57 @@ function recordOptions(command: Command): Command {
         .default(1),
     )
     .option("--hardware-domain", "of an image: it may write to Xen's own console and has no PV console")
+    .option("--json", "print one JSON document and nothing else");
+}
+
+function recostOptions(command: Command): Command {
+  return command
+    .addOption(new Option("--machine <id>", "processor, see `hyperwalk profiles` (default: the record's)"))
+    .addOption(
+      new Option("--abi <list>", `interfaces, separated by commas, or all: ${ABIS.join(", ")}`)
+        .argParser(someOf("--abi", ABIS))
+        .default(COMPARED_ABIS, COMPARED_ABIS.join(",")),
+    )
+    .addOption(
+      new Option(
+        "--host <list>",
+        `hypervisors, separated by commas, or all: ${HOSTS.join(", ")}; kvm has ${KVM_ABIS.join(", ")} alone`,
+      )
+        .argParser(someOf("--host", HOSTS))
+        .default(["xen"], "xen"),
+    )
+    .addOption(specCtrlOption())
+    .addOption(eptOption())
+    .addOption(
+      new Option(
+        "--p2m-page <size>",
+        `largest leaves of the p2m: ${P2M_PAGES.join(", ")} (default: the record's)`,
+      ).argParser(oneOf("--p2m-page", P2M_PAGES)),
+    )
+    .addOption(
+      new Option(
+        "--mmio-handlers <n>",
+        "handlers that Xen asks on each guest copy (default: the record's)",
+      ).argParser(wholeNumber("--mmio-handlers", 0, 16)),
+    )
+    .addOption(
+      new Option(
+        "--guest-page <size>",
+        `leaves of the replay's page tables: ${GUEST_PAGES.join(", ")} (default: those that the recorded walks show)`,
+      ).argParser(oneOf("--guest-page", GUEST_PAGES)),
+    )
+    .addOption(
+      new Option(
+        "--between <what>",
+        "what stands for the guest's own work between two calls: as many instructions as were recorded, or nothing",
+      )
+        .argParser(oneOf("--between", BETWEEN))
+        .default("instructions"),
+    )
+    .addOption(
+      new Option("--footprint <KiB>", "memory that those instructions go through, a power of two up to 16384")
+        .argParser((text: string) => Number(oneOf("--footprint", FOOTPRINTS)(text)))
+        .default(DEFAULT_FOOTPRINT),
+    )
     .option("--json", "print one JSON document and nothing else");
 }

@@ -179,9 +179,10 @@ class VcpuMeter {
     if (open === undefined) return;
     this.open = undefined;
     let idle = 0;
-    for (let node = 0; node < after.length; node += STRIDE)
+    const { usedCells } = this.pcpu.ledger;
+    for (let node = 0; node < usedCells; node += STRIDE)
       idle += latest.cells[node + Cause.Idle] - before.cells[node + Cause.Idle];
-    for (let cell = 0; cell < after.length; cell++) {
+    for (let cell = 0; cell < usedCells; cell++) {
       after[cell] += latest.cells[cell] - before.cells[cell];
       until[cell] += before.cells[cell] - earlier.cells[cell];
     }

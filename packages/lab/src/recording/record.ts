@@ -26,8 +26,8 @@ import {
   type RecordingHeader,
 } from "./recording.js";
 
-/** Interfaces whose calls can be recorded: a list of pieces does not say what the call was about. */
-export const RECORDED_ABIS: readonly AbiName[] = ["linear", "physaddr", "percall", "registered", "fastabi"];
+/** Interfaces whose calls can be recorded: those where Xen reaches a buffer at the address that the guest passes. */
+export const RECORDED_ABIS: readonly AbiName[] = ["linear", "physaddr", "percall", "fastabi"];
 
 /** One guest whose hypercalls are recorded. */
 export interface RecordRequest {

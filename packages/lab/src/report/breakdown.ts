@@ -1,9 +1,12 @@
 import { causesByPhase, sumCells } from "../ledger-sums.js";
-import type { CompareDocument, LedgerCell, RunResult } from "../result.js";
+import type { LedgerCell, RunResult } from "../result.js";
 import { figure, percent } from "./figures.js";
 import { type Column, grid, type Row } from "./grid.js";
 import type { Paint } from "./paint.js";
 import { runName } from "./run-name.js";
+
+/** What a breakdown needs to know of a run. */
+export type BreakdownRun = Pick<RunResult, "abi" | "host" | "ledger">;
 
 type Selector = (cell: LedgerCell) => boolean;
 
@@ -12,7 +15,7 @@ type Selector = (cell: LedgerCell) => boolean;
  * nothing everywhere has no line of its own, but counts. The last line is the sum of all cells, which is the figure
  * of the summary.
  */
-export function breakdownTable(document: CompareDocument, paint: Paint): string {
+export function breakdownTable(document: { readonly runs: readonly BreakdownRun[] }, paint: Paint): string {
   const { runs } = document;
   const figures = (selector: Selector): string[] => runs.flatMap((run) => sumAndShare(run, selector));
   const rows: Row[] = [];
@@ -35,7 +38,7 @@ export function breakdownTable(document: CompareDocument, paint: Paint): string 
   return grid(columns, rows, paint);
 }
 
-function sumAndShare(run: RunResult, selector: Selector): [string, string] {
+function sumAndShare(run: BreakdownRun, selector: Selector): [string, string] {
   const selected = run.ledger.filter(selector);
   if (selected.length === 0) return ["", ""];
   const total = sumCells(run.ledger);

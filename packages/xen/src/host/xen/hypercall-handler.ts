@@ -114,7 +114,11 @@ export class HypercallHandler implements Constituents {
 
   private begin(observer: HypercallObserver, { vcpu }: OperationCall, number: number, mode: number): void {
     const { registers, argumentRegisters } = this;
-    const fastabi = mode === GuestCodeMode.Long && number > 0 && (number & FASTABI_MASK) !== 0;
+    const fastabi =
+      mode === GuestCodeMode.Long &&
+      number > 0 &&
+      (number & FASTABI_MASK) !== 0 &&
+      this.abis.some(({ id }) => id === "fastabi");
     observer.onBegin({
       vcpu: vcpu.id,
       number: number >>> 0,

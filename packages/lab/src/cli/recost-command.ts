@@ -1,0 +1,90 @@
+import { parseRecording } from "../recording/parse-recording.js";
+import type { Recording } from "../recording/recording.js";
+import { RecordingError } from "../recording/recording-error.js";
+import { type RecostRequest, recost } from "../recording/recost.js";
+import type { Between } from "../recording/replay-plan.js";
+import { describeExit } from "../report/exits.js";
+import { runName } from "../report/run-name.js";
+import { type AbiName, type GuestPage, type HostName, KVM_ABIS, type P2mPage } from "../result.js";
+import { readFile } from "./files.js";
+import { machineById } from "./machine.js";
+import type { Output } from "./output.js";
+import { UsageError } from "./usage-error.js";
+import { type XenOptions, xenConfig } from "./xen-options.js";
+
+/** What the command line of `recost` says, parsed. */
+export interface RecostOptions extends XenOptions {
+  readonly machine?: string;
+  readonly abi: readonly AbiName[];
+  readonly host: readonly HostName[];
+  readonly p2mPage?: P2mPage;
+  readonly mmioHandlers?: number;
+  readonly guestPage?: GuestPage;
+  readonly between: Between;
+  /** KiB. */
+  readonly footprint: number;
+  readonly json?: boolean;
+}
+
+/** `hyperwalk recost`: a record through other interfaces. @returns the exit code */
+export async function recostCommand(
+  path: string,
+  options: RecostOptions,
+  given: (option: keyof RecostOptions) => boolean,
+  output: Output,
+): Promise<number> {
+  const { abi, host, between, footprint, p2mPage, mmioHandlers, guestPage } = options;
+  if (host.includes("kvm") && !abi.some((each) => KVM_ABIS.includes(each)))
+    throw new UsageError("option --abi", `"${abi.join(",")}" under kvm`, KVM_ABIS.join(", "));
+  if (between === "nothing" && given("footprint"))
+    throw new UsageError(
+      "option --footprint",
+      "it says nothing with --between nothing",
+      "--between instructions",
+    );
+  const recording = readRecording("argument <file>", path);
+  const named = recording.header.machine?.id;
+  if (options.machine === undefined && named === undefined)
+    throw new UsageError(
+      "option --machine",
+      "nothing is given, and the record does not say where it was made",
+      "a machine",
+    );
+  const machine =
+    options.machine === undefined
+      ? machineById("argument <file>: machine of the record", named ?? "")
+      : machineById("option --machine", options.machine);
+  const hasSwitches = options.specCtrl !== undefined || options.ept !== undefined;
+  const request: RecostRequest = {
+    recording,
+    abis: abi,
+    hosts: host,
+    machine,
+    ...(hasSwitches && { xen: xenConfig(options, machine) }),
+    p2mPage,
+    mmioHandlers,
+    guestPage,
+    between,
+    footprint: 1024 * footprint,
+  };
+  const document = recost(request);
+  if (options.json) output.out(`${JSON.stringify(document, null, 2)}\n`);
+  else {
+    const { recostReport } = await import("../report/recost-report.js");
+    output.out(recostReport(document, output.paint));
+  }
+  const bad = document.runs.filter(({ exit }) => !exit.ok);
+  for (const run of bad) output.err(`error: replay through ${runName(run)}: ${describeExit(run.exit)}\n`);
+  return bad.length === 0 ? 0 : 1;
+}
+
+/** A record from a file. @throws UsageError that names file, line and key */
+function readRecording(argument: string, path: string): Recording {
+  const bytes = readFile(argument, path);
+  try {
+    return parseRecording(new TextDecoder().decode(bytes));
+  } catch (error) {
+    if (!(error instanceof RecordingError)) throw error;
+    throw new UsageError(argument, `${path}: ${error.place}: ${error.found}`, error.allowed);
+  }
+}
