@@ -8,8 +8,8 @@ import { type FastForward, type FastForwardTarget, resolveTarget } from "./fast-
 import { exitName } from "./host/exit-name.js";
 import type { Pcpu } from "./host/pcpu.js";
 import type { RunOutcome } from "./host/run-outcome.js";
+import type { VmExitEvent } from "./host/vcpu-loop.js";
 import type { HypercallEvent } from "./host/xen/hypercall-handler.js";
-import type { VmExitEvent } from "./host/xen/xen-host.js";
 import type {
   GuestCopyEvent,
   HypercallBeginEvent,

@@ -251,11 +251,19 @@ export type {
   VcpuControl,
   VcpuControlSnapshot,
 } from "./host/vcpu-control.js";
+export type {
+  VcpuLoop,
+  VcpuLoopOptions,
+  VcpuLoopSnapshot,
+  VcpuReset,
+  VmExitEvent,
+} from "./host/vcpu-loop.js";
 export type { VcpuRegisters } from "./host/vcpu-registers.js";
+export type { TurnEnd, TurnHost, TurnVcpu, VcpuTurns, VcpuTurnsSnapshot } from "./host/vcpu-turns.js";
 export type { HvmVcpu, VcpuRecord } from "./host/xen/hvm-vcpu.js";
 export type { HypercallEvent, HypercallHandler } from "./host/xen/hypercall-handler.js";
 export type { NullScheduler, NullSchedulerSnapshot } from "./host/xen/null-scheduler.js";
-export type { TurnEnd, VmExitEvent, XenHost, XenHostSnapshot } from "./host/xen/xen-host.js";
+export type { XenHost } from "./host/xen/xen-host.js";
 export type {
   GuestCopyEvent,
   HypercallBeginEvent,

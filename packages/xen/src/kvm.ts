@@ -5,10 +5,12 @@ import { HYPERCALL_PAGE_MSR, HYPERCALL_PAGE_MSR_BEHIND_VIRIDIAN } from "./cpuid-
 import { Domain } from "./domain.js";
 import { DEFAULT_MAX_CYCLES, GuestSystem, type RunBudget, type SystemListeners } from "./guest-system.js";
 import { HostMemory, XEN_TEXT_BYTES } from "./host/host-memory.js";
-import { kvmObjectHomes } from "./host/host-objects.js";
+import { furtherKvmHomes, kvmObjectHomes } from "./host/host-objects.js";
 import { type KvmConfig, type ResolvedKvmConfig, resolveKvmConfig } from "./host/kvm/kvm-config.js";
+import { KvmThreads } from "./host/kvm/kvm-threads.js";
 import { KvmVcpu } from "./host/kvm/kvm-vcpu.js";
 import { KvmVm } from "./host/kvm/kvm-vm.js";
+import type { SlotAccess } from "./host/kvm/slot-access.js";
 import { maxGfn, TdpMmu } from "./host/kvm/tdp-mmu.js";
 import type { KvmXenExitHcall } from "./host/kvm/uapi.js";
 import { Pcpu } from "./host/pcpu.js";
@@ -22,6 +24,7 @@ import { doorbellOperations } from "./operations/doorbell.js";
 import { CONTINUED_OPERATIONS, OPERATIONS } from "./operations/index.js";
 import { checkStagePrices } from "./path-cost/apply-prices.js";
 import { composeStage } from "./path-cost/compose.js";
+import { FreePathCost } from "./path-cost/free-path-cost.js";
 import { Phase } from "./path-cost/phases.js";
 import { StageOverrides, type StagePriceRecord } from "./path-cost/stage-overrides.js";
 import type { StagePathCost } from "./path-cost/stage-path-cost.js";
@@ -66,8 +69,9 @@ export interface KvmSystemOptions {
 }
 
 /**
- * Linux's KVM with Xen emulation and a user-space monitor on one logical processor, with one guest of one vCPU. It finds
- * Xen's CPUID leaves, hypercall page and traditional interface; the monitor serves what the kernel does not.
+ * Linux's KVM with Xen emulation and a user-space monitor, on one logical processor for each vCPU of one guest. It finds Xen's
+ * CPUID leaves, hypercall page and traditional interface; the monitor serves what the kernel does not. What has no number in
+ * its name is vCPU 0's.
  */
 export class KvmSystem extends GuestSystem {
   readonly processor: Processor;
@@ -87,6 +91,7 @@ export class KvmSystem extends GuestSystem {
   /** Its second stage. */
   readonly tdp: TdpMmu;
   protected readonly profile: ProcessorProfile;
+  private readonly threads: KvmThreads | undefined;
 
   constructor(options: KvmSystemOptions) {
     super();
@@ -111,20 +116,15 @@ export class KvmSystem extends GuestSystem {
       ...resolveXenConfig({ lockHarden: false, l1dFlush: false }, profile),
       specCtrlWrite: false,
     };
-    const pcpu = new Pcpu({
-      processor,
-      hostMemory,
-      controlFrame,
-      homes: kvmObjectHomes(hostMemory, controlFrame, sharedInfoFrame),
-      text: new XenText(XEN_TEXT_BYTES, new StageOverrides(prices)),
-      xen,
-      timeline: options.timeline,
-    });
+    const homes = kvmObjectHomes(hostMemory, controlFrame, sharedInfoFrame);
+    const text = new XenText(XEN_TEXT_BYTES, new StageOverrides(prices));
+    const { timeline } = options;
+    const pcpu = new Pcpu({ processor, hostMemory, controlFrame, homes, text, xen, timeline });
     const { cost } = pcpu;
     const vm = new KvmVm({
       memory,
       cost,
-      nowNs: () => this.vcpu.nowNs,
+      nowNs: () => this.threads?.nowNs ?? this.vcpu.nowNs,
       tscGhz: profile.frequency.value,
       maxGfn: maxGfn(profile.memory.physicalAddressBits.value),
     });
@@ -152,15 +152,14 @@ export class KvmSystem extends GuestSystem {
     });
     const control = pcpu.createControl(hostMemory, tdp, xen);
     tdp.onFlush = () => {
-      for (const vcpu of this.vcpus ?? []) vcpu.host.requestFlush();
+      for (const vcpu of this.vcpus ?? []) vcpu.requestFlush();
     };
-    const call = cost.compile(
-      composeStage("system call of the monitor", Phase.MonitorCall, [
-        MONITOR_IOCTL,
-        ...(kvm.pti ? [KVM_PTI_CALL] : []),
-      ]),
-    );
-    const pay = () => cost.run(call);
+    const call = composeStage("system call of the monitor", Phase.MonitorCall, [
+      MONITOR_IOCTL,
+      ...(kvm.pti ? [KVM_PTI_CALL] : []),
+    ]);
+    cost.compile(call);
+    const pay = () => vm.cost.run(vm.cost.compile(call));
     const domain = new Domain({
       id: DOMAIN_ID,
       config,
@@ -172,7 +171,7 @@ export class KvmSystem extends GuestSystem {
       twoLevel: (parts) => new KvmTwoLevelEvents(parts, vm, pay),
     });
     this.domain = domain;
-    const regions = new MemoryRegions(vm, cost, call);
+    const regions = new MemoryRegions(vm, pay);
     for (const range of ram) regions.add(range, guestFirst + range.first);
     physmap.attach(regions);
     const attributes = new KvmAttributes({
@@ -186,15 +185,15 @@ export class KvmSystem extends GuestSystem {
     const { doorbell } = domain;
     const served = config.doorbell?.handler === "user-space" && config.doorbell.hypercalls;
     const ringing = doorbell !== undefined && served ? doorbellOperations(doorbell) : [];
-    const vcpu = new KvmVcpu({
-      id: 0,
-      pcpu,
-      control,
+    const threads = config.vcpus > 1 ? new KvmThreads(vm, physmap) : undefined;
+    this.threads = threads;
+    const shared = {
       vm,
       tdp,
       domain,
       kvm,
-      operations: (access) =>
+      threads,
+      operations: (access: SlotAccess) =>
         monitorOperations([...OPERATIONS, ...CONTINUED_OPERATIONS, ...ringing], {
           attributes,
           vcpus: vm.vcpus,
@@ -203,10 +202,28 @@ export class KvmSystem extends GuestSystem {
         }),
       served: () => attributes.update(),
       hypercall: options.hypercall,
+    };
+    const vcpu = new KvmVcpu({ id: 0, pcpu, control, ...shared });
+    const further = Array.from({ length: config.vcpus - 1 }, (_, n) => {
+      const frame = heap.allocate(1);
+      const another = new Pcpu({
+        processor: new Processor({ profile, memory, apicId: n + 1 }),
+        hostMemory,
+        controlFrame: frame,
+        homes: furtherKvmHomes(hostMemory, frame, homes),
+        text,
+        xen,
+        first: pcpu,
+      });
+      const its = another.createControl(hostMemory, tdp, xen);
+      return new KvmVcpu({ id: n + 1, pcpu: another, control: its, ...shared });
     });
-    this.vcpus = [vcpu];
+    this.vcpus = [vcpu, ...further];
     this.vcpu = vcpu.vcpu;
-    domain.vcpus.push(vcpu.vcpu);
+    for (const each of this.vcpus) {
+      domain.vcpus.push(each.vcpu);
+      threads?.add(each);
+    }
     attributes.start();
     const { cmdline, modules } = config;
     control.start(protocol.build(domain, image, { cmdline, modules }));
@@ -218,23 +235,28 @@ export class KvmSystem extends GuestSystem {
     this.vlapic = vcpu.vlapic;
     this.vm = vm;
     this.tdp = tdp;
+    this.listenToMonitor(domain);
     this.observe(options.accounting === true, options.measureWindow !== false);
   }
 
   run(budget: RunBudget = {}): RunOutcome {
     const { maxInstructions = Number.MAX_SAFE_INTEGER, maxCycles = DEFAULT_MAX_CYCLES } = budget;
-    const outcome = this.vcpus[0].host.run(maxInstructions, this.ledger.clock[0] + ticks(maxCycles));
+    const { threads } = this;
+    const outcome =
+      threads === undefined
+        ? this.vcpus[0].host.run(maxInstructions, this.ledger.clock[0] + ticks(maxCycles))
+        : threads.run(maxInstructions, threads.now + ticks(maxCycles));
     this.tellOutcome(outcome);
     return outcome;
   }
 
   get cycles(): number {
-    return this.ledger.clock[0] / TICKS_PER_CYCLE;
+    return (this.threads?.now ?? this.ledger.clock[0]) / TICKS_PER_CYCLE;
   }
 
   /** Exits that went on to the monitor so far. */
   get userExits(): number {
-    return this.vcpus[0].host.userExits;
+    return this.vcpus.reduce((sum, { host }) => sum + host.userExits, 0);
   }
 
   /** @throws SnapshotError always: systems with KVM have none yet */
@@ -245,6 +267,19 @@ export class KvmSystem extends GuestSystem {
   /** @throws SnapshotError always */
   restore(_snapshot: unknown): never {
     return this.snapshot();
+  }
+
+  /** Events that the monitor sets pending by itself, because the kernel could not: it has the vCPUs' threads look. */
+  private listenToMonitor({ eventChannels: { events, upcallVectors } }: Domain): void {
+    const free = new FreePathCost(this.vm.memory);
+    events.onUpcall = (id, cost) => {
+      if (upcallVectors[id] === 0) this.vcpus[id].kick(cost ?? free);
+      else this.vcpus[id].sendInterrupt(upcallVectors[id], cost ?? free); // KVM_SIGNAL_MSI
+    };
+    events.onPending = (port, cost) => {
+      for (const each of this.vcpus)
+        if (each.vcpu.endPoll(port) || each.xen.isPolling) each.kick(cost ?? free);
+    };
   }
 
   protected override tell({ onExit, onHypercall }: SystemListeners): void {
@@ -267,12 +302,11 @@ export function createKvmSystem(options: KvmSystemOptions): KvmSystem {
 
 /** What this host does not have. */
 function checkDomain(config: ResolvedDomainConfig): void {
-  const { abi, vcpus, paging, confidential, logDirty, hardwareDomain } = config;
+  const { abi, paging, confidential, logDirty, hardwareDomain } = config;
   const refuse = (key: string, value: unknown, allowed: string): never => {
     throw new XenConfigError(`domain.${key}`, value, `${allowed} under KVM`);
   };
   if (abi.name !== "linear") refuse("abi", abi.name, "linear");
-  if (vcpus !== 1) refuse("vcpus", vcpus, "1");
   if (paging !== "hap") refuse("paging", paging, "hap");
   if (confidential !== undefined) refuse("confidential", confidential, "none");
   if (logDirty) refuse("logDirty", logDirty, "false");

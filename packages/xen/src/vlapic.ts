@@ -15,6 +15,8 @@ const MINIMUM_PERIOD_NS = 100_000;
 
 export interface VlapicOptions {
   readonly vcpuId: number;
+  /** Default Xen's: twice the vCPU's number. */
+  readonly apicId?: number;
   readonly ledger: CycleLedger;
   /** Cycles a nanosecond. */
   readonly ghz: number;
@@ -43,8 +45,7 @@ export interface VlapicSnapshot {
 }
 
 /**
- * The local APIC that Xen emulates for an HVM or PVH vCPU (`arch/x86/hvm/vlapic.c`): the architecture's, with an ID of
- * twice the vCPU's number and a timer driven by the system time.
+ * The local APIC that Xen emulates for an HVM or PVH vCPU (`arch/x86/hvm/vlapic.c`): the architecture's, with a timer driven by the system time.
  */
 export class Vlapic {
   readonly apic: LocalApic;
@@ -71,7 +72,7 @@ export class Vlapic {
       },
     };
     this.apic = new LocalApic(host, {
-      id: 2 * options.vcpuId,
+      id: options.apicId ?? 2 * options.vcpuId,
       bootstrap: options.vcpuId === 0,
       physicalAddressBits: options.physicalAddressBits,
       x2apic: true,

@@ -97,7 +97,6 @@ describe("what KVM does not have here", () => {
         XenConfigError,
       );
     refused({ abi: "physaddr" });
-    refused({ vcpus: 2 });
     refused({ paging: "shadow" });
     refused({ confidential: "sev" });
     refused({}, { specCtrlWrite: true });

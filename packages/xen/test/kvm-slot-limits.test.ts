@@ -6,8 +6,6 @@ import { maxGfn } from "../src/host/kvm/tdp-mmu.ts";
 import { KvmMemFlag } from "../src/host/kvm/uapi.ts";
 import { createKvmSystem, type KvmSystem } from "../src/kvm.ts";
 import { hostAddressOf, MemoryRegions } from "../src/monitor/memory-regions.ts";
-import { FreePathCost } from "../src/path-cost/free-path-cost.ts";
-import type { StagePathCost } from "../src/path-cost/stage-path-cost.ts";
 import { type CallRegisters, HypercallDriver } from "./hypercall-driver.ts";
 import { RecordingCost, xenMemory } from "./xen-memory.ts";
 
@@ -35,8 +33,7 @@ function driver(calls: readonly CallRegisters[], profile = epyc9124) {
 function regions(slots: number) {
   const { memory } = xenMemory();
   const vm = new KvmVm({ memory, cost: new RecordingCost(memory), nowNs: () => 0, tscGhz: 2 });
-  const cost = new FreePathCost(memory) as unknown as StagePathCost;
-  const all = new MemoryRegions(vm, cost, 0, slots);
+  const all = new MemoryRegions(vm, () => {}, slots);
   all.add({ first: 0x40, count: 16 }, 0x100);
   return { vm, all };
 }

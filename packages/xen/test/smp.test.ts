@@ -1,170 +1,63 @@
-import { epyc9124, Intercept, type ProcessorProfile, skylakeSp } from "@hyperwalk/cpu";
+import { epyc9124, Intercept, skylakeSp } from "@hyperwalk/cpu";
 import { describe, expect, it, vi } from "vitest";
 import { Errno } from "../src/errno.ts";
 import { decodeSnapshot, encodeSnapshot } from "../src/snapshot/encoding.ts";
 import { SnapshotError } from "../src/snapshot/snapshot-error.ts";
 import type { TimelineListener, TimelineStretch } from "../src/timeline/timeline-stretch.ts";
-import { createXenSystem, type XenSystem } from "../src/xen.ts";
+import { createXenSystem } from "../src/xen.ts";
 import { XenConfigError } from "../src/xen-config.ts";
 import { elfImage } from "./elf-image.ts";
 import { caller } from "./flat-guest.ts";
 import { ScriptedProcessor } from "./scripted-processor.ts";
+import {
+  APIC,
+  await_,
+  balanced,
+  CLI,
+  CODE,
+  CONTEXT,
+  CONTROL,
+  COUNTS,
+  context32,
+  count,
+  DOWN,
+  digest,
+  EDGE_INIT,
+  ENABLE,
+  EOI,
+  EVENT_CHANNEL_OP,
+  EVENT_WORDS,
+  FIRST_PORT,
+  guest,
+  HLT,
+  HVM_OP,
+  INITIALISE,
+  IRET,
+  IS_UP,
+  keep,
+  le,
+  MEMORY_OP,
+  print,
+  put,
+  RESULTS,
+  results,
+  SCHED_OP,
+  SEND_NMI,
+  SHARED,
+  SIPI,
+  STI,
+  STRUCT,
+  sendIpi,
+  sleepUntil,
+  TRAMPOLINE,
+  UP,
+  unless,
+  VCPU_OP,
+  VECTOR,
+  word,
+} from "./smp-guest.ts";
 
 vi.setConfig({ testTimeout: 60_000 }); // simulated work, however slow the host
-
-const CODE = 0x100000;
-const BODY = [CODE + 0x1000, CODE + 0x2000, CODE + 0x3000, CODE + 0x4000]; // by vCPU
-const HANDLERS = CODE + 0x8000;
-const GDT = 0x6000;
-const IDT = 0x7000;
-const TRAMPOLINE = 0x8000;
-const CONTEXT = 0x9000; // one for each vCPU, 128 bytes apart
-const RESULTS = 0xa000;
-const COUNTS = 0xb000; // one for each vCPU
-const STRUCT = 0xc000;
-const SHARED = 0xd000;
-const CONTROL = 0xe000; // FIFO control blocks, 128 bytes apart
-const EVENT_WORDS = 0xf000;
-const STACK = 0x80000; // grows down, 4 KiB for each vCPU
-const APIC = 0xfee00000;
-const FIRST_PORT = 3; // after the toolstack's
-const VECTOR = 0x30; // plus the number of the vCPU
-const HLT = 0xf4;
-const STI = 0xfb;
-const CLI = 0xfa;
-const IRET = 0xcf;
-
-const VCPU_OP = 24;
-const SCHED_OP = 29;
-const EVENT_CHANNEL_OP = 32;
-const HVM_OP = 34;
-const MEMORY_OP = 12;
-const INITIALISE = 0;
-const UP = 1;
-const DOWN = 2;
-const IS_UP = 3;
-const SEND_NMI = 11;
-
-const le = (value: number, bytes = 4) =>
-  Array.from({ length: bytes }, (_, i) => Math.floor((value >>> 0) / 256 ** i) % 256);
-/** mov dword [at], value */
-const put = (at: number, value: number) => [0xc7, 0x05, ...le(at), ...le(value)];
-/** lock inc dword [at] */
-const count = (at: number) => [0xf0, 0xff, 0x05, ...le(at)];
-const print = (text: string) => [...text].flatMap((c) => [0xb0, c.charCodeAt(0), 0xe6, 0xe9]);
-/** mov [RESULTS + 4 slot], eax */
-const keep = (slot: number) => [0xa3, ...le(RESULTS + 4 * slot)];
-/** pause; cmp dword [at], value; jb back */
-const await_ = (at: number, value: number) => [0xf3, 0x90, 0x81, 0x3d, ...le(at), ...le(value), 0x72, 0xf2];
-/** Sleeps with interrupts on until the counter has that value: cli; cmp; jae past; sti; hlt; jmp back. */
-const sleepUntil = (at: number, value: number) => [
-  CLI,
-  0x81,
-  0x3d,
-  ...le(at),
-  ...le(value),
-  0x73,
-  4,
-  STI,
-  HLT,
-  0xeb,
-  0xef,
-];
-/** cmp dword [at], value; jae past the code */
-const unless = (at: number, value: number, code: readonly number[]) => [
-  0x81,
-  0x3d,
-  ...le(at),
-  ...le(value),
-  0x73,
-  code.length,
-  ...code,
-];
-const sendIpi = (id: number, lo: number) => [...put(APIC + 0x310, id << 24), ...put(APIC + 0x300, lo)];
-const ENABLE = put(APIC + 0xf0, 0x1ff);
-const EOI = put(APIC + 0xb0, 0);
-const EDGE_INIT = 0x4500;
-const SIPI = 0x4600;
-
-interface Program {
-  /** By vCPU; the first one starts by itself. */
-  readonly bodies: readonly (readonly number[])[];
-  readonly handlers?: Readonly<Record<number, readonly number[]>>;
-  readonly trampoline?: readonly number[];
-  readonly timeline?: TimelineListener;
-}
-
-/** A PVH guest in flat 32-bit protected mode; contexts for VCPUOP_initialise start the others at their bodies. */
-function guest(profile: ProcessorProfile, vcpus: number, program: Program): XenSystem {
-  const system = createXenSystem({
-    profile,
-    domain: {
-      image: elfImage({ bits: 64, segments: [{ address: CODE, bytes: 0x10000 }] }),
-      memoryBytes: 16 * 2 ** 20,
-      abi: "linear",
-      vcpus,
-    },
-    accounting: true,
-    timeline: program.timeline,
-  });
-  const { guestMemory } = system.domain;
-  const write = (at: number, bytes: readonly number[]) => guestMemory.writeBytes(at, Uint8Array.from(bytes));
-  write(GDT, [...le(0, 8), 0xff, 0xff, 0, 0, 0, 0x9b, 0xcf, 0, 0xff, 0xff, 0, 0, 0, 0x93, 0xcf, 0]);
-  write(GDT + 0x20, [...le(23, 2), ...le(GDT), ...le(256 * 8 - 1, 2), ...le(IDT)]);
-  for (let vector = 0; vector < 256; vector++) {
-    const handler = HANDLERS + 128 * vector;
-    write(IDT + 8 * vector, [...le(handler, 2), 8, 0, 0, 0x8e, ...le(handler >>> 16, 2)]);
-    write(handler, program.handlers?.[vector] ?? [...print("?"), CLI, HLT]);
-  }
-  const tables = [0x0f, 0x01, 0x15, ...le(GDT + 0x20), 0x0f, 0x01, 0x1d, ...le(GDT + 0x26)];
-  program.bodies.forEach((body, id) => {
-    const stack = [0xbc, ...le(STACK - 0x1000 * id)];
-    const start = id === 0 ? CODE : BODY[id] - 0x40;
-    write(start, [...tables, ...stack, 0xea, ...le(BODY[id]), 8, 0]);
-    write(BODY[id], body);
-    write(CONTEXT + 128 * id, context32(start));
-  });
-  write(TRAMPOLINE, program.trampoline ?? [HLT]);
-  return system;
-}
-
-/** A `vcpu_hvm_context` of flat 32-bit protected mode. */
-function context32(eip: number, changes: Readonly<Record<number, readonly number[]>> = {}): number[] {
-  const bytes = new Array<number>(128).fill(0);
-  const fields: Readonly<Record<number, readonly number[]>> = {
-    40: le(eip),
-    44: le(2),
-    48: le(0x11),
-    92: [...le(-1), ...le(-1), ...le(-1), ...le(-1), ...le(0x67)],
-    112: [...le(0xc9b, 2), ...le(0xc93, 2), ...le(0xc93, 2), ...le(0xc93, 2), ...le(0x8b, 2)],
-    ...changes,
-  };
-  for (const [at, value] of Object.entries(fields)) bytes.splice(Number(at), value.length, ...value);
-  return bytes;
-}
-
-const word = (system: XenSystem, at: number) => system.domain.guestMemory.readU32(at) | 0;
-const results = (system: XenSystem, slots: number) =>
-  Array.from({ length: slots }, (_, slot) => word(system, RESULTS + 4 * slot));
-const balanced = (system: XenSystem) =>
-  system.vcpus.every(({ pcpu }) => {
-    const cells = pcpu.ledger.rows().reduce((sum, { ticks }) => sum + ticks, 0);
-    return cells === pcpu.ledger.clock[0];
-  });
-/** Everything that a run comes to. */
-const digest = (system: XenSystem) =>
-  JSON.stringify([
-    system.console,
-    system.cycles,
-    system.counters(),
-    system.exitAccounts(),
-    system.hypercallAccounts(),
-    system.vcpus.map(({ pcpu, vlapic }) => [
-      [...pcpu.processor.state.words],
-      pcpu.ledger.rows(),
-      vlapic.apic.snapshot(),
-    ]),
-  ]);
 
 describe.each([
   ["SVM", epyc9124],

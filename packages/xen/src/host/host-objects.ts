@@ -41,6 +41,12 @@ export function furtherHomes(host: HostMemory, controlFrame: number, first: Home
   return { ...first, ...ownHomes(host, controlFrame) };
 }
 
+/** The same of KVM: each vCPU has a `struct kvm_run`. */
+export function furtherKvmHomes(host: HostMemory, controlFrame: number, first: Homes): Homes {
+  const own = furtherHomes(host, controlFrame, first);
+  return { ...own, run: { frame: host.heap.allocate(), offset: 0 } };
+}
+
 /** What each physical CPU and its vCPU have of their own. */
 function ownHomes(
   { heap }: HostMemory,

@@ -49,7 +49,8 @@ export class KvmAttributes {
   private readonly infoAddresses: number[] = [];
   /** Ports that the kernel knows, with the vCPU that it tells. */
   private readonly ports = new Map<number, number>();
-  private timerPort = 0;
+  /** Port of VIRQ_TIMER by vCPU. */
+  private readonly timerPorts: number[] = [];
 
   constructor(options: KvmAttributesOptions) {
     this.options = options;
@@ -132,15 +133,17 @@ export class KvmAttributes {
       this.set({ type: KvmXenAttrType.EVTCHN, sendPort: port, evtchnType: 0, flags, deliver });
     }
     const isTimer = state === EVTCHNSTAT_VIRQ && source === VIRQ_TIMER;
-    if (isTimer === (port === this.timerPort)) return;
-    this.timerPort = isTimer ? port : 0;
-    const timer = { port: this.timerPort, priority: PRIORITY, expiresNs: 0 };
-    this.setVcpu(this.options.vm.vcpus[vcpu], { type: KvmXenVcpuAttrType.TIMER, ...timer });
+    const owner = this.timerPorts.indexOf(port);
+    if (isTimer === owner >= 0) return;
+    const id = isTimer ? vcpu : owner;
+    this.timerPorts[id] = isTimer ? port : 0;
+    const timer = { port: this.timerPorts[id], priority: PRIORITY, expiresNs: 0 };
+    this.setVcpu(this.options.vm.vcpus[id], { type: KvmXenVcpuAttrType.TIMER, ...timer });
   }
 
   /** Every port was closed. */
   portsReset(): void {
-    for (const port of [...this.ports.keys(), ...(this.timerPort === 0 ? [] : [this.timerPort])])
+    for (const port of [...this.ports.keys(), ...this.timerPorts.filter((port) => port > 0)])
       this.portChanged(port);
   }
 
@@ -158,7 +161,8 @@ export class KvmAttributes {
     const offset = events.infoOffsetOf(id);
     const isInitial = frame === domain.sharedInfo.frame;
     const gfn = isInitial ? domain.sharedInfo.gfn : physmap.gfnOf(frame);
-    const address = key === "hva" ? hostAddressOf(frame) + offset : gfn < 0 ? -1 : gfn * PAGE + offset;
+    const isNowhere = frame < 0 || (key === "gfn" && gfn < 0);
+    const address = isNowhere ? -1 : (key === "hva" ? hostAddressOf(frame) : gfn * PAGE) + offset;
     if (address === (this.infoAddresses[id] ?? -1)) return;
     this.infoAddresses[id] = address;
     const attr: KvmXenVcpuAttr =

@@ -4,7 +4,6 @@ import type { MemorySlot } from "../host/kvm/memslots.js";
 import { KVM_USER_MEM_SLOTS, KvmMemFlag } from "../host/kvm/uapi.js";
 import type { GfnRange } from "../p2m.js";
 import { FreePathCost } from "../path-cost/free-path-cost.js";
-import type { StagePathCost } from "../path-cost/stage-path-cost.js";
 
 const PAGE = 4096;
 /** Machine frame n is at this address plus n pages in the monitor's process, once it is mapped. */
@@ -22,22 +21,20 @@ export function hostAddressOf(frame: number): number {
  */
 export class MemoryRegions {
   private readonly vm: KvmVm;
-  private readonly cost: StagePathCost;
   private readonly free: FreePathCost;
-  /** The system call around one KVM_SET_USER_MEMORY_REGION, whose own work is the kernel's to price. */
-  private readonly callStage: number;
+  /** Pays the system call around one KVM_SET_USER_MEMORY_REGION, whose own work is the kernel's to price. */
+  private readonly call: () => void;
   private nextSlot = 0;
   private readonly freeSlots: number[] = [];
 
   /** Slots that KVM has (KVM_CAP_NR_MEMSLOTS). */
   private readonly slots: number;
 
-  constructor(vm: KvmVm, cost: StagePathCost, callStage: number, slots: number = KVM_USER_MEM_SLOTS) {
+  constructor(vm: KvmVm, call: () => void, slots: number = KVM_USER_MEM_SLOTS) {
     this.slots = slots;
     this.vm = vm;
-    this.cost = cost;
     this.free = new FreePathCost(vm.memory);
-    this.callStage = callStage;
+    this.call = call;
   }
 
   /** A range of guest frames over consecutive machine frames, at the start: nobody pays. */
@@ -116,7 +113,7 @@ export class MemoryRegions {
   /** @throws RangeError for a region that KVM refuses: a mistake in the monitor, not in the guest */
   private change(region: Parameters<KvmVm["setUserMemoryRegion"]>[0], priced: boolean): void {
     const { vm } = this;
-    if (priced) this.cost.run(this.callStage);
+    if (priced) this.call();
     const { cost } = vm;
     if (!priced) vm.cost = this.free;
     const error = vm.setUserMemoryRegion(region);

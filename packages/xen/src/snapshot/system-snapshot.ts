@@ -6,8 +6,8 @@ import type { ExitAccountingSnapshot } from "../exit-accounting.js";
 import type { FrameAllocatorSnapshot } from "../frame-allocator.js";
 import type { GhcbRequestsSnapshot } from "../host/svm/ghcb-requests.js";
 import type { VcpuControlSnapshot } from "../host/vcpu-control.js";
+import type { VcpuLoopSnapshot } from "../host/vcpu-loop.js";
 import type { NullSchedulerSnapshot } from "../host/xen/null-scheduler.js";
-import type { XenHostSnapshot } from "../host/xen/xen-host.js";
 import type { HypervisorCountersSnapshot } from "../hypervisor-counters.js";
 import type { WindowRecorderSnapshot } from "../measured-window.js";
 import type { MsrPolicySnapshot } from "../msr-policy.js";
@@ -36,7 +36,7 @@ export interface PcpuSnapshot {
   readonly vcpu: VcpuSnapshot;
   readonly msrs: MsrPolicySnapshot;
   readonly vlapic: VlapicSnapshot;
-  readonly host: XenHostSnapshot;
+  readonly host: VcpuLoopSnapshot;
   /** What its hypercall interfaces remember. */
   readonly interfaces: readonly PlainData[];
   /** Undefined where the system keeps none. */

@@ -1,23 +1,11 @@
-import {
-  ExitKind,
-  Flag,
-  type Processor,
-  State,
-  StopReason,
-  type VmExit,
-  VmxExitReason,
-} from "@hyperwalk/cpu";
-import { Cause, EptQualification, FRAME_BYTES, NPF_TABLE_WALK, TICKS_PER_CYCLE, ticks } from "@hyperwalk/mmu";
+import { ExitKind, Flag, State, type VmExit, VmxExitReason } from "@hyperwalk/cpu";
+import { Cause, ticks } from "@hyperwalk/mmu";
 import { DOORBELL_GFN, DOORBELL_PORT, type Doorbell, DoorbellRegister } from "../../devices/doorbell.js";
-import type { Domain } from "../../domain.js";
-import type { ExitAccounting } from "../../exit-accounting.js";
-import type { HypervisorCounters } from "../../hypervisor-counters.js";
 import type { Monitor } from "../../monitor/monitor.js";
-import { RUNSTATE_BLOCKED, RUNSTATE_RUNNING } from "../../operations/descriptors.gen.js";
+import { RUNSTATE_BLOCKED, RUNSTATE_OFFLINE, RUNSTATE_RUNNING } from "../../operations/descriptors.gen.js";
 import { composeStage } from "../../path-cost/compose.js";
 import { Phase } from "../../path-cost/phases.js";
 import type { Stage } from "../../path-cost/stage.js";
-import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
 import { KVM_MMIO_FAULT } from "../../path-cost/stages/doorbell.js";
 import {
   KVM_BLOCK,
@@ -49,18 +37,14 @@ import {
   MONITOR_MMIO,
   MONITOR_PORT_IO,
 } from "../../path-cost/stages/kvm-user-space.js";
-import type { Vcpu } from "../../vcpu.js";
-import { engineStop, ripInProcessor } from "../engine-stop.js";
-import { exitName } from "../exit-name.js";
-import type { GuestRegisters } from "../guest-registers.js";
 import { FixupVerdict, HYPERCALL_BYTES, type HypercallFixups } from "../hypercall-fixup.js";
-import type { Hypervisor } from "../hypervisor.js";
-import { type RunOutcome, SHUTDOWN_REASONS } from "../run-outcome.js";
-import type { VcpuControl } from "../vcpu-control.js";
+import type { RunOutcome } from "../run-outcome.js";
+import { SecondStageFault } from "../second-stage-fault.js";
+import { COMING_UP, HLT, Request, startUpVector, VcpuLoop, type VcpuLoopOptions } from "../vcpu-loop.js";
+import { EVENT_CHECK } from "../vcpu-turns.js";
 import type { EmulatedExits } from "../xen/emulated-exits.js";
 import type { HypercallEvent } from "../xen/hypercall-handler.js";
 import type { MmioExits } from "../xen/mmio-exits.js";
-import type { VmExitEvent } from "../xen/xen-host.js";
 import type { XenKernelHypercalls } from "./kernel-hypercalls.js";
 import type { ResolvedKvmConfig } from "./kvm-config.js";
 import type { KvmInterrupts } from "./kvm-interrupts.js";
@@ -69,10 +53,6 @@ import type { KvmVm } from "./kvm-vm.js";
 import { TdpFault, type TdpMmu } from "./tdp-mmu.js";
 import type { XenHypercalls } from "./xen-hypercalls.js";
 
-/** EXITINFO1 of a nested page fault, and the qualification of an EPT violation: write; instruction fetch. */
-const FAULT_WRITE = 2;
-const NPF_FETCH = 0x10;
-const EPT_FETCH = 4;
 /** EXITINFO1 of an I/O exit, and the qualification of VMX's: IN and INS. */
 const SVM_IO_IN = 1;
 const VMX_IO_IN = 8;
@@ -82,20 +62,15 @@ const LOCAL_TIMER_VECTOR = 0xec;
 /** The one that kicks a vCPU. */
 const RESCHEDULE_VECTOR = 0xfd;
 const CR4_OSXSAVE = 1 << 18;
-const HLT = "HLT";
 const RCX = 1;
 const INVALID_OPCODE = 6;
 /** Error code of a supervisor's write to a page that is there and read-only. */
 const PROTECTED_WRITE = 3;
 const POLL = "SCHEDOP_poll";
+/** The monitor's thread waits for the guest's next event, as SCHEDOP_block asks. */
+const MONITOR_BLOCKS = "a blocking hypercall";
 
-export interface KvmHostOptions {
-  readonly processor: Processor;
-  readonly domain: Domain;
-  readonly vcpu: Vcpu;
-  readonly control: VcpuControl;
-  readonly cost: StagePathCost;
-  readonly counters: HypervisorCounters;
+export interface KvmHostOptions extends VcpuLoopOptions {
   readonly switches: ResolvedKvmConfig;
   readonly tdp: TdpMmu;
   readonly hypercalls: XenHypercalls;
@@ -117,20 +92,14 @@ export interface KvmHostOptions {
  * mitigations, the handler and the exit's own work; what the kernel does not serve returns from the ioctl to the monitor,
  * and with KVM_RUN comes back; then the way to the next entry.
  */
-export class KvmHost implements Hypervisor {
-  /** Told about every exit while set. */
-  onExit: ((event: VmExitEvent) => void) | undefined;
+export class KvmHost extends VcpuLoop {
   /** Told about every hypercall while set. */
   onHypercall: ((event: HypercallEvent) => void) | undefined;
-  /** Told about every exit while set. */
-  accounting: ExitAccounting | undefined;
   /** Exits that went on to user space so far. */
   userExits = 0;
   private readonly options: KvmHostOptions;
-  private readonly registers: GuestRegisters;
-  private readonly isAmd: boolean;
+  private readonly fault: SecondStageFault;
   private readonly handlerStage: number;
-  private readonly skipStage: number;
   private readonly returnStage: number;
   private readonly xsetbvStage: number;
   private readonly faultStage: number;
@@ -139,31 +108,27 @@ export class KvmHost implements Hypervisor {
   private readonly runStage: number;
   private readonly portStage: number;
   private readonly l1dFlushTicks: number;
-  /** The guest is on hold inside the processor, or about to be entered. */
-  private ready = false;
   /** The next entry follows a KVM_RUN (`l1tf_flush_l1d`). */
   private freshRun = true;
-  private ended: RunOutcome | undefined;
-  /** The guest leaves again after one instruction, for an NMI that waits. */
-  private stepsOverIret = false;
-  /** What the vCPU sleeps in; empty while it does not. */
-  private waitsFor = "";
   /** KVM_REQ_UNBLOCK: what a vCPU that blocks waits for has come. */
   private unblocked = false;
   /** KVM_REQ_CLOCK_UPDATE */
   private clockUpdate = false;
+  /** KVM_REQ_TLB_FLUSH */
   private flushRequested = false;
+  /** KVM_MP_STATE_INIT_RECEIVED: a SIPI starts it. */
+  private initReceived = false;
   /** The monitor is in the middle of a hypercall, whose instruction has so many bytes; 0: it is not. */
   private callBytes = 0;
   /** That call's arguments, as the guest gave them. */
   private callTexts: readonly string[] = NO_TEXTS;
 
   constructor(options: KvmHostOptions) {
-    const { cost, control, switches, processor } = options;
+    const { cost, switches, processor } = options;
+    super(options, { timer: LOCAL_TIMER_VECTOR, check: RESCHEDULE_VECTOR });
     this.options = options;
-    this.registers = control.registers;
-    this.isAmd = control.hardware.vendor === "amd";
     const { isAmd } = this;
+    this.fault = new SecondStageFault(isAmd);
     const stage = (name: string, parts: readonly Stage[]) => cost.compile(composeStage(name, "", parts));
     const fill =
       switches.rsbFill === "full" ? [KVM_RSB_FILL] : switches.rsbFill === "lite" ? [KVM_RSB_LITE] : [];
@@ -195,67 +160,26 @@ export class KvmHost implements Hypervisor {
     this.l1dFlushTicks = switches.l1dFlush ? ticks(processor.profile.timing.l1dFlush) : 0;
   }
 
-  run(maxInstructions: number, untilTicks: number): RunOutcome {
-    if (this.ended !== undefined) return this.ended;
-    const { processor, control, interrupts } = this.options;
-    const { engine, memory, ledger } = processor;
-    const limit = engine.instructions + maxInstructions;
-    for (;;) {
-      if (ledger.clock[0] >= untilTicks) return this.outOfBudget("cycles");
-      const left = limit - engine.instructions;
-      if (left <= 0) return this.outOfBudget("instructions");
-      if (this.callBytes > 0) {
-        if (interrupts.timerRuns) interrupts.expire(ledger.clock[0]);
-        this.ended = this.monitorCall(false);
-        if (this.ended !== undefined) return this.ended;
-        continue;
-      }
-      if (this.waitsFor !== "" && !this.wait(untilTicks)) {
-        if (this.ended !== undefined) return this.ended;
-        continue;
-      }
-      if (!this.ready) this.returnToGuest();
-      if (memory.arena.free < memory.headroom * FRAME_BYTES) memory.grow();
-      const due = interrupts.timerRuns ? interrupts.due : untilTicks;
-      const exit = control.hardware.enter(this.stepsOverIret ? 1 : left, Math.min(due, untilTicks));
-      const stopped = exit.kind === ExitKind.EngineStop;
-      if (stopped && exit.stop === StopReason.Budget) {
-        const isDue = ledger.clock[0] >= due && ledger.clock[0] < untilTicks;
-        if (this.stepsOverIret || isDue) {
-          this.stepsOverIret = false;
-          control.interruptGuest(LOCAL_TIMER_VECTOR);
-          continue;
-        }
-        return this.outOfBudget(ledger.clock[0] >= untilTicks ? "cycles" : "instructions");
-      }
-      if (stopped && exit.stop === StopReason.Requested && processor.stopPoint.reached !== undefined)
-        return this.outOfBudget("stop-point");
-      const outcome = stopped ? engineStop(exit.stop, processor, this.runningRip()) : this.vmExit(exit);
-      if (outcome === undefined) continue;
-      this.ended = outcome;
-      return outcome;
-    }
-  }
-
-  /** Whether the vCPU waits. */
-  get asleep(): boolean {
-    return this.waitsFor !== "";
-  }
-
-  /** RIP of a vCPU that is out of its guest, as a hexadecimal number. */
-  get rip(): string {
-    return this.registers.rip;
-  }
-
-  /** KVM_REQ_UNBLOCK and `kvm_vcpu_kick`. */
+  /** KVM_REQ_UNBLOCK and `kvm_vcpu_kick`, where nobody else runs meanwhile. */
   kick(): void {
-    this.unblocked = true;
+    this.interrupt(EVENT_CHECK);
   }
 
-  /** KVM_REQ_TLB_FLUSH, done before the next entry: a guest that is on hold leaves before its next instruction. */
+  /** The rescheduling interrupt arrives, or what made the vCPU's thread runnable. */
+  override interrupt(mode?: number): void {
+    this.requests |= Request.EventCheck;
+    if (mode === EVENT_CHECK) this.unblocked = true;
+    if (this.ready) this.control.interruptGuest(RESCHEDULE_VECTOR);
+  }
+
+  /** KVM_REQ_TLB_FLUSH, done before the next entry. */
   requestFlush(): void {
     this.flushRequested = true;
-    if (this.ready) this.options.control.interruptGuest(RESCHEDULE_VECTOR);
+  }
+
+  /** Does it run guest code, or is about to? */
+  get inGuest(): boolean {
+    return this.ready;
   }
 
   /** KVM_REQ_CLOCK_UPDATE */
@@ -269,10 +193,8 @@ export class KvmHost implements Hypervisor {
     return vm.upcallVector !== 0 && xen.hasInterrupt() ? vm.upcallVector : -1;
   }
 
-  /** From the end of the exit's handling to just before the entry. */
-  private returnToGuest(): void {
-    const { cost, interrupts, processor } = this.options;
-    const { registers } = this;
+  protected override returnToGuest(): void {
+    const { cost, interrupts, processor, registers, control } = this;
     const { ledger, mmu } = processor;
     const { vm, xen } = this.options;
     if (interrupts.timerRuns) interrupts.expire(ledger.clock[0]);
@@ -281,7 +203,7 @@ export class KvmHost implements Hypervisor {
     this.unblocked = false;
     if (this.flushRequested) {
       this.flushRequested = false;
-      this.options.control.flushSecondStage();
+      control.flushSecondStage();
     }
     if (this.clockUpdate) {
       this.clockUpdate = false;
@@ -311,20 +233,10 @@ export class KvmHost implements Hypervisor {
     this.options.cost.run(this.xsetbvStage);
   }
 
-  private vmExit(exit: VmExit): RunOutcome | undefined {
-    const { cost, counters, control, processor, switches, vcpu } = this.options;
-    this.ready = false;
-    this.stepsOverIret = false;
-    counters.vmExits++;
-    this.accounting?.begin(exit.code, exit.enteredAt, exit.leftAt);
-    if (this.onExit !== undefined)
-      this.onExit({
-        exit,
-        name: exitName(control.hardware.vendor, exit.code),
-        cycle: Math.floor(exit.leftAt / TICKS_PER_CYCLE),
-        rip: this.rip,
-        vcpu: vcpu.id,
-      });
+  protected override vmExit(exit: VmExit): RunOutcome | undefined {
+    const { cost, control, processor } = this;
+    const { switches } = this.options;
+    this.noteExit(exit);
     cost.afterGuest();
     cost.run(this.handlerStage);
     if (switches.rsbFill === "full") processor.predictor.overwriteReturnStack();
@@ -409,9 +321,16 @@ export class KvmHost implements Hypervisor {
       return kernel.blocks ? this.block(POLL) : undefined;
     }
     this.callBytes = exit.instructionLength;
+    this.inCall = true;
     this.callTexts = this.onHypercall === undefined ? NO_TEXTS : hypercalls.texts;
     this.exitToUser();
     return this.monitorCall(true);
+  }
+
+  protected override goOnWithCall(): RunOutcome | undefined {
+    const { interrupts } = this;
+    if (interrupts.timerRuns) interrupts.expire(this.processor.ledger.clock[0]);
+    return this.monitorCall(false);
   }
 
   /** One round of the monitor's, after each of which the loop looks at budgets and timers; after the last one back to KVM. */
@@ -424,6 +343,7 @@ export class KvmHost implements Hypervisor {
     if (!isDone) return undefined;
     const length = this.callBytes;
     this.callBytes = 0;
+    this.inCall = false;
     this.backToKernel();
     if (hypercalls.complete()) this.moveOn(length);
     return this.afterHypercall();
@@ -488,7 +408,8 @@ export class KvmHost implements Hypervisor {
       this.exitToUser();
       cost.run(this.portStage);
     });
-    if (domain.exitCode >= 0) return { reason: "exit-port", exitCode: domain.exitCode, rip: this.rip };
+    const ended = this.afterPort();
+    if (ended !== undefined) return ended;
     this.backToKernel();
     return this.emulatedBy(exit, done);
   }
@@ -508,53 +429,32 @@ export class KvmHost implements Hypervisor {
     this.moveOn(exit.instructionLength);
   }
 
-  /** An instruction done for the guest single-steps as one that it did itself (`kvm_vcpu_do_singlestep`). */
-  private moveOn(length: number): void {
-    const { registers } = this;
-    this.options.cost.run(this.skipStage);
-    registers.skip(length);
-    if ((registers.rflags & Flag.Tf) !== 0) registers.injectDebugTrap();
-    // VM entry refuses such a RIP: KVM's has been cut to what the mode has (`kvm_rip_write`).
-    if (registers.ripRefused) registers.correctRip();
+  /** VM entry refuses such a RIP: KVM's has been cut to what the mode has (`kvm_rip_write`). */
+  protected override refuseRip(): void {
+    this.registers.correctRip();
   }
 
   private afterHypercall(): RunOutcome | undefined {
     const { domain, vcpu } = this.options;
     if (domain.shutdownReason >= 0) return this.shutdown();
-    return vcpu.runstate.state === RUNSTATE_BLOCKED ? this.block("a blocking hypercall") : undefined;
-  }
-
-  private shutdown(): RunOutcome {
-    const { shutdownReason } = this.options.domain;
-    const name = SHUTDOWN_REASONS[shutdownReason];
-    return {
-      reason: "shutdown",
-      shutdown: name ?? "crash",
-      rip: this.rip,
-      ...(name === undefined ? { detail: `unknown shutdown reason ${shutdownReason}` } : {}),
-    };
-  }
-
-  private windowOpen(exit: VmExit): undefined {
-    const { control, interrupts } = this.options;
-    this.stepsOverIret = control.windowOpened(exit) && interrupts.nmiPending;
-    interrupts.closeWindow();
-    return undefined;
+    if (vcpu.down) this.goDown();
+    return vcpu.runstate.state === RUNSTATE_BLOCKED ? this.block(MONITOR_BLOCKS) : undefined;
   }
 
   /** Fills the second stage; without a slot the access is a device's, and all of those are the monitor's but the local APIC. */
   private secondStageFault(exit: VmExit): RunOutcome | undefined {
     const { cost, tdp } = this.options;
-    const gfn = (exit.info2Lo >>> 12) + (exit.info2Hi >>> 0) * 0x100000;
-    const write = (exit.info1Lo & FAULT_WRITE) !== 0;
-    const fetch = (exit.info1Lo & (this.isAmd ? NPF_FETCH : EPT_FETCH)) !== 0;
+    const { fault } = this;
+    fault.read(exit);
+    const { gfn, write, fetch } = fault;
     const { doorbell } = this.options.domain;
-    if (doorbell !== undefined && gfn === DOORBELL_GFN && !fetch && this.isFinal(exit))
-      return this.doorbellAccess(exit, doorbell, write);
+    if (doorbell !== undefined && gfn === DOORBELL_GFN && !fetch && fault.final)
+      return this.doorbellAccess(doorbell, write);
     cost.run(this.faultStage);
     const verdict = tdp.fault(gfn, write, fetch);
     switch (verdict) {
       case TdpFault.Fixed:
+        this.repeatEvent(); // `{vmx,svm}_complete_interrupts`
         cost.enter(cost.phase(Phase.PageFault));
         for (let level = TABLE_LEVELS; level >= tdp.level; level--) {
           const { frame, offset } = tdp.entryAt(level);
@@ -563,6 +463,7 @@ export class KvmHost implements Hypervisor {
         cost.leave();
         return undefined;
       case TdpFault.Retry:
+        this.repeatEvent();
         return undefined;
       case TdpFault.NoMemory:
         return {
@@ -571,23 +472,17 @@ export class KvmHost implements Hypervisor {
           detail: `KVM_RUN: -EFAULT, guest frame 0x${gfn.toString(16)} has a slot whose memory is not mapped`,
         };
       default:
-        return this.device(exit, gfn, fetch);
+        return this.device();
     }
-  }
-
-  /** The access itself faulted, and not the walk of the guest's tables for it. */
-  private isFinal(exit: VmExit): boolean {
-    if (this.isAmd) return (exit.info1Hi & NPF_TABLE_WALK) === 0;
-    return (exit.info1Lo & EptQualification.Final) !== 0;
   }
 
   /**
    * The doorbell's page: matched by its address alone, where the exit tells the instruction's length and an eventfd or a device
    * of the kernel's is bound so (KVM_FAST_MMIO_BUS); else carried out, in the kernel or, after an exit, by the monitor.
    */
-  private doorbellAccess(exit: VmExit, doorbell: Doorbell, write: boolean): RunOutcome | undefined {
+  private doorbellAccess(doorbell: Doorbell, write: boolean): RunOutcome | undefined {
     const { mmio, cost, domain } = this.options;
-    const offset = exit.info2Lo & 4095;
+    const { offset } = this.fault;
     const outside = !this.inKernel(offset, write);
     const fast = domain.config.doorbell?.fastMmio === true && !this.isAmd && !outside;
     if (fast && write && offset === DoorbellRegister.Notify && mmio.match(doorbell, offset)) {
@@ -613,9 +508,10 @@ export class KvmHost implements Hypervisor {
     };
   }
 
-  private device(exit: VmExit, gfn: number, fetch: boolean): RunOutcome | undefined {
+  private device(): RunOutcome | undefined {
     const { mmio, cost } = this.options;
-    if (!fetch && mmio.carryOut(gfn, exit.info2Lo & 4095)) {
+    const { gfn, offset, fetch, address } = this.fault;
+    if (!fetch && mmio.carryOut(gfn, offset)) {
       if (!mmio.wasApic) {
         this.exitToUser();
         cost.run(cost.compile(MONITOR_MMIO));
@@ -624,91 +520,104 @@ export class KvmHost implements Hypervisor {
       this.moveOn(mmio.length);
       return undefined;
     }
-    const address = (BigInt(exit.info2Hi >>> 0) << 32n) | BigInt(exit.info2Lo >>> 0);
     return {
       reason: "invalid-state",
       rip: this.rip,
-      detail: `KVM_EXIT_INTERNAL_ERROR: emulation failure, access to guest-physical address 0x${address.toString(16)}`,
+      detail: `KVM_EXIT_INTERNAL_ERROR: emulation failure, access to guest-physical address ${address}`,
     };
   }
 
-  /** A vCPU that waits goes on if an event is pending; otherwise it sleeps until a timer of its own has one. */
+  /** A vCPU that waits goes on if an event is pending; otherwise it sleeps until somebody or a timer of its own has one. */
   private block(what: string): RunOutcome | undefined {
-    const { vcpu, interrupts, cost } = this.options;
+    const { vcpu, interrupts, cost } = this;
+    const { vm } = this.options;
+    // A worker that has a processor of its own elsewhere does not wait for this vCPU.
+    if (vm.irqfds.hasWork) vm.irqfds.runWork();
+    this.waitsFor = what;
     if (this.hasNews) {
-      this.wake();
+      this.waitsFor = "";
+      this.wakeUp();
       return undefined;
     }
     vcpu.timers.suspendPeriodic();
-    if (!this.canBeWoken(what)) return this.halted(what);
+    if (this.others === undefined && !this.canBeWoken(what)) {
+      this.waitsFor = "";
+      return this.halted(what);
+    }
     cost.run(cost.compile(KVM_BLOCK));
-    this.waitsFor = what;
     if (interrupts.windowWanted) interrupts.closeWindow();
     return undefined;
   }
 
-  /** Only timers come by themselves: the local APIC's as a maskable interrupt, the others as events. */
-  private canBeWoken(what: string): boolean {
-    const { vcpu, interrupts } = this.options;
-    const interruptible = (this.registers.rflags & Flag.If) !== 0;
-    if ((interruptible || what !== HLT) && (vcpu.timers.running || interrupts.xenTimerRuns)) return true;
-    return interruptible && interrupts.timerCanWake;
+  /**
+   * `kvm_vcpu_check_block`: an interrupt that the guest would take, something of Xen's that the vCPU has to do itself, and for
+   * all but HLT KVM_REQ_UNBLOCK. A monitor that blocks in a hypercall of the guest's looks at its own mapping.
+   */
+  protected override get hasNews(): boolean {
+    const { vcpu, interrupts, domain, registers, waitsFor } = this;
+    const { xen } = this.options;
+    if (xen.hasPendingEvents || interrupts.deliverable) return true;
+    if (waitsFor !== HLT && (this.unblocked || vcpu.unblocked)) return true;
+    if (waitsFor === MONITOR_BLOCKS) return domain.eventChannels.events.hasUpcall(vcpu.id);
+    return registers.canTakeInterrupt && xen.hasInterrupt();
   }
 
-  /** Something has come that a vCPU which waits is told of. */
-  private get hasNews(): boolean {
-    const { vcpu, interrupts, domain, xen } = this.options;
-    if (this.unblocked || vcpu.unblocked || xen.hasPendingEvents) return true;
-    return interrupts.deliverable || domain.eventChannels.events.hasUpcall(vcpu.id);
-  }
-
-  private halted(what: string): RunOutcome {
-    return {
-      reason: "halted",
-      rip: this.rip,
-      detail: `${what} with no event pending and no source of one`,
-    };
-  }
-
-  /** Lets time pass up to the next timer expiry, or the end of the budget. @returns whether the vCPU goes on */
-  private wait(untilTicks: number): boolean {
-    const { interrupts, processor, domain } = this.options;
-    const { ledger } = processor;
-    if (this.canBeWoken(this.waitsFor)) {
-      const until = Math.min(untilTicks, interrupts.due);
-      if (until > ledger.clock[0]) ledger.charge(Cause.Idle, until - ledger.clock[0]);
-      interrupts.expire(ledger.clock[0]);
-      if (domain.shutdownReason >= 0) {
-        this.ended = this.shutdown();
-        return false;
-      }
-    } else if (!this.hasNews) {
-      this.ended = this.halted(this.waitsFor);
-      return false;
-    }
-    if (!this.hasNews) return false;
-    this.waitsFor = "";
-    this.wake();
-    return true;
-  }
-
-  private wake(): void {
-    const { vcpu, cost, xen } = this.options;
+  protected override wakeUp(): void {
+    const { vcpu, cost } = this;
     this.unblocked = false;
     vcpu.pollPort = 0;
     vcpu.unblocked = false;
-    xen.endPoll();
+    this.options.xen.endPoll();
     if (vcpu.runstate.state === RUNSTATE_BLOCKED) vcpu.changeRunstate(RUNSTATE_RUNNING);
     if (vcpu.timers.resumePeriodic(vcpu.nowNs)) vcpu.sendTimerEvent(cost);
   }
 
-  private outOfBudget(budget: NonNullable<RunOutcome["budget"]>): RunOutcome {
-    return { reason: "budget", budget, rip: this.runningRip() };
+  /** `kvm_apic_accept_events`, and what the monitor has asked of the vCPU's thread. */
+  protected override attend(): void {
+    const { requests, control, vcpu, others } = this;
+    this.requests = 0;
+    if ((requests & Request.Flush) !== 0) control.flushTlb();
+    if ((requests & Request.Init) !== 0) this.init();
+    // Without an INIT before it, it is lost.
+    if ((requests & Request.StartUp) !== 0 && this.initReceived) {
+      this.initReceived = false;
+      others?.startUp(startUpVector(requests));
+    }
+    if (vcpu.down) this.goDown();
+    else if (this.waitsFor === COMING_UP) this.comeUp();
   }
 
-  /** RIP of a guest that stopped without an exit: the control structure does not have it yet. */
-  private runningRip(): string {
-    return this.ready ? ripInProcessor(this.options.processor) : this.rip;
+  /** INIT: the bootstrap processor goes on at its reset vector, others wait for a SIPI (KVM_MP_STATE_INIT_RECEIVED). */
+  private init(): void {
+    const { vcpu, others } = this;
+    others?.reset();
+    if (vcpu.id === 0) {
+      this.waitsFor = "";
+      return;
+    }
+    this.initReceived = true;
+    vcpu.initialised = false;
+    this.goDown();
+  }
+
+  /** Its thread waits to be started, in KVM_RUN or in the monitor. */
+  private goDown(): void {
+    const { cost, vcpu } = this;
+    vcpu.down = true;
+    if (this.waitsFor === COMING_UP) return;
+    if (this.waitsFor === "") {
+      cost.run(cost.compile(KVM_BLOCK));
+      vcpu.timers.suspendPeriodic();
+    }
+    this.waitsFor = COMING_UP;
+    vcpu.changeRunstate(RUNSTATE_OFFLINE);
+  }
+
+  private comeUp(): void {
+    this.waitsFor = "";
+    this.initReceived = false;
+    this.wakeUp();
+    this.vcpu.changeRunstate(RUNSTATE_RUNNING);
   }
 }
 

@@ -34,6 +34,10 @@ export class KvmInterrupts extends VirtualInterrupts {
     return this.xen.timer.due !== Number.POSITIVE_INFINITY;
   }
 
+  override get eventTimerRuns(): boolean {
+    return super.eventTimerRuns || this.xenTimerRuns;
+  }
+
   override get due(): number {
     if (!this.xenTimerRuns) return super.due;
     return Math.min(super.due, this.own.timers.clockAt(this.xen.timer.due));

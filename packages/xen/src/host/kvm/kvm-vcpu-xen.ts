@@ -200,6 +200,8 @@ export class KvmVcpuXen {
   /** `kvm_xen_inject_vcpu_vector` */
   injectVector(): void {
     this.run(KVM_INJECT_VECTOR);
+    if (this.vcpu.inGuestMode) this.run(KVM_KICK_IPI);
+    if (this.vcpu.isBlocked) this.run(KVM_WAKE_UP);
     this.vm.counters.vectors++;
     this.vcpu.setInterrupt(this.upcallVector);
   }

@@ -9,6 +9,7 @@ import type { SystemCounters } from "../../measured-window.js";
 import { Monitor } from "../../monitor/monitor.js";
 import { EFER_ALLOWED, MsrPolicy } from "../../msr-policy.js";
 import type { Operation } from "../../operations/operation.js";
+import type { PathCost } from "../../path-cost/path-cost.js";
 import { Phase } from "../../path-cost/phases.js";
 import {
   KVM_APIC_MSR,
@@ -21,6 +22,7 @@ import {
   KVM_WRMSR,
   KVM_XEN_LEAF,
 } from "../../path-cost/stages/kvm-entry-exit.js";
+import { KVM_KICK_IPI, KVM_WAKE_UP } from "../../path-cost/stages/kvm-events.js";
 import { KVM_READ_GUEST } from "../../path-cost/stages/kvm-hypercall.js";
 import { KVM_PTI_CALL } from "../../path-cost/stages/kvm-mitigations.js";
 import { MONITOR_COPY, MONITOR_IOCTL } from "../../path-cost/stages/kvm-user-space.js";
@@ -29,8 +31,11 @@ import { ViridianMsrs } from "../../viridian/viridian-msrs.js";
 import { hasTscDeadline, Vlapic } from "../../vlapic.js";
 import { HypercallFixups, OTHER_HYPERCALL } from "../hypercall-fixup.js";
 import type { Pcpu } from "../pcpu.js";
-import type { VcpuContext } from "../vcpu-context.js";
+import type { ShadowControl } from "../shadow-control.js";
+import { startUpContext, type VcpuContext } from "../vcpu-context.js";
 import type { VcpuControl } from "../vcpu-control.js";
+import { Request, type VcpuReset } from "../vcpu-loop.js";
+import type { TurnVcpu } from "../vcpu-turns.js";
 import { EmulatedExits, type EmulatedStages } from "../xen/emulated-exits.js";
 import { MmioExits } from "../xen/mmio-exits.js";
 import { StringIo } from "../xen/string-io.js";
@@ -40,6 +45,7 @@ import type { ResolvedKvmConfig } from "./kvm-config.js";
 import { DoorbellHypercalls, KvmDoorbellBackend } from "./kvm-doorbell.js";
 import { KvmHost } from "./kvm-host.js";
 import { KvmInterrupts } from "./kvm-interrupts.js";
+import type { KvmThreads } from "./kvm-threads.js";
 import type { KvmVcpuXen } from "./kvm-vcpu-xen.js";
 import type { KvmVm } from "./kvm-vm.js";
 import type { KvmXenVcpu } from "./kvm-xen-vcpu.js";
@@ -51,6 +57,14 @@ import { XenHypercalls } from "./xen-hypercalls.js";
 const EFER_LMA = 0x400;
 /** KVM's local APIC counts nanoseconds (APIC_BUS_CYCLE_NS_DEFAULT) and has no period below 200 us (`min_timer_period_us`). */
 const APIC_TIMING = { busCycleNs: 1, minimumPeriodNs: 200_000 };
+
+const START_UP = startUpContext(0);
+/** Registers of the bootstrap processor after INIT: the reset vector, 16 bytes below 4 GiB. */
+const RESET_CONTEXT: VcpuContext = {
+  ...START_UP,
+  rip: [0xfff0, 0],
+  cs: { ...START_UP.cs, selector: 0xf000, base: 0xffff0000 },
+};
 
 const EMULATED: EmulatedStages = {
   cpuid: KVM_CPUID,
@@ -66,7 +80,7 @@ const EMULATED: EmulatedStages = {
 export interface KvmVcpuOptions {
   readonly id: number;
   readonly pcpu: Pcpu;
-  readonly control: VcpuControl;
+  readonly control: ShadowControl;
   readonly vm: KvmVm;
   readonly tdp: TdpMmu;
   readonly domain: Domain;
@@ -75,12 +89,14 @@ export interface KvmVcpuOptions {
   readonly operations: (access: SlotAccess) => readonly Operation[];
   /** After each hypercall that the monitor has served. */
   readonly served: () => void;
+  /** Undefined for the only vCPU. */
+  readonly threads: KvmThreads | undefined;
   /** Asked before the monitor, see `KvmSystemOptions`. */
   readonly hypercall: ((exit: KvmXenExitHcall) => boolean) | undefined;
 }
 
 /** A vCPU under KVM with its part of the monitor (`struct kvm_vcpu` and the thread that runs it), on one physical CPU. */
-export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
+export class KvmVcpu implements VcpuRunner, KvmXenVcpu, VcpuReset, TurnVcpu {
   readonly id: number;
   readonly pcpu: Pcpu;
   readonly vcpu: Vcpu;
@@ -98,9 +114,10 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
   /** The Xen part of it in the kernel. */
   readonly xen: KvmVcpuXen;
   private readonly interrupts: KvmInterrupts;
+  private readonly threads: KvmThreads | undefined;
 
   constructor(options: KvmVcpuOptions) {
-    const { id, pcpu, control, domain, vm, kvm } = options;
+    const { id, pcpu, control, domain, vm, kvm, threads } = options;
     const { processor, cost, counters, ledger } = pcpu;
     const { mmu, memory, profile } = processor;
     const { timing, vendor, ghz } = profile;
@@ -109,6 +126,7 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
     this.id = id;
     this.pcpu = pcpu;
     this.control = control;
+    this.threads = threads;
     const { viridian } = domain;
     const cpuid = new CpuidPolicy({ profile, abiFeatures: 0, domainId: domain.id, viridian });
     this.cpuid = cpuid;
@@ -144,6 +162,7 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
     });
     this.vlapic = new Vlapic({
       vcpuId: id,
+      apicId: id,
       ledger,
       ghz,
       physicalAddressBits,
@@ -151,8 +170,15 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
       timestampOffset,
       onTaskPriority: (priority) => control.setTaskPriority(priority),
       ...APIC_TIMING,
+      ...(threads === undefined
+        ? {}
+        : {
+            onInit: () => this.host.request(Request.Init),
+            onStartUp: (vector) => this.host.requestStartUp(vector),
+          }),
     });
     const { vlapic } = this;
+    if (threads !== undefined) vlapic.apic.bus = threads;
     msrs = new MsrPolicy(registers, control, () => ledger.cycles, vlapic.apic, vendor, cpuid.xsaves);
     this.msrs = msrs;
     this.hypercalls = new XenHypercalls(registers, cost);
@@ -245,6 +271,7 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
       vm,
       xen,
       kernel,
+      others: threads === undefined ? undefined : this,
       hostXcr0: profile.cpuid.find(([leaf, sub]) => leaf === 0xd && sub === 0)?.[2] ?? 1,
     });
   }
@@ -253,8 +280,9 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
     return (this.control.registers.words[State.EferLo] & EFER_LMA) !== 0;
   }
 
-  /** Whoever calls runs on this vCPU's processor. */
-  readonly inGuestMode = false;
+  get inGuestMode(): boolean {
+    return this.threads?.isElsewhere(this) === true && this.host.inGuest;
+  }
 
   get isBlocked(): boolean {
     return this.host.asleep;
@@ -273,8 +301,24 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
   /** A monitor's call is done in one go. */
   readonly preempts = false;
 
+  /** Ledger clock in ticks at which it has something to do by itself: now, at its timer's expiry, or never (infinity). */
+  get wakesAt(): number {
+    const now = this.pcpu.ledger.clock[0];
+    return this.host.asleep ? Math.max(now, this.host.wakesAt) : now;
+  }
+
   flushTlb(): void {
-    this.control.flushTlb();
+    if (!this.isElsewhere) this.control.flushTlb();
+    else {
+      this.host.request(Request.Flush);
+      this.reschedule();
+    }
+  }
+
+  /** KVM_REQ_TLB_FLUSH: done before the guest's next instruction. */
+  requestFlush(): void {
+    this.host.requestFlush();
+    this.reschedule();
   }
 
   load(context: VcpuContext): number {
@@ -287,20 +331,44 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
     return 0;
   }
 
-  kick(): void {
-    this.host.kick();
+  /** @param cost of the monitor's thread that has a signal sent to this one's; absent: of the kernel, which has paid */
+  kick(cost?: PathCost): void {
+    if (cost !== undefined) this.signal(cost);
+    else if (this.isElsewhere) this.threads?.kick(this, true);
+    else this.host.kick();
   }
 
   setInterrupt(vector: number): void {
-    this.vlapic.apic.accept(DeliveryMode.Fixed, vector, false);
+    if (this.isElsewhere) this.threads?.deliver(this, vector);
+    else {
+      this.vlapic.apic.accept(DeliveryMode.Fixed, vector, false);
+      this.host.interrupt();
+    }
   }
 
-  sendInterrupt(vector: number): void {
+  sendInterrupt(vector: number, cost: PathCost): void {
     this.setInterrupt(vector);
+    if (this.isElsewhere) cost.run(cost.compile(this.isBlocked ? KVM_WAKE_UP : KVM_KICK_IPI));
   }
 
-  sendNmi(): void {
+  sendNmi(cost: PathCost): void {
     this.vlapic.nmiPending = true;
+    this.kick(cost);
+  }
+
+  /** INIT has come (`kvm_vcpu_reset`): the bootstrap processor begins at its reset vector. */
+  reset(): void {
+    this.vlapic.reset();
+    this.interrupts.closeWindow();
+    if (this.id === 0) this.control.load(RESET_CONTEXT);
+  }
+
+  /** A SIPI has come (`kvm_vcpu_deliver_sipi_vector`). @param vector names the page */
+  startUp(vector: number): void {
+    this.control.load(startUpContext(vector));
+    this.interrupts.closeWindow();
+    this.vcpu.initialised = true;
+    this.vcpu.down = false;
   }
 
   requestClockUpdate(): void {
@@ -322,5 +390,31 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu {
   /** Cycles that the guest's time stamp is ahead of the processor's. */
   get timestampOffset(): number {
     return this.msrs.timestampOffset;
+  }
+
+  /** Does another vCPU's thread call? */
+  private get isElsewhere(): boolean {
+    return this.threads?.isElsewhere(this) === true;
+  }
+
+  /** `pthread_kill` of this vCPU's thread, in KVM_RUN or out of it. */
+  private signal(cost: PathCost): void {
+    if (!this.isElsewhere) {
+      this.host.kick();
+      return;
+    }
+    cost.run(cost.compile(MONITOR_IOCTL));
+    cost.run(cost.compile(this.isBlocked ? KVM_WAKE_UP : KVM_KICK_IPI));
+    this.threads?.kick(this, true);
+  }
+
+  /** It leaves its guest, if it is there, to see what was requested. */
+  private reschedule(): void {
+    const { threads, host } = this;
+    if (!this.isElsewhere) host.interrupt();
+    else if (!host.asleep) {
+      threads?.payReschedule();
+      threads?.kick(this, false);
+    }
   }
 }

@@ -72,7 +72,9 @@ export class XenRunstate {
   update(state: number): void {
     const { owner, vcpu, times } = this;
     owner.cost.run(owner.cost.compile(KVM_UPDATE_RUNSTATE));
-    const now = BigInt(owner.nowNs());
+    const clock = BigInt(owner.nowNs());
+    // Another processor's clock may be a little behind.
+    const now = clock > this.entryTime ? clock : this.entryTime;
     if (this.entryTime === 0n) this.current = RUNSTATE_OFFLINE;
     let delta = now - this.entryTime;
     if (this.current === RUNSTATE_RUNNING) {

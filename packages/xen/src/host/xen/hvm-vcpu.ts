@@ -33,6 +33,7 @@ import { PageStateChange } from "../svm/page-state-change.js";
 import type { SecurePages } from "../svm/secure-pages.js";
 import { startUpContext, type VcpuContext } from "../vcpu-context.js";
 import type { VcpuControl } from "../vcpu-control.js";
+import { Request } from "../vcpu-loop.js";
 import { placeOf } from "../vcpu-registers.js";
 import { XenDoorbellBackend } from "./doorbell-backend.js";
 import { EmulatedExits } from "./emulated-exits.js";
@@ -43,7 +44,7 @@ import type { NullScheduler } from "./null-scheduler.js";
 import { ShadowExits } from "./shadow-exits.js";
 import { StringIo } from "./string-io.js";
 import { VirtualInterrupts } from "./virtual-interrupts.js";
-import { Request, XenHost } from "./xen-host.js";
+import { XenHost } from "./xen-host.js";
 
 /** A vCPU's part of a migration record. */
 export type VcpuRecord = Pick<MigrationRecord, "registers" | "msrs" | "apic">;

@@ -66,6 +66,11 @@ export class VirtualInterrupts {
     return this.vlapic.apic.timerRuns || this.vcpu.timers.running;
   }
 
+  /** Whether a timer runs whose expiry is an event. */
+  get eventTimerRuns(): boolean {
+    return this.vcpu.timers.running;
+  }
+
   /** Whether the local APIC's timer has an expiry that a guest with interrupts on would take. */
   get timerCanWake(): boolean {
     this.followTaskPriority();

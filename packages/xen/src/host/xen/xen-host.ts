@@ -1,17 +1,6 @@
-import { ExitKind, Flag, type Processor, StopReason, type VmExit, VmxExitReason } from "@hyperwalk/cpu";
-import {
-  Cause,
-  EptQualification,
-  FRAME_BYTES,
-  NPF_ENCRYPTED,
-  NPF_SIZE_MISMATCH,
-  PageFaultCode,
-  TICKS_PER_CYCLE,
-} from "@hyperwalk/mmu";
+import { ExitKind, Flag, type VmExit, VmxExitReason } from "@hyperwalk/cpu";
+import { EptQualification, NPF_ENCRYPTED, NPF_SIZE_MISMATCH, PageFaultCode } from "@hyperwalk/mmu";
 import { DOORBELL_GFN, type Doorbell, DoorbellRegister } from "../../devices/doorbell.js";
-import type { Domain } from "../../domain.js";
-import type { ExitAccounting } from "../../exit-accounting.js";
-import type { HypervisorCounters } from "../../hypervisor-counters.js";
 import {
   RUNSTATE_BLOCKED,
   RUNSTATE_OFFLINE,
@@ -21,7 +10,6 @@ import {
 import { P2mType } from "../../p2m-type.js";
 import { FaultVerdict } from "../../page-conditions.js";
 import { composeStage } from "../../path-cost/compose.js";
-import type { StagePathCost } from "../../path-cost/stage-path-cost.js";
 import { HLT_EXIT, SECOND_STAGE_FAULT, TASK_SWITCH } from "../../path-cost/stages/dispatch.js";
 import {
   ENTRY_ASSEMBLY,
@@ -35,17 +23,13 @@ import {
 import { EVENT_CHECK_INTERRUPT } from "../../path-cost/stages/inter-processor.js";
 import { IDLE_SWITCH } from "../../path-cost/stages/interrupts.js";
 import { FLUSH_PML_ENTRY } from "../../path-cost/stages/p2m-conditions.js";
-import type { Vcpu } from "../../vcpu.js";
 import type { ResolvedXenConfig } from "../../xen-config.js";
-import { engineStop, ripInProcessor } from "../engine-stop.js";
-import { exitName } from "../exit-name.js";
-import type { GuestRegisters } from "../guest-registers.js";
 import { FixupVerdict, HYPERCALL_BYTES, type HypercallFixups } from "../hypercall-fixup.js";
-import type { Hypervisor } from "../hypervisor.js";
-import { type RunOutcome, SHUTDOWN_REASONS } from "../run-outcome.js";
+import type { RunOutcome } from "../run-outcome.js";
+import { SecondStageFault } from "../second-stage-fault.js";
 import type { GhcbRequests } from "../svm/ghcb-requests.js";
 import { PageChange, type PageStateChange } from "../svm/page-state-change.js";
-import type { VcpuControl } from "../vcpu-control.js";
+import { COMING_UP, HLT, Request, startUpVector, VcpuLoop, type VcpuLoopOptions } from "../vcpu-loop.js";
 import { DiscardingMemory } from "./discarding-memory.js";
 import type { EmulatedExits } from "./emulated-exits.js";
 import type { HypercallHandler } from "./hypercall-handler.js";
@@ -53,14 +37,8 @@ import type { InstructionLength } from "./instruction-length.js";
 import { entryMitigations, exitBarrier, exitMitigations } from "./mitigations.js";
 import type { MmioExits } from "./mmio-exits.js";
 import type { ShadowExits } from "./shadow-exits.js";
-import type { VirtualInterrupts } from "./virtual-interrupts.js";
 
 const GENERAL_PROTECTION = 13;
-/** EXITINFO1 of a nested page fault: instruction fetch; high word: while the guest's tables were walked. */
-const NPF_FETCH = 0x10;
-const NPF_IN_GUEST_TABLES = 2;
-/** The same of an EPT violation's qualification. */
-const EPT_FETCH = 4;
 const FINAL_WRITE = EptQualification.Write | EptQualification.Final;
 const INVALID_OPCODE = 6;
 /** Error code of a supervisor's write to a page that is there and read-only. */
@@ -70,58 +48,8 @@ const FIRST_USABLE_VECTOR = 16;
 /** Vectors of Xen's own: the physical local APIC's timer, and `smp_send_event_check_mask`. */
 const LOCAL_APIC_TIMER_VECTOR = 0xfa;
 const EVENT_CHECK_VECTOR = 0xfc;
-const HLT = "HLT";
-/** What a vCPU waits for that is down. */
-const COMING_UP = "VCPUOP_up or SIPI";
 
-/** What others ask of a vCPU; it is done when the vCPU is out of its guest. A SIPI's vector is in bits 15:8. */
-export const Request = { EventCheck: 1, Flush: 2, FlushSecondStage: 4, Init: 8, StartUp: 16 } as const;
-const VECTOR_SHIFT = 8;
-
-/** Why a turn ended, when not for good: a budget, or because the vCPU sleeps until another one wakes it. */
-export type TurnEnd = NonNullable<RunOutcome["budget"]> | "asleep";
-
-/** What a vCPU does when INIT and SIPI come. */
-export interface VcpuReset {
-  reset(): void;
-  startUp(vector: number): void;
-}
-
-/** One VM exit as listeners see it; valid only during the call. */
-export interface VmExitEvent {
-  readonly exit: Readonly<VmExit>;
-  /** The reason in the words of the vendor's manual. */
-  readonly name: string;
-  /** Guest's cycle count when it left off. */
-  readonly cycle: number;
-  /** Guest RIP as a hexadecimal number. */
-  readonly rip: string;
-  /** Number of the vCPU. */
-  readonly vcpu: number;
-}
-
-/** Where the loop around a vCPU is, as plain data. */
-export interface XenHostSnapshot {
-  /** The guest is on hold inside the processor, or about to be entered. */
-  readonly ready: boolean;
-  readonly ended: RunOutcome | undefined;
-  /** What the vCPU sleeps in; empty while it does not. */
-  readonly waitsFor: string;
-  /** The guest is to leave once it can take an interrupt. */
-  readonly windowWanted: boolean;
-  /** It is to leave again after one instruction. */
-  readonly stepsOverIret: boolean;
-  /** Bits of `Request`. */
-  readonly requests: number;
-}
-
-export interface XenHostOptions {
-  readonly processor: Processor;
-  readonly domain: Domain;
-  readonly vcpu: Vcpu;
-  readonly control: VcpuControl;
-  readonly cost: StagePathCost;
-  readonly counters: HypervisorCounters;
+export interface XenHostOptions extends VcpuLoopOptions {
   /** Which mitigations run. */
   readonly switches: ResolvedXenConfig;
   readonly hypercalls: HypercallHandler;
@@ -133,13 +61,10 @@ export interface XenHostOptions {
   readonly requests: GhcbRequests | undefined;
   /** Undefined where every page is Xen's to change. */
   readonly pageState: PageStateChange | undefined;
-  readonly interrupts: VirtualInterrupts;
   /** Where Xen finds out an instruction's length by itself. */
   readonly instructionLength: InstructionLength | undefined;
   /** Undefined under nested paging. */
   readonly shadow: ShadowExits | undefined;
-  /** Undefined for the only vCPU, which nobody wakes. */
-  readonly others: VcpuReset | undefined;
 }
 
 /**
@@ -147,50 +72,25 @@ export interface XenHostOptions {
  * `vmx_vmexit_handler`. Each exit runs entry assembly and mitigations, the handler, the exit's own work, and on the way
  * back the interrupt assist, the VM-entry helper and the exit assembly.
  */
-export class XenHost implements Hypervisor {
-  /** Told about every exit while set. */
-  onExit: ((event: VmExitEvent) => void) | undefined;
-  /** Told about every exit while set. */
-  accounting: ExitAccounting | undefined;
-  /** Another vCPU may have something to do before this one's turn would end. */
-  turnIsOver = false;
+export class XenHost extends VcpuLoop {
   /** There are other domains, which may have events for it between two runs. */
   hasPeers = false;
-  private readonly processor: Processor;
-  private readonly domain: Domain;
-  private readonly vcpu: Vcpu;
-  private readonly control: VcpuControl;
-  private readonly registers: GuestRegisters;
-  private readonly cost: StagePathCost;
-  private readonly counters: HypervisorCounters;
   private readonly hypercalls: HypercallHandler;
   private readonly emulated: EmulatedExits;
   private readonly mmio: MmioExits;
-  private readonly interrupts: VirtualInterrupts;
   private readonly ibpbOnExit: boolean;
   private readonly overwritesReturnStack: boolean;
-  private readonly isAmd: boolean;
   /** Up to and including the IBPB. */
   private readonly barrierStage: number;
   /** From there, or from the exit, to the switch over the exit reason. */
   private readonly handlerStage: number;
-  private readonly eipStage: number;
   /** From the end of the exit's own work to VM entry. */
   private readonly returnStage: number;
   private readonly hltStage: number;
   private readonly faultStage: number;
-  /** The guest is on hold inside the processor, or about to be entered: nothing of Xen's is left to run. */
-  private ready = false;
-  private ended: RunOutcome | undefined;
-  /** The guest leaves again after one instruction, for an NMI that waits: what virtual NMIs do without. */
-  private stepsOverIret = false;
   /** RIP with which the domain crashes, or empty. */
   private badRip = "";
-  /** What the vCPU sleeps in; empty while it does not. */
-  private waitsFor = "";
-  /** Bits of {@link Request}. */
-  private requests = 0;
-  private readonly others: VcpuReset | undefined;
+  private readonly fault: SecondStageFault;
   private readonly instructionLength: InstructionLength | undefined;
   private readonly fixups: HypercallFixups | undefined;
   private readonly shadow: ShadowExits | undefined;
@@ -199,28 +99,20 @@ export class XenHost implements Hypervisor {
 
   constructor(options: XenHostOptions) {
     const { cost, control, switches } = options;
+    const vectors = { timer: LOCAL_APIC_TIMER_VECTOR, check: EVENT_CHECK_VECTOR };
+    super(options, vectors);
     const { vendor } = control.hardware;
-    this.processor = options.processor;
-    this.domain = options.domain;
-    this.vcpu = options.vcpu;
-    this.control = control;
-    this.registers = control.registers;
-    this.cost = cost;
-    this.counters = options.counters;
+    this.fault = new SecondStageFault(this.isAmd);
     this.hypercalls = options.hypercalls;
     this.emulated = options.emulated;
     this.mmio = options.mmio;
     this.fixups = options.fixups;
-    this.interrupts = options.interrupts;
-    this.others = options.others;
     this.instructionLength = options.instructionLength;
     this.shadow = options.shadow;
     this.guestRequests = options.requests;
     this.pageState = options.pageState;
-    if (options.vcpu.down) this.waitsFor = COMING_UP;
     this.ibpbOnExit = switches.ibpbEntry;
     this.overwritesReturnStack = switches.rsbOverwrite;
-    this.isAmd = vendor === "amd";
     const saved = this.isAmd ? [ENTRY_ASSEMBLY, SVM_STGI] : [ENTRY_ASSEMBLY];
     const handled = [...exitMitigations(switches), EXIT_HANDLER];
     const barrier = exitBarrier(switches);
@@ -228,7 +120,7 @@ export class XenHost implements Hypervisor {
     this.handlerStage = cost.compile(
       composeStage("to the exit handler", "", barrier.length > 0 ? handled : [...saved, ...handled]),
     );
-    this.eipStage = cost.compile(UPDATE_GUEST_EIP);
+    this.skipStage = cost.compile(UPDATE_GUEST_EIP);
     this.returnStage = cost.compile(
       composeStage("back to the guest", "", [
         RETURN_PATH,
@@ -239,59 +131,6 @@ export class XenHost implements Hypervisor {
     );
     this.hltStage = cost.compile(HLT_EXIT);
     this.faultStage = cost.compile(SECOND_STAGE_FAULT);
-  }
-
-  run(maxInstructions: number, untilTicks: number): RunOutcome {
-    const end = this.turn(maxInstructions, untilTicks);
-    if (typeof end === "object") return end;
-    return end === "asleep" ? this.halted(this.waitsFor) : this.outOfBudget(end);
-  }
-
-  /**
-   * One vCPU's turn among several: {@link run} without a report on how it came to its end.
-   * @returns how the guest ended, or why it goes on later
-   */
-  turn(maxInstructions: number, untilTicks: number): RunOutcome | TurnEnd {
-    if (this.ended !== undefined) return this.ended;
-    const { processor, control } = this;
-    const { engine, memory, ledger } = processor;
-    const limit = engine.instructions + maxInstructions;
-    for (;;) {
-      if (ledger.clock[0] >= untilTicks || this.turnIsOver) return "cycles";
-      const left = limit - engine.instructions;
-      if (left <= 0) return "instructions";
-      if (this.requests !== 0 && !this.ready) {
-        this.attend();
-        if (this.domain.shutdownReason >= 0) return this.end(this.shutdown());
-      }
-      if (this.waitsFor !== "" && !this.wait(untilTicks)) {
-        if (this.ended !== undefined) return this.ended;
-        if (this.others !== undefined && !this.canBeWoken(this.waitsFor)) return "asleep";
-        continue;
-      }
-      if (!this.ready) this.returnToGuest();
-      if (memory.arena.free < memory.headroom * FRAME_BYTES) memory.grow();
-      // Without a timer nothing asks for the number, which V8 would allocate to pass it on.
-      const due = this.interrupts.timerRuns ? this.interrupts.due : untilTicks;
-      // biome-ignore lint/complexity/useMathMinMax: its result is a new number, which V8 would allocate to pass it on
-      const exit = control.hardware.enter(this.stepsOverIret ? 1 : left, due < untilTicks ? due : untilTicks);
-      const stopped = exit.kind === ExitKind.EngineStop;
-      if (stopped && exit.stop === StopReason.Budget) {
-        if (this.stepsOverIret) {
-          this.stepsOverIret = false;
-          control.interruptGuest(LOCAL_APIC_TIMER_VECTOR);
-          continue;
-        }
-        if (ledger.clock[0] < due || ledger.clock[0] >= untilTicks)
-          return ledger.clock[0] >= untilTicks ? "cycles" : "instructions";
-        control.interruptGuest(LOCAL_APIC_TIMER_VECTOR);
-        continue;
-      }
-      if (stopped && exit.stop === StopReason.Requested && processor.stopPoint.reached !== undefined)
-        return "stop-point";
-      const outcome = stopped ? engineStop(exit.stop, processor, this.runningRip()) : this.vmExit(exit);
-      if (outcome !== undefined) return this.end(outcome);
-    }
   }
 
   /** A run ended because nothing could wake the vCPU: other domains may have woken it since. */
@@ -306,16 +145,6 @@ export class XenHost implements Hypervisor {
     control.interruptGuest(EVENT_CHECK_VECTOR);
     const outcome = this.vmExit(control.hardware.enter(1, Number.POSITIVE_INFINITY));
     if (outcome !== undefined) this.end(outcome);
-  }
-
-  /** Whether the vCPU waits, up or down. */
-  get asleep(): boolean {
-    return this.waitsFor !== "";
-  }
-
-  /** Ledger clock at which a vCPU that waits wakes by itself; infinity when only others can wake it. */
-  get wakesAt(): number {
-    return this.canBeWoken(this.waitsFor) ? this.interrupts.due : Number.POSITIVE_INFINITY;
   }
 
   /**
@@ -339,46 +168,14 @@ export class XenHost implements Hypervisor {
     return vector >= FIRST_USABLE_VECTOR && eventChannels.events.hasUpcall(id) ? vector : -1;
   }
 
-  /** Asks something of the vCPU. @param request bits of `Request` */
-  request(request: number): void {
-    this.requests |= request;
-    // What INIT resets has no start-up to follow any more.
-    if ((request & Request.Init) !== 0) this.requests &= ~Request.StartUp;
-  }
-
-  /** A SIPI has come. */
-  requestStartUp(vector: number): void {
-    this.requests = (this.requests & 0xff) | Request.StartUp | (vector << VECTOR_SHIFT);
-  }
-
   /** EVENT_CHECK_VECTOR arrives at the vCPU's processor: it leaves its guest and sees what it was asked. */
-  interrupt(): void {
+  override interrupt(): void {
     this.requests |= Request.EventCheck;
     if (this.ready) this.control.interruptGuest(EVENT_CHECK_VECTOR);
   }
 
-  /** Between two calls of {@link run}. */
-  snapshot(): XenHostSnapshot {
-    const { ready, ended, waitsFor, interrupts, stepsOverIret, requests } = this;
-    return { ready, ended, waitsFor, windowWanted: interrupts.windowWanted, stepsOverIret, requests };
-  }
-
-  restore(snapshot: XenHostSnapshot): void {
-    this.ready = snapshot.ready;
-    this.ended = snapshot.ended;
-    this.waitsFor = snapshot.waitsFor;
-    this.interrupts.windowWanted = snapshot.windowWanted;
-    this.stepsOverIret = snapshot.stepsOverIret;
-    this.requests = snapshot.requests;
-  }
-
-  private end(outcome: RunOutcome): RunOutcome {
-    this.ended = outcome;
-    return outcome;
-  }
-
   /** Does what others have asked for. */
-  private attend(): void {
+  protected override attend(): void {
     const { requests, cost, control, vcpu, others } = this;
     this.requests = 0;
     // What wakes a sleeper is part of the way back from idle.
@@ -392,8 +189,7 @@ export class XenHost implements Hypervisor {
       vcpu.initialised = false;
       if (this.domain.vcpus.every(({ down }) => down)) this.domain.shutdownReason = SHUTDOWN_POWEROFF;
     }
-    if ((requests & Request.StartUp) !== 0 && !vcpu.initialised)
-      others?.startUp((requests >>> VECTOR_SHIFT) & 0xff);
+    if ((requests & Request.StartUp) !== 0 && !vcpu.initialised) others?.startUp(startUpVector(requests));
     if (vcpu.down) this.goDown();
     else if (this.waitsFor === COMING_UP) this.comeUp();
   }
@@ -433,7 +229,7 @@ export class XenHost implements Hypervisor {
   }
 
   /** From the end of the exit's handling to just before VMRUN. */
-  private returnToGuest(): void {
+  protected override returnToGuest(): void {
     const { cost, registers, interrupts } = this;
     if (interrupts.timerRuns) {
       interrupts.expire(this.processor.ledger.clock[0]);
@@ -453,20 +249,9 @@ export class XenHost implements Hypervisor {
     this.control.interruptGuest(EVENT_CHECK_VECTOR);
   }
 
-  private vmExit(exit: VmExit): RunOutcome | undefined {
-    const { cost, counters, control, processor } = this;
-    this.ready = false;
-    this.stepsOverIret = false;
-    counters.vmExits++;
-    this.accounting?.begin(exit.code, exit.enteredAt, exit.leftAt);
-    if (this.onExit !== undefined)
-      this.onExit({
-        exit,
-        name: exitName(control.hardware.vendor, exit.code),
-        cycle: Math.floor(exit.leftAt / TICKS_PER_CYCLE),
-        rip: this.rip,
-        vcpu: this.vcpu.id,
-      });
+  protected override vmExit(exit: VmExit): RunOutcome | undefined {
+    const { cost, control, processor } = this;
+    this.noteExit(exit);
     cost.afterGuest();
     if (this.ibpbOnExit) {
       cost.run(this.barrierStage);
@@ -587,12 +372,6 @@ export class XenHost implements Hypervisor {
     return undefined;
   }
 
-  /** A write to an exit port ends the domain. */
-  private afterPort(): RunOutcome | undefined {
-    const { exitCode } = this.domain;
-    return exitCode < 0 ? undefined : { reason: "exit-port", exitCode, rip: this.rip };
-  }
-
   private emulatedBy(exit: VmExit, done: boolean): undefined {
     if (done) this.skip(exit);
     return undefined;
@@ -603,17 +382,8 @@ export class XenHost implements Hypervisor {
     this.moveOn(exit.instructionLength);
   }
 
-  /** `__update_guest_eip`: an instruction done for the guest single-steps as one that it did itself. */
-  private moveOn(length: number): void {
-    const { registers } = this;
-    this.cost.run(this.eipStage);
-    registers.skip(length);
-    if ((registers.rflags & Flag.Tf) !== 0) registers.injectDebugTrap();
-    if (registers.ripRefused) this.refuseRip();
-  }
-
   /** Xen on VMX: user code that ends at the edge of the address space is #GP, a kernel that does crashes its domain. */
-  private refuseRip(): void {
+  protected override refuseRip(): void {
     const { registers } = this;
     if (registers.cpl !== 0) registers.injectException(GENERAL_PROTECTION, 0);
     else this.badRip = registers.rip;
@@ -626,23 +396,6 @@ export class XenHost implements Hypervisor {
     if (vcpu.down) this.goDown();
     if (domain.conditions.paging.holds) domain.conditions.paging.wait(this.processor.ledger);
     return vcpu.runstate.state === RUNSTATE_BLOCKED ? this.block("a blocking hypercall") : undefined;
-  }
-
-  private shutdown(): RunOutcome {
-    const { shutdownReason } = this.domain;
-    const name = SHUTDOWN_REASONS[shutdownReason];
-    return {
-      reason: "shutdown",
-      shutdown: name ?? "crash",
-      rip: this.rip,
-      ...(name === undefined ? { detail: `unknown shutdown reason ${shutdownReason}` } : {}),
-    };
-  }
-
-  private windowOpen(exit: VmExit): undefined {
-    this.stepsOverIret = this.control.windowOpened(exit) && this.interrupts.nmiPending;
-    this.interrupts.closeWindow();
-    return undefined;
   }
 
   /** A vCPU that waits goes on if an event is pending; otherwise it sleeps until a timer of its own has one. */
@@ -666,56 +419,22 @@ export class XenHost implements Hypervisor {
     return undefined;
   }
 
-  /** Only timers come by themselves: the local APIC's as a maskable interrupt, the others as events. */
-  private canBeWoken(what: string): boolean {
-    if (what === COMING_UP) return this.vcpu.timers.hasWatchdogs;
-    const interruptible = (this.registers.rflags & Flag.If) !== 0;
-    // Events end a HLT with interrupts off no more than they do on a real processor (`hvm_hlt`).
-    if ((interruptible || what !== HLT) && this.vcpu.timers.running) return true;
-    return interruptible && this.interrupts.timerCanWake;
-  }
-
   /** Other domains' events come between two runs. */
   private peersCanWake(what: string): boolean {
     return this.hasPeers && (what !== HLT || (this.registers.rflags & Flag.If) !== 0);
   }
 
   /** Something has come that a vCPU which waits is told of. */
-  private get hasNews(): boolean {
+  protected override get hasNews(): boolean {
     const { vcpu, interrupts, domain } = this;
     return vcpu.unblocked || interrupts.deliverable || domain.eventChannels.events.hasUpcall(vcpu.id);
   }
 
-  private halted(what: string): RunOutcome {
-    return {
-      reason: "halted",
-      rip: this.rip,
-      detail: `${what} with no event pending and no source of one`,
-    };
-  }
-
-  /** Lets time pass up to the next timer expiry, or the end of the budget. @returns whether the vCPU goes on */
-  private wait(untilTicks: number): boolean {
-    const { interrupts, vcpu } = this;
-    const { ledger } = this.processor;
-    if (this.canBeWoken(this.waitsFor)) {
-      const until = Math.min(untilTicks, interrupts.due);
-      if (until > ledger.clock[0]) ledger.charge(Cause.Idle, until - ledger.clock[0]);
-      interrupts.expire(ledger.clock[0]);
-      if (this.domain.shutdownReason >= 0) {
-        this.end(this.shutdown());
-        return false;
-      }
-    } else if (this.others === undefined && (this.waitsFor === COMING_UP || !this.hasNews)) {
-      this.ended = this.halted(this.waitsFor);
-      return false;
-    }
-    if (this.waitsFor === COMING_UP || !this.hasNews) return false;
-    this.waitsFor = "";
+  protected override wakeUp(): void {
+    const { vcpu } = this;
     vcpu.pollPort = 0;
     vcpu.unblocked = false;
     this.enterProcessor();
-    return true;
   }
 
   private wake(): void {
@@ -731,40 +450,37 @@ export class XenHost implements Hypervisor {
    */
   private secondStageFault(exit: VmExit): RunOutcome | undefined {
     const { domain, mmio, registers } = this;
-    const gfn = (exit.info2Lo >>> 12) + (exit.info2Hi >>> 0) * 0x100000;
-    const isFetch = (exit.info1Lo & (this.isAmd ? NPF_FETCH : EPT_FETCH)) !== 0;
-    const write = (exit.info1Lo & 2) !== 0;
-    if (this.isAmd && (exit.info1Lo & PageFaultCode.Rmp) !== 0) return this.reverseMapFault(exit, gfn);
+    const { fault } = this;
+    fault.read(exit);
+    const { gfn, offset, write, fetch } = fault;
+    if (this.isAmd && (exit.info1Lo & PageFaultCode.Rmp) !== 0) return this.reverseMapFault(exit);
     if (domain.p2m.typeAt(gfn) === P2mType.Invalid) {
       // Of an encrypted guest neither the instruction nor its registers are there to be read.
-      const isData = !isFetch && !this.inGuestTables(exit) && this.guestRequests === undefined;
+      const isData = !fetch && !fault.inGuestTables && this.guestRequests === undefined;
       if (isData && domain.doorbell !== undefined && gfn === DOORBELL_GFN) {
         const { linearLo, linearHi } = this.processor.mmu.fault;
-        if (mmio.emulate(domain.doorbell, exit.info2Lo & 4095, linearLo, linearHi, write))
-          this.moveOn(mmio.length);
+        if (mmio.emulate(domain.doorbell, offset, linearLo, linearHi, write)) this.moveOn(mmio.length);
         else registers.injectException(GENERAL_PROTECTION, 0);
-      } else if (isData && mmio.carryOut(gfn, exit.info2Lo & 4095)) this.moveOn(mmio.length);
+      } else if (isData && mmio.carryOut(gfn, offset)) this.moveOn(mmio.length);
       else registers.injectException(GENERAL_PROTECTION, 0);
       return undefined;
     }
-    switch (domain.conditions.fault(gfn, write, isFetch, this.cost)) {
+    switch (domain.conditions.fault(gfn, write, fetch, this.cost)) {
       case FaultVerdict.Retry:
+        this.repeatEvent();
         return undefined;
       case FaultVerdict.Wait:
+        this.repeatEvent();
         domain.conditions.paging.wait(this.processor.ledger);
         return undefined;
       case FaultVerdict.Discard:
-        if (
-          this.guestRequests === undefined &&
-          mmio.carryOut(gfn, exit.info2Lo & 4095, new DiscardingMemory(domain, gfn))
-        )
+        if (this.guestRequests === undefined && mmio.carryOut(gfn, offset, new DiscardingMemory(domain, gfn)))
           this.moveOn(mmio.length);
         else registers.injectException(GENERAL_PROTECTION, 0);
         return undefined;
     }
-    const address = (BigInt(exit.info2Hi >>> 0) << 32n) | BigInt(exit.info2Lo >>> 0);
-    const access = accessName(write, isFetch);
-    return this.crash(`${access} of guest-physical address 0x${address.toString(16)}: the p2m forbids it`);
+    const access = accessName(write, fetch);
+    return this.crash(`${access} of guest-physical address ${fault.address}: the p2m forbids it`);
   }
 
   /** A write to the doorbell's page where its address alone is looked at, and the exit tells how long the instruction is. */
@@ -783,11 +499,12 @@ export class XenHost implements Hypervisor {
    * The reverse map forbids an access of the guest's. A 2 MiB page of which it wanted a part is split; anything else, a page
    * of another address or one that is not as private as the guest takes it for, ends the domain.
    */
-  private reverseMapFault(exit: VmExit, gfn: number): RunOutcome | undefined {
+  private reverseMapFault(exit: VmExit): RunOutcome | undefined {
+    const { gfn, write, fetch } = this.fault;
     const isSplit =
       (exit.info1Hi & NPF_SIZE_MISMATCH) !== 0 && this.pageState?.split(gfn) === PageChange.Done;
     if (isSplit) return undefined;
-    const what = accessName((exit.info1Lo & 2) !== 0, (exit.info1Lo & NPF_FETCH) !== 0);
+    const what = accessName(write, fetch);
     const kind = (exit.info1Hi & NPF_ENCRYPTED) !== 0 ? "private" : "shared";
     return this.crash(`${kind} ${what} of guest frame 0x${gfn.toString(16)}: the reverse map forbids it`);
   }
@@ -801,31 +518,9 @@ export class XenHost implements Hypervisor {
     });
   }
 
-  /** Was it the walk of the guest's page tables that faulted? */
-  private inGuestTables(exit: VmExit): boolean {
-    if (this.isAmd) return (exit.info1Hi & NPF_IN_GUEST_TABLES) !== 0;
-    const { LinearAddressValid, Final } = EptQualification;
-    return (exit.info1Lo & LinearAddressValid) !== 0 && (exit.info1Lo & Final) === 0;
-  }
-
   /** `domain_crash` */
   private crash(detail: string): RunOutcome {
     return { reason: "shutdown", shutdown: "crash", rip: this.rip, detail };
-  }
-
-  /** What a run reports that a budget ended. */
-  outOfBudget(budget: NonNullable<RunOutcome["budget"]>): RunOutcome {
-    return { reason: "budget", budget, rip: this.runningRip() };
-  }
-
-  /** RIP of a vCPU that is out of its guest, as a hexadecimal number. */
-  get rip(): string {
-    return this.registers.rip;
-  }
-
-  /** RIP of a guest that stopped without an exit: the control structure does not have it yet. */
-  private runningRip(): string {
-    return this.ready ? ripInProcessor(this.processor) : this.rip;
   }
 }
 

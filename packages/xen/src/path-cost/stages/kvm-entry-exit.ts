@@ -261,6 +261,19 @@ export const KVM_BLOCK: Stage = {
   ],
 };
 
+/** An interrupt command of the guest's for another vCPU's local APIC, without what wakes or interrupts that one. */
+export const KVM_SEND_IPI: Stage = {
+  name: "kvm_apic_send_ipi, kvm_irq_delivery_to_apic_fast",
+  phase: Phase.ExitOperation,
+  instructions: 300,
+  basis: "estimate",
+  source: `${LINUX}: destination through the APIC map, __apic_accept_irq with its request and kick; neither AVIC nor posted interrupts`,
+  range: [160, 800],
+  coldBranches: 25,
+  atomics: 5,
+  touches: [{ object: "vlapic", offsets: [0x200], write: true }],
+};
+
 /** A vector goes from the virtual local APIC, or from Xen's upcall, to the guest. */
 export const KVM_INJECT: Stage = {
   name: "kvm_cpu_get_interrupt, {vmx,svm}_inject_irq",
