@@ -18,7 +18,7 @@ import type { RunOutcome } from "./host/run-outcome.js";
 import { KvmAttributes } from "./monitor/kvm-attributes.js";
 import { KvmTwoLevelEvents } from "./monitor/kvm-events.js";
 import { MemoryRegions } from "./monitor/memory-regions.js";
-import { monitorOperations } from "./monitor/monitor-operations.js";
+import { monitorOperations, monitorStage } from "./monitor/monitor-operations.js";
 import { MonitorPhysmap } from "./monitor/monitor-physmap.js";
 import { doorbellOperations } from "./operations/doorbell.js";
 import { CONTINUED_OPERATIONS, OPERATIONS } from "./operations/index.js";
@@ -26,12 +26,20 @@ import { checkStagePrices } from "./path-cost/apply-prices.js";
 import { composeStage } from "./path-cost/compose.js";
 import { FreePathCost } from "./path-cost/free-path-cost.js";
 import { Phase } from "./path-cost/phases.js";
+import type { Stage } from "./path-cost/stage.js";
 import { StageOverrides, type StagePriceRecord } from "./path-cost/stage-overrides.js";
 import type { StagePathCost } from "./path-cost/stage-path-cost.js";
+import { KVM_LATER_STAGES } from "./path-cost/stages/kvm-later.js";
 import { KVM_PTI_CALL } from "./path-cost/stages/kvm-mitigations.js";
 import { MONITOR_IOCTL } from "./path-cost/stages/kvm-user-space.js";
 import { XenText } from "./path-cost/xen-text.js";
 import { SnapshotError } from "./snapshot/snapshot-error.js";
+import {
+  checkSnapshot,
+  identify,
+  type KvmSystemSnapshot,
+  type SystemIdentity,
+} from "./snapshot/system-snapshot.js";
 import type { TimelineListener } from "./timeline/timeline-stretch.js";
 import type { Vcpu } from "./vcpu.js";
 import type { Vlapic } from "./vlapic.js";
@@ -92,6 +100,14 @@ export class KvmSystem extends GuestSystem {
   readonly tdp: TdpMmu;
   protected readonly profile: ProcessorProfile;
   private readonly threads: KvmThreads | undefined;
+  private readonly hostMemory: HostMemory;
+  private readonly attributes: KvmAttributes;
+  private readonly regions: MemoryRegions;
+  private readonly accounting: boolean;
+  private readonly overrides: StageOverrides;
+  /** Stages that are compiled when they first run. */
+  private readonly later: readonly Stage[];
+  private hasRun = false;
 
   constructor(options: KvmSystemOptions) {
     super();
@@ -116,8 +132,9 @@ export class KvmSystem extends GuestSystem {
       ...resolveXenConfig({ lockHarden: false, l1dFlush: false }, profile),
       specCtrlWrite: false,
     };
+    this.overrides = new StageOverrides(prices);
     const homes = kvmObjectHomes(hostMemory, controlFrame, sharedInfoFrame);
-    const text = new XenText(XEN_TEXT_BYTES, new StageOverrides(prices));
+    const text = new XenText(XEN_TEXT_BYTES, this.overrides);
     const { timeline } = options;
     const pcpu = new Pcpu({ processor, hostMemory, controlFrame, homes, text, xen, timeline });
     const { cost } = pcpu;
@@ -185,6 +202,7 @@ export class KvmSystem extends GuestSystem {
     const { doorbell } = domain;
     const served = config.doorbell?.handler === "user-space" && config.doorbell.hypercalls;
     const ringing = doorbell !== undefined && served ? doorbellOperations(doorbell) : [];
+    const known = [...OPERATIONS, ...CONTINUED_OPERATIONS, ...ringing];
     const threads = config.vcpus > 1 ? new KvmThreads(vm, physmap) : undefined;
     this.threads = threads;
     const shared = {
@@ -194,7 +212,7 @@ export class KvmSystem extends GuestSystem {
       kvm,
       threads,
       operations: (access: SlotAccess) =>
-        monitorOperations([...OPERATIONS, ...CONTINUED_OPERATIONS, ...ringing], {
+        monitorOperations(known, {
           attributes,
           vcpus: vm.vcpus,
           access,
@@ -214,6 +232,8 @@ export class KvmSystem extends GuestSystem {
         text,
         xen,
         first: pcpu,
+        timeline,
+        vcpu: n + 1,
       });
       const its = another.createControl(hostMemory, tdp, xen);
       return new KvmVcpu({ id: n + 1, pcpu: another, control: its, ...shared });
@@ -236,12 +256,18 @@ export class KvmSystem extends GuestSystem {
     this.vm = vm;
     this.tdp = tdp;
     this.listenToMonitor(domain);
-    this.observe(options.accounting === true, options.measureWindow !== false);
+    this.hostMemory = hostMemory;
+    this.attributes = attributes;
+    this.regions = regions;
+    this.accounting = options.accounting === true;
+    this.later = [...KVM_LATER_STAGES, ...known.map(({ descriptor }) => monitorStage(descriptor))];
+    this.observe(this.accounting, options.measureWindow !== false);
   }
 
   run(budget: RunBudget = {}): RunOutcome {
     const { maxInstructions = Number.MAX_SAFE_INTEGER, maxCycles = DEFAULT_MAX_CYCLES } = budget;
     const { threads } = this;
+    this.hasRun = true;
     const outcome =
       threads === undefined
         ? this.vcpus[0].host.run(maxInstructions, this.ledger.clock[0] + ticks(maxCycles))
@@ -259,14 +285,63 @@ export class KvmSystem extends GuestSystem {
     return this.vcpus.reduce((sum, { host }) => sum + host.userExits, 0);
   }
 
-  /** @throws SnapshotError always: systems with KVM have none yet */
-  snapshot(): never {
-    throw new SnapshotError("MISMATCH", "a system with KVM as its host has no snapshots");
+  /**
+   * The whole system between two runs, as plain data that shares nothing with it: for {@link restore}, and for
+   * `encodeSnapshot`, with which it survives the process.
+   * @throws RangeError in the middle of a change of slots or mappings that somebody makes step by step
+   */
+  snapshot(): KvmSystemSnapshot {
+    const { hostMemory } = this;
+    return {
+      identity: this.identity(),
+      memory: hostMemory.memory.snapshot(),
+      heap: hostMemory.heap.snapshot(),
+      p2mPool: hostMemory.p2mPool.snapshot(),
+      xenstore: this.domain.domains.xenstore.snapshot(),
+      domain: this.domain.snapshot(),
+      vm: this.vm.snapshot(),
+      tdp: this.tdp.snapshot(),
+      attributes: this.attributes.snapshot(),
+      regions: this.regions.snapshot(),
+      vcpus: this.vcpus.map((vcpu) => vcpu.snapshot()),
+      threads: this.threads?.snapshot(),
+      window: this.recorder?.snapshot(),
+      forwarded: { ...this.forwarded },
+    };
   }
 
-  /** @throws SnapshotError always */
-  restore(_snapshot: unknown): never {
-    return this.snapshot();
+  /**
+   * Puts the state of a system that was made with the same options in the place of this one's, which has not run yet:
+   * {@link run} goes on where that one's would have. Listeners and a monitor's own code stay.
+   * @param snapshot of another system, or what `decodeSnapshot` made of it
+   * @throws SnapshotError for anything else, and in a system that has run
+   */
+  restore(snapshot: unknown): void {
+    const { hostMemory } = this;
+    const { memory } = hostMemory;
+    if (this.hasRun)
+      throw new SnapshotError("MISMATCH", "this system has run: a snapshot is restored in a fresh one");
+    checkSnapshot(snapshot, this.snapshot(), memory);
+    try {
+      memory.restore(snapshot.memory);
+      memory.grow();
+      hostMemory.heap.restore(snapshot.heap);
+      hostMemory.p2mPool.restore(snapshot.p2mPool);
+      this.domain.domains.xenstore.restore(snapshot.xenstore);
+      this.vm.restore(snapshot.vm);
+      this.domain.restore(snapshot.domain);
+      this.tdp.restore(snapshot.tdp);
+      this.attributes.restore(snapshot.attributes);
+      this.regions.restore(snapshot.regions);
+      this.vcpus.forEach((vcpu, n) => {
+        vcpu.restore(snapshot.vcpus[n], this.later);
+      });
+      this.threads?.restore(snapshot.threads);
+      if (snapshot.window !== undefined) this.recorder?.restore(snapshot.window);
+      this.forwarded = { ...snapshot.forwarded };
+    } catch (error) {
+      throw new SnapshotError("CORRUPT", `not a snapshot of a system: ${(error as Error).message}`);
+    }
   }
 
   /** Events that the monitor sets pending by itself, because the kernel could not: it has the vCPUs' threads look. */
@@ -280,6 +355,21 @@ export class KvmSystem extends GuestSystem {
       for (const each of this.vcpus)
         if (each.vcpu.endPoll(port) || each.xen.isPolling) each.kick(cost ?? free);
     };
+  }
+
+  private identity(): SystemIdentity {
+    const { processor, config, accounting, recorder, overrides } = this;
+    return identify({
+      profile: processor.profile,
+      prices: overrides.prices,
+      host: "kvm",
+      switches: config.kvm,
+      domain: config.domain,
+      peers: [],
+      operations: [],
+      accounting,
+      measureWindow: recorder !== undefined,
+    });
   }
 
   protected override tell({ onExit, onHypercall }: SystemListeners): void {

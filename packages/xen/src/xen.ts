@@ -400,7 +400,10 @@ export class XenSystem extends GuestSystem {
     return identify({
       profile: processor.profile,
       prices: overrides.prices,
-      ...config,
+      host: "xen",
+      switches: config.xen,
+      domain: config.domain,
+      peers: config.peers,
       operations: this.operations,
       accounting,
       measureWindow: recorder !== undefined,

@@ -3,7 +3,6 @@ import { describe, expect, it } from "vitest";
 import type { KvmConfig } from "../src/host/kvm/kvm-config.ts";
 import { KvmXenAttrType } from "../src/host/kvm/uapi.ts";
 import { createKvmSystem, type KvmSystem } from "../src/kvm.ts";
-import { SnapshotError } from "../src/snapshot/snapshot-error.ts";
 import { XenConfigError } from "../src/xen-config.ts";
 import { elfImage } from "./elf-image.ts";
 import { type CallRegisters, HypercallDriver, MAPPED_BYTES } from "./hypercall-driver.ts";
@@ -101,11 +100,5 @@ describe("what KVM does not have here", () => {
     refused({ confidential: "sev" });
     refused({}, { specCtrlWrite: true });
     refused({}, { rsbFill: "half" as never });
-  });
-
-  it("has no snapshots", () => {
-    const system = createKvmSystem({ profile: epyc9124, domain });
-    expect(() => system.snapshot()).toThrow(SnapshotError);
-    expect(() => system.restore({})).toThrow(SnapshotError);
   });
 });

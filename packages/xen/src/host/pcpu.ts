@@ -3,8 +3,10 @@ import type { CycleLedger, TranslationContext } from "@hyperwalk/mmu";
 import type { ConfidentialKind } from "../confidential.js";
 import { HypervisorCounters } from "../hypervisor-counters.js";
 import type { SystemCounters } from "../measured-window.js";
+import type { Stage } from "../path-cost/stage.js";
 import { StagePathCost } from "../path-cost/stage-path-cost.js";
 import type { XenText } from "../path-cost/xen-text.js";
+import type { PcpuSnapshot } from "../snapshot/system-snapshot.js";
 import { RecordedPathCost } from "../timeline/recorded-path-cost.js";
 import { TimelineRecorder } from "../timeline/timeline-recorder.js";
 import type { TimelineListener } from "../timeline/timeline-stretch.js";
@@ -90,6 +92,16 @@ export class Pcpu {
       bytesCopied: c.bytesCopied,
       accessedDirtyUpdates: c.accessedDirtyUpdates,
     };
+  }
+
+  /** Puts back what is the processor's and the path cost's. @param later stages that are compiled when they first run */
+  restore(snapshot: Pick<PcpuSnapshot, "processor" | "cost" | "counters">, later: readonly Stage[]): void {
+    const { processor, ledger, cost, counters } = this;
+    // Phases have their numbers by the order in which they were first met, whoever met them.
+    for (const name of snapshot.processor.ledger.phases) ledger.registerPhase(name);
+    cost.restore(snapshot.cost, later);
+    processor.restore(snapshot.processor);
+    counters.restore(snapshot.counters);
   }
 
   /** The control structure of the vCPU that is pinned here. Allocates from Xen's heap. */

@@ -24,6 +24,20 @@ import type { MonitorPhysmap } from "./monitor-physmap.js";
 const PAGE = 4096;
 const PRIORITY = KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL;
 
+/** What the monitor has told KVM, as plain data. */
+export interface KvmAttributesSnapshot {
+  readonly sharedGfn: number;
+  readonly upcallVector: number;
+  readonly longMode: boolean;
+  /** By vCPU. */
+  readonly vcpuVectors: readonly number[];
+  readonly infoAddresses: readonly number[];
+  /** Ports of VIRQ_TIMER by vCPU, 0: none. */
+  readonly timerPorts: readonly number[];
+  /** Ports that the kernel knows, with the vCPUs that it tells. */
+  readonly ports: readonly (readonly [number, number])[];
+}
+
 export interface KvmAttributesOptions {
   readonly vm: KvmVm;
   readonly domain: Domain;
@@ -145,6 +159,37 @@ export class KvmAttributes {
   portsReset(): void {
     for (const port of [...this.ports.keys(), ...this.timerPorts.filter((port) => port > 0)])
       this.portChanged(port);
+  }
+
+  snapshot(): KvmAttributesSnapshot {
+    const { sharedGfn, upcallVector, longMode } = this;
+    const each = this.options.vm.vcpus.map(({ index }) => index);
+    return {
+      sharedGfn,
+      upcallVector,
+      longMode,
+      vcpuVectors: each.map((id) => this.vcpuVectors[id] ?? 0),
+      infoAddresses: each.map((id) => this.infoAddresses[id] ?? -1),
+      timerPorts: each.map((id) => this.timerPorts[id] ?? 0),
+      ports: [...this.ports],
+    };
+  }
+
+  /** After the kernel's side. @throws RangeError for what KVM has not been told */
+  restore(snapshot: KvmAttributesSnapshot): void {
+    const { sharedGfn, upcallVector, longMode, vcpuVectors, infoAddresses, timerPorts, ports } = snapshot;
+    const { vm } = this.options;
+    const { length } = vm.vcpus;
+    if ([vcpuVectors, infoAddresses, timerPorts].some((list) => list.length !== length))
+      throw new RangeError(`the monitor knows of another number of vCPUs than ${length}`);
+    const unknown = ports.find(([port]) => vm.evtchnPorts.targetOf(port) === undefined);
+    if (unknown !== undefined) throw new RangeError(`the kernel does not know port ${unknown[0]}`);
+    Object.assign(this, { sharedGfn, upcallVector, longMode });
+    this.vcpuVectors.splice(0, Number.POSITIVE_INFINITY, ...vcpuVectors);
+    this.infoAddresses.splice(0, Number.POSITIVE_INFINITY, ...infoAddresses);
+    this.timerPorts.splice(0, Number.POSITIVE_INFINITY, ...timerPorts);
+    this.ports.clear();
+    for (const [port, vcpu] of ports) this.ports.set(port, vcpu);
   }
 
   private vcpuOf(port: number): number {

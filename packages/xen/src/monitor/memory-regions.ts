@@ -14,6 +14,14 @@ export function hostAddressOf(frame: number): number {
   return MAPPED_AT + frame * PAGE;
 }
 
+/** Which numbers of slots are in use, as plain data. */
+export interface MemoryRegionsSnapshot {
+  /** Numbers below have been given out. */
+  readonly nextSlot: number;
+  /** Those of them that are free again. */
+  readonly freeSlots: readonly number[];
+}
+
 /**
  * The monitor's flat view of guest memory (QEMU: `accel/kvm/kvm-all.c`): ranges of guest frames over pages of its process, each
  * a memory slot of KVM's. A page that is shown inside a range makes three of it, through the uapi alone: the slot is deleted,
@@ -82,6 +90,21 @@ export class MemoryRegions {
       count += slot.npages;
     }
     this.create(first, count, address + (first - gfn) * PAGE, readOnly, priced);
+  }
+
+  snapshot(): MemoryRegionsSnapshot {
+    return { nextSlot: this.nextSlot, freeSlots: [...this.freeSlots] };
+  }
+
+  /** After the kernel's slots. @throws RangeError for numbers that those do not have */
+  restore({ nextSlot, freeSlots }: MemoryRegionsSnapshot): void {
+    const used = this.vm.memslots.all.map(({ id }) => id);
+    const all = new Set([...used, ...freeSlots]);
+    const isSlot = (slot: number) => Number.isInteger(slot) && slot >= 0 && slot < nextSlot;
+    if (all.size !== used.length + freeSlots.length || all.size !== nextSlot || ![...all].every(isSlot))
+      throw new RangeError(`${nextSlot} memory slots, of which ${freeSlots.length} are free`);
+    this.nextSlot = nextSlot;
+    this.freeSlots.splice(0, this.freeSlots.length, ...freeSlots);
   }
 
   private remove({ id, baseGfn, userspaceAddr }: MemorySlot, priced: boolean): void {

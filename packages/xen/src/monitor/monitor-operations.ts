@@ -61,6 +61,11 @@ export interface MonitorKernel {
 
 type Handle = Operation["handle"];
 
+/** What an operation costs in the monitor. */
+export function monitorStage({ name }: OperationDescriptor): Stage {
+  return { ...HANDLER, name: `monitor: ${name}` };
+}
+
 /**
  * Xen's operations as the monitor serves them: the same behaviour, at what a user-space handler costs, and with KVM told of
  * what it does by itself. They are compiled when they first run.
@@ -77,7 +82,7 @@ export function monitorOperations(
       return {
         ...operation,
         rare: true,
-        stage: { ...HANDLER, name: `monitor: ${descriptor.name}` },
+        stage: monitorStage(descriptor),
         handle: own.get(descriptor)?.(handle) ?? handle,
       };
     });

@@ -1,7 +1,7 @@
 import { checksum } from "./checksum.js";
 import type { PlainData } from "./plain-data.js";
 import { SnapshotError } from "./snapshot-error.js";
-import type { XenSystemSnapshot } from "./system-snapshot.js";
+import type { KvmSystemSnapshot, XenSystemSnapshot } from "./system-snapshot.js";
 
 /** What a snapshot file begins with: ^S, "HYPERWALK", CR, LF, ^Z and NUL, which text modes would spoil. */
 const MAGIC: readonly number[] = [
@@ -47,7 +47,7 @@ type Elements = Uint8Array | Int32Array | Float64Array;
  * A header of 24 bytes: 14 of `MAGIC`, u16 version, u32 length and u32 CRC-32 of what follows; then one value. A
  * value is a `Tag` and what its comment says.
  */
-export function encodeSnapshot(data: XenSystemSnapshot | PlainData): Uint8Array {
+export function encodeSnapshot(data: XenSystemSnapshot | KvmSystemSnapshot | PlainData): Uint8Array {
   const writer = new Writer();
   writer.value(data as PlainData); // an interface has no index signature
   const body = writer.finish();

@@ -4,12 +4,19 @@ import { describeAbi } from "../abi/domain-abi.js";
 import type { DomainSnapshot } from "../domain.js";
 import type { ExitAccountingSnapshot } from "../exit-accounting.js";
 import type { FrameAllocatorSnapshot } from "../frame-allocator.js";
+import type { ResolvedKvmConfig } from "../host/kvm/kvm-config.js";
+import type { KvmThreadsSnapshot } from "../host/kvm/kvm-threads.js";
+import type { KvmVcpuSnapshot } from "../host/kvm/kvm-vcpu.js";
+import type { KvmVmSnapshot } from "../host/kvm/kvm-vm.js";
+import type { TdpMmuSnapshot } from "../host/kvm/tdp-mmu.js";
 import type { GhcbRequestsSnapshot } from "../host/svm/ghcb-requests.js";
 import type { VcpuControlSnapshot } from "../host/vcpu-control.js";
 import type { VcpuLoopSnapshot } from "../host/vcpu-loop.js";
 import type { NullSchedulerSnapshot } from "../host/xen/null-scheduler.js";
 import type { HypervisorCountersSnapshot } from "../hypervisor-counters.js";
 import type { WindowRecorderSnapshot } from "../measured-window.js";
+import type { KvmAttributesSnapshot } from "../monitor/kvm-attributes.js";
+import type { MemoryRegionsSnapshot } from "../monitor/memory-regions.js";
 import type { MsrPolicySnapshot } from "../msr-policy.js";
 import type { OperationDescriptor } from "../operations/operation.js";
 import type { StagePriceRecord } from "../path-cost/stage-overrides.js";
@@ -71,12 +78,26 @@ export interface XenSystemSnapshot {
   readonly forwarded: { readonly instructions: number; readonly cycles: number };
 }
 
+/** The same of a system with KVM as its host: what is the kernel's and the monitor's besides. */
+export interface KvmSystemSnapshot extends Omit<XenSystemSnapshot, "peers" | "vcpus" | "scheduler"> {
+  readonly vm: KvmVmSnapshot;
+  readonly tdp: TdpMmuSnapshot;
+  readonly attributes: KvmAttributesSnapshot;
+  readonly regions: MemoryRegionsSnapshot;
+  /** By number. */
+  readonly vcpus: readonly KvmVcpuSnapshot[];
+  /** Undefined for a guest with one vCPU. */
+  readonly threads: KvmThreadsSnapshot | undefined;
+}
+
 /** Options that decide what a system's state means. */
 export interface IdentityOptions {
   readonly profile: ResolvedProfile;
   /** Those that differ, keys in order. */
   readonly prices: StagePriceRecord;
-  readonly xen: ResolvedXenConfig;
+  /** The host's name, and its switches. */
+  readonly host: "xen" | "kvm";
+  readonly switches: ResolvedXenConfig | ResolvedKvmConfig;
   readonly domain: ResolvedDomainConfig;
   readonly peers: readonly ResolvedPeerConfig[];
   /** Those from outside. */
@@ -87,12 +108,12 @@ export interface IdentityOptions {
 
 /** Names each option, files and tables by length and CRC-32. */
 export function identify(options: IdentityOptions): SystemIdentity {
-  const { profile, prices, xen, domain, peers, operations, accounting, measureWindow } = options;
+  const { profile, prices, host, switches, domain, peers, operations, accounting, measureWindow } = options;
   const { image, modules, abi, doorbell, ...rest } = domain;
   const named: [string, unknown][] = [
     ["machine", `${profile.id} ${digest(new TextEncoder().encode(JSON.stringify(profile)))}`],
     ...(Object.keys(prices).length === 0 ? [] : [["prices", JSON.stringify(prices)] as [string, unknown]]),
-    ...Object.entries(xen).map(([key, value]): [string, unknown] => [`xen.${key}`, value]),
+    ...Object.entries(switches).map(([key, value]): [string, unknown] => [`${host}.${key}`, value]),
     ["domain.image", digest(image)],
     ["domain.modules", modules.map(({ bytes, cmdline }) => `${digest(bytes)} "${cmdline}"`).join(", ")],
     ["domain.abi", describeAbi(abi)],
@@ -116,6 +137,7 @@ const VARIABLE: ReadonlySet<string> = new Set([
   "vcpus[].processor.ledger.nodePhase",
   "vcpus[].processor.ledger.nodeParent",
   "vcpus[].processor.ledger.cells",
+  "vm.memslots.slots[].dirtyBitmap",
   "domain.console.output.bytes",
   "domain.console.serial.bytes",
   "domain.console.debugPort.bytes",
@@ -134,18 +156,18 @@ const VARIABLE: ReadonlySet<string> = new Set([
  * @param own a snapshot of the system that it is to be restored in
  * @throws SnapshotError `MISMATCH` for another system's, `CORRUPT` for what is no snapshot
  */
-export function checkSnapshot(
+export function checkSnapshot<S extends XenSystemSnapshot | KvmSystemSnapshot>(
   snapshot: unknown,
-  own: XenSystemSnapshot,
+  own: S,
   memory: PhysicalMemory,
-): asserts snapshot is XenSystemSnapshot {
+): asserts snapshot is S {
   const { identity, memory: frames, ...state } = record(snapshot);
   checkIdentity(record(identity), own.identity);
   const { identity: _identity, memory: _memory, ...pattern } = own;
   const wrong =
     misfit(state, pattern, "", VARIABLE) ??
     checkCount("vCPUs", state.vcpus, own.vcpus.length) ??
-    checkCount("peers", state.peers, own.peers.length) ??
+    checkCount("peers", state.peers ?? [], "peers" in own ? own.peers.length : 0) ??
     checkMemory(record(frames), memory);
   if (wrong !== undefined) throw new SnapshotError("CORRUPT", `not a snapshot of a system: ${wrong}`);
 }

@@ -40,7 +40,15 @@ import {
 import { FixupVerdict, HYPERCALL_BYTES, type HypercallFixups } from "../hypercall-fixup.js";
 import type { RunOutcome } from "../run-outcome.js";
 import { SecondStageFault } from "../second-stage-fault.js";
-import { COMING_UP, HLT, Request, startUpVector, VcpuLoop, type VcpuLoopOptions } from "../vcpu-loop.js";
+import {
+  COMING_UP,
+  HLT,
+  Request,
+  startUpVector,
+  VcpuLoop,
+  type VcpuLoopOptions,
+  type VcpuLoopSnapshot,
+} from "../vcpu-loop.js";
 import { EVENT_CHECK } from "../vcpu-turns.js";
 import type { EmulatedExits } from "../xen/emulated-exits.js";
 import type { HypercallEvent } from "../xen/hypercall-handler.js";
@@ -69,6 +77,20 @@ const PROTECTED_WRITE = 3;
 const POLL = "SCHEDOP_poll";
 /** The monitor's thread waits for the guest's next event, as SCHEDOP_block asks. */
 const MONITOR_BLOCKS = "a blocking hypercall";
+
+/** Where the loops around a vCPU are, the kernel's and the monitor's, as plain data. */
+export interface KvmHostSnapshot extends VcpuLoopSnapshot {
+  readonly userExits: number;
+  readonly freshRun: boolean;
+  /** Requests of the kernel's. */
+  readonly unblocked: boolean;
+  readonly clockUpdate: boolean;
+  readonly flushRequested: boolean;
+  readonly initReceived: boolean;
+  /** Length of the instruction whose hypercall the monitor is in the middle of, or 0. */
+  readonly callBytes: number;
+  readonly callTexts: readonly string[];
+}
 
 export interface KvmHostOptions extends VcpuLoopOptions {
   readonly switches: ResolvedKvmConfig;
@@ -185,6 +207,27 @@ export class KvmHost extends VcpuLoop {
   /** KVM_REQ_CLOCK_UPDATE */
   requestClockUpdate(): void {
     this.clockUpdate = true;
+  }
+
+  override snapshot(): KvmHostSnapshot {
+    const { userExits, freshRun, unblocked, clockUpdate, flushRequested, initReceived, callBytes } = this;
+    return {
+      ...super.snapshot(),
+      ...{ userExits, freshRun, unblocked, clockUpdate, flushRequested, initReceived, callBytes },
+      callTexts: [...this.callTexts],
+    };
+  }
+
+  /** @throws RangeError for an instruction of such a length */
+  override restore(snapshot: KvmHostSnapshot): void {
+    const { userExits, freshRun, unblocked, clockUpdate, flushRequested, initReceived, callBytes } = snapshot;
+    if (!Number.isInteger(callBytes) || callBytes < 0 || callBytes > 15)
+      throw new RangeError(`a hypercall of ${callBytes} bytes`);
+    super.restore(snapshot);
+    Object.assign(this, { userExits, freshRun, unblocked, clockUpdate, flushRequested, initReceived });
+    this.callBytes = callBytes;
+    this.inCall = callBytes > 0;
+    this.callTexts = [...snapshot.callTexts];
   }
 
   /** Vector of Xen's upcall that waits, or -1. */

@@ -11,6 +11,7 @@ import { EFER_ALLOWED, MsrPolicy } from "../../msr-policy.js";
 import type { Operation } from "../../operations/operation.js";
 import type { PathCost } from "../../path-cost/path-cost.js";
 import { Phase } from "../../path-cost/phases.js";
+import type { Stage } from "../../path-cost/stage.js";
 import {
   KVM_APIC_MSR,
   KVM_CPUID,
@@ -26,6 +27,7 @@ import { KVM_KICK_IPI, KVM_WAKE_UP } from "../../path-cost/stages/kvm-events.js"
 import { KVM_READ_GUEST } from "../../path-cost/stages/kvm-hypercall.js";
 import { KVM_PTI_CALL } from "../../path-cost/stages/kvm-mitigations.js";
 import { MONITOR_COPY, MONITOR_IOCTL } from "../../path-cost/stages/kvm-user-space.js";
+import type { PcpuSnapshot } from "../../snapshot/system-snapshot.js";
 import { Vcpu, type VcpuRunner } from "../../vcpu.js";
 import { ViridianMsrs } from "../../viridian/viridian-msrs.js";
 import { hasTscDeadline, Vlapic } from "../../vlapic.js";
@@ -43,7 +45,7 @@ import { KvmHypervHypercalls } from "./hyperv-hypercalls.js";
 import { XenKernelHypercalls } from "./kernel-hypercalls.js";
 import type { ResolvedKvmConfig } from "./kvm-config.js";
 import { DoorbellHypercalls, KvmDoorbellBackend } from "./kvm-doorbell.js";
-import { KvmHost } from "./kvm-host.js";
+import { KvmHost, type KvmHostSnapshot } from "./kvm-host.js";
 import { KvmInterrupts } from "./kvm-interrupts.js";
 import type { KvmThreads } from "./kvm-threads.js";
 import type { KvmVcpuXen } from "./kvm-vcpu-xen.js";
@@ -52,7 +54,7 @@ import type { KvmXenVcpu } from "./kvm-xen-vcpu.js";
 import { SlotAccess } from "./slot-access.js";
 import type { TdpMmu } from "./tdp-mmu.js";
 import type { KvmXenExitHcall } from "./uapi.js";
-import { XenHypercalls } from "./xen-hypercalls.js";
+import { XenHypercalls, type XenHypercallsSnapshot } from "./xen-hypercalls.js";
 
 const EFER_LMA = 0x400;
 /** KVM's local APIC counts nanoseconds (APIC_BUS_CYCLE_NS_DEFAULT) and has no period below 200 us (`min_timer_period_us`). */
@@ -76,6 +78,13 @@ const EMULATED: EmulatedStages = {
   portIo: KVM_PORT_IO,
   other: KVM_OTHER_EXIT,
 };
+
+/** One vCPU, its part of the monitor, and the physical CPU that it is pinned to. */
+export interface KvmVcpuSnapshot extends Omit<PcpuSnapshot, "requests"> {
+  readonly host: KvmHostSnapshot;
+  readonly hypercalls: XenHypercallsSnapshot;
+  readonly runDelayNs: number;
+}
 
 export interface KvmVcpuOptions {
   readonly id: number;
@@ -385,6 +394,41 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu, VcpuReset, TurnVcpu {
   /** Totals of this vCPU and its physical CPU. */
   counters(): SystemCounters {
     return this.pcpu.systemCounters();
+  }
+
+  /** Everything of the vCPU, its Xen part in the kernel excepted, and of its physical CPU, memory excepted. */
+  snapshot(): KvmVcpuSnapshot {
+    const { pcpu } = this;
+    return {
+      cost: pcpu.cost.snapshot(),
+      processor: pcpu.processor.snapshot(),
+      control: this.control.snapshot(),
+      counters: pcpu.counters.snapshot(),
+      vcpu: this.vcpu.snapshot(),
+      msrs: this.msrs.snapshot(),
+      vlapic: this.vlapic.snapshot(),
+      host: this.host.snapshot(),
+      interfaces: [],
+      accounting: this.accounting?.snapshot(),
+      hypercalls: this.hypercalls.snapshot(),
+      runDelayNs: this.runDelayNs,
+    };
+  }
+
+  /** Puts it back, after memory. @param later stages that are compiled when they first run */
+  restore(snapshot: KvmVcpuSnapshot, later: readonly Stage[]): void {
+    const { processor } = this.pcpu;
+    this.pcpu.restore(snapshot, later);
+    this.control.restore(snapshot.control);
+    processor.mmu.activate(this.pcpu.context);
+    this.msrs.restore(snapshot.msrs);
+    this.vlapic.restore(snapshot.vlapic);
+    this.vcpu.restore(snapshot.vcpu);
+    this.host.restore(snapshot.host);
+    this.hypercalls.restore(snapshot.hypercalls);
+    this.runDelayNs = snapshot.runDelayNs;
+    if (snapshot.accounting !== undefined) this.accounting?.restore(snapshot.accounting);
+    processor.state.words.set(snapshot.processor.words);
   }
 
   /** Cycles that the guest's time stamp is ahead of the processor's. */

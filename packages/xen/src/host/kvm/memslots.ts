@@ -207,7 +207,8 @@ export class Memslots {
         npages < 1 ||
         baseGfn < end ||
         baseGfn + npages - 1 > this.maxGfn ||
-        dirtyBitmap?.length !== bytes
+        dirtyBitmap?.length !== bytes ||
+        (logs && !(dirtyBitmap instanceof Uint8Array))
       )
         throw new RangeError(`memory slot ${id}`);
       end = baseGfn + npages;

@@ -41,6 +41,12 @@ export interface TdpMmuOptions {
   readonly slotZapAll: boolean;
 }
 
+/** Counts of the second stage, as plain data; its tables are in memory. */
+export interface TdpMmuSnapshot {
+  readonly filled: number;
+  readonly zapped: number;
+}
+
 /** What a fault of the second stage comes to. */
 export const TdpFault = {
   /** The entry is there now, or was already: the guest tries again. */
@@ -130,6 +136,16 @@ export class TdpMmu implements SecondStageRoot, MemslotListener, MmuNotifier {
     this.level = level;
     this.filled++;
     return TdpFault.Fixed;
+  }
+
+  snapshot(): TdpMmuSnapshot {
+    return { filled: this.filled, zapped: this.zapped };
+  }
+
+  /** After memory. */
+  restore({ filled, zapped }: TdpMmuSnapshot): void {
+    this.filled = filled;
+    this.zapped = zapped;
   }
 
   flushShadowMemslot({ baseGfn, npages }: MemorySlot): void {

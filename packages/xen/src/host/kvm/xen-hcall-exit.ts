@@ -6,6 +6,13 @@ import type { KvmXenExitHcall } from "./uapi.js";
 /** Parameters of a hypercall: Xen's five and one more. */
 const PARAMS = 6;
 
+/** The structure as plain data. */
+export interface XenHcallExitSnapshot {
+  readonly longmode: boolean;
+  readonly cpl: number;
+  readonly words: Int32Array;
+}
+
 /** `kvm_run.xen.u.hcall` of one vCPU, reused: the kernel fills it, the monitor reads it and leaves the result. */
 export class XenHcallExit implements KvmXenExitHcall, HypercallArguments {
   longmode = false;
@@ -25,6 +32,17 @@ export class XenHcallExit implements KvmXenExitHcall, HypercallArguments {
       words[3 + 2 * i] = from.hi(i);
     }
     this.setResult(0, 0);
+  }
+
+  snapshot(): XenHcallExitSnapshot {
+    const { longmode, cpl, words } = this;
+    return { longmode, cpl, words: words.slice() };
+  }
+
+  restore({ longmode, cpl, words }: XenHcallExitSnapshot): void {
+    this.longmode = longmode;
+    this.cpl = cpl;
+    this.words.set(words);
   }
 
   get compat(): boolean {

@@ -8,7 +8,7 @@ import {
   KVM_XEN_HYPERCALL_RESULT,
 } from "../../path-cost/stages/kvm-hypercall.js";
 import { GuestCodeMode, type GuestRegisters } from "../guest-registers.js";
-import { XenHcallExit } from "./xen-hcall-exit.js";
+import { XenHcallExit, type XenHcallExitSnapshot } from "./xen-hcall-exit.js";
 
 const RAX = 0;
 /** `linux/kvm_para.h`: the one hypercall that every guest has, and errors of the interface's own. */
@@ -29,6 +29,13 @@ export interface HypervHypercalls {
   readonly enabled: boolean;
   /** Leaves the status in RAX. */
   handle(): void;
+}
+
+/** A call that has left, as plain data. */
+export interface XenHypercallsSnapshot {
+  readonly exit: XenHcallExitSnapshot;
+  /** Low and high word of its linear RIP. */
+  readonly rip: readonly [number, number];
 }
 
 /** `kvm_xen_hypercall` up to the decision who serves a call, and what is done with the result. */
@@ -122,6 +129,15 @@ export class XenHypercalls {
   /** The register arguments as tools are shown them. */
   get texts(): readonly string[] {
     return this.argumentRegisters.texts;
+  }
+
+  snapshot(): XenHypercallsSnapshot {
+    return { exit: this.exit.snapshot(), rip: [this.ripLo, this.ripHi] };
+  }
+
+  restore({ exit, rip }: XenHypercallsSnapshot): void {
+    this.exit.restore(exit);
+    [this.ripLo, this.ripHi] = rip;
   }
 
   private callHyperv(hyperv: HypervHypercalls): void {

@@ -378,14 +378,10 @@ export class HvmVcpu implements VcpuRunner {
 
   /** Puts it back, after memory. */
   restore(snapshot: PcpuSnapshot): void {
-    const { processor, ledger, cost, counters, context } = this.pcpu;
-    // Phases have their numbers by the order in which they were first met, whoever met them.
-    for (const name of snapshot.processor.ledger.phases) ledger.registerPhase(name);
-    cost.restore(snapshot.cost, LATER_STAGES);
-    processor.restore(snapshot.processor);
+    const { processor, context } = this.pcpu;
+    this.pcpu.restore(snapshot, LATER_STAGES);
     this.control.restore(snapshot.control);
     processor.mmu.activate(context);
-    counters.restore(snapshot.counters);
     this.msrs.restore(snapshot.msrs);
     this.vlapic.restore(snapshot.vlapic);
     this.vcpu.restore(snapshot.vcpu);

@@ -1,0 +1,15 @@
+import type { Stage } from "../stage.js";
+import * as entryExit from "./kvm-entry-exit.js";
+import * as events from "./kvm-events.js";
+import * as hypercall from "./kvm-hypercall.js";
+import * as mitigations from "./kvm-mitigations.js";
+import * as userSpace from "./kvm-user-space.js";
+import { LATER_STAGES } from "./later.js";
+
+/** Stages that systems with KVM compile when they first run: any of KVM's, and those of Xen's that they share. */
+export const KVM_LATER_STAGES: readonly Stage[] = [
+  ...[entryExit, events, hypercall, mitigations, userSpace].flatMap((stages) =>
+    Object.values<Stage | readonly Stage[]>(stages).flat(),
+  ),
+  ...LATER_STAGES,
+];
