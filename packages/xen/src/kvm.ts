@@ -339,6 +339,7 @@ export class KvmSystem extends GuestSystem {
       this.threads?.restore(snapshot.threads);
       if (snapshot.window !== undefined) this.recorder?.restore(snapshot.window);
       this.forwarded = { ...snapshot.forwarded };
+      for (const { pcpu } of this.vcpus) pcpu.recorder?.restart();
     } catch (error) {
       throw new SnapshotError("CORRUPT", `not a snapshot of a system: ${(error as Error).message}`);
     }
