@@ -87,7 +87,22 @@ export {
   type PublishedNotification,
   type PublishedTransports,
 } from "./published-transports.js";
+export {
+  type ImportDocument,
+  type ImportOptions,
+  importXentrace,
+  recordingLines,
+} from "./recording/import-xentrace.js";
 export { parseRecording } from "./recording/parse-recording.js";
+export {
+  type MixCell,
+  type MixDocument,
+  type MixRequest,
+  type MixRow,
+  type MixRun,
+  priceMix,
+  REPRESENTATIVES,
+} from "./recording/price-mix.js";
 export {
   RECORDED_ABIS,
   type RecordDocument,

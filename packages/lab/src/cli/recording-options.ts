@@ -7,6 +7,7 @@ import {
 } from "../defaults.js";
 import { GUEST_OPERATIONS } from "../guest.js";
 import { ABIS, COMPARED_ABIS, GUEST_PAGES, HOSTS, KVM_ABIS, P2M_PAGES } from "../result.js";
+import type { ImportXentraceOptions } from "./import-xentrace-command.js";
 import { memorySize, oneOf, someOf, wholeNumber } from "./option-values.js";
 import type { Output } from "./output.js";
 import type { RecordOptions } from "./record-command.js";
@@ -39,11 +40,21 @@ export function registerRecording(program: Command, output: Output, exit: (code:
     .description(
       "repeat the hypercalls of a record through other interfaces, machines and hosts, and price them there",
     )
-    .argument("<file>", "what `record` wrote")
+    .argument("<file>", "what `record` or `import-xentrace` wrote")
     .action(async (file: string, options: RecostOptions, command: Command) => {
       const { recostCommand } = await import("./recost-command.js");
       const given = (option: keyof RecostOptions) => command.getOptionValueSource(option) === "cli";
       exit(await recostCommand(file, options, given, output));
+    });
+
+  importXentraceOptions(program.command("import-xentrace"))
+    .description(
+      "make a mix of hypercalls, for `recost` to price, of a trace that xentrace wrote on a real host",
+    )
+    .argument("<file>", "xentrace's binary output")
+    .action(async (file: string, options: ImportXentraceOptions) => {
+      const { importXentraceCommand } = await import("./import-xentrace-command.js");
+      exit(await importXentraceCommand(file, options, output));
     });
 }
 
@@ -170,6 +181,17 @@ function recostOptions(command: Command): Command {
       new Option("--footprint <KiB>", "memory that those instructions go through, a power of two up to 16384")
         .argParser((text: string) => Number(oneOf("--footprint", FOOTPRINTS)(text)))
         .default(DEFAULT_FOOTPRINT),
+    )
+    .option("--json", "print one JSON document and nothing else");
+}
+
+function importXentraceOptions(command: Command): Command {
+  return command
+    .requiredOption("-o, --output <file>", "where the mix goes")
+    .addOption(
+      new Option("--domain <id>", "this domain's hypercalls alone (default: all)").argParser(
+        wholeNumber("--domain", 0, 0x7fff),
+      ),
     )
     .option("--json", "print one JSON document and nothing else");
 }

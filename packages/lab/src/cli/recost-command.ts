@@ -43,6 +43,7 @@ export async function recostCommand(
       "--between instructions",
     );
   const recording = readRecording("argument <file>", path);
+  if (recording.mixes.length > 0) return mixCommand(recording, options, given, output);
   const named = recording.header.machine?.id;
   if (options.machine === undefined && named === undefined)
     throw new UsageError(
@@ -76,6 +77,40 @@ export async function recostCommand(
   const bad = document.runs.filter(({ exit }) => !exit.ok);
   for (const run of bad) output.err(`error: replay through ${runName(run)}: ${describeExit(run.exit)}\n`);
   return bad.length === 0 ? 0 : 1;
+}
+
+/** Options that say nothing where there are only numbers of calls. */
+const OF_CALLS: readonly (keyof RecostOptions)[] = ["between", "footprint"];
+
+/** `recost` of a mix that was made of a trace. */
+async function mixCommand(
+  recording: Recording,
+  options: RecostOptions,
+  given: (option: keyof RecostOptions) => boolean,
+  output: Output,
+): Promise<number> {
+  if (options.machine === undefined)
+    throw new UsageError(
+      "option --machine",
+      "nothing is given, and the record does not say where it was made",
+      "a machine",
+    );
+  const idle = OF_CALLS.find(given);
+  if (idle !== undefined)
+    throw new UsageError(`option --${idle}`, "it says nothing to a trace's mix", "with a record of calls");
+  if (options.host.some((host) => host !== "xen"))
+    throw new UsageError("option --host", "a trace's mix is priced under Xen", "xen");
+  const machine = machineById("option --machine", options.machine);
+  const { priceMix } = await import("../recording/price-mix.js");
+  const { abi, p2mPage, mmioHandlers, guestPage } = options;
+  const xen = xenConfig(options, machine);
+  const document = priceMix({ recording, machine, abis: abi, xen, p2mPage, mmioHandlers, guestPage });
+  if (options.json) output.out(`${JSON.stringify(document, null, 2)}\n`);
+  else {
+    const { mixReport } = await import("../report/mix-report.js");
+    output.out(mixReport(document, output.paint));
+  }
+  return 0;
 }
 
 /** A record from a file. @throws UsageError that names file, line and key */
