@@ -351,6 +351,7 @@ export {
   type StagePathCostOptions,
   type StagePathCostSnapshot,
 } from "./path-cost/stage-path-cost.js";
+export type { WarmBranches } from "./path-cost/warm-branches.js";
 export type { TextPlace } from "./path-cost/xen-text.js";
 export { XenText } from "./path-cost/xen-text.js";
 export { MAX_PEERS, type PeerConfig, type ResolvedPeerConfig } from "./peer-config.js";
@@ -370,8 +371,7 @@ export type { PlainData } from "./snapshot/plain-data.js";
 export { SnapshotError, type SnapshotProblem } from "./snapshot/snapshot-error.js";
 export type { PcpuSnapshot, SystemIdentity, XenSystemSnapshot } from "./snapshot/system-snapshot.js";
 export { parseEpt, parseSpecCtrl } from "./spec-ctrl.js";
-export { RecordedPathCost } from "./timeline/recorded-path-cost.js";
-export { TimelineRecorder } from "./timeline/timeline-recorder.js";
+export { type TicksByCause, TimelineRecorder } from "./timeline/timeline-recorder.js";
 export type {
   CauseTicks,
   TimelineHypercall,
