@@ -89,10 +89,13 @@ export { definedCr4 } from "./registers/defined-cr4.js";
 export { validXcr0 } from "./registers/extended-state.js";
 export { arithmeticFlags } from "./registers/flags.js";
 export {
+  overridden,
   type ProfileEstimate,
+  type ProfileNumber,
   profileEstimates,
   profileQuantities,
   resolveProfile,
+  withNumbers,
   withOverrides,
 } from "./resolve-profile.js";
 export { isAutomaticExit, PAGE_NOT_VALIDATED } from "./sev/exits.js";

@@ -57,8 +57,31 @@ export function withOverrides(
   profile: ProcessorProfile,
   overrides: Readonly<Record<string, number>>,
 ): ProcessorProfile {
+  return withNumbers(
+    profile,
+    Object.fromEntries(Object.entries(overrides).map(([key, value]) => [key, overridden(value)])),
+  );
+}
+
+/** A number of a profile without its unit, which is that of the one in whose place it comes. */
+export type ProfileNumber = Omit<Quantity, "unit">;
+
+/** A number that was put in the place of another without saying where it is from. */
+export function overridden(value: number): ProfileNumber {
+  return { value, basis: "estimate", source: "override", range: [value, value] };
+}
+
+/**
+ * A copy of the profile with some numbers replaced by others with their provenance.
+ * @param numbers by dotted path
+ * @throws {ProfileError} on a path that names no quantity, or a number outside its unit's domain
+ */
+export function withNumbers(
+  profile: ProcessorProfile,
+  numbers: Readonly<Record<string, ProfileNumber>>,
+): ProcessorProfile {
   const known = new Map(profileQuantities(profile));
-  for (const [key, value] of Object.entries(overrides)) {
+  for (const [key, { value }] of Object.entries(numbers)) {
     const quantity = known.get(key);
     if (quantity === undefined)
       throw new ProfileError(
@@ -71,7 +94,7 @@ export function withOverrides(
       throw new ProfileError("OUT_OF_DOMAIN", key, `${value} ${quantity.unit}`, allowedIn(quantity.unit));
   }
   const { frequency, timing, predictor, memory } = profile;
-  const replaced = replace({ frequency, timing, predictor, memory }, "", overrides) as Pick<
+  const replaced = replace({ frequency, timing, predictor, memory }, "", numbers) as Pick<
     ProcessorProfile,
     "frequency" | "timing" | "predictor" | "memory"
   >;
@@ -92,7 +115,8 @@ export function collectQuantities(tree: object): readonly (readonly [string, Qua
 
 /** A tree with some of its numbers replaced by overrides, by dotted path. */
 export function replaceQuantities(tree: object, overrides: Readonly<Record<string, number>>): unknown {
-  return replace(tree, "", overrides);
+  const numbers = Object.entries(overrides).map(([key, value]) => [key, overridden(value)]);
+  return replace(tree, "", Object.fromEntries(numbers));
 }
 
 function isQuantity(node: unknown): node is Quantity {
@@ -120,22 +144,17 @@ function collect(node: unknown, path: string, into: [string, Quantity][]): void 
     for (const [key, child] of Object.entries(node)) collect(child, join(path, key), into);
 }
 
-function replace(node: unknown, path: string, overrides: Readonly<Record<string, number>>): unknown {
+function replace(node: unknown, path: string, numbers: Readonly<Record<string, ProfileNumber>>): unknown {
   if (isQuantity(node)) {
-    if (!Object.hasOwn(overrides, path)) return node;
-    const value = overrides[path];
-    return {
-      value,
-      unit: node.unit,
-      basis: "estimate",
-      source: "override",
-      range: [value, value],
-    } satisfies Quantity;
+    if (!Object.hasOwn(numbers, path)) return node;
+    const { value, basis, source, range } = numbers[path];
+    const { unit } = node;
+    return { value, unit, basis, source, ...(range === undefined ? {} : { range }) } satisfies Quantity;
   }
-  if (Array.isArray(node)) return node.map((child, i) => replace(child, join(path, String(i)), overrides));
+  if (Array.isArray(node)) return node.map((child, i) => replace(child, join(path, String(i)), numbers));
   if (!isNode(node)) return node;
   return Object.fromEntries(
-    Object.entries(node).map(([key, child]) => [key, replace(child, join(path, key), overrides)]),
+    Object.entries(node).map(([key, child]) => [key, replace(child, join(path, key), numbers)]),
   );
 }
 

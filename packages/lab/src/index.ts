@@ -77,6 +77,26 @@ export {
   type MatrixRow,
 } from "./operation-matrix.js";
 export { comparePhases, PHASE_PATH } from "./phase-order.js";
+export {
+  diffProfiles,
+  type KeyedQuantity,
+  type NamedNumbers,
+  type ProfileCheck,
+  type ProfileDiff,
+  type ProfileDifference,
+  type ProfileSummary,
+  profileSummary,
+  type ShownProfile,
+  shownProfile,
+} from "./profile-file/profile-documents.js";
+export { ProfileFileError } from "./profile-file/profile-file-error.js";
+export {
+  PROFILE_SCHEMA,
+  type ProfileFile,
+  type ProfileFileNumber,
+  profileJsonSchema,
+} from "./profile-file/profile-schema.js";
+export { type ProfileReading, parseProfile, readProfile } from "./profile-file/read-profile.js";
 export { profileHash } from "./profile-hash.js";
 export { PUBLISHED, type PublishedFigure, publishedFigure, saving } from "./published.js";
 export {

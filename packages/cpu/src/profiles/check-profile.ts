@@ -24,6 +24,9 @@ function checkNumbers(profile: ProcessorProfile): ProfileError[] {
   for (const [key, { value, unit, basis, source, range }] of profileQuantities(profile)) {
     if (outOfDomain(value, unit))
       found.push(new ProfileError("OUT_OF_DOMAIN", key, `${value} ${unit}`, allowedIn(unit)));
+    for (const end of range ?? [])
+      if (outOfDomain(end, unit))
+        found.push(new ProfileError("OUT_OF_DOMAIN", key, `range to ${end} ${unit}`, allowedIn(unit)));
     if (source.trim() === "") found.push(problem(key, "no source", "a manual, paper, dump or reasoning"));
     if (basis === "estimate" && range === undefined)
       found.push(problem(key, "an estimate without range", "a range"));

@@ -5,10 +5,13 @@ import { sapphireRapids } from "./sapphire-rapids.js";
 import { skylakeSp } from "./skylake-sp.js";
 
 export {
+  overridden,
   type ProfileEstimate,
+  type ProfileNumber,
   profileEstimates,
   profileQuantities,
   resolveProfile,
+  withNumbers,
   withOverrides,
 } from "../resolve-profile.js";
 export { checkProfile } from "./check-profile.js";

@@ -135,7 +135,7 @@ export async function bootCommand({ path, options, domain }: XlBoot, output: Out
     bytes: readFile("option --module", each),
     cmdline: each,
   }));
-  const machine = machineById("option --machine", options.machine);
+  const machine = await machineById("option --machine", options.machine);
   const xen = xenConfig(options, machine);
   const snapshot = snapshotRequest(options);
   const text = new TextDecoder();

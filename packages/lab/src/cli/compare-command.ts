@@ -59,7 +59,7 @@ export function compareRequest(guest: string, options: CompareOptions): CompareR
   const chosen = guestFromArgument(guest);
   if (!chosen.operations.includes(options.op))
     throw new UsageError("option --op", `${guest} does not call ${options.op}`, chosen.operations.join(", "));
-  const machine = machineById("option --machine", options.machine);
+  const machine = await machineById("option --machine", options.machine);
   // "All" are those that the guest can be run through.
   const asked = options.abi === ABIS ? (chosen.abis ?? ABIS) : options.abi;
   checkHosts(options, asked);

@@ -1,3 +1,4 @@
+import { epyc9124 } from "@hyperwalk/cpu";
 import { compare } from "../compare.js";
 import { mergeEstimates } from "../estimates.js";
 import { hypercallBench } from "../guest-catalogue.js";
@@ -7,16 +8,18 @@ import { estimatesTable } from "../report/estimates.js";
 import { measurementNotes, publishedNote } from "../report/notes.js";
 import { type Labelled, setting, settingsTable } from "../report/summary.js";
 import { exitCode } from "./compare-command.js";
-import { machineById } from "./machine.js";
 import type { Output } from "./output.js";
 
 /** `hyperwalk main`: the comparison that hyperwalk was written for. @returns the exit code */
 export function mainCommand(output: Output): number {
   const { paint } = output;
-  const machine = machineById("machine", "epyc-9124");
   const settings: readonly Labelled[] = (["off", "on"] as const).map((label) => ({
     label,
-    document: compare({ guest: hypercallBench, machine, mitigations: { ibpbEntry: label === "on" } }),
+    document: compare({
+      guest: hypercallBench,
+      machine: epyc9124,
+      mitigations: { ibpbEntry: label === "on" },
+    }),
   }));
   const named = settings.map(({ label, document }) => ({ label: `IBPB on exit ${label}`, document }));
   const documents = settings.map(({ document }) => document);

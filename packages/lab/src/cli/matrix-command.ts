@@ -38,7 +38,7 @@ export async function matrixCommand(
       `"${unknown}" is not valid`,
       `all, or ${MATRIX_OPERATIONS.join(", ")}`,
     );
-  const machine = machineById("option --machine", options.machine);
+  const machine = await machineById("option --machine", options.machine);
   const document = compareOperations({
     machine,
     abis: options.abi,

@@ -12,7 +12,7 @@ export interface MemslotsOptions {
 
 /** `hyperwalk memslots`: events at every point of updates of KVM's memory slots. @returns the exit code */
 export async function memslotsCommand(options: MemslotsOptions, output: Output): Promise<number> {
-  const machine = machineById("option --machine", options.machine);
+  const machine = await machineById("option --machine", options.machine);
   const document = compareSharedInfoKeys({ machine, updates: options.update });
   if (options.json) output.out(`${JSON.stringify(document, null, 2)}\n`);
   else {

@@ -1,26 +1,111 @@
-import { armProfileQuantities, findArmProfile, PROFILES } from "@hyperwalk/cpu";
-import { profileList, profileTable, quantityTable } from "../report/profile.js";
-import { machineById } from "./machine.js";
+import {
+  armProfileQuantities,
+  checkProfile,
+  findArmProfile,
+  findProfile,
+  PROFILES,
+  type ProcessorProfile,
+  profileQuantities,
+  type Quantity,
+} from "@hyperwalk/cpu";
+import {
+  diffProfiles,
+  type NamedNumbers,
+  type ProfileCheck,
+  profileSummary,
+  shownProfile,
+} from "../profile-file/profile-documents.js";
+import { profileDiffTable, profileList, profileProblems, quantityTable } from "../report/profile.js";
+import { readFile } from "./files.js";
+import { isProfilePath, machineById } from "./machine.js";
 import type { Output } from "./output.js";
 
-/** `hyperwalk profiles`: the machines there are. @returns the exit code */
-export function profilesCommand(output: Output): number {
-  output.out(`${profileList(PROFILES, output.paint)}\n`);
+/** What all `profiles` commands can be asked. */
+export interface ProfilesOptions {
+  readonly json?: boolean;
+}
+
+/** `hyperwalk profiles list`: the machines there are. @returns the exit code */
+export function profilesCommand({ json }: ProfilesOptions, output: Output): number {
+  output.out(json ? document(PROFILES.map(profileSummary)) : `${profileList(PROFILES, output.paint)}\n`);
   return 0;
 }
 
-/** `hyperwalk profiles show <id>`: every number of a machine, x86 or Arm, with its provenance. @returns the exit code */
-export function profilesShowCommand(id: string, output: Output): number {
+/**
+ * `hyperwalk profiles show <id>`: every number of a machine, x86, Arm or of a file, with its provenance.
+ * @returns the exit code
+ */
+export async function profilesShowCommand(
+  id: string,
+  { json }: ProfilesOptions,
+  output: Output,
+): Promise<number> {
   const { paint } = output;
-  const arm = findArmProfile(id);
-  if (arm) {
-    output.out(
-      `${paint.strong(arm.name)} (${arm.id})\n\n${quantityTable(armProfileQuantities(arm), paint)}\n`,
-    );
+  const found = await numbersOf("argument <id>", id);
+  if (json) {
+    output.out(document(shownProfile(found)));
     return 0;
   }
-  const machine = machineById("argument <id>", id);
-  output.out(`${paint.strong(machine.name)} (${machine.id})\n\n${profileTable(machine, paint)}\n\n`);
-  output.out(`Mitigations that Xen turns on: ${machine.defaults.note}\n`);
+  output.out(`${paint.strong(found.name)} (${found.id})\n\n${quantityTable(found.numbers, paint)}\n`);
+  if (found.defaults !== undefined) output.out(`\nMitigations that Xen turns on: ${found.defaults.note}\n`);
   return 0;
+}
+
+/** `hyperwalk profiles check <id>`: whether a machine holds together. @returns the exit code: 1 when it does not */
+export async function profilesCheckCommand(
+  id: string,
+  { json }: ProfilesOptions,
+  output: Output,
+): Promise<number> {
+  const checked = await check(id);
+  if (json) output.out(document(checked));
+  else output.out(`${profileProblems(checked, output.paint)}\n`);
+  if (checked.problems.length === 0) return 0;
+  return checked.isProfile ? 1 : 2;
+}
+
+/** `hyperwalk profiles diff <a> <b>`: numbers that differ, with both provenances. @returns the exit code */
+export async function profilesDiffCommand(
+  a: string,
+  b: string,
+  { json }: ProfilesOptions,
+  output: Output,
+): Promise<number> {
+  const diff = diffProfiles(await numbersOf("argument <a>", a), await numbersOf("argument <b>", b));
+  output.out(json ? document(diff) : `${profileDiffTable(diff, output.paint)}\n`);
+  return 0;
+}
+
+async function check(idOrPath: string): Promise<ProfileCheck> {
+  if (findProfile(idOrPath) === undefined && isProfilePath(idOrPath)) {
+    const text = new TextDecoder().decode(readFile("argument <id>", idOrPath));
+    const { readProfile } = await import("../profile-file/read-profile.js");
+    const { profile, problems } = readProfile(text, idOrPath);
+    return {
+      file: idOrPath,
+      id: profile?.id ?? null,
+      isProfile: profile !== undefined,
+      problems: problems.map(({ line, key, problem, allowed }) => ({ line, key, problem, allowed })),
+    };
+  }
+  const machine = await machineById("argument <id>", idOrPath);
+  const problems = checkProfile(machine).map(({ key, message, allowed }) => ({
+    key,
+    problem: message.slice(`${key}: `.length, -`; allowed: ${allowed}`.length),
+    allowed,
+  }));
+  return { id: machine.id, isProfile: true, problems };
+}
+
+async function numbersOf(argument: string, idOrPath: string): Promise<NamedNumbers> {
+  const arm = findArmProfile(idOrPath);
+  if (arm) return { id: arm.id, name: arm.name, numbers: armProfileQuantities(arm) };
+  const machine: ProcessorProfile = await machineById(argument, idOrPath);
+  const numbers: readonly (readonly [string, Quantity])[] = profileQuantities(machine);
+  const { id, name, vendor, defaults } = machine;
+  return { id, name, vendor, defaults, numbers };
+}
+
+function document(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
 }

@@ -22,6 +22,7 @@ import {
 } from "./option-values.js";
 import type { Output } from "./output.js";
 import type { PlaygroundOptions } from "./playground-command.js";
+import { profilesCommands } from "./profiles-options.js";
 import { registerRecording } from "./recording-options.js";
 import { registerReport } from "./report-options.js";
 import { scenarioCommands } from "./scenario-commands.js";
@@ -149,21 +150,13 @@ export async function runProgram(args: readonly string[], output: Output): Promi
       code = await validateCommand(options, output);
     });
 
-  const profiles = program
-    .command("profiles")
-    .description("list the machines")
-    .action(async () => {
-      const { profilesCommand } = await import("./profiles-command.js");
-      code = profilesCommand(output);
-    });
-  profiles
-    .command("show")
-    .description("every number of one machine, with its provenance")
-    .argument("<id>", "a machine's id")
-    .action(async (id: string) => {
-      const { profilesShowCommand } = await import("./profiles-command.js");
-      code = profilesShowCommand(id, output);
-    });
+  profilesCommands(
+    program,
+    (started) => {
+      code = started;
+    },
+    output,
+  );
 
   try {
     await program.parseAsync(args, { from: "user" });
@@ -207,7 +200,11 @@ function bootOptions(command: Command): Command {
         .argParser(memorySize("--memory", 2 ** 20, 2 ** 40))
         .default(DEFAULT_BOOT_MEMORY, `${DEFAULT_BOOT_MEMORY / 2 ** 20}M`),
     )
-    .addOption(new Option("--machine <id>", "processor, see `hyperwalk profiles`").default("epyc-9124"))
+    .addOption(
+      new Option("--machine <id>", "processor: see `hyperwalk profiles`, or a profile file").default(
+        "epyc-9124",
+      ),
+    )
     .addOption(
       new Option("--abi <name>", `hypercall interface: ${ABIS.join(", ")}`)
         .argParser(oneOf("--abi", ABIS))
@@ -245,7 +242,11 @@ function bootOptions(command: Command): Command {
 
 function transportsOptions(command: Command): Command {
   return command
-    .addOption(new Option("--machine <id>", "processor, see `hyperwalk profiles`").default("epyc-9124"))
+    .addOption(
+      new Option("--machine <id>", "processor: see `hyperwalk profiles`, or a profile file").default(
+        "epyc-9124",
+      ),
+    )
     .addOption(
       new Option("--host <list>", `hypervisors, separated by commas, or all: ${TRANSPORT_HOSTS.join(", ")}`)
         .argParser(someOf("--host", TRANSPORT_HOSTS))
@@ -268,7 +269,11 @@ function transportsOptions(command: Command): Command {
 
 function memslotsOptions(command: Command): Command {
   return command
-    .addOption(new Option("--machine <id>", "processor, see `hyperwalk profiles`").default("epyc-9124"))
+    .addOption(
+      new Option("--machine <id>", "processor: see `hyperwalk profiles`, or a profile file").default(
+        "epyc-9124",
+      ),
+    )
     .addOption(
       new Option(
         "--update <list>",
@@ -320,7 +325,11 @@ function armOptions(command: Command): Command {
 
 function compareOptions(command: Command): Command {
   const many = command
-    .addOption(new Option("--machine <id>", "processor, see `hyperwalk profiles`").default("epyc-9124"))
+    .addOption(
+      new Option("--machine <id>", "processor: see `hyperwalk profiles`, or a profile file").default(
+        "epyc-9124",
+      ),
+    )
     .addOption(
       new Option("--abi <list>", `interfaces, separated by commas, or all: ${ABIS.join(", ")}`)
         .argParser(someOf("--abi", ABIS))

@@ -54,7 +54,7 @@ export async function recordCommand(
       `it says nothing to ${builtIn === undefined ? "an image" : guest}`,
       builtIn === undefined ? `with ${BUILT_IN_GUESTS.map(({ name }) => name).join(", ")}` : "with an image",
     );
-  const machine = machineById("option --machine", options.machine);
+  const machine = await machineById("option --machine", options.machine);
   const { abi, memory, p2mPage, mmioHandlers, maxInstructions, fastForward } = options;
   const lines = new LineFile(options.output);
   const text = new TextDecoder();

@@ -61,7 +61,11 @@ export function registerRecording(program: Command, output: Output, exit: (code:
 function recordOptions(command: Command): Command {
   return command
     .requiredOption("-o, --output <file>", "where the record goes")
-    .addOption(new Option("--machine <id>", "processor, see `hyperwalk profiles`").default("epyc-9124"))
+    .addOption(
+      new Option("--machine <id>", "processor: see `hyperwalk profiles`, or a profile file").default(
+        "epyc-9124",
+      ),
+    )
     .addOption(
       new Option("--abi <name>", `hypercall interface: ${RECORDED_ABIS.join(", ")}`)
         .argParser(oneOf("--abi", RECORDED_ABIS))

@@ -16,7 +16,7 @@ export interface TransportsOptions extends XenOptions {
 
 /** `hyperwalk transports`: one guest notifies a device in every way that there is. @returns the exit code */
 export async function transportsCommand(options: TransportsOptions, output: Output): Promise<number> {
-  const machine = machineById("option --machine", options.machine);
+  const machine = await machineById("option --machine", options.machine);
   const document = compareTransports({
     machine,
     hosts: options.host,

@@ -1,9 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { basename, dirname, extname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import type { ProcessorProfile } from "@hyperwalk/cpu";
 import * as sdk from "@hyperwalk/guest-sdk";
 import { sha256Hex } from "@hyperwalk/xen";
-import { machineById } from "../cli/machine.js";
+import { isProfilePath, machineById } from "../cli/machine.js";
 import { UsageError } from "../cli/usage-error.js";
 import { elfGuest, GUEST_OPERATIONS, type Guest } from "../guest.js";
 import { BUILT_IN_GUESTS, operationLoopGuest, programGuest } from "../guest-catalogue.js";
@@ -38,7 +39,7 @@ export class ScenarioFiles implements ScenarioParts {
     this.folder = dirname(resolve(file));
   }
 
-  async profile(idOrPath: string): Promise<ReturnType<typeof machineById>> {
+  profile(idOrPath: string): Promise<ProcessorProfile> {
     const path = this.pathOf(idOrPath);
     return machineById("machine.profile", path ?? idOrPath);
   }
@@ -90,7 +91,7 @@ export class ScenarioFiles implements ScenarioParts {
 
   /** Names with a folder or an ending are files. */
   private pathOf(profile: string): string | undefined {
-    return /[/\\]|\.(ya?ml|json)$/.test(profile) ? resolve(this.folder, profile) : undefined;
+    return isProfilePath(profile) ? resolve(this.folder, profile) : undefined;
   }
 }
 
