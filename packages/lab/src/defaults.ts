@@ -1,5 +1,7 @@
 /** Hypercalls in a guest's measured loop: a power of two, so that figures per call are exact. */
 export const DEFAULT_ITERATIONS = 16384;
+/** The same for each run of a sensitivity analysis, which makes hundreds of them. */
+export const DEFAULT_SENSITIVITY_ITERATIONS = 256;
 /** Guest instructions after which a run that has not ended is stopped. */
 export const DEFAULT_MAX_INSTRUCTIONS = 200_000_000;
 /** Guest instructions after which `boot` stops a guest that has not ended. */

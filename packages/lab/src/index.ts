@@ -37,6 +37,7 @@ export {
   DEFAULT_MAX_INSTRUCTIONS,
   DEFAULT_MEMORY_MIB,
   DEFAULT_MMIO_HANDLERS,
+  DEFAULT_SENSITIVITY_ITERATIONS,
 } from "./defaults.js";
 export { mergeEstimates } from "./estimates.js";
 export type { FastForwardResult } from "./fast-forward.js";
@@ -195,12 +196,12 @@ export {
   sweepPoint,
 } from "./scenario/sweep-points.js";
 export {
-  DEFAULT_SENSITIVITY_ITERATIONS,
   repriced,
   type SensitivityRequest,
   type SensitivityRunning,
   sensitivity,
   sensitivityFigures,
+  UnknownEstimateError,
 } from "./sensitivity/sensitivity.js";
 export {
   JOINT_NOTE,

@@ -426,3 +426,29 @@ it("profiles lists the machines and shows where a number is from", { timeout: 60
   expect(show.code).toBe(0);
   for (const words of ["timing.ibpb", "estimate", "cycles"]) expect(show.out).toContain(words);
 });
+
+describe("hyperwalk sensitivity", { timeout: 60_000 }, () => {
+  const args = ["sensitivity", "runstate-loop", "--abi", "linear,physaddr", "--iterations", "16"];
+
+  it("ranks the estimates asked for, and puts them together", async () => {
+    const keys = ["--key", "timing.verw", "--key", "timing.ibpb"];
+    const { code, out, err } = await hyperwalk(...args, ...keys);
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(out).toMatch(/timing\.ibpb +900 +200 +4000 .* to .* % to .* %/);
+    expect(out).toContain("1 others change no figure: timing.verw");
+    expect(out).toMatch(/Not varied, as it was not asked for: \d+ estimates/);
+    expect(out).toMatch(/physaddr +saving +\d+\.\d % +\d+\.\d % +\d+\.\d %/);
+    const json = JSON.parse((await hyperwalk(...args, "--key", "timing.ibpb", "--json")).out);
+    expect(json.inputs.map(({ key }: { key: string }) => key)).toEqual(["timing.ibpb"]);
+    expect(json.iterations).toBe(16);
+  });
+
+  it("refuses estimates that no run rests on, and matrices", async () => {
+    const unknown = await hyperwalk(...args, "--key", "timing.cpuid");
+    expect(unknown).toMatchObject({ code: 2, out: "" });
+    expect(unknown.err).toMatch(/^error: option --key: no run rests on "timing.cpuid"; allowed: .*timing.ibpb/);
+    const matrix = await hyperwalk(...args, "--op", "all");
+    expect(matrix).toMatchObject({ code: 2, out: "" });
+    expect(matrix.err).toContain("option --op: an analysis is of one operation");
+  });
+});

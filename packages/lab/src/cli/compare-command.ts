@@ -44,7 +44,7 @@ export async function compareCommand(
   options: CompareOptions,
   output: Output,
 ): Promise<number> {
-  const request = compareRequest(guest, options);
+  const request = await compareRequest(guest, options);
   const document = explained(guest, () => compare(request));
   if (options.json) output.out(`${JSON.stringify(document, null, 2)}\n`);
   else {
@@ -55,7 +55,7 @@ export async function compareCommand(
 }
 
 /** What the command line asks for. @throws UsageError for what cannot be */
-export function compareRequest(guest: string, options: CompareOptions): CompareRequest {
+export async function compareRequest(guest: string, options: CompareOptions): Promise<CompareRequest> {
   const chosen = guestFromArgument(guest);
   if (!chosen.operations.includes(options.op))
     throw new UsageError("option --op", `${guest} does not call ${options.op}`, chosen.operations.join(", "));
@@ -131,14 +131,18 @@ export function explained<T>(argument: string, run: () => T): T {
   try {
     return run();
   } catch (error) {
-    if (error instanceof ImageError)
-      throw new UsageError(
-        "argument <guest>",
-        `"${argument}" cannot be booted (${error.message})`,
-        "a PVH ELF file that fits into --memory",
-      );
-    throw error;
+    throw imageProblem(argument, error);
   }
+}
+
+/** What stopped a guest, as the command line is told it: of an image that cannot be booted a UsageError. */
+export function imageProblem(argument: string, error: unknown): unknown {
+  if (!(error instanceof ImageError)) return error;
+  return new UsageError(
+    "argument <guest>",
+    `"${argument}" cannot be booted (${error.message})`,
+    "a PVH ELF file that fits into --memory",
+  );
 }
 
 /** 1 when a guest ended badly, after saying so on standard error. */

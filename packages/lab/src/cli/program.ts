@@ -1,6 +1,11 @@
 import { Command, CommanderError, Option } from "commander";
 import { BOOT_EXIT_CODES } from "../boot-exit-code.js";
-import { DEFAULT_BOOT_INSTRUCTIONS, DEFAULT_BOOT_MEMORY, DEFAULT_ITERATIONS } from "../defaults.js";
+import {
+  DEFAULT_BOOT_INSTRUCTIONS,
+  DEFAULT_BOOT_MEMORY,
+  DEFAULT_ITERATIONS,
+  DEFAULT_SENSITIVITY_ITERATIONS,
+} from "../defaults.js";
 import { GUEST_OPERATIONS, type GuestOperation } from "../guest.js";
 import { DEFAULT_MEMSLOT_UPDATES } from "../memslot-names.js";
 import { ABIS, COMPARED_ABIS, HOSTS, KVM_ABIS, P2M_PAGES } from "../result.js";
@@ -26,6 +31,7 @@ import { profilesCommands } from "./profiles-options.js";
 import { registerRecording } from "./recording-options.js";
 import { registerReport } from "./report-options.js";
 import { scenarioCommands } from "./scenario-commands.js";
+import { oneOperation, type ParsedSensitivityOptions, sensitivityOptions } from "./sensitivity-options.js";
 import { comparedOptions, eptOption, fastForwardOption, specCtrlOption } from "./simulation-options.js";
 import { registerTrace } from "./trace-options.js";
 import type { TransportsOptions } from "./transports-command.js";
@@ -79,6 +85,14 @@ export async function runProgram(args: readonly string[], output: Output): Promi
         const { matrixCommand } = await import("./matrix-command.js");
         code = await matrixCommand(guest, op, options, output);
       }
+    });
+
+  sensitivityOptions(compareOptions(program.command("sensitivity"), DEFAULT_SENSITIVITY_ITERATIONS))
+    .description("push every estimate that a comparison rests on to both ends of its range, and rank them")
+    .argument("<guest>", "as of compare")
+    .action(async (guest: string, { op, ...options }: ParsedSensitivityOptions) => {
+      const { sensitivityCommand } = await import("./sensitivity-command.js");
+      code = await sensitivityCommand(guest, { ...options, op: oneOperation(op) }, output);
     });
 
   bootOptions(program.command("boot"))
@@ -323,7 +337,7 @@ function armOptions(command: Command): Command {
     .option("--json", "print one JSON document and nothing else");
 }
 
-function compareOptions(command: Command): Command {
+function compareOptions(command: Command, iterations: number = DEFAULT_ITERATIONS): Command {
   const many = command
     .addOption(
       new Option("--machine <id>", "processor: see `hyperwalk profiles`, or a profile file").default(
@@ -346,7 +360,7 @@ function compareOptions(command: Command): Command {
     .addOption(
       new Option("--iterations <n>", "hypercalls in the guest's measured loop")
         .argParser(wholeNumber("--iterations", 1, 2 ** 24))
-        .default(DEFAULT_ITERATIONS),
+        .default(iterations),
     )
     .addOption(
       new Option(

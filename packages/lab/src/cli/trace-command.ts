@@ -33,7 +33,7 @@ export async function traceCommand(guest: string, options: TraceOptions, output:
     abis: _abis,
     hosts: _hosts,
     ...request
-  } = compareRequest(guest, {
+  } = await compareRequest(guest, {
     ...compared,
     abi: [abi],
     host: [host],

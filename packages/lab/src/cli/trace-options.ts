@@ -46,7 +46,11 @@ function traceOptions(command: Command): Command {
     )
     .option("--first", "the first hypercall of the run, when nothing is warm, instead")
     .option("--all", "the whole run instead")
-    .addOption(new Option("--machine <id>", "processor, see `hyperwalk profiles`").default("epyc-9124"))
+    .addOption(
+      new Option("--machine <id>", "processor: see `hyperwalk profiles`, or a profile file").default(
+        "epyc-9124",
+      ),
+    )
     .addOption(
       new Option("--abi <name>", `interface: ${ABIS.join(", ")}`)
         .argParser(oneOf("--abi", ABIS))

@@ -17,6 +17,9 @@ export interface VariedEstimate {
   readonly high: UsableEnd;
 }
 
+/** Why an estimate is left that is not among the keys. */
+export const NOT_ASKED = "it was not asked for";
+
 /** What is run after the baseline: of each estimate first the low end, then the high one, without those that are its value. */
 export interface SensitivityPlan {
   readonly varied: readonly VariedEstimate[];
@@ -55,7 +58,7 @@ function reasonToLeave({ key, range }: EstimateUsed, keys?: readonly string[]): 
   if (range === null) return "it has no range";
   if (range[0] === range[1]) return "its range is one number";
   if (key.startsWith("sev.")) return "it is no number of a profile or of a stage";
-  return keys === undefined || keys.includes(key) ? undefined : "it was not asked for";
+  return keys === undefined || keys.includes(key) ? undefined : NOT_ASKED;
 }
 
 function endOf(machine: ProcessorProfile, key: string, value: number, end: number): UsableEnd {

@@ -1,5 +1,6 @@
 import { applyPrices, createXenSystem } from "@hyperwalk/xen";
 import { type CompareRequest, compare } from "../compare.js";
+import { DEFAULT_SENSITIVITY_ITERATIONS } from "../defaults.js";
 import type { CompareDocument } from "../result.js";
 import type { SystemFactory } from "../simulated-system.js";
 import {
@@ -17,9 +18,6 @@ import {
   sensitivityInputs,
 } from "./sensitivity-plan.js";
 
-/** Hypercalls in each run's measured loop when nobody says: a power of two, so that figures per call are exact. */
-export const DEFAULT_SENSITIVITY_ITERATIONS = 256;
-
 /** A comparison, and which of its estimates to vary. */
 export interface SensitivityRequest extends CompareRequest {
   /** Default {@link DEFAULT_SENSITIVITY_ITERATIONS}. */
@@ -35,10 +33,27 @@ export interface SensitivityRunning {
    * {@link sensitivityFigures} gives for each. Default here, one after the other.
    */
   readonly runAll?: (runs: readonly SensitivityRun[]) => Promise<readonly (readonly SensitivityFigure[])[]>;
-  /** Told after each comparison that is run here, and with the number of all as soon as that is known. */
+  /** Told how many comparisons there will be, once that is known; waited for. */
+  readonly started?: (all: number) => Promise<void>;
+  /** Told after each comparison that is run here. */
   readonly progress?: (done: number, all: number) => void;
   /** Makes the systems of comparisons that are run here; default Xen. */
   readonly createSystem?: SystemFactory;
+}
+
+/** An estimate was to be varied that no run of the comparison rests on. */
+export class UnknownEstimateError extends RangeError {
+  override readonly name = "UnknownEstimateError";
+  readonly key: string;
+  /** Those that the runs rest on. */
+  readonly allowed: string;
+
+  constructor(key: string, keys: readonly string[]) {
+    const allowed = keys.join("; ");
+    super(`keys: no run rests on ${key}; allowed: ${allowed}`);
+    this.key = key;
+    this.allowed = allowed;
+  }
 }
 
 /** The request with some prices in the place of its own. @throws ProfileError for a key that there is not */
@@ -59,7 +74,7 @@ export function sensitivityFigures(
 /**
  * Pushes each estimate that a comparison rests on to both ends of its range, all else equal, and all of them together, and
  * says what that does to every run's cycles and savings. Everything is simulated anew: nothing is extrapolated.
- * @throws what `compare` throws, and RangeError for `keys` that the comparison does not rest on
+ * @throws what `compare` throws, and UnknownEstimateError for `keys` that the comparison does not rest on
  */
 export async function sensitivity(
   request: SensitivityRequest,
@@ -71,13 +86,15 @@ export async function sensitivity(
   const document: CompareDocument = compare(asked, createSystem);
   const unknown = keys?.find((key) => !document.estimates.some((estimate) => estimate.key === key));
   if (unknown !== undefined)
-    throw new RangeError(
-      `keys: no run rests on ${unknown}; allowed: ${document.estimates.map(({ key }) => key).join("; ")}`,
+    throw new UnknownEstimateError(
+      unknown,
+      document.estimates.map(({ key }) => key),
     );
   const baseline = figuresOf(document);
   const plan = planSensitivity(document, machine, keys);
   let done = 0;
   const all = plan.runs.length + 2 * baseline.length;
+  await running.started?.(all);
   const runAll =
     running.runAll ??
     (async (runs: readonly SensitivityRun[]) =>
