@@ -446,7 +446,9 @@ describe("hyperwalk sensitivity", { timeout: 60_000 }, () => {
   it("refuses estimates that no run rests on, and matrices", async () => {
     const unknown = await hyperwalk(...args, "--key", "timing.cpuid");
     expect(unknown).toMatchObject({ code: 2, out: "" });
-    expect(unknown.err).toMatch(/^error: option --key: no run rests on "timing.cpuid"; allowed: .*timing.ibpb/);
+    expect(unknown.err).toMatch(
+      /^error: option --key: no run rests on "timing.cpuid"; allowed: .*timing.ibpb/,
+    );
     const matrix = await hyperwalk(...args, "--op", "all");
     expect(matrix).toMatchObject({ code: 2, out: "" });
     expect(matrix.err).toContain("option --op: an analysis is of one operation");

@@ -53,8 +53,8 @@ export async function recostCommand(
     );
   const machine =
     options.machine === undefined
-      ? machineById("argument <file>: machine of the record", named ?? "")
-      : machineById("option --machine", options.machine);
+      ? await machineById("argument <file>: machine of the record", named ?? "")
+      : await machineById("option --machine", options.machine);
   const hasSwitches = options.specCtrl !== undefined || options.ept !== undefined;
   const request: RecostRequest = {
     recording,
