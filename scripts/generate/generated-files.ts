@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadAbi } from "@hyperwalk/xen/abi-loader";
+import { xenHeader } from "../../packages/lab/src/stubs/c-header.ts";
 import { abiReference } from "./abi-reference.ts";
-import { cHeader } from "./c-header.ts";
 import { descriptors } from "./descriptors.ts";
 import { sdkStubs } from "./sdk-stubs.ts";
-import type { Source } from "./source.ts";
+import { BANNER, type Source } from "./source.ts";
 
 const ABI = "packages/xen/abi";
 
@@ -24,7 +24,13 @@ export function generatedFiles(root: string): [string, string][] {
   return [
     ["packages/xen/src/operations/descriptors.gen.ts", descriptors(sources)],
     ["packages/guest-sdk/src/stubs/operations.gen.ts", sdkStubs(sources)],
-    ["packages/guest-sdk/include/xen-hypercalls.h", cHeader(sources)],
+    [
+      "packages/guest-sdk/include/xen-hypercalls.h",
+      xenHeader(
+        sources.map(({ group }) => group),
+        BANNER.join(" "),
+      ),
+    ],
     ["docs/abi-reference.md", abiReference(sources)],
   ];
 }

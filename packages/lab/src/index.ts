@@ -175,7 +175,7 @@ export {
 } from "./result.js";
 export { checkExpectations, type ExpectationResult } from "./scenario/expectations.js";
 export { type ParsedScenario, parseScenario, type ScenarioSource } from "./scenario/parse-scenario.js";
-export { profileIdentity, type RunDocument, runScenario } from "./scenario/run-scenario.js";
+export { type RunDocument, runScenario } from "./scenario/run-scenario.js";
 export {
   SCENARIO_FIGURES,
   type Scenario,

@@ -1,4 +1,3 @@
-import { writeFileSync } from "node:fs";
 import { compareReport } from "../report/compare-report.js";
 import { expectationTable } from "../report/expectations.js";
 import { readScenario, ScenarioFiles } from "../results/scenario-files.js";
@@ -6,6 +5,7 @@ import { type RunDocument, runScenario } from "../scenario/run-scenario.js";
 import { scenarioRequest } from "../scenario/scenario-request.js";
 import { explained } from "../sweep/run-point.js";
 import { exitCode } from "./compare-command.js";
+import { writeFile } from "./files.js";
 import type { Output } from "./output.js";
 import { UsageError } from "./usage-error.js";
 
@@ -19,7 +19,8 @@ export interface RunOptions {
 export async function runCommand(path: string, options: RunOptions, output: Output): Promise<number> {
   const document = await runFile(path);
   const text = `${JSON.stringify(document, null, 2)}\n`;
-  if (options.output !== undefined) writeResult(options.output, text);
+  if (options.output !== undefined)
+    writeFile("option --output", options.output, new TextEncoder().encode(text));
   if (options.json) output.out(text);
   else output.out(runReport(document, output));
   if (options.output !== undefined && !options.json) output.out(`Result: ${options.output}\n`);
@@ -46,14 +47,4 @@ function runReport({ scenario, comparison, expectations }: RunDocument, { paint 
   const title = [paint.strong(scenario.name), scenario.description.trim()].filter((each) => each !== "");
   const met = expectations.length === 0 ? "" : `\n${expectationTable(expectations, paint)}\n`;
   return `${title.join(": ")}\n\n${compareReport(comparison, paint)}${met}`;
-}
-
-/** Writes a result file. @throws UsageError when that cannot be done */
-export function writeResult(path: string, text: string): void {
-  try {
-    writeFileSync(path, text);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? String(error);
-    throw new UsageError("option --output", `"${path}" cannot be written (${code})`, "the path of a file");
-  }
 }

@@ -4,12 +4,13 @@ import type { MergeOptions } from "./merge-command.js";
 import { wholeNumber } from "./option-values.js";
 import type { Output } from "./output.js";
 import type { RunOptions } from "./run-command.js";
+import type { StubsOptions } from "./stubs-command.js";
 import type { SweepOptions } from "./sweep-command.js";
 import { UsageError } from "./usage-error.js";
 
 const MAX_SHARDS = 100_000;
 
-/** Adds `init`, `run`, `sweep` and `merge` to the command line. @param finish takes the exit code */
+/** Adds `init`, `run`, `sweep`, `merge` and `stubs` to the command line. @param finish takes the exit code */
 export function scenarioCommands(program: Command, output: Output, finish: (code: number) => void): void {
   program
     .command("init")
@@ -52,6 +53,22 @@ export function scenarioCommands(program: Command, output: Output, finish: (code
     .action(async (path: string, options: SweepOptions) => {
       const { sweepCommand } = await import("./sweep-command.js");
       finish(await sweepCommand(path, options, output));
+    });
+
+  program
+    .command("stubs")
+    .description("write C stubs of your own operations, for every interface, from a file that describes them")
+    .argument("<file>", "a description in YAML, as docs/adding-an-operation.md shows")
+    .addOption(
+      new Option("--structs <file>", "another description, whose layouts this one names; may be given again")
+        .argParser((file: string, before: readonly string[]) => [...before, file])
+        .default([], "none"),
+    )
+    .option("-o, --output <file>", "where to (default: standard output)")
+    .option("--json", "print the description as it was understood, as one JSON document")
+    .action(async (file: string, options: StubsOptions) => {
+      const { stubsCommand } = await import("./stubs-command.js");
+      finish(stubsCommand(file, options, output));
     });
 
   program

@@ -1,6 +1,5 @@
-import type { ProcessorProfile } from "@hyperwalk/cpu";
-import { sha256Hex } from "@hyperwalk/xen";
 import { type CompareRequest, compare } from "../compare.js";
+import { profileHash } from "../profile-hash.js";
 import type { CompareDocument } from "../result.js";
 import { TOOL } from "../tool.js";
 import { checkExpectations, type ExpectationResult } from "./expectations.js";
@@ -23,13 +22,8 @@ export function runScenario(scenario: Scenario, request: CompareRequest): RunDoc
   return {
     tool: TOOL,
     scenario: { ...scenario, interfaces: request.abis ?? scenario.interfaces },
-    profile: profileIdentity(request.machine),
+    profile: { id: request.machine.id, sha256: profileHash(request.machine) },
     comparison,
     expectations: checkExpectations(scenario, comparison.runs),
   };
-}
-
-/** Which numbers a machine has. */
-export function profileIdentity(profile: ProcessorProfile): RunDocument["profile"] {
-  return { id: profile.id, sha256: sha256Hex(new TextEncoder().encode(JSON.stringify(profile))) };
 }

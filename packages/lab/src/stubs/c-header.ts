@@ -4,8 +4,7 @@ import {
   type AbiValue,
   REGISTER_ARGUMENT,
 } from "@hyperwalk/xen/abi-loader";
-import { cStruct } from "./c-struct.ts";
-import { BANNER, constantName, type Source } from "./source.ts";
+import { cStruct } from "./c-struct.js";
 
 const REGISTERS = ["rax", "rdi", "rsi", "r8", "r9", "r10", "r11", "r12"];
 
@@ -81,22 +80,45 @@ extern unsigned int hw_use_vmmcall;
 } while (0)
 `;
 
-/** A C header with the structs, the constants and a stub of every operation for each interface. */
-export function cHeader(sources: readonly Source[]): string {
-  const out = [`/* ${BANNER.join(" ")} */`, PREAMBLE];
-  for (const { group } of sources) {
-    out.push(`/* ---- ${group.name}: ${group.doc} */`, "");
-    out.push(`#define HW_HYPERCALL_${group.name.toUpperCase()} ${group.hypercall}`);
-    for (const o of group.operations) out.push(`#define HW_${constantName(group.name, o.name)} ${o.subop}`);
-    out.push("");
-    for (const [name, value] of group.constants)
-      out.push(`#define ${name} ${value < 0 ? `(${value})` : value}`);
-    if (group.constants.size > 0) out.push("");
-    for (const struct of group.structs) out.push(...cStruct(struct), "");
-    for (const operation of group.operations) out.push(...stubs(group, operation));
-  }
-  out.push("#endif");
+/**
+ * The C header of Xen's own operations: what every stub needs, then structs, constants and a stub of every operation for each
+ * interface.
+ * @param banner its first line
+ */
+export function xenHeader(groups: readonly AbiGroup[], banner: string): string {
+  return `/* ${banner} */\n${PREAMBLE}\n${groups.map(groupText).join("")}#endif\n`;
+}
+
+/** The C header of somebody's own operations, beside Xen's own. @param file that the description came from */
+export function ownHeader(group: AbiGroup, file: string): string {
+  const guard = `HW_${group.name.toUpperCase().replace(/[^A-Z0-9]/g, "_")}_H`;
+  const head = [
+    `/* Generated from ${file} by hyperwalk stubs; do not edit. */`,
+    `#ifndef ${guard}`,
+    `#define ${guard}`,
+    "",
+    '#include "xen-hypercalls.h" /* of @hyperwalk/guest-sdk: include/ */',
+    "",
+  ];
+  return `${head.join("\n")}\n${groupText(group)}#endif\n`;
+}
+
+function groupText(group: AbiGroup): string {
+  const out = [`/* ---- ${group.name}: ${group.doc} */`, ""];
+  out.push(`#define HW_HYPERCALL_${group.name.toUpperCase()} ${group.hypercall}`);
+  for (const o of group.operations) out.push(`#define HW_${constantName(group.name, o.name)} ${o.subop}`);
+  out.push("");
+  for (const [name, value] of group.constants)
+    out.push(`#define ${name} ${value < 0 ? `(${value})` : value}`);
+  if (group.constants.size > 0) out.push("");
+  for (const struct of group.structs) out.push(...cStruct(struct), "");
+  for (const operation of group.operations) out.push(...stubs(group, operation));
   return `${out.join("\n")}\n`;
+}
+
+/** `event_channel`, `send` → `EVENT_CHANNEL_SEND`. */
+function constantName(group: string, operation: string): string {
+  return `${group}_${operation}`.toUpperCase();
 }
 
 /** A stub's C parameters: register arguments that are not implied, then the struct. */

@@ -1,0 +1,80 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { runProgram } from "../src/cli/program.js";
+import { plain } from "../src/report/paint.js";
+
+const OWN = `
+name: memory_sum
+hypercall_index: 64
+doc: Arithmetic on the guest's own memory.
+structs:
+  memory_sum:
+    bytes: 24
+    fields:
+      address: { offset: 0, type: u64 }
+      words: { offset: 8, type: u32 }
+      sum: { offset: 16, type: u64 }
+subops:
+  add_up:
+    index: 0
+    doc: Adds up words.
+    input: { address: 2, words: 3 }
+    output: { sum: 4 }
+    c_lang: { struct: memory_sum }
+`;
+
+let directory = "";
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "hyperwalk-stubs-"));
+  writeFileSync(join(directory, "own.yml"), OWN);
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+async function stubs(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  const said = { out: "", err: "" };
+  const code = await runProgram(["stubs", ...args], {
+    paint: plain,
+    out: (text) => {
+      said.out += text;
+    },
+    err: (text) => {
+      said.err += text;
+    },
+  });
+  return { code, ...said };
+}
+
+it("an own operation has a stub for each interface, beside those of Xen's", async () => {
+  const { code, out } = await stubs(join(directory, "own.yml"));
+  expect(code).toBe(0);
+  for (const suffix of ["_linear", "_physaddr", "_fastabi", ""])
+    expect(out).toContain(`static inline int64_t hw_memory_sum_add_up${suffix}(`);
+  expect(out).toContain('_Static_assert(sizeof(struct memory_sum) == 24, "layout of memory_sum");');
+  // The second and third FastABI registers come in, the fourth goes out.
+  expect(out).toContain('register uint64_t r9 __asm__("r9");');
+  expect(out.match(/#include/g)).toHaveLength(1);
+});
+
+it("Xen's own descriptions give what the SDK's header has", async () => {
+  const path = (file: string) => fileURLToPath(new URL(`../../${file}`, import.meta.url));
+  const { out } = await stubs(path("xen/abi/vcpu.yml"));
+  const header = readFileSync(path("guest-sdk/include/xen-hypercalls.h"), "utf8");
+  const body = out.slice(out.indexOf("/* ----"), out.lastIndexOf("#endif"));
+  expect(body.length).toBeGreaterThan(1000);
+  expect(header).toContain(body.trimEnd());
+});
+
+it("a description that cannot be used is one message with file, line and what is allowed", async () => {
+  const lines = OWN.split("\n");
+  for (const line of ["    index: 256", "    input: { address: 1 }", "    colour: red", "  : :"]) {
+    const at = lines.findIndex((each) => each.startsWith("    index:"));
+    writeFileSync(join(directory, "bad.yml"), lines.map((each, n) => (n === at ? line : each)).join("\n"));
+    const { code, out, err } = await stubs(join(directory, "bad.yml"));
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toMatch(/^error: argument <file>: .*bad\.yml:\d+: .*; allowed: .+\n$/);
+  }
+  expect((await stubs(join(directory, "absent.yml"))).code).toBe(2);
+});
