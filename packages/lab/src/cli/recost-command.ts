@@ -100,7 +100,7 @@ async function mixCommand(
     throw new UsageError(`option --${idle}`, "it says nothing to a trace's mix", "with a record of calls");
   if (options.host.some((host) => host !== "xen"))
     throw new UsageError("option --host", "a trace's mix is priced under Xen", "xen");
-  const machine = machineById("option --machine", options.machine);
+  const machine = await machineById("option --machine", options.machine);
   const { priceMix } = await import("../recording/price-mix.js");
   const { abi, p2mPage, mmioHandlers, guestPage } = options;
   const xen = xenConfig(options, machine);
