@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findProfile } from "@hyperwalk/cpu";
+import { atLabel, defineGuest, descriptorOf } from "@hyperwalk/guest-sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runProgram } from "../src/cli/program.js";
 import {
@@ -13,6 +14,7 @@ import {
   type Recording,
   RecordingError,
   recordGuest,
+  recost,
 } from "../src/index.js";
 import { plain } from "../src/report/paint.js";
 import { severalCalls } from "./several-calls-guest.js";
@@ -154,6 +156,36 @@ describe("a record of a guest's hypercalls", () => {
     const physical = recorded("physaddr").recording.calls.find(({ copies }) => copies !== undefined)!;
     expect(physical.copies![0].pointer).toBe("physical");
     expect(physical.copies![0].tableReads).toBeUndefined();
+  });
+
+  it("has one line for a multicall that a timer interrupts, with all of its entries", () => {
+    const entries = 64;
+    const image = defineGuest("interrupted", (g) => {
+      const list = g.buffer(64 * entries, 4096);
+      const number = g.variable(17);
+      for (let i = 0; i < entries; i++) g.asm.mov(atLabel(list.label, 64 * i), number.register);
+      number.release();
+      g.hypercall.vcpu.setSingleshotTimer({ vcpuid: 0, timeoutAbsNs: 80_000, flags: 0 });
+      g.call(descriptorOf("multicall.call"), { call_list: list, nr_calls: entries });
+    }).build({ abi: "linear", vendor: epyc.vendor });
+    const lines: string[] = [];
+    const { end } = recordGuest({
+      name: "interrupted",
+      image,
+      machine: epyc,
+      memoryBytes: 64 * MIB,
+      onLine: (line) => lines.push(line),
+    });
+    const { calls } = parseRecording(lines.join(""));
+    const multicalls = calls.filter(({ operation }) => operation === "multicall.call");
+    expect(multicalls).toHaveLength(1);
+    expect(multicalls[0].parts).toBeGreaterThan(1);
+    expect(multicalls[0].entries).toHaveLength(entries);
+    expect(multicalls[0].arguments[1]).toBe(`0x${entries.toString(16)}`);
+    expect(end.ledger.reduce((sum, { cycles }) => sum + cycles, 0)).toBe(end.cycles);
+    const { runs } = recost({ recording: parseRecording(lines.join("")), abis: ["linear", "fastabi"] });
+    expect(runs[0].operations.find(({ operation }) => operation === "multicall.call")?.count).toBe(1);
+    expect(runs[1].hypercalls - runs[1].calls).toBe(entries - 1);
   });
 
   it("is the same bytes each time", () => {

@@ -95,7 +95,7 @@ export { FlavouredAccess } from "./guest-access/flavoured.js";
 export type { GuestAccess } from "./guest-access/guest-access.js";
 export type { GuestWalkStages, WalkedMemory, WalkRegisters } from "./guest-access/guest-walk.js";
 export { GuestWalker } from "./guest-access/guest-walk.js";
-export { HvmCopy, type HvmCopyOptions } from "./guest-access/hvm-copy.js";
+export { type CopyListener, HvmCopy, type HvmCopyOptions } from "./guest-access/hvm-copy.js";
 export { LinearAccess } from "./guest-access/linear.js";
 export { PhysicalAccess } from "./guest-access/physical.js";
 export { PiecewiseAccess } from "./guest-access/piecewise.js";
