@@ -60,7 +60,8 @@ export type WalkRegisters = Pick<GuestRegisters, "words" | "rflags">;
 
 /**
  * Xen's software walk of a guest's page tables (`guest_walk_tables_{2,3,4}_levels` through
- * `hap_p2m_ga_to_gfn_*_levels`) with the access rights of CPL 0: look-up of the CR3 frame, then at each level one guest
+ * `hap_p2m_ga_to_gfn_*_levels`) with the access rights of CPL 0, or where an emulator asks
+ * of CPL 3: look-up of the CR3 frame, then at each level one guest
  * entry and a look-up of the table below, at the end a look-up of the result. Nothing is cached between two walks.
  *
  * A guest with five levels, which Xen does not let a guest have (its CPUID policy hides LA57), is walked in the same way
@@ -69,6 +70,8 @@ export type WalkRegisters = Pick<GuestRegisters, "words" | "rflags">;
 export class GuestWalker {
   /** After a failed {@link walk}: the page-fault error code that Xen computed (`pfec`). */
   errorCode = 0;
+  /** Walks have the rights of guest code at CPL 3, and not those of CPL 0. */
+  user = false;
   protected readonly p2m: WalkedMemory;
   private readonly stages: GuestWalkStages;
   private readonly cost: StagePathCost;
@@ -129,7 +132,7 @@ export class GuestWalker {
       this.depth = 0;
       this.rights = WRITABLE | USER;
       this.ended = false;
-      this.errorCode = write ? PageFaultCode.Write : 0;
+      this.errorCode = (write ? PageFaultCode.Write : 0) | (this.user ? PageFaultCode.User : 0);
       const cr4 = words[State.Cr4];
       if ((words[State.EferLo] & EFER_LMA) !== 0)
         gfn = this.walkLong(lo, hi, write, (cr4 & CR4_LA57) !== 0 ? 5 : 4);
@@ -254,10 +257,14 @@ export class GuestWalker {
     return base - (base & within) + ((lo >>> 12) & within);
   }
 
-  /** CPL 0: write protection by CR0.WP, user pages by SMAP unless EFLAGS.AC. */
+  /** CPL 3: what it may have and write. CPL 0: write protection by CR0.WP, user pages by SMAP unless EFLAGS.AC. */
   private checkRights(write: boolean): boolean {
     const { registers, rights } = this;
     const words = registers.words;
+    if (this.user) {
+      const wanted = write ? USER | WRITABLE : USER;
+      return (rights & wanted) === wanted || this.fail(PageFaultCode.Present) === 0;
+    }
     if (write && (rights & WRITABLE) === 0 && (words[State.Cr0] & CR0_WP) !== 0)
       return this.fail(PageFaultCode.Present) === 0;
     if ((rights & USER) !== 0 && (words[State.Cr4] & CR4_SMAP) !== 0 && (registers.rflags & Flag.Ac) === 0)

@@ -1,6 +1,6 @@
 import { Segment, SegmentWord, State } from "@hyperwalk/cpu";
 import type { HypercallFixup } from "../doorbell-config.js";
-import type { GuestAccess } from "../guest-access/guest-access.js";
+import type { EmulatorAccess } from "../guest-access/emulator-access.js";
 import type { StagePathCost } from "../path-cost/stage-path-cost.js";
 import { DEBUG_INSTRUCTION_LENGTH } from "../path-cost/stages/dispatch.js";
 import { UNDEFINED_INSTRUCTION } from "../path-cost/stages/doorbell.js";
@@ -25,7 +25,7 @@ export const FixupVerdict = {
   Patched: 1,
   /** It is a hypercall: whoever asked makes it, and RIP moves on by three bytes. */
   Call: 2,
-  /** It cannot be written: the guest takes a page fault at {@link HypercallFixups.addressLo}, as for a write of its own. */
+  /** It cannot be written: the guest takes a page fault at {@link HypercallFixups.addressLo}, as for a write at its privilege. */
   WriteFault: 3,
 } as const;
 
@@ -34,7 +34,7 @@ export interface HypercallFixupsOptions {
   readonly registers: GuestRegisters;
   readonly cost: StagePathCost;
   /** By linear address, with the guest's rights. */
-  readonly access: GuestAccess;
+  readonly access: EmulatorAccess;
   /** This vendor's hypercall instruction and the other one's. */
   readonly own: readonly number[];
   readonly other: readonly number[];
@@ -48,6 +48,8 @@ export class HypercallFixups {
   /** Linear address of the instruction, after {@link handle}. */
   addressLo = 0;
   addressHi = 0;
+  /** Of the page fault, after a verdict that there is one. */
+  errorCode = 0;
   private readonly options: HypercallFixupsOptions;
 
   constructor(options: HypercallFixupsOptions) {
@@ -56,6 +58,14 @@ export class HypercallFixups {
 
   /** @returns a {@link FixupVerdict} */
   handle(): number {
+    const { access, registers } = this.options;
+    access.asUser(registers.cpl === 3);
+    const verdict = this.fix();
+    access.asUser(false);
+    return verdict;
+  }
+
+  private fix(): number {
     const { kind, registers, cost, access, own, other } = this.options;
     const long = registers.mode === GuestCodeMode.Long;
     this.addressLo = long ? registers.ripLo : (registers.ripLo + registers.words[CS_BASE]) | 0;
@@ -71,6 +81,8 @@ export class HypercallFixups {
       if (access.buffer.getUint8(i) !== other[i]) return FixupVerdict.Undefined;
     if (kind === "emulate") return FixupVerdict.Call;
     for (let i = 0; i < HYPERCALL_BYTES; i++) access.buffer.setUint8(i, own[i]);
-    return access.copyToGuest(lo, hi, HYPERCALL_BYTES) === 0 ? FixupVerdict.Patched : FixupVerdict.WriteFault;
+    if (access.copyToGuest(lo, hi, HYPERCALL_BYTES) === 0) return FixupVerdict.Patched;
+    this.errorCode = access.errorCode;
+    return FixupVerdict.WriteFault;
   }
 }

@@ -74,7 +74,10 @@ export class MonitorPhysmap extends P2m {
     this.regions?.show(gfn, -1, false, priced);
   }
 
+  /** @throws RangeError before anything is changed, when there is no slot for it */
   override setType(gfn: number, type: number, priced = false): void {
+    const error = this.changeError(gfn);
+    if (error !== 0) throw new RangeError(`guest frame 0x${gfn.toString(16)}: errno ${-error}`);
     super.setType(gfn, type, false);
     this.regions?.show(gfn, rightsOf(type) === 0 ? -1 : this.frameOf(gfn), isReadOnly(type), priced);
   }

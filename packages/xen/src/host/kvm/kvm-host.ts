@@ -72,8 +72,6 @@ const RESCHEDULE_VECTOR = 0xfd;
 const CR4_OSXSAVE = 1 << 18;
 const RCX = 1;
 const INVALID_OPCODE = 6;
-/** Error code of a supervisor's write to a page that is there and read-only. */
-const PROTECTED_WRITE = 3;
 const POLL = "SCHEDOP_poll";
 /** The monitor's thread waits for the guest's next event, as SCHEDOP_block asks. */
 const MONITOR_BLOCKS = "a blocking hypercall";
@@ -321,7 +319,11 @@ export class KvmHost extends VcpuLoop {
       case ExitKind.Exception:
         if (this.options.fixups !== undefined && control.exceptionVector(exit) === INVALID_OPCODE)
           return this.undefinedInstruction(exit, this.options.fixups);
-        return { reason: "invalid-state", rip: this.rip, detail: `exception ${exit.code & 31} in the guest` };
+        return {
+          reason: "invalid-state",
+          rip: this.rip,
+          detail: `exception ${control.exceptionVector(exit)} in the guest`,
+        };
       case ExitKind.Shutdown:
         return {
           reason: "triple-fault",
@@ -432,7 +434,7 @@ export class KvmHost extends VcpuLoop {
         exit.instructionLength = HYPERCALL_BYTES;
         return this.hypercall(exit);
       case FixupVerdict.WriteFault:
-        control.injectPageFault(PROTECTED_WRITE, fixups.addressLo, fixups.addressHi);
+        control.injectPageFault(fixups.errorCode, fixups.addressLo, fixups.addressHi);
         return undefined;
       default:
         this.registers.injectException(INVALID_OPCODE, -1);

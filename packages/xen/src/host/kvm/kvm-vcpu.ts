@@ -155,7 +155,13 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu, VcpuReset, TurnVcpu {
       beforeWalk: kvm.pti ? [MONITOR_IOCTL, KVM_PTI_CALL] : [MONITOR_IOCTL],
       copy: MONITOR_COPY,
     });
-    this.kernelAccess = new SlotAccess({ ...slots, phase: Phase.Copy, beforeWalk: [], copy: KVM_READ_GUEST });
+    this.kernelAccess = new SlotAccess({
+      ...slots,
+      phase: Phase.Copy,
+      beforeWalk: [],
+      copy: KVM_READ_GUEST,
+      emulates: true,
+    });
     let msrs: MsrPolicy | undefined;
     const timestampOffset = () => msrs?.timestampOffset ?? 0;
     this.vcpu = new Vcpu({

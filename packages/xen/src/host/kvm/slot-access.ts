@@ -1,7 +1,7 @@
 import type { CoreTiming } from "@hyperwalk/cpu";
 import { Cause, type CycleLedger, type PhysicalMemory, ticks } from "@hyperwalk/mmu";
 import { Errno } from "../../errno.js";
-import type { GuestAccess } from "../../guest-access/guest-access.js";
+import type { EmulatorAccess } from "../../guest-access/emulator-access.js";
 import {
   GuestWalker,
   type GuestWalkStages,
@@ -75,14 +75,16 @@ export interface SlotAccessOptions {
   /** Before the walk for each page, and after it; the walk itself is KVM's either way. */
   readonly beforeWalk: readonly Stage[];
   readonly copy: Stage;
+  /** The kernel's emulator: writes ask for the right to write, which sets dirty flags; default the monitor, which does not. */
+  readonly emulates?: boolean;
 }
 
 /**
  * Guest memory by linear address, page by page, as KVM reaches it (`kvm_read_guest_virt`), and its monitor, which has KVM
- * translate the address (KVM_TRANSLATE) and copies through its own mapping. Both walk with the rights of a read: a
- * monitor's write neither minds write protection nor sets the guest's dirty flag.
+ * translate the address (KVM_TRANSLATE) and copies through its own mapping. A translation asks for a read: a
+ * monitor's write neither minds write protection nor sets the guest's dirty flag. The kernel's own writes do.
  */
-export class SlotAccess implements GuestAccess {
+export class SlotAccess implements EmulatorAccess {
   readonly id = "linear";
   readonly buffer: DataView;
   private readonly bytes: Uint8Array = new Uint8Array(BUFFER_BYTES);
@@ -103,6 +105,14 @@ export class SlotAccess implements GuestAccess {
     this.before = options.beforeWalk.map((stage) => cost.compile(stage));
     this.copyStage = cost.compile(options.copy);
     this.perLineTicks = ticks(options.timing.stringPerLine);
+  }
+
+  get errorCode(): number {
+    return this.walker.errorCode;
+  }
+
+  asUser(user: boolean): void {
+    this.walker.user = user;
   }
 
   copyFromGuest(lo: number, hi: number, bytes: number): number {
@@ -147,7 +157,7 @@ export class SlotAccess implements GuestAccess {
   private copyPiece(lo: number, hi: number, count: number, at: number, toGuest: boolean): number {
     const { cost, memslots, counters, ledger, memory } = this.options;
     for (const stage of this.before) cost.run(stage);
-    const gfn = this.walker.walk(lo, hi, false);
+    const gfn = this.walker.walk(lo, hi, toGuest && this.options.emulates === true);
     const frame = gfn < 0 ? -1 : memslots.translate(gfn, toGuest);
     if (frame < 0) return -Errno.EFAULT;
     cost.run(this.copyStage);

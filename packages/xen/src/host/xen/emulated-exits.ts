@@ -30,8 +30,6 @@ const RBX = 3;
 const VECTOR_UD = 6;
 const VECTOR_GP = 13;
 /** Error-code bits of a page fault that the emulator raises: the page counts as not present. */
-const PF_WRITE = 2;
-const PF_USER = 4;
 const LINES_OF_A_PAGE = 64;
 
 /** What the instructions cost that a hypervisor carries out. */
@@ -238,10 +236,8 @@ export class EmulatedExits {
     const { control, strings } = this.options;
     const operand = control.stringOperand(info);
     const result = strings.run({ ...operation, segment: operand >>> 4, addressSize: operand & 15 }, device);
-    if (result === StringResult.Fault) {
-      const errorCode = (operation.read ? PF_WRITE : 0) | (this.registers.cpl === 3 ? PF_USER : 0);
-      control.injectPageFault(errorCode, strings.faultLo, strings.faultHi);
-    }
+    if (result === StringResult.Fault)
+      control.injectPageFault(strings.errorCode, strings.faultLo, strings.faultHi);
     return result === StringResult.Done;
   }
 

@@ -1,6 +1,7 @@
 import { Flag, SegmentWord, State } from "@hyperwalk/cpu";
+import { PageFaultCode } from "@hyperwalk/mmu";
 import type { PortDevice } from "../../devices/port-device.js";
-import type { GuestAccess } from "../../guest-access/guest-access.js";
+import type { EmulatorAccess } from "../../guest-access/emulator-access.js";
 import { GuestCodeMode, type GuestRegisters } from "../guest-registers.js";
 
 const RCX = 1;
@@ -32,11 +33,13 @@ export class StringIo {
   /** Linear address of the unit that could not be reached. */
   faultLo = 0;
   faultHi = 0;
+  /** Of the page fault for it. */
+  errorCode = 0;
   private readonly registers: GuestRegisters;
-  private readonly access: GuestAccess;
+  private readonly access: EmulatorAccess;
 
   /** @param access by linear address */
-  constructor(registers: GuestRegisters, access: GuestAccess) {
+  constructor(registers: GuestRegisters, access: EmulatorAccess) {
     this.registers = registers;
     this.access = access;
   }
@@ -61,9 +64,18 @@ export class StringIo {
   }
 
   private move(operation: StringOperation, pointer: number, device: PortDevice | undefined): boolean {
+    const { access, registers } = this;
+    this.locate(pointer, operation.read ? ES : operation.segment, operation.addressSize);
+    access.asUser(registers.cpl === 3);
+    const moved = this.transfer(operation, device);
+    access.asUser(false);
+    const own = (operation.read ? PageFaultCode.Write : 0) | (registers.cpl === 3 ? PageFaultCode.User : 0);
+    if (!moved) this.errorCode = access.errorCode | own;
+    return moved;
+  }
+
+  private transfer({ read, bytes, port }: StringOperation, device: PortDevice | undefined): boolean {
     const { access } = this;
-    const { read, bytes, port } = operation;
-    this.locate(pointer, read ? ES : operation.segment, operation.addressSize);
     if (!read) {
       if (access.copyFromGuest(this.faultLo, this.faultHi, bytes) !== 0) return false;
       const unit = access.buffer.getUint32(0, true);

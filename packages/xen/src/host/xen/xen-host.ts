@@ -41,8 +41,6 @@ import type { ShadowExits } from "./shadow-exits.js";
 const GENERAL_PROTECTION = 13;
 const FINAL_WRITE = EptQualification.Write | EptQualification.Final;
 const INVALID_OPCODE = 6;
-/** Error code of a supervisor's write to a page that is there and read-only. */
-const PROTECTED_WRITE = 3;
 const MACHINE_CHECK = 18;
 const FIRST_USABLE_VECTOR = 16;
 /** Vectors of Xen's own: the physical local APIC's timer, and `smp_send_event_check_mask`. */
@@ -312,9 +310,7 @@ export class XenHost extends VcpuLoop {
         if (this.shadow?.owns(exit)) return this.shadowed(exit, this.shadow);
         if (this.fixups !== undefined && this.control.exceptionVector(exit) === INVALID_OPCODE)
           return this.undefinedInstruction(this.fixups);
-        return this.crash(
-          `exception ${exit.code & 31}${(exit.code & 31) === MACHINE_CHECK ? " (machine check)" : ""} in the guest`,
-        );
+        return this.crash(exceptionText(this.control.exceptionVector(exit)));
       case ExitKind.Shutdown:
         return {
           reason: "triple-fault",
@@ -340,7 +336,7 @@ export class XenHost extends VcpuLoop {
         if (hypercalls.handle(vcpu.call)) this.moveOn(HYPERCALL_BYTES);
         return this.afterHypercall();
       case FixupVerdict.WriteFault:
-        control.injectPageFault(PROTECTED_WRITE, fixups.addressLo, fixups.addressHi);
+        control.injectPageFault(fixups.errorCode, fixups.addressLo, fixups.addressHi);
         return undefined;
       default:
         registers.injectException(INVALID_OPCODE, -1);
@@ -522,6 +518,10 @@ export class XenHost extends VcpuLoop {
   private crash(detail: string): RunOutcome {
     return { reason: "shutdown", shutdown: "crash", rip: this.rip, detail };
   }
+}
+
+function exceptionText(vector: number): string {
+  return `exception ${vector}${vector === MACHINE_CHECK ? " (machine check)" : ""} in the guest`;
 }
 
 function accessName(write: boolean, fetch: boolean): string {
