@@ -91,6 +91,7 @@ export {
   type GrantTableOptions,
   type GrantTableSnapshot,
 } from "./grant-table.js";
+export type { EmulatorAccess } from "./guest-access/emulator-access.js";
 export { FlavouredAccess } from "./guest-access/flavoured.js";
 export type { GuestAccess } from "./guest-access/guest-access.js";
 export type { GuestWalkStages, WalkedMemory, WalkRegisters } from "./guest-access/guest-walk.js";
@@ -168,8 +169,9 @@ export {
   SHARED_INFO_KEYS,
   type SharedInfoKey,
 } from "./host/kvm/kvm-config.js";
-export type { KvmHost } from "./host/kvm/kvm-host.js";
-export type { KvmVcpu } from "./host/kvm/kvm-vcpu.js";
+export type { KvmHost, KvmHostSnapshot } from "./host/kvm/kvm-host.js";
+export type { KvmThreadsSnapshot } from "./host/kvm/kvm-threads.js";
+export type { KvmVcpu, KvmVcpuSnapshot } from "./host/kvm/kvm-vcpu.js";
 export { KvmVcpuXen, type KvmVcpuXenSnapshot, VCPU_INFO_BYTES } from "./host/kvm/kvm-vcpu-xen.js";
 export { KvmVm, type KvmVmOptions, type KvmVmSnapshot } from "./host/kvm/kvm-vm.js";
 export { KvmXenCounters, type KvmXenCountersSnapshot } from "./host/kvm/kvm-xen-counters.js";
@@ -198,7 +200,7 @@ export {
   type MemslotsSnapshot,
 } from "./host/kvm/memslots.js";
 export { SlotAccess, type SlotAccessOptions } from "./host/kvm/slot-access.js";
-export { TdpFault, TdpMmu, type TdpMmuOptions } from "./host/kvm/tdp-mmu.js";
+export { TdpFault, TdpMmu, type TdpMmuOptions, type TdpMmuSnapshot } from "./host/kvm/tdp-mmu.js";
 export type { Words64 } from "./host/kvm/u64.js";
 export * from "./host/kvm/uapi.js";
 export {
@@ -213,8 +215,13 @@ export {
 } from "./host/kvm/user-address-space.js";
 export type { HvmAttrOf, VcpuAttrOf } from "./host/kvm/xen-attributes.js";
 export { type EventsOwner, EWOULDBLOCK, type KvmXenEvtchn, XenEvents } from "./host/kvm/xen-events.js";
-export { XenHcallExit } from "./host/kvm/xen-hcall-exit.js";
-export type { HypervHypercalls, KernelHypercalls, XenHypercalls } from "./host/kvm/xen-hypercalls.js";
+export { XenHcallExit, type XenHcallExitSnapshot } from "./host/kvm/xen-hcall-exit.js";
+export type {
+  HypervHypercalls,
+  KernelHypercalls,
+  XenHypercalls,
+  XenHypercallsSnapshot,
+} from "./host/kvm/xen-hypercalls.js";
 export { type RunstateOwner, XenRunstate, type XenRunstateSnapshot } from "./host/kvm/xen-runstate.js";
 export { type SharedInfoOwner, XenSharedInfo } from "./host/kvm/xen-shared-info.js";
 export { type TimerOwner, XenTimer, type XenTimerSnapshot } from "./host/kvm/xen-timer.js";
@@ -296,6 +303,8 @@ export {
   MigrationError,
   type MigrationRecord,
 } from "./migration/migration-record.js";
+export type { KvmAttributesSnapshot } from "./monitor/kvm-attributes.js";
+export type { MemoryRegionsSnapshot } from "./monitor/memory-regions.js";
 export type { Monitor } from "./monitor/monitor.js";
 export type { MsrPolicySnapshot } from "./msr-policy.js";
 export type { MulticallEntry } from "./multicall-entry.js";
@@ -369,7 +378,12 @@ export { SharedInfo } from "./shared-info.js";
 export { decodeSnapshot, encodeSnapshot, SNAPSHOT_VERSION } from "./snapshot/encoding.js";
 export type { PlainData } from "./snapshot/plain-data.js";
 export { SnapshotError, type SnapshotProblem } from "./snapshot/snapshot-error.js";
-export type { PcpuSnapshot, SystemIdentity, XenSystemSnapshot } from "./snapshot/system-snapshot.js";
+export type {
+  KvmSystemSnapshot,
+  PcpuSnapshot,
+  SystemIdentity,
+  XenSystemSnapshot,
+} from "./snapshot/system-snapshot.js";
 export { parseEpt, parseSpecCtrl } from "./spec-ctrl.js";
 export { type TicksByCause, TimelineRecorder } from "./timeline/timeline-recorder.js";
 export type {
