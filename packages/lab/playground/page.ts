@@ -5,7 +5,7 @@ import { Controls } from "./controls.js";
 import { byId, element, loadScript } from "./dom.js";
 import { RadioField } from "./fields.js";
 import { figure } from "./figures.js";
-import { compareCommandLine, scenarioYaml } from "./reproduce.js";
+import { commandLine, scenarioYaml } from "./reproduce.js";
 import {
   countersTable,
   estimatesTable,
@@ -209,8 +209,7 @@ class Playground {
   }
 
   private showReproduction(isPossible: boolean): void {
-    const command = isPossible ? compareCommandLine(this.state) : undefined;
-    byId("command").textContent = command ?? "no option of `compare` says all of this; the scenario does";
+    byId("command").textContent = isPossible ? commandLine(this.state) : "";
     byId("scenario").textContent = isPossible ? scenarioYaml(this.state) : "";
   }
 

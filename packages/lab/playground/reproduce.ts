@@ -9,9 +9,13 @@ import {
   type PlaygroundState,
 } from "./state.js";
 
-/** The command line that prints the same comparison; undefined when it has no option for what was changed. */
-export function compareCommandLine(state: PlaygroundState): string | undefined {
-  if (Object.keys(numbersReplaced(state)).length > 0) return undefined;
+/** What the scenario's file is called in command lines. */
+const SCENARIO_FILE = "playground.yml";
+
+/** The command line that gives the same comparison; replaced numbers go through the scenario's file, with a remark. */
+export function commandLine(state: PlaygroundState): string {
+  if (Object.keys(numbersReplaced(state)).length > 0)
+    return `hyperwalk run ${SCENARIO_FILE}  # what stands below, as that file`;
   const machine = machineOf(state);
   const flags: (readonly [string, string, string])[] = [
     ["--machine", state.machine, DEFAULT_STATE.machine],

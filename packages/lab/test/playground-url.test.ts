@@ -6,7 +6,7 @@ import { parse } from "yaml";
 import { obstacles, requestOf, runnable } from "../playground/comparison.js";
 import { MITIGATIONS } from "../playground/mitigations.js";
 import { numberInputs } from "../playground/numbers.js";
-import { compareCommandLine, scenarioYaml } from "../playground/reproduce.js";
+import { commandLine, scenarioYaml } from "../playground/reproduce.js";
 import {
   CHART_PARTS,
   DEFAULT_STATE,
@@ -229,10 +229,12 @@ describe("a state of the playground", () => {
       mitigations: { bhb: "short" },
       p2mPage: "1g",
     };
-    expect(compareCommandLine(state)).toBe(
+    expect(commandLine(state)).toBe(
       "hyperwalk compare runstate-loop --machine sapphire-rapids --abi linear,registered --p2m-page 1g --spec-ctrl bhb-seq=short,bhb-entry",
     );
-    expect(parse(scenarioYaml({ ...state, set: { "timing.vmexit": 400 } }))).toEqual({
+    const priced = { ...state, set: { "timing.vmexit": 400 } };
+    expect(commandLine(priced)).toMatch(/^hyperwalk run playground\.yml {2}#/);
+    expect(parse(scenarioYaml(priced))).toEqual({
       machine: { profile: "sapphire-rapids", set: { "timing.vmexit": 400 } },
       host: { kind: ["xen"], "spec-ctrl": "bhb-seq=short,bhb-entry" },
       domain: { "p2m-page": "1g", "mmio-handlers": 3 },
