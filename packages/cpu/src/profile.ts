@@ -103,16 +103,18 @@ export interface ProcessorProfile {
   };
 }
 
-/** `T` with every number leaf replaced by a {@link Quantity}; strings and lists of strings or of level numbers stay. */
+/** `T` with every number leaf replaced by a {@link Quantity}; strings, functions and lists of strings or of level numbers stay. */
 export type Quantified<T> = T extends number
   ? Quantity
-  : T extends readonly (string | number)[]
+  : T extends (...values: never[]) => unknown
     ? T
-    : T extends readonly (infer U)[]
-      ? readonly Quantified<U>[]
-      : T extends object
-        ? { readonly [K in keyof T]: Quantified<T[K]> }
-        : T;
+    : T extends readonly (string | number)[]
+      ? T
+      : T extends readonly (infer U)[]
+        ? readonly Quantified<U>[]
+        : T extends object
+          ? { readonly [K in keyof T]: Quantified<T[K]> }
+          : T;
 
 /** A profile as the models use it: plain numbers only. */
 export interface ResolvedProfile {

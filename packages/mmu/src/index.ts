@@ -87,6 +87,7 @@ export type {
   MemoryProfile,
   PageSizeName,
   PagingStructureCacheGeometry,
+  Replacement,
   ReplacementName,
   TlbGeometry,
 } from "./memory-profile.js";
@@ -118,7 +119,8 @@ export {
 } from "./physical-memory.js";
 export { RecencyClock } from "./recency-clock.js";
 export { LeastRecentlyUsed } from "./replacement/lru.js";
-export { REPLACEMENT_POLICIES } from "./replacement/policies.js";
+export { type OwnReplacement, ReplacementError } from "./replacement/own-replacement.js";
+export { makeReplacement, REPLACEMENT_POLICIES } from "./replacement/policies.js";
 export { RandomReplacement } from "./replacement/random.js";
 export type { RecencyRing } from "./replacement/recency-ring.js";
 export type { ReplacementPolicy } from "./replacement/replacement-policy.js";

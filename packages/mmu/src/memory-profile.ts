@@ -1,5 +1,9 @@
+import type { OwnReplacement } from "./replacement/own-replacement.js";
+
 /** Replacement policies that a profile may name. */
 export type ReplacementName = "lru" | "tree-plru" | "random";
+/** One of those, or one of the reader's own. */
+export type Replacement = ReplacementName | OwnReplacement;
 
 /** One cache level. */
 export interface CacheGeometry {
@@ -8,7 +12,7 @@ export interface CacheGeometry {
   readonly ways: number;
   /** Load-to-use latency in cycles. */
   readonly latency: number;
-  readonly replacement: ReplacementName;
+  readonly replacement: Replacement;
 }
 
 /** Page sizes a TLB array holds. */
@@ -19,7 +23,7 @@ export interface TlbGeometry {
   readonly entries: number;
   readonly ways: number;
   readonly pages: readonly PageSizeName[];
-  readonly replacement: ReplacementName;
+  readonly replacement: Replacement;
 }
 
 /** One paging-structure cache: which table levels it holds (4 = PML4E, 3 = PDPTE, 2 = PDE). */

@@ -1,8 +1,8 @@
 import type { Arena } from "../arena.js";
 import type { Reliance } from "../line-sequences.js";
-import type { CacheGeometry, ReplacementName } from "../memory-profile.js";
+import type { CacheGeometry, Replacement } from "../memory-profile.js";
 import type { RecencyClock } from "../recency-clock.js";
-import { REPLACEMENT_POLICIES } from "../replacement/policies.js";
+import { makeReplacement } from "../replacement/policies.js";
 import type { ReplacementPolicy } from "../replacement/replacement-policy.js";
 import { LineTags, type LineTagsSnapshot } from "./line-tags.js";
 
@@ -39,7 +39,7 @@ export class FirstLevelCache {
   /** After {@link fill}: number of the line that made room. */
   evictedLo = 0;
   evictedHi = 0;
-  readonly replacement: ReplacementName;
+  readonly replacement: Replacement;
   /** Which lines it holds: for paths that do without this class. */
   readonly lines: LineTags;
   private readonly policy: ReplacementPolicy;
@@ -56,7 +56,7 @@ export class FirstLevelCache {
     this.sets = sets;
     this.latency = latency;
     this.replacement = replacement;
-    this.policy = REPLACEMENT_POLICIES[replacement](seed);
+    this.policy = makeReplacement(replacement, seed);
     this.watchers = new Int32Array(sets * ways);
     this.marksAt = arena.reserve(sets * ways * 8) >>> 2;
     arena.adopt(() => {

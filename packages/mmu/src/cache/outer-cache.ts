@@ -1,7 +1,7 @@
 import type { Arena } from "../arena.js";
 import type { CacheGeometry } from "../memory-profile.js";
 import type { RecencyClock } from "../recency-clock.js";
-import { REPLACEMENT_POLICIES } from "../replacement/policies.js";
+import { makeReplacement } from "../replacement/policies.js";
 import type { SetOrder, SetOrderSnapshot } from "../replacement/set-order.js";
 import { StampOrder } from "../replacement/stamp-order.js";
 import { TREE_ORDER_WAYS, TreeOrder } from "../replacement/tree-order.js";
@@ -39,8 +39,7 @@ export class OuterCache {
     this.latency = latency;
     if (replacement === "tree-plru" && ways <= TREE_ORDER_WAYS)
       this.tree = new TreeOrder(arena, lines.statesAt, lines.stride, ways);
-    this.order =
-      this.tree ?? new StampOrder(arena, clock, sets, ways, REPLACEMENT_POLICIES[replacement](seed));
+    this.order = this.tree ?? new StampOrder(arena, clock, sets, ways, makeReplacement(replacement, seed));
   }
 
   /** Lines held. */

@@ -1,5 +1,3 @@
-import type { ReplacementName } from "../memory-profile.js";
-
 /**
  * Chooses which way of a full set makes room. Arrays stamp a way with the {@link RecencyClock} whenever it is filled
  * or hit, whatever the policy, so that one store on the fast path is exact for every policy.
@@ -8,7 +6,7 @@ import type { ReplacementName } from "../memory-profile.js";
  * refilled and stamped.
  */
 export interface ReplacementPolicy {
-  readonly name: ReplacementName;
+  readonly name: string;
   /**
    * @param marks array that holds the stamps
    * @param first index of the stamp of way 0; way `w` has `marks[first + w * stride]`, 0 = never used

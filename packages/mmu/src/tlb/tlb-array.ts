@@ -1,8 +1,8 @@
 import type { Arena } from "../arena.js";
 import { EVERY_SET, type Reliance } from "../line-sequences.js";
-import type { ReplacementName } from "../memory-profile.js";
+import type { Replacement } from "../memory-profile.js";
 import type { RecencyClock } from "../recency-clock.js";
-import { REPLACEMENT_POLICIES } from "../replacement/policies.js";
+import { makeReplacement } from "../replacement/policies.js";
 import type { ReplacementPolicy } from "../replacement/replacement-policy.js";
 import { GUEST_PAGE_SHIFT, Rights } from "./rights.js";
 
@@ -56,7 +56,7 @@ export interface TlbArrayGeometry {
   readonly ways: number;
   /** Kinds held, in the order in which they are looked up. */
   readonly kinds: readonly number[];
-  readonly replacement: ReplacementName;
+  readonly replacement: Replacement;
 }
 
 /** Contents of an array as plain data. */
@@ -113,7 +113,7 @@ export class TlbArray {
     this.sets = (entries / this.ways) | 0;
     this.setMask = (this.sets & (this.sets - 1)) === 0 ? (this.sets - 1) | 0 : -1;
     this.kinds = Int32Array.from(kinds);
-    this.policy = REPLACEMENT_POLICIES[replacement](seed);
+    this.policy = makeReplacement(replacement, seed);
     this.first = arena.reserve(Math.max(1, entries) * WORDS * 4) >>> 2;
     this.end = (this.first + this.entries * WORDS) | 0;
     this.framesAt = arena.reserve(Math.max(1, entries) * 16) >>> 3;
