@@ -22,7 +22,7 @@ export const CHASE_CURVES: readonly (readonly [heading: string, options: Omit<Ch
 export interface ChasePoint {
   readonly pages: number;
   readonly published: number | null;
-  /** Load-to-use cycles, in the order of {@link CHASE_CURVES}. */
+  /** Load-to-use cycles, same line, random line, 2 MiB, then nested 4k/4k, 4k/2m and 2m/2m. */
   readonly latencies: readonly number[];
   /** What the engine charges for "random line". */
   readonly charged: number;
