@@ -14,7 +14,10 @@ import { readReportInput } from "../src/html/read-input.js";
 import { compareCommandLine, shellWords } from "../src/html/reproduce.js";
 import { plain } from "../src/report/paint.js";
 import type { CompareDocument } from "../src/result.js";
+import { parseScenario } from "../src/scenario/parse-scenario.js";
+import type { SweepRow } from "../src/sweep/sweep-row.js";
 import { CANNED, endedBadly } from "./canned-document.js";
+import { CANNED_RUN, CANNED_SENSITIVITY, CANNED_TIMELINE, cannedSweep } from "./canned-parts.js";
 
 const HOSTILE = `</script><script>alert(1)</script><!--<img src=x onerror='alert(2)'>" &amp; ${"\u0000\u001b[31m\u202e"}\ud800`;
 const NO_LIBRARIES: readonly ChartLibrary[] = [];
@@ -87,7 +90,7 @@ describe("a page", () => {
       "Differences",
       "Provenance",
       "Guests' consoles",
-      "Settings and command line",
+      "Settings and how to run it again",
     ]);
     expect(report.charts).toHaveLength(4);
     expect(report.html).toContain("3\u202f160.8"); // linear
@@ -184,6 +187,137 @@ describe("a page", () => {
     expect(report.charts.filter((title) => title.startsWith("From small: "))).toHaveLength(3);
     expect(report.html).toMatch(/memoryMiB<\/code><\/th><td>64<\/td><td>128<\/td><td>differs/);
     expect(report.html.match(/>differs</g)).toHaveLength(1);
+  });
+});
+
+describe("charts of other documents", () => {
+  const NONE = { comparisons: [] };
+
+  it("a hypercall has a row for each function down to the level whose rows fit on a sheet", async () => {
+    const { html: page } = await htmlReport({ ...NONE, timelines: [CANNED_TIMELINE] }, NO_LIBRARIES);
+    const [chart] = chartsOf(page);
+    const { values } = chart.spec.data as { values: { name: string; label: string }[] };
+    expect(values.map(({ name }) => name)).toEqual([
+      "vcpu.get_runstate_info",
+      "vm-exit",
+      "operation",
+      "vm-entry",
+    ]);
+    expect(values[0].label).toContain("700");
+    expect(page).toContain("60 shorter steps inside the rows shown");
+    expect(page).toContain("step 59");
+  });
+
+  it("a tornado has the estimate that matters most at the top, and none that moves nothing", async () => {
+    const report = await htmlReport({ ...NONE, sensitivities: [CANNED_SENSITIVITY] }, NO_LIBRARIES);
+    expect(report.charts).toEqual([
+      "Which estimates matter for the cycles per call of linear",
+      "Which estimates matter for the saving of physaddr against linear",
+    ]);
+    for (const { spec } of chartsOf(report.html)) {
+      const { values } = spec.data as { values: { key: string; isLess: boolean; label: string }[] };
+      expect(values.map(({ key }) => key)).toEqual([
+        "timing.large",
+        "timing.large",
+        "timing.small",
+        "timing.small",
+      ]);
+      expect(values.map(({ isLess, label }) => [isLess, label])).toEqual([
+        [true, "1"],
+        [false, "9"],
+        [true, "1"],
+        [false, "9"],
+      ]);
+    }
+    expect(report.html).toContain("its range is one number");
+  });
+
+  it.each([
+    [
+      "one axis",
+      { "domain.memory": [16, 64, 4096] },
+      ["Cycles per call over domain.memory", "Saving against linear over domain.memory"],
+    ],
+    [
+      "two axes",
+      { "domain.p2m-page": ["4k", "2m"], "domain.memory": [16, 64, 4096] },
+      [
+        "Cycles per call over domain.memory, domain.p2m-page 4k",
+        "Cycles per call over domain.memory, domain.p2m-page 2m",
+        ...["linear", "physaddr", "fastabi"].map((name) => `Cycles per call of ${name}`),
+        ...["physaddr", "fastabi"].map((name) => `Saving against linear of ${name}`),
+      ],
+    ],
+    ["an axis with one value", { "domain.p2m-page": ["4k"] }, []],
+  ])("a sweep over %s", async (_, axes, charts) => {
+    const rows = cannedSweep(axes);
+    const report = await htmlReport({ ...NONE, sweep: { rows: [...rows].reverse() } }, NO_LIBRARIES);
+    expect(report.charts).toEqual(charts);
+    expect(report.sections).toEqual(["Sweep"]);
+  });
+
+  it("a sweep of three axes has maps for the first combinations of the third", async () => {
+    const rows = cannedSweep({
+      "guest.page": ["4k", "2m"],
+      "domain.p2m-page": ["4k", "2m", "1g"],
+      "domain.memory": [16, 64, 256, 512],
+    });
+    const { charts } = await htmlReport({ ...NONE, sweep: { rows } }, NO_LIBRARIES);
+    expect(charts).toHaveLength(2 * 5);
+    expect(charts[0]).toBe("Cycles per call of linear, guest.page 4k");
+  });
+
+  it("a sweep whose points are no grid has lines over its points, and one that left some out says so", async () => {
+    const [a, b, c, d] = cannedSweep({ x: [1, 2], y: [1, 2] });
+    const skipped: SweepRow = { ...b, runs: [], skipped: "host.ept: not on AMD" };
+    const { html: page, charts } = await htmlReport(
+      { ...NONE, sweep: { rows: [a, skipped, c, d] } },
+      NO_LIBRARIES,
+    );
+    expect(charts).toEqual([
+      "Cycles per call over point of the sweep",
+      "Saving against linear over point of the sweep",
+    ]);
+    expect(page).toContain("1 of them left out");
+    expect(page).toContain("left out: host.ept: not on AMD");
+  });
+
+  it("a run has its expectations, its scenario, and the hash of the numbers that it used", async () => {
+    const { comparisons } = readReportInput([{ path: "run.json", text: JSON.stringify(CANNED_RUN) }]);
+    const { html: page } = await htmlReport({ comparisons }, NO_LIBRARIES);
+    expect(page).toContain("41% ± 0.05".replace("41%", "0.41"));
+    expect(page).toContain("<strong>no</strong>");
+    expect(page).toContain("hyperwalk run mine.yaml");
+    expect(page).toContain("abc123");
+    const [, yaml] = /is<\/p>\s*<pre[^>]*><code>([^<]*)<\/code>/.exec(page) ?? [];
+    expect(parseScenario(yaml.replaceAll("&quot;", '"').replaceAll("&#39;", "'"), "page").scenario).toEqual(
+      CANNED_RUN.scenario,
+    );
+  });
+
+  it("documents of every kind are known by what is in them", () => {
+    const rows = cannedSweep({ "domain.memory": [16, 64] });
+    const text = (document: unknown) => JSON.stringify(document, null, 1);
+    const input = readReportInput([
+      { path: "a", text: text(CANNED) },
+      { path: "b", text: text(CANNED_RUN) },
+      { path: "c", text: text(CANNED_TIMELINE) },
+      { path: "d", text: text(CANNED_SENSITIVITY) },
+      { path: "e", text: rows.map((row) => JSON.stringify(row)).join("\n") },
+    ]);
+    expect(input.comparisons.map(({ label }) => label)).toEqual(["a", "b"]);
+    expect(input.timelines).toEqual([CANNED_TIMELINE]);
+    expect(input.sensitivities).toEqual([CANNED_SENSITIVITY]);
+    expect(input.sweep?.rows).toEqual(rows);
+  });
+
+  it("errors of lines name the line", () => {
+    const [row] = cannedSweep({ "domain.memory": [16] });
+    const bad = [JSON.stringify(row), JSON.stringify({ ...row, index: "1" })].join("\n");
+    expect(() => readReportInput([{ path: "r.jsonl", text: bad }])).toThrow('r.jsonl, line 2, index: "1"');
+    expect(() => readReportInput([{ path: "r.jsonl", text: `${JSON.stringify(row)}\n{` }])).toThrow(
+      "r.jsonl, line 2: this is not JSON",
+    );
   });
 });
 
@@ -321,7 +455,7 @@ describe("hyperwalk report", () => {
         ["report", join(directory, "none.json")],
         ["no such file", "compare --json"],
       ],
-      [["report", directory], ["EISDIR"]],
+      [["report", directory], ["sweep.json", "no such file"]],
       [["report", input, input, input], ["third"]],
       [
         ["report", input, "-o", join(directory, "no", "where.html")],

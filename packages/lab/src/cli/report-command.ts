@@ -1,11 +1,15 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { amount } from "../html/amount.js";
 import { DocumentError } from "../html/document-error.js";
 import { htmlReport } from "../html/page.js";
-import { readReportInput } from "../html/read-input.js";
+import { INPUT_KINDS, readReportInput } from "../html/read-input.js";
 import { chartLibraries } from "./chart-libraries.js";
 import type { Output } from "./output.js";
 import { UsageError } from "./usage-error.js";
+
+/** What a report reads of a sweep's folder. */
+const SWEEP_FILES = ["sweep.json", "results.jsonl"] as const;
 
 /** What the command line of `report` says, parsed. */
 export interface ReportOptions {
@@ -20,7 +24,7 @@ export async function reportCommand(
   options: ReportOptions,
   output: Output,
 ): Promise<number> {
-  const files = inputs.map((path) => ({ path, text: readInput(path) }));
+  const files = inputs.flatMap(filesAt).map((path) => ({ path, text: readInput(path) }));
   const input = readOrExplain(files);
   const report = await htmlReport({ ...input, title: options.title }, chartLibraries());
   try {
@@ -44,6 +48,12 @@ export async function reportCommand(
   return 0;
 }
 
+/** A folder is that of a sweep's results. */
+function filesAt(path: string): string[] {
+  const isFolder = path !== "-" && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  return isFolder ? SWEEP_FILES.map((name) => join(path, name)) : [path];
+}
+
 function readInput(path: string): string {
   try {
     return readFileSync(path === "-" ? 0 : path, "utf8");
@@ -52,7 +62,7 @@ function readInput(path: string): string {
     throw new UsageError(
       "argument <input>",
       `"${path}": ${code === "ENOENT" ? "there is no such file" : `the file cannot be read (${code})`}`,
-      "files that compare --json wrote, or - for standard input",
+      `${INPUT_KINDS}, or - for standard input`,
     );
   }
 }

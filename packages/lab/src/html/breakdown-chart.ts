@@ -19,10 +19,14 @@ const READINGS: Readonly<Record<LedgerKey, string>> = {
 /** Causes and phases that are named in the text alternative. */
 const LARGEST = 4;
 
-/** Cycles per call of each run as a bar of its phases or causes. */
-export function breakdownChart(runs: readonly MeasuredRun[], by: LedgerKey): Chart {
+/**
+ * Cycles per call of each run as a bar of its phases or causes.
+ * @param all phases or causes of the whole page, which colours and numbers go by; default those of the runs
+ */
+export function breakdownChart(runs: readonly MeasuredRun[], by: LedgerKey, all?: readonly string[]): Chart {
   const ledgers = runs.map(({ run }) => run);
   const names = ledgerNames(ledgers, by);
+  const categories = all ?? names;
   const largest = Math.max(...runs.map((each) => each.cyclesPerCall), 0);
   return {
     id: `breakdown-${by}`,
@@ -30,7 +34,7 @@ export function breakdownChart(runs: readonly MeasuredRun[], by: LedgerKey): Cha
     reading: READINGS[by],
     description: runs.map((each) => describe(each, names, by)).join(" "),
     spec: {
-      data: { values: runs.flatMap((each) => segments(each, names, by)) },
+      data: { values: runs.flatMap((each) => segments(each, categories, by)) },
       height: 46 * runs.length,
       encoding: { y: { field: "run", type: "nominal", sort: runs.map(({ name }) => name), title: null } },
       layer: [
@@ -47,7 +51,10 @@ export function breakdownChart(runs: readonly MeasuredRun[], by: LedgerKey): Cha
             color: {
               field: "number",
               type: "ordinal",
-              scale: { domain: names.map((_, at) => at + 1), range: names.map((_, at) => categoryFill(at)) },
+              scale: {
+                domain: categories.map((_, at) => at + 1),
+                range: categories.map((_, at) => categoryFill(at)),
+              },
               legend: null,
             },
             tooltip: [
@@ -85,8 +92,8 @@ export function breakdownChart(runs: readonly MeasuredRun[], by: LedgerKey): Cha
         },
       ],
     },
-    legend: legend(names),
-    table: by === "phase" ? phaseTable(runs) : sumTable(runs, names, by),
+    legend: legend(names, categories),
+    table: by === "phase" ? phaseTable(runs) : sumTable(runs, names, by, categories),
   };
 }
 
@@ -162,9 +169,10 @@ function sumTable(
   runs: readonly MeasuredRun[],
   names: readonly string[],
   by: LedgerKey,
+  all: readonly string[],
 ): ReturnType<typeof dataTable> {
-  const rows: TableRow[] = names.map((name, at) => ({
-    cells: [`${at + 1} ${name}`, ...cells(runs, (cell) => cell[by] === name)],
+  const rows: TableRow[] = names.map((name) => ({
+    cells: [`${all.indexOf(name) + 1} ${name}`, ...cells(runs, (cell) => cell[by] === name)],
   }));
   rows.push({ cells: ["sum", ...cells(runs, () => true)], kind: "sum" });
   return dataTable(`Cycles per call by ${by}`, [{ title: by }, ...runColumns(runs)], rows);

@@ -1,21 +1,46 @@
 import { BHB_SEQUENCES, CONFIDENTIAL_KINDS, RSB_FILLS, SHARED_INFO_KEYS } from "@hyperwalk/xen";
 import { z } from "zod";
-import { ABIS, type CompareDocument, GUEST_PAGES, HOSTS, P2M_PAGES } from "../result.js";
+import {
+  ABIS,
+  type CompareDocument,
+  type CountersPerCall,
+  GUEST_PAGES,
+  HOSTS,
+  type LedgerCell,
+  P2M_PAGES,
+  type RunExit,
+} from "../result.js";
 
 const text = z.string();
 const cycles = z.number();
 const count = z.number();
 const flag = z.boolean();
 
-const ledgerCell = z.looseObject({ phase: text, cause: text, cyclesPerCall: cycles });
+/** Cycles of one cause in one phase. */
+export const ledgerCellSchema: z.ZodType<LedgerCell> = z.looseObject({
+  phase: text,
+  cause: text,
+  cyclesPerCall: cycles,
+});
 
-const counters = z.looseObject({
+/** What was counted, per call. */
+export const countersSchema: z.ZodType<CountersPerCall> = z.looseObject({
   hypervisorInstructionsPerCall: count,
   p2mLookupsPerCall: count,
   p2mTableReadsPerCall: count,
   guestPteReadsPerCall: count,
   guestInstructionsPerCall: count,
   bytesCopiedPerCall: count,
+});
+
+/** How a guest's run ended. */
+export const exitSchema: z.ZodType<RunExit> = z.looseObject({
+  ok: flag,
+  reason: text,
+  shutdown: text.exactOptional(),
+  budget: text.exactOptional(),
+  rip: text,
+  detail: text.exactOptional(),
 });
 
 const run = z.looseObject({
@@ -29,17 +54,10 @@ const run = z.looseObject({
   nsPerCall: z.number().nullable(),
   guestMeasuredCyclesPerCall: cycles.nullable(),
   guestMeasuredBy: z.enum(["console", "tsc"]).nullable(),
-  counters: counters.nullable(),
-  ledger: z.array(ledgerCell),
+  counters: countersSchema.nullable(),
+  ledger: z.array(ledgerCellSchema),
   console: text,
-  exit: z.looseObject({
-    ok: flag,
-    reason: text,
-    shutdown: text.exactOptional(),
-    budget: text.exactOptional(),
-    rip: text,
-    detail: text.exactOptional(),
-  }),
+  exit: exitSchema,
   results: z.array(z.looseObject({ result: text, calls: count })).exactOptional(),
   fastForward: z
     .looseObject({
@@ -75,6 +93,22 @@ const kvm = z.looseObject({
   sharedInfo: z.enum(SHARED_INFO_KEYS),
 });
 
+/** What made a document. */
+export const toolSchema: z.ZodType<CompareDocument["tool"]> = z.looseObject({ name: text, version: text });
+/** The processor that was simulated. */
+export const machineSchema: z.ZodType<CompareDocument["machine"]> = z.looseObject({
+  id: text,
+  name: text,
+  vendor: text,
+  ghz: z.number(),
+});
+/** The guest that ran. */
+export const guestSchema: z.ZodType<CompareDocument["guest"]> = z.looseObject({
+  name: text,
+  operation: text,
+  cmdline: text,
+});
+
 /** An estimate that figures rest on. */
 export const estimateSchema: z.ZodType<CompareDocument["estimates"][number]> = z.looseObject({
   key: text,
@@ -86,8 +120,8 @@ export const estimateSchema: z.ZodType<CompareDocument["estimates"][number]> = z
 
 /** What `compare --json` prints: everything that a report reads of it, with keys of later versions let through. */
 export const compareSchema: z.ZodType<CompareDocument> = z.looseObject({
-  tool: z.looseObject({ name: text, version: text }),
-  machine: z.looseObject({ id: text, name: text, vendor: text, ghz: z.number() }),
+  tool: toolSchema,
+  machine: machineSchema,
   host: z.looseObject({
     kind: z.enum(["xen", "kvm", "xen,kvm"]),
     mitigations,
@@ -100,7 +134,7 @@ export const compareSchema: z.ZodType<CompareDocument> = z.looseObject({
     mmioHandlers: count,
     fastForward: text.exactOptional(),
   }),
-  guest: z.looseObject({ name: text, operation: text, cmdline: text }),
+  guest: guestSchema,
   runs: z.array(run).min(1),
   estimates: z.array(estimateSchema),
 });

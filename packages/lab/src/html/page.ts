@@ -1,3 +1,5 @@
+import { mergeEstimates } from "../estimates.js";
+import { ledgerNames } from "../ledger-sums.js";
 import { TOOL } from "../tool.js";
 import { breakdownChart } from "./breakdown-chart.js";
 import { type Chart, chartFigure } from "./chart.js";
@@ -9,9 +11,13 @@ import { measuredRuns, namedRuns } from "./named-runs.js";
 import { CHART_CONFIG, PAGE_SCRIPT } from "./page-script.js";
 import { patternDefinitions } from "./palette.js";
 import { estimatesSection, profileTables } from "./provenance.js";
-import type { MeasuredRun, ReportInput } from "./report-input.js";
-import { reproduction, settingsTable } from "./settings.js";
+import type { MeasuredRun, ReportInput, SweepResults } from "./report-input.js";
+import { expectationTables, otherDocuments, reproduction, scenarioText, settingsTable } from "./settings.js";
 import { STYLE } from "./style.js";
+import { sweepCharts } from "./sweep-charts.js";
+import { sweepTable } from "./sweep-table.js";
+import { sensitivityNotes, tornadoCharts } from "./tornado-chart.js";
+import { waterfallChart } from "./waterfall-chart.js";
 
 /** A script that the page has inside it, with the licence that it is handed on under. */
 export interface ChartLibrary {
@@ -97,42 +103,101 @@ ${scripts.map(
 }
 
 function sectionsOf(input: ReportInput): Section[] {
-  const { comparisons } = input;
+  const { comparisons, timelines = [], sensitivities = [], sweep } = input;
   const runs = namedRuns(comparisons);
   const measured = measuredRuns(runs);
-  const published = publishedTable(comparisons);
+  const ledgers = measured.map(({ run }) => run);
+  const phases = phasesOf(ledgers, timelines);
   return [
     {
       id: "summary",
       title: "Summary",
-      parts: [
-        ...comparisons.map((each) => headlineSentence(each, runs)),
-        headlineTable(comparisons, runs),
-        headlineNotes(comparisons),
-      ],
+      parts:
+        comparisons.length === 0
+          ? []
+          : [
+              ...comparisons.map((each) => headlineSentence(each, runs)),
+              headlineTable(comparisons, runs),
+              headlineNotes(comparisons),
+              ...expectationTables(comparisons),
+            ],
     },
     {
       id: "breakdown",
       title: "Breakdown",
       parts:
-        measured.length === 0 ? [] : [breakdownChart(measured, "phase"), breakdownChart(measured, "cause")],
+        measured.length === 0
+          ? []
+          : [breakdownChart(measured, "phase", phases), breakdownChart(measured, "cause")],
     },
     { id: "differences", title: "Differences", parts: differences(input, measured) },
     {
-      id: "provenance",
-      title: "Provenance",
-      parts: [
-        ...(published === undefined ? [] : [published]),
-        estimatesSection(comparisons),
-        ...profileTables(comparisons),
-      ],
+      id: "hypercall",
+      title: timelines.length === 1 ? "One hypercall" : "Single hypercalls",
+      parts: timelines.map((timeline, at) => waterfallChart(`waterfall-${at + 1}`, timeline, phases)),
     },
-    { id: "guests", title: "Guests' consoles", parts: [consolesSection(runs)] },
+    { id: "sweep", title: "Sweep", parts: sweep === undefined ? [] : sweepParts(sweep) },
     {
-      id: "reproduce",
-      title: "Settings and command line",
-      parts: [reproduction(comparisons), settingsTable(comparisons)],
+      id: "sensitivity",
+      title: "Which estimates matter",
+      parts: sensitivities.flatMap((document, at) => [
+        ...tornadoCharts(`tornado-${at + 1}`, document),
+        sensitivityNotes(document),
+      ]),
     },
+    { id: "provenance", title: "Provenance", parts: provenance(input) },
+    {
+      id: "guests",
+      title: "Guests' consoles",
+      parts: runs.length === 0 ? [] : [consolesSection(runs)],
+    },
+    { id: "reproduce", title: "Settings and how to run it again", parts: settings(input) },
+  ];
+}
+
+/** Phases of everything in a page, which its colours go by. */
+function phasesOf(
+  ledgers: readonly MeasuredRun["run"][],
+  timelines: NonNullable<ReportInput["timelines"]>,
+): string[] {
+  const spans = timelines.flatMap(({ warm }) => warm.spans);
+  const ledger = spans.map(({ phase }) => ({ phase, cause: "", cyclesPerCall: 0 }));
+  return ledgerNames([...ledgers, { ledger }], "phase");
+}
+
+function sweepParts({ rows, document }: SweepResults): (Chart | Markup)[] {
+  const left = rows.filter(({ skipped }) => skipped !== undefined).length;
+  const shard = document?.shard === undefined ? "" : `, shard ${document.shard} alone`;
+  return [
+    html`<p>${rows.length} points${shard}${left === 0 ? "" : `, ${left} of them left out`}.</p>`,
+    ...sweepCharts(rows),
+    html`<details><summary>All points of the sweep</summary>${sweepTable("Points of the sweep", rows)}</details>`,
+  ];
+}
+
+function provenance({ comparisons, sweep }: ReportInput): Markup[] {
+  const published = publishedTable(comparisons);
+  const estimates = mergeEstimates([
+    ...comparisons.map(({ document }) => document.estimates),
+    ...(sweep?.document === undefined ? [] : [sweep.document.estimates]),
+  ]);
+  return [
+    ...(published === undefined ? [] : [published]),
+    ...(estimates.length === 0 ? [] : [estimatesSection(estimates)]),
+    ...profileTables(comparisons),
+  ];
+}
+
+function settings({ comparisons, sweep, timelines = [], sensitivities = [] }: ReportInput): Markup[] {
+  return [
+    ...(comparisons.length === 0 ? [] : [reproduction(comparisons)]),
+    ...(sweep?.document === undefined
+      ? []
+      : [scenarioText("sweep", sweep.document.scenario, sweep.document.tool)]),
+    ...(timelines.length === 0 && sensitivities.length === 0
+      ? []
+      : [otherDocuments(timelines, sensitivities)]),
+    ...(comparisons.length === 0 ? [] : [settingsTable(comparisons)]),
   ];
 }
 
@@ -154,10 +219,19 @@ function differences({ comparisons }: ReportInput, measured: readonly MeasuredRu
   return pairs.slice(0, MOST_DIFFERENCES).map(([a, b], at) => differenceChart(`difference-${at + 1}`, a, b));
 }
 
-function titleOf({ comparisons }: ReportInput): string {
-  const [{ document }] = comparisons;
-  const abis = [...new Set(comparisons.flatMap((each) => each.document.runs.map(({ abi }) => abi)))];
-  return `${document.guest.operation} through ${abis.join(", ")} on ${document.machine.name}`;
+function titleOf({ comparisons, timelines = [], sensitivities = [], sweep }: ReportInput): string {
+  const [first] = comparisons;
+  if (first === undefined && sweep !== undefined)
+    return `Sweep ${sweep.document?.scenario.name ?? ""}`.trim();
+  const about = first?.document ?? timelines[0] ?? sensitivities[0];
+  if (about === undefined) return "Report";
+  const runs = [
+    ...comparisons.flatMap(({ document }) => document.runs),
+    ...timelines,
+    ...sensitivities.flatMap((each) => each.runs),
+  ];
+  const abis = [...new Set(runs.map(({ abi }) => abi))];
+  return `${about.guest.operation} through ${abis.join(", ")} on ${about.machine.name}`;
 }
 
 function isChart(part: Chart | Markup): part is Chart {

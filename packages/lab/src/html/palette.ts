@@ -31,10 +31,22 @@ export function patternDefinitions(): Markup {
   return html`<svg class="patterns" width="0" height="0" aria-hidden="true" focusable="false"><defs>${patterns}</defs></svg>`;
 }
 
-/** The categories of a chart with their fills and the numbers that its bars carry. */
-export function legend(names: readonly string[]): Markup {
-  return html`<ol class="legend">${names.map(
-    (name, at) =>
-      html`<li><svg width="22" height="14" aria-hidden="true" focusable="false"><rect x="0.5" y="0.5" width="21" height="13" fill="${categoryFill(at)}" stroke="var(--edge)"/></svg> <b>${at + 1}</b> ${name}</li>`,
-  )}</ol>`;
+/**
+ * Some categories with their fills and the numbers that bars carry.
+ * @param all of which they are; fills and numbers go by the place there
+ */
+export function legend(names: readonly string[], all: readonly string[] = names): Markup {
+  return html`<ul class="legend">${names.map((name) => {
+    const at = all.indexOf(name);
+    return html`<li>${swatch(categoryFill(at))} <b>${at + 1}</b> ${name}</li>`;
+  })}</ul>`;
+}
+
+/** What a few fills stand for. */
+export function fillLegend(fills: readonly { readonly fill: string; readonly name: string }[]): Markup {
+  return html`<ul class="legend">${fills.map(({ fill, name }) => html`<li>${swatch(fill)} ${name}</li>`)}</ul>`;
+}
+
+function swatch(fill: string): Markup {
+  return html`<svg width="22" height="14" aria-hidden="true" focusable="false"><rect x="0.5" y="0.5" width="21" height="13" fill="${fill}" stroke="var(--edge)"/></svg>`;
 }

@@ -1,12 +1,11 @@
 import { findProfile, profileQuantities } from "@hyperwalk/cpu";
-import { mergeEstimates } from "../estimates.js";
+import type { EstimateUsed } from "../result.js";
 import { html, type Markup } from "./markup.js";
 import type { NamedComparison } from "./report-input.js";
 import { dataTable } from "./table.js";
 
 /** The estimates that figures rest on, each with the interval that the truth is believed to lie in. */
-export function estimatesSection(comparisons: readonly NamedComparison[]): Markup {
-  const estimates = mergeEstimates(comparisons.map(({ document }) => document.estimates));
+export function estimatesSection(estimates: readonly EstimateUsed[]): Markup {
   return html`<p>Nobody measured these ${estimates.length} numbers: they are estimates, each with the range in which the truth is believed to lie. <code>hyperwalk profiles</code> and docs/model.md say how they enter.</p>
 ${dataTable(
   "Estimates that the figures rest on",
