@@ -96,8 +96,8 @@ export const CANNED_SENSITIVITY: SensitivityInputs = {
   ],
   notVaried: [{ key: "timing.fixed", value: 1, why: "its range is one number" }],
   joint: [
-    { of: "cyclesPerCall", low: 2000, high: 4000 },
-    { of: "saving", low: 0.5, high: 0.7 },
+    { of: "cyclesPerCall", low: 2000, high: 4000, leftOut: [] },
+    { of: "saving", low: 0.5, high: 0.7, leftOut: [] },
   ],
   jointNote: "all at once",
 };

@@ -455,7 +455,10 @@ describe("hyperwalk report", () => {
         ["report", join(directory, "none.json")],
         ["no such file", "compare --json"],
       ],
-      [["report", directory], ["sweep.json", "no such file"]],
+      [
+        ["report", directory],
+        ["sweep.json", "no such file"],
+      ],
       [["report", input, input, input], ["third"]],
       [
         ["report", input, "-o", join(directory, "no", "where.html")],

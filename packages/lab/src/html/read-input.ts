@@ -17,7 +17,7 @@ export interface InputFile {
 
 /** What files can be, as messages say it. */
 export const INPUT_KINDS: string =
-  "what compare --json, run --json, sensitivity --json and trace --format timeline print, and results of a sweep";
+  "what compare --json, run --json and sensitivity --json print, the folder of a sweep, and timelines of hypercalls";
 const MOST_COMPARISONS = 2;
 const LONGEST_LABEL = 24;
 
