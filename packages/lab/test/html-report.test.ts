@@ -448,6 +448,22 @@ describe("hyperwalk report", () => {
     expect(page.match(/<\/script/g)).toHaveLength(5);
   });
 
+  it("runs a scenario: comparison, a hypercall of each interface, expectations", async () => {
+    const scenario = join(directory, "small.yaml");
+    writeFileSync(
+      scenario,
+      "name: small\nguest: { name: runstate-loop, iterations: 4 }\ndomain: { memory: 16M }\ninterfaces: [linear, fastabi]\nexpect:\n  - { figure: saving, interface: fastabi, against: linear, at-least: 0.99 }\n",
+    );
+    const file = join(directory, "small.html");
+    const { code, out, err } = await hyperwalk("report", scenario, "--no-sensitivity", "-o", file, "--json");
+    expect(err).toContain("not all expectations are met");
+    expect(code).toBe(1);
+    const { sections, charts } = JSON.parse(out);
+    expect(sections).toContain("Single hypercalls");
+    expect(charts.filter((title: string) => title.startsWith("One hypercall through"))).toHaveLength(2);
+    expect(readFileSync(file, "utf8")).toContain("hyperwalk run small.yaml");
+  });
+
   it("refuses what it cannot read or write", async () => {
     const cases: [string[], string[]][] = [
       [["report"], ["input"]],

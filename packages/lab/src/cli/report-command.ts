@@ -5,7 +5,9 @@ import { DocumentError } from "../html/document-error.js";
 import { htmlReport } from "../html/page.js";
 import { INPUT_KINDS, readReportInput } from "../html/read-input.js";
 import { chartLibraries } from "./chart-libraries.js";
+import { exitCode } from "./compare-command.js";
 import type { Output } from "./output.js";
+import { reportScenario } from "./report-scenario.js";
 import { UsageError } from "./usage-error.js";
 
 /** What a report reads of a sweep's folder. */
@@ -15,17 +17,30 @@ const SWEEP_FILES = ["sweep.json", "results.jsonl"] as const;
 export interface ReportOptions {
   readonly output: string;
   readonly title?: string;
+  /** With a scenario: push every estimate to both ends of its range. */
+  readonly sensitivity: boolean;
   readonly json?: boolean;
 }
 
-/** `hyperwalk report`: one page of HTML from what other commands wrote. @returns the exit code */
+/** `hyperwalk report`: one page of HTML from what other commands wrote, or from a scenario. @returns the exit code */
 export async function reportCommand(
   inputs: readonly string[],
   options: ReportOptions,
   output: Output,
 ): Promise<number> {
-  const files = inputs.flatMap(filesAt).map((path) => ({ path, text: readInput(path) }));
-  const input = readOrExplain(files);
+  const [scenario, ...others] = inputs.filter((path) => /\.ya?ml$/i.test(path));
+  if (scenario !== undefined && inputs.length > 1)
+    throw new UsageError(
+      "argument <input>",
+      `${others[0] ?? scenario} is not alone`,
+      "one scenario, or documents",
+    );
+  if (scenario === undefined && !options.sensitivity)
+    throw new UsageError("option --no-sensitivity", "nothing is run for this report", "with a scenario file");
+  const input =
+    scenario === undefined
+      ? readOrExplain(inputs.flatMap(filesAt).map((path) => ({ path, text: readInput(path) })))
+      : await reportScenario(scenario, options.sensitivity);
   const report = await htmlReport({ ...input, title: options.title }, chartLibraries());
   try {
     writeFileSync(options.output, report.html);
@@ -45,7 +60,11 @@ export async function reportCommand(
     output.out(
       `${options.output}: ${charts.length} charts, ${amount(bytes / 1024).replaceAll("\u202f", " ")} KiB\n`,
     );
-  return 0;
+  if (scenario === undefined) return 0;
+  const [{ document, scenario: run }] = input.comparisons;
+  const missed = run?.expectations.some(({ isMet }) => !isMet) ?? false;
+  if (missed) output.err("error: not all expectations are met; the page says which\n");
+  return Math.max(exitCode([document], output), missed ? 1 : 0);
 }
 
 /** A folder is that of a sweep's results. */
