@@ -8,11 +8,19 @@ import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runProgram } from "../../packages/lab/src/cli/program.js";
 import { plain } from "../../packages/lab/src/report/paint.js";
+import { CANNED_SENSITIVITY, CANNED_TIMELINE, cannedSweep } from "../../packages/lab/test/canned-parts.js";
 import { findChromium } from "./chromium.js";
 import { accessibilityProblems, launch, openPage } from "./pages.js";
 
 const chromium = findChromium();
 const HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'";
+
+/** Documents of every other kind, and a sweep with lines and maps. */
+const PARTS: readonly unknown[] = [
+  CANNED_TIMELINE,
+  CANNED_SENSITIVITY,
+  ...cannedSweep({ "domain.p2m-page": ["4k", "2m"], "domain.memory": [16, 64, 4096] }),
+];
 
 let directory = "";
 let browser: Browser;
@@ -52,8 +60,8 @@ describe.skipIf(chromium === undefined)("reports in a browser", () => {
 
   it.each([
     ["light", 1200, [document, slower]],
-    ["dark", 1200, [document]],
-    ["light", 400, [document]],
+    ["dark", 1200, [document, ...PARTS]],
+    ["light", 400, [document, ...PARTS]],
   ] as const)(
     "%s, %i pixels wide: axe finds nothing, the console is silent, nothing is cut",
     async (scheme, width, documents) => {

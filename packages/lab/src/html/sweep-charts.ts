@@ -133,6 +133,7 @@ function lineChart(id: string, { rows, at }: Slice, axis: Axis | undefined, meas
     }),
   );
   const over = axis?.key ?? "point of the sweep";
+  const title = `${capital(measure.title)} over ${over}${at === "" ? "" : `, ${at}`}`;
   const ends = names.flatMap((name) => values.filter((each) => each.name === name).slice(-1));
   const scale = isNumeric && isWide(axis) ? { type: "log" } : { zero: false };
   const xEncoding = isNumeric
@@ -146,7 +147,7 @@ function lineChart(id: string, { rows, at }: Slice, axis: Axis | undefined, meas
     : { field: "x", type: "ordinal", sort: axis?.values, title: over, axis: { labelAngle: -30 } };
   return {
     id,
-    title: `${capital(measure.title)} over ${over}${at === "" ? "" : `, ${at}`}`,
+    title,
     reading: `One line for each interface, named at its end; each has a mark and a dash of its own. Points are what was simulated; lines between them guide the eye.${axis === undefined ? " The table says what each point is." : ""}`,
     description: names
       .map((name) =>
@@ -221,7 +222,7 @@ function lineChart(id: string, { rows, at }: Slice, axis: Axis | undefined, meas
         },
       ],
     },
-    table: lineTable(`${capital(measure.title)} over ${over}`, rows, x, measure, over),
+    table: lineTable(title, rows, x, measure, over),
   };
 }
 

@@ -25,7 +25,7 @@ export function dataTable(
   columns: readonly TableColumn[],
   rows: readonly TableRow[],
 ): Markup {
-  return html`<div class="scroll" role="region" aria-label="${caption}" tabindex="0"><table>
+  return html`<div class="scroll" role="group" aria-label="${caption}" tabindex="0"><table>
 <caption>${caption}</caption>
 <thead><tr>${columns.map((column) => html`<th scope="col"${look(column)}>${column.title}</th>`)}</tr></thead>
 <tbody>${rows.map((row) => tableRow(row, columns))}</tbody>
