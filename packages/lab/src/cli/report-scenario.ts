@@ -1,9 +1,10 @@
 import { comparedPlaces } from "../compare.js";
+import { DEFAULT_SENSITIVITY_ITERATIONS } from "../defaults.js";
 import type { ReportInput } from "../html/report-input.js";
 import { readScenario, ScenarioFiles } from "../results/scenario-files.js";
 import { runScenario } from "../scenario/run-scenario.js";
 import { scenarioRequest } from "../scenario/scenario-request.js";
-import { DEFAULT_SENSITIVITY_ITERATIONS, sensitivity } from "../sensitivity/sensitivity.js";
+import { sensitivity } from "../sensitivity/sensitivity.js";
 import { explained } from "../sweep/run-point.js";
 import { type HypercallTimeline, hypercallTimeline } from "../timeline/hypercall-timeline.js";
 import { progressBar } from "./progress.js";
