@@ -287,3 +287,4 @@ export {
   validate,
 } from "./validation/validate.js";
 export { LONG_PARTS, VALIDATION_PARTS, type ValidationPartName } from "./validation/validation-parts.js";
+export type { FileSource } from "./yaml-file.js";
