@@ -56,6 +56,21 @@ function checkAgainstSource() {
   return undefined;
 }
 
+/** The scripts that draw a report's charts come from where npm has put them. */
+function checkReport() {
+  const command = join(consumer, "node_modules", ".bin", "hyperwalk");
+  const [input, page] = [join(work, "document.json"), join(work, "report.html")];
+  const args = ["compare", "runstate-loop", "--iterations", "4", "--json"];
+  const { stdout, stderr } = spawnSync(command, args, { cwd: consumer, encoding: "utf8" });
+  writeFileSync(input, stdout);
+  const problem = run(command, ["report", input, "-o", page], consumer);
+  if (problem) return `${problem}\n${stderr}`;
+  const text = readFileSync(page, "utf8");
+  const missing = ["vega", "vega-lite", "vega-embed"].filter((name) => !text.includes(`/*! ${name} `));
+  if (missing.length) return `not in the page: ${missing.join(", ")}`;
+  return text.length < 3e6 ? undefined : `${text.length} characters`;
+}
+
 function pack(dir) {
   const source = JSON.parse(readFileSync(join(dir, "package.json"), "utf8"));
   if (!existsSync(join(dir, "dist")))
@@ -162,6 +177,7 @@ for (const entry of process.argv.slice(2)) {
       );
   }
   report("hyperwalk: the installed command prints what the source prints", checkAgainstSource());
+  report("hyperwalk: the installed command writes reports", checkReport());
 }
 
 rmSync(work, { recursive: true, force: true });
