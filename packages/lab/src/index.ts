@@ -59,8 +59,9 @@ export {
 export { DocumentError } from "./html/document-error.js";
 export { type ChartLibrary, htmlReport, type Report } from "./html/page.js";
 export { type InputFile, readReportInput } from "./html/read-input.js";
-export type { NamedComparison, ReportInput } from "./html/report-input.js";
+export type { NamedComparison, ReportInput, SweepResults } from "./html/report-input.js";
 export { compareCommandLine, type Reproduction } from "./html/reproduce.js";
+export type { SensitivityInputs } from "./html/sensitivity-inputs.js";
 export { DEFAULT_MEMSLOT_UPDATES } from "./memslot-names.js";
 export {
   compareSharedInfoKeys,

@@ -270,6 +270,7 @@ export type { TurnEnd, TurnHost, TurnVcpu, VcpuTurns, VcpuTurnsSnapshot } from "
 export type { HvmVcpu, VcpuRecord } from "./host/xen/hvm-vcpu.js";
 export type { HypercallEvent, HypercallHandler } from "./host/xen/hypercall-handler.js";
 export type { NullScheduler, NullSchedulerSnapshot } from "./host/xen/null-scheduler.js";
+export type { InterruptStages, VirtualInterrupts } from "./host/xen/virtual-interrupts.js";
 export type { XenHost } from "./host/xen/xen-host.js";
 export type {
   GuestCopyEvent,

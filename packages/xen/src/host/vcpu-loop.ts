@@ -101,7 +101,7 @@ export abstract class VcpuLoop implements Hypervisor, TurnHost {
   protected stepsOverIret = false;
   /** What the vCPU sleeps in; empty while it does not. */
   protected waitsFor = "";
-  /** Bits of {@link Request}. */
+  /** Bits of `Request`. */
   protected requests = 0;
   /** Somebody else is in the middle of a hypercall for the vCPU, which {@link goOnWithCall} goes on with. */
   protected inCall = false;

@@ -113,7 +113,7 @@ export class StagePathCost implements PhasedPathCost {
   protected readonly ledger: CycleLedger;
   protected readonly options: StagePathCostOptions;
   private readonly predictor: { readonly epoch: number };
-  /** Of all processors, by number; those below {@link compiled} have rows here. */
+  /** Of all processors, by number; those below `compiled` have rows here. */
   protected readonly stages: readonly Stage[];
   private compiled = 0;
   protected readonly leaves: (readonly number[])[] = []; // by stage: its distinct parts

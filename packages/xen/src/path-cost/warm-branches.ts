@@ -9,7 +9,7 @@ export class WarmBranches {
   private readonly sets: (readonly number[])[] = [[]];
   private readonly numbers = new Map<string, number>([["", ALL_COLD]]);
 
-  /** Sets known so far, {@link ALL_COLD} among them. */
+  /** Sets known so far, `ALL_COLD` among them. */
   get size(): number {
     return this.sets.length;
   }
