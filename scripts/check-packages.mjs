@@ -71,6 +71,22 @@ function checkReport() {
   return text.length < 3e6 ? undefined : `${text.length} characters`;
 }
 
+/** A newcomer's first scenario and sweep: a guest's module, threads, and packages that are ES modules alone. */
+function checkSweep() {
+  const command = join(consumer, "node_modules", ".bin", "hyperwalk");
+  const folder = join(work, "experiment");
+  const scenario = join(folder, "sweep.yml");
+  const problem =
+    run(command, ["init", folder], consumer) ?? run(command, ["run", join(folder, "scenario.yml")], consumer);
+  if (problem) return problem;
+  const few = readFileSync(scenario, "utf8").replace("iterations: 1024", "iterations: 4");
+  writeFileSync(scenario, few.replace(/^ {4}machine\.set.*\n/m, ""));
+  const swept = run(command, ["sweep", scenario, "--output", join(folder, "results")], consumer);
+  if (swept) return swept;
+  const rows = readFileSync(join(folder, "results", "results.jsonl"), "utf8").trim().split("\n");
+  return rows.length === 6 ? undefined : `${rows.length} points`;
+}
+
 function pack(dir) {
   const source = JSON.parse(readFileSync(join(dir, "package.json"), "utf8"));
   if (!existsSync(join(dir, "dist")))
@@ -178,6 +194,7 @@ for (const entry of process.argv.slice(2)) {
   }
   report("hyperwalk: the installed command prints what the source prints", checkAgainstSource());
   report("hyperwalk: the installed command writes reports", checkReport());
+  report("hyperwalk: the installed command begins, runs and sweeps scenarios", checkSweep());
 }
 
 rmSync(work, { recursive: true, force: true });

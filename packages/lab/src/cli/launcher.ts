@@ -17,7 +17,10 @@ function compiledCode(): Buffer | undefined {
   }
 }
 
-const cachedData = compiledCode();
+/** Commands whose start counts. Code that was compiled before cannot import ES modules, which the others may have to. */
+const QUICK = ["main", "compare", "boot"];
+
+const cachedData = QUICK.includes(process.argv[2] ?? "") ? compiledCode() : undefined;
 const script = new Script(wrap(readFileSync(path, "utf8")), {
   filename: path,
   // For packages that are ES modules alone.
