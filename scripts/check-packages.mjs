@@ -83,7 +83,9 @@ function checkSweep() {
   writeFileSync(scenario, few.replace(/^ {4}machine\.set.*\n/m, ""));
   const swept = run(command, ["sweep", scenario, "--output", join(folder, "results")], consumer);
   if (swept) return swept;
-  const rows = readFileSync(join(folder, "results", "results.jsonl"), "utf8").trim().split("\n");
+  const rows = readFileSync(join(folder, "results", "results.jsonl"), "utf8")
+    .trim()
+    .split("\n");
   return rows.length === 6 ? undefined : `${rows.length} points`;
 }
 
