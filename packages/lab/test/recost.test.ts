@@ -15,6 +15,7 @@ import {
   recordGuest,
   recost,
 } from "../src/index.js";
+import { planReplay } from "../src/recording/replay-plan.js";
 import { plain } from "../src/report/paint.js";
 import { severalCalls } from "./several-calls-guest.js";
 
@@ -125,6 +126,17 @@ describe("the calls of a guest that makes several kinds", () => {
     expect(run.saving).toBeCloseTo(1 - run.cycles / theirs, 12);
     expect(run.savingOfAll).toBeCloseTo((theirs - run.cycles) / document.reference!.cycles, 12);
     expect(run.savingOfAll).toBeLessThan(run.saving!);
+  });
+
+  it("have the guest's own work before them, that before calls which are left out too", () => {
+    const { recording } = several("linear");
+    for (const abi of ["linear", "fastabi"] as const) {
+      const { steps } = planReplay(recording, abi, "instructions");
+      const last = steps.at(-1)!.call;
+      const work = recording.calls.slice(0, last + 1).reduce((sum, call) => sum + call.sinceInstructions, 0);
+      expect(steps.reduce((sum, { step }) => sum + step.before, 0)).toBe(work);
+      expect(planReplay(recording, abi, "nothing").steps.every(({ step }) => step.before === 0)).toBe(true);
+    }
   });
 
   it("can be recorded through FastABI and repeated through linear", () => {

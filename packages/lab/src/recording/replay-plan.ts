@@ -56,22 +56,37 @@ const NOT_REPEATED: Readonly<Record<string, string>> = {
   "vcpu.send_nmi": "the replay has no handler for it",
 };
 
+/** A recorded call that an interface carries. */
+interface Decoded {
+  readonly call: number;
+  readonly recorded: RecordedCall;
+  /** Guest instructions between it and the call of these before. */
+  readonly since: number;
+  readonly is: DecodedCall;
+}
+
 /** Plans the replay of a record through an interface. */
 export function planReplay(recording: Recording, abi: AbiName, between: Between): ReplayPlan {
   const left: LeftOut[] = [];
-  const decoded: { readonly call: number; readonly recorded: RecordedCall; readonly is: DecodedCall }[] = [];
+  const decoded: Decoded[] = [];
+  // What a guest did before a call that is left out it does before the next one.
+  let since = 0;
   recording.calls.forEach((recorded, call) => {
+    since += recorded.sinceInstructions;
     const is = decodable(recorded);
     const reason = typeof is === "string" ? is : refusal(is, abi);
     if (reason !== undefined) left.push({ call, reason });
-    else decoded.push({ call, recorded, is: is as DecodedCall });
+    else {
+      decoded.push({ call, recorded, since, is: is as DecodedCall });
+      since = 0;
+    }
   });
   const pages = new Pages(decoded.map(({ is }) => is));
   const steps: PlannedStep[] = [];
   const seen = new Set<string>();
   let waiting = 0;
-  for (const { call, recorded, is } of decoded) {
-    waiting += recorded.sinceInstructions;
+  for (const { call, recorded, since, is } of decoded) {
+    waiting += since;
     if (!pages.hold(is)) {
       left.push({ call, reason: `its buffers lie beyond the ${MOST_PAGES} pages that a replay has` });
       continue;
