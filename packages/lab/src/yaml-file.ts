@@ -26,11 +26,13 @@ export type YamlRefusal = (line: number, problem: string, allowed: string) => Er
 export function readYaml(text: string, file: string, refuse: YamlRefusal): YamlFile {
   if (text.length > MAX_CHARACTERS) throw refuse(0, `${text.length} characters`, `at most ${MAX_CHARACTERS}`);
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, merge: false });
+  const document = parseDocument(text, { lineCounter: lines, merge: false, stringKeys: true });
   const [error] = [...document.errors, ...document.warnings];
   if (error !== undefined) {
+    const line = error.linePos?.[0].line ?? 0;
+    if (error.code === "NON_STRING_KEY") throw refuse(line, "a key that is no text", "keys that are text");
     const [problem] = error.message.split("\n");
-    throw refuse(error.linePos?.[0].line ?? 0, problem.replace(/:$/, ""), "one YAML document");
+    throw refuse(line, problem.replace(/( at line \d+, column \d+)?:?$/, ""), "one YAML document");
   }
   const source = { file, lineOf: (path: readonly PropertyKey[]) => lineOf(document, lines, path) };
   return { value: plainValue(document, refuse), source };

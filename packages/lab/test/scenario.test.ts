@@ -1,10 +1,14 @@
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { epyc9124, skylakeSp } from "@hyperwalk/cpu";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parse, stringify } from "yaml";
+import { initCommand } from "../src/cli/init-command.js";
 import { BUILT_IN_GUESTS, operationLoopGuest } from "../src/guest-catalogue.js";
+import { plain } from "../src/report/paint.js";
 import { ABIS, COMPARED_ABIS } from "../src/result.js";
 import { checkExpectations } from "../src/scenario/expectations.js";
 import { parseScenario } from "../src/scenario/parse-scenario.js";
@@ -119,6 +123,7 @@ describe("a scenario file", () => {
     ["two documents", "name: a\n---\nname: b", 2, "", "one YAML document"],
     ["what is no YAML", "a: [", 1, "", "one YAML document"],
     ["a key twice", "name: a\nname: b", 2, "", "one YAML document"],
+    ["a key that is no text", "[name]: a", 1, "", "keys that are text"],
     ["a tag", "name: !!js/function x", 1, "", "one YAML document"],
     ["many aliases", `a: &a [x]\nb: [${"*a, ".repeat(200)}]`, 0, "", "aliases"],
   ];
@@ -168,6 +173,13 @@ describe("the published schema", () => {
   it("is the file that editors get", () => {
     const file = fileURLToPath(new URL("../schema/scenario.schema.json", import.meta.url));
     expect(JSON.parse(readFileSync(file, "utf8"))).toEqual(schema);
+  });
+
+  it("is what init lays beside its scenarios", () => {
+    const folder = mkdtempSync(join(tmpdir(), "hyperwalk-init-"));
+    initCommand(folder, { paint: plain, out: () => undefined, err: () => undefined });
+    expect(JSON.parse(readFileSync(join(folder, "scenario.schema.json"), "utf8"))).toEqual(schema);
+    rmSync(folder, { recursive: true });
   });
 
   it("has every key that a resolved scenario has", () => {

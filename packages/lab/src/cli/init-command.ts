@@ -75,7 +75,7 @@ export function initCommand(directory: string, output: Output): number {
     ["guest.mjs", GUEST],
     ["scenario.yml", scenario(name)],
     ["sweep.yml", sweep(name)],
-    ["scenario.schema.json", `${JSON.stringify(scenarioJsonSchema(), null, 2)}\\n`],
+    ["scenario.schema.json", `${JSON.stringify(scenarioJsonSchema(), null, 2)}\n`],
   ];
   const there = files.find(([file]) => existsSync(join(directory, file)));
   if (there !== undefined)
