@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { scenarioJsonSchema } from "../scenario/scenario-schema.js";
+import { invocation } from "./invocation.js";
 import type { Output } from "./output.js";
 import { UsageError } from "./usage-error.js";
 
@@ -95,12 +96,15 @@ export function initCommand(directory: string, output: Output): number {
       "a folder that can be",
     );
   }
-  output.out(`Wrote ${files.map(([file]) => join(directory, file)).join(", ")}.
+  const own = (file: string) => join(directory, file);
+  const command = invocation();
+  output.out(`Wrote ${files.map(([file]) => own(file)).join(", ")}.
 
 Next:
-  hyperwalk run ${join(directory, "scenario.yml")}
-  hyperwalk sweep ${join(directory, "sweep.yml")} --output ${join(directory, "results")}
-  hyperwalk report ${join(directory, "scenario.yml")} --output ${join(directory, "report.html")}
+  ${command} run ${own("scenario.yml")}
+  ${command} report ${own("scenario.yml")} -o ${own("report.html")}
+  ${command} sweep ${own("sweep.yml")} -o ${own("results")}
+  ${command} report ${own("results")} -o ${own("sweep.html")}
 `);
   return 0;
 }
