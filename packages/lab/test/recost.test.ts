@@ -217,6 +217,9 @@ describe("hyperwalk recost", () => {
     writeFileSync(path("good.hcr.jsonl"), text);
     writeFileSync(path("cut.hcr.jsonl"), text.slice(0, text.lastIndexOf('{"kind":"end"')));
     writeFileSync(path("elsewhere.hcr.jsonl"), text.replace('"id":"epyc-9124"', '"id":"abacus"'));
+    writeFileSync(path("file.hcr.jsonl"), text.replace('"id":"epyc-9124"', '"id":"./own.yml"'));
+    writeFileSync(path("flush.hcr.jsonl"), text.replace('"l1dFlush":false', '"l1dFlush":true'));
+    writeFileSync(path("many.hcr.jsonl"), text.replace('"vcpus":1}', '"vcpus":99}'));
   }, 60_000);
   afterAll(() => rmSync(directory, { recursive: true }));
 
@@ -248,6 +251,12 @@ describe("hyperwalk recost", () => {
   it.each([
     [["none.hcr.jsonl"], /argument <file>: ".*none\.hcr\.jsonl" cannot be read/],
     [["cut.hcr.jsonl"], /argument <file>: .*cut\.hcr\.jsonl: line 46: the record ends here; allowed: /],
+    [
+      ["file.hcr.jsonl"],
+      /machine of the record: there is no machine "\.\/own\.yml"; allowed: with --machine/,
+    ],
+    [["flush.hcr.jsonl"], /flush\.hcr\.jsonl: line 1: xen\.l1dFlush: true; allowed: false on AMD/],
+    [["many.hcr.jsonl"], /many\.hcr\.jsonl: line 1: domain\.vcpus: 99; allowed: /],
     [["elsewhere.hcr.jsonl"], /machine of the record: there is no machine "abacus"; allowed: /],
     [
       ["good.hcr.jsonl", "--abi", "fastabi", "--host", "kvm"],

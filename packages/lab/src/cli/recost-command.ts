@@ -1,7 +1,9 @@
+import { findProfile, PROFILES, type ProcessorProfile } from "@hyperwalk/cpu";
+import { XenConfigError } from "@hyperwalk/xen";
 import { parseRecording } from "../recording/parse-recording.js";
 import type { Recording } from "../recording/recording.js";
 import { RecordingError } from "../recording/recording-error.js";
-import { type RecostRequest, recost } from "../recording/recost.js";
+import { type RecostDocument, type RecostRequest, recost } from "../recording/recost.js";
 import type { Between } from "../recording/replay-plan.js";
 import { describeExit } from "../report/exits.js";
 import { runName } from "../report/run-name.js";
@@ -44,16 +46,9 @@ export async function recostCommand(
     );
   const recording = readRecording("argument <file>", path);
   if (recording.mixes.length > 0) return mixCommand(recording, options, given, output);
-  const named = recording.header.machine?.id;
-  if (options.machine === undefined && named === undefined)
-    throw new UsageError(
-      "option --machine",
-      "nothing is given, and the record does not say where it was made",
-      "a machine",
-    );
   const machine =
     options.machine === undefined
-      ? await machineById("argument <file>: machine of the record", named ?? "")
+      ? recordedMachine(recording)
       : await machineById("option --machine", options.machine);
   const hasSwitches = options.specCtrl !== undefined || options.ept !== undefined;
   const request: RecostRequest = {
@@ -68,7 +63,7 @@ export async function recostCommand(
     between,
     footprint: 1024 * footprint,
   };
-  const document = recost(request);
+  const document = replayed(path, request);
   if (options.json) output.out(`${JSON.stringify(document, null, 2)}\n`);
   else {
     const { recostReport } = await import("../report/recost-report.js");
@@ -77,6 +72,27 @@ export async function recostCommand(
   const bad = document.runs.filter(({ exit }) => !exit.ok);
   for (const run of bad) output.err(`error: replay through ${runName(run)}: ${describeExit(run.exit)}\n`);
   return bad.length === 0 ? 0 : 1;
+}
+
+/** The machine of a record, which is one that comes with the package: a record names no files. */
+function recordedMachine({ header: { machine } }: Recording): ProcessorProfile {
+  const found = machine === null ? undefined : findProfile(machine.id);
+  if (found !== undefined) return found;
+  const [argument, problem] =
+    machine === null
+      ? ["option --machine", "nothing is given, and the record does not say where it was made"]
+      : ["argument <file>: machine of the record", `there is no machine "${machine.id}"`];
+  throw new UsageError(argument, problem, `with --machine, ${PROFILES.map(({ id }) => id).join(", ")}`);
+}
+
+/** @throws UsageError for a record whose domain or hypervisor there cannot be */
+function replayed(path: string, request: RecostRequest): RecostDocument {
+  try {
+    return recost(request);
+  } catch (error) {
+    if (!(error instanceof XenConfigError)) throw error;
+    throw new UsageError("argument <file>", `${path}: line 1: ${error.key}: ${error.value}`, error.allowed);
+  }
 }
 
 /** Options that say nothing where there are only numbers of calls. */
@@ -89,18 +105,15 @@ async function mixCommand(
   given: (option: keyof RecostOptions) => boolean,
   output: Output,
 ): Promise<number> {
-  if (options.machine === undefined)
-    throw new UsageError(
-      "option --machine",
-      "nothing is given, and the record does not say where it was made",
-      "a machine",
-    );
   const idle = OF_CALLS.find(given);
   if (idle !== undefined)
     throw new UsageError(`option --${idle}`, "it says nothing to a trace's mix", "with a record of calls");
   if (options.host.some((host) => host !== "xen"))
     throw new UsageError("option --host", "a trace's mix is priced under Xen", "xen");
-  const machine = await machineById("option --machine", options.machine);
+  const machine =
+    options.machine === undefined
+      ? recordedMachine(recording)
+      : await machineById("option --machine", options.machine);
   const { priceMix } = await import("../recording/price-mix.js");
   const { abi, p2mPage, mmioHandlers, guestPage } = options;
   const xen = xenConfig(options, machine);

@@ -1,3 +1,4 @@
+import { BHB_SEQUENCES } from "@hyperwalk/xen";
 import { z } from "zod";
 import {
   RECORDING_FORMAT,
@@ -77,7 +78,16 @@ const header: z.ZodType<RecordingHeader> = z.strictObject({
   host: z
     .strictObject({
       kind: z.literal("xen"),
-      mitigations: z.record(z.string(), z.union([z.boolean(), z.string()])),
+      mitigations: z.strictObject({
+        ibpbEntry: z.boolean(),
+        rsbOverwrite: z.boolean(),
+        specCtrlWrite: z.boolean(),
+        verw: z.boolean(),
+        bhbClear: z.boolean(),
+        bhbSeq: z.enum(BHB_SEQUENCES).exactOptional(),
+        l1dFlush: z.boolean(),
+        lockHarden: z.boolean(),
+      }),
       p2mPage: z.enum(["4k", "2m", "1g"]),
       mmioHandlers: count.max(16),
       paging: z.enum(["hap", "shadow"]),

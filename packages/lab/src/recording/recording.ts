@@ -1,5 +1,5 @@
 import type { HypercallMode } from "@hyperwalk/xen";
-import type { P2mPage } from "../result.js";
+import type { Mitigations, P2mPage } from "../result.js";
 
 /** First key of a record's first line. */
 export const RECORDING_FORMAT = "hyperwalk-hypercalls";
@@ -24,7 +24,7 @@ export interface RecordingHeader {
   /** Xen's switches and the domain's, as results have them; null where nobody knows them. */
   readonly host: {
     readonly kind: "xen";
-    readonly mitigations: Readonly<Record<string, boolean | string>>;
+    readonly mitigations: Mitigations;
     readonly p2mPage: P2mPage;
     readonly mmioHandlers: number;
     readonly paging: "hap" | "shadow";

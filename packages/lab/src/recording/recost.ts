@@ -147,7 +147,7 @@ export function recost(request: RecostRequest): RecostDocument {
     );
   const noReference = whyNoReference(recording, recordedMachine);
   const guestPage = request.guestPage ?? guestPageOf(recording);
-  const recordedXen = (header.host?.mitigations ?? {}) as XenConfig;
+  const recordedXen: XenConfig = header.host?.mitigations ?? {};
   const isRecordedMachine = header.machine?.hash === profileHash(machine);
   const isAsRecorded =
     isRecordedMachine &&
