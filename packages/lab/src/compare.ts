@@ -189,7 +189,7 @@ export function compare(
 }
 
 /** What the systems of one comparison say together: Xen's switches and KVM's. */
-function configOf(configs: readonly SimulatedSystem["config"][]): SimulatedSystem["config"] {
+export function configOf(configs: readonly SimulatedSystem["config"][]): SimulatedSystem["config"] {
   const kvm = configs.find((config) => config.kvm !== undefined)?.kvm;
   const xen = configs.find((config) => config.xen !== undefined)?.xen;
   return { xen, kvm, domain: configs[0].domain };

@@ -253,6 +253,7 @@ export {
 } from "./timeline/trace-formats.js";
 export { type TracedRun, type TraceRequest, traceGuest, traceTitle } from "./timeline/trace-guest.js";
 export { traceText } from "./timeline/trace-text.js";
+export type { ServedBy } from "./tour-meter.js";
 export {
   DEFAULT_NOTIFICATIONS,
   TRANSPORT_HOSTS,

@@ -104,8 +104,8 @@ export async function compareRequest(guest: string, options: CompareOptions): Pr
 }
 
 /** What KVM does not have is refused where it was asked for by name and there is no Xen to run it. */
-function checkHosts(
-  { abi, host, confidential, specCtrl, ept }: CompareOptions,
+export function checkHosts(
+  { abi, host, confidential, specCtrl, ept }: Omit<CompareOptions, "op">,
   asked: readonly AbiName[],
 ): void {
   if (!host.includes("kvm")) return;

@@ -1,7 +1,8 @@
 import { BUILT_IN_GUESTS } from "../guest-catalogue.js";
 import { compareOperations, MATRIX_OPERATIONS } from "../operation-matrix.js";
 import { describeExit } from "../report/exits.js";
-import type { CompareOptions } from "./compare-command.js";
+import { runName } from "../report/run-name.js";
+import { type CompareOptions, checkHosts } from "./compare-command.js";
 import { machineById } from "./machine.js";
 import type { Output } from "./output.js";
 import { UsageError } from "./usage-error.js";
@@ -29,8 +30,6 @@ export async function matrixCommand(
       "a matrix's guests are not encrypted",
       "none with --op all",
     );
-  if (options.host.includes("kvm"))
-    throw new UsageError("option --host", "a matrix's guests run under Xen", "xen with --op all");
   const unknown = operations.find((name) => !MATRIX_OPERATIONS.includes(name));
   if (unknown !== undefined)
     throw new UsageError(
@@ -38,10 +37,13 @@ export async function matrixCommand(
       `"${unknown}" is not valid`,
       `all, or ${MATRIX_OPERATIONS.join(", ")}`,
     );
+  checkHosts(options, options.abi);
   const machine = await machineById("option --machine", options.machine);
   const document = compareOperations({
     machine,
     abis: options.abi,
+    hosts: options.host,
+    ...(options.ibpb === undefined ? {} : { kvm: { vmscape: options.ibpb === "on" } }),
     ...(operations.length === 0 ? {} : { operations }),
     guestPage: options.guestPage,
     p2mPage: options.p2mPage,
@@ -58,7 +60,9 @@ export async function matrixCommand(
     const { matrixReport } = await import("../report/matrix-report.js");
     output.out(matrixReport(document, output.paint));
   }
-  const bad = document.exits.flatMap((exit, i) => (exit.ok ? [] : [{ exit, abi: document.abis[i] }]));
-  for (const { exit, abi } of bad) output.err(`error: guest under ${abi}: ${describeExit(exit)}\n`);
+  const bad = document.exits.flatMap((exit, i) =>
+    exit.ok ? [] : [{ exit, name: runName({ abi: document.abis[i], host: document.hosts?.[i] }) }],
+  );
+  for (const { exit, name } of bad) output.err(`error: guest under ${name}: ${describeExit(exit)}\n`);
   return bad.length === 0 ? 0 : 1;
 }

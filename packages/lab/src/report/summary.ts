@@ -2,6 +2,7 @@ import { saving } from "../published.js";
 import type { CompareDocument, RunResult } from "../result.js";
 import { figure, percent } from "./figures.js";
 import { type Column, grid, type Row } from "./grid.js";
+import { kvmSwitches } from "./kvm-switches.js";
 import type { Paint } from "./paint.js";
 import { runName } from "./run-name.js";
 
@@ -82,15 +83,4 @@ export function setting(document: CompareDocument, paint: Paint): string {
     ...(host.kind === "kvm" ? [] : [`Xen: ${on.join(", ") || "no mitigation"}${domain}`]),
     ...(host.kvm === undefined ? [] : [`KVM: ${kvmSwitches(host.kvm)}`]),
   ].join("\n");
-}
-
-function kvmSwitches({
-  rsbFill,
-  sharedInfo,
-  ...switches
-}: NonNullable<CompareDocument["host"]["kvm"]>): string {
-  const on = Object.entries(switches)
-    .filter(([, value]) => value)
-    .map(([name]) => name);
-  return [...on, `rsbFill ${rsbFill}`, `shared_info by ${sharedInfo}`].join(", ");
 }

@@ -1,0 +1,13 @@
+import type { CompareDocument } from "../result.js";
+
+/** Linux's switches and the monitor's, in a line. */
+export function kvmSwitches({
+  rsbFill,
+  sharedInfo,
+  ...switches
+}: NonNullable<CompareDocument["host"]["kvm"]>): string {
+  const on = Object.entries(switches)
+    .filter(([, value]) => value)
+    .map(([name]) => name);
+  return [...on, `rsbFill ${rsbFill}`, `shared_info by ${sharedInfo}`].join(", ");
+}
