@@ -8,9 +8,16 @@ export class GuestSourceError extends Error {
     | "UNKNOWN_OUTPUT"
     | "RELEASED"
     | "VALUE";
-  constructor(code: GuestSourceError["code"], message: string) {
-    super(message);
+  /** What is wrong, in words. */
+  readonly problem: string;
+  /** What would have been accepted, where that can be listed. */
+  readonly allowed: string | undefined;
+
+  constructor(code: GuestSourceError["code"], problem: string, allowed?: string) {
+    super(allowed === undefined ? problem : `${problem}; allowed: ${allowed}`);
     this.name = "GuestSourceError";
     this.code = code;
+    this.problem = problem;
+    this.allowed = allowed;
   }
 }

@@ -41,6 +41,7 @@ export {
 } from "./defaults.js";
 export { mergeEstimates } from "./estimates.js";
 export type { FastForwardResult } from "./fast-forward.js";
+export { FileError } from "./file-error.js";
 export {
   elfGuest,
   GUEST_OPERATIONS,
@@ -187,7 +188,7 @@ export {
   type SweepValue,
 } from "./scenario/scenario.js";
 export { ScenarioError } from "./scenario/scenario-error.js";
-export { type ScenarioParts, scenarioRequest } from "./scenario/scenario-request.js";
+export { PartError, type ScenarioParts, scenarioRequest } from "./scenario/scenario-request.js";
 export { scenarioJsonSchema } from "./scenario/scenario-schema.js";
 export {
   AXIS_KEYS,

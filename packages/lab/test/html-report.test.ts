@@ -469,11 +469,11 @@ describe("hyperwalk report", () => {
       [["report"], ["input"]],
       [
         ["report", join(directory, "none.json")],
-        ["no such file", "compare --json"],
+        ["cannot be read (ENOENT)", "compare --json"],
       ],
       [
         ["report", directory],
-        ["sweep.json", "no such file"],
+        ["sweep.json", "cannot be read (ENOENT)"],
       ],
       [["report", input, input, input], ["third"]],
       [

@@ -14,7 +14,7 @@ import { checkExpectations } from "../src/scenario/expectations.js";
 import { parseScenario } from "../src/scenario/parse-scenario.js";
 import { runScenario } from "../src/scenario/run-scenario.js";
 import { ScenarioError } from "../src/scenario/scenario-error.js";
-import { type ScenarioParts, scenarioRequest } from "../src/scenario/scenario-request.js";
+import { PartError, type ScenarioParts, scenarioRequest } from "../src/scenario/scenario-request.js";
 import { scenarioJsonSchema } from "../src/scenario/scenario-schema.js";
 import { AXIS_KEYS, countPoints, sweepPoint, valuesAt } from "../src/scenario/sweep-points.js";
 
@@ -34,14 +34,14 @@ function refusal(text: string): ScenarioError {
 const PARTS: ScenarioParts = {
   profile: async (id) => {
     const found = [epyc9124, skylakeSp].find((each) => each.id === id);
-    if (!found) throw new Error(`there is no machine "${id}"`);
+    if (!found) throw new PartError(`there is no machine "${id}"`, "one of two");
     return found;
   },
   guest: async (guest) => {
     if (guest["operation-loop"] !== undefined)
       return operationLoopGuest(guest["operation-loop"], guest["warm-up"] ?? 0);
     const found = BUILT_IN_GUESTS.find((each) => each.name === guest.name);
-    if (!found) throw new Error(`no guest is called "${guest.name}"`);
+    if (!found) throw new PartError(`no guest is called "${guest.name}"`, "built-in ones");
     return found;
   },
 };

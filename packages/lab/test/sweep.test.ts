@@ -177,7 +177,18 @@ describe("results of a sweep", () => {
     await expect(merge([into])).rejects.toThrow(/another scenario/);
     writeFileSync(join(into, "b", "plan.json"), "{");
     await expect(merge([into])).rejects.toMatchObject({ name: "ResultsError", line: 0 });
+    writeFileSync(join(into, "b", "plan.json"), JSON.stringify({ ...plan, points: 1e15 }));
+    await expect(merge([into])).rejects.toMatchObject({ name: "ResultsError", key: "points" });
+    await expect(merge([join(into, "b", "plan.json")])).rejects.toMatchObject({ name: "ResultsError" });
     await expect(merge([join(root, "nowhere")])).rejects.toMatchObject({ name: "UsageError" });
+  });
+
+  it("says where it cannot be written", async () => {
+    const path = join(root, "a-file");
+    writeFileSync(path, "");
+    expect(() => SweepJournal.create(path, planOf())).toThrow(
+      `${path}: it cannot be read or written (EEXIST); allowed: a folder that can be`,
+    );
   });
 
   it("refuses a journal with a damaged line by its number", () => {

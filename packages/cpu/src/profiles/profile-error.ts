@@ -6,6 +6,7 @@ export class ProfileError extends Error {
   readonly code: ProfileErrorCode;
   /** Dotted path, e.g. `timing.ibpb` or `memory.l2Dtlb.0.ways`. */
   readonly key: string;
+  readonly problem: string;
   /** What would have been accepted. */
   readonly allowed: string;
 
@@ -14,6 +15,7 @@ export class ProfileError extends Error {
     this.name = "ProfileError";
     this.code = code;
     this.key = key;
+    this.problem = problem;
     this.allowed = allowed;
   }
 }

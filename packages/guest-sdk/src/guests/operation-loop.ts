@@ -19,10 +19,7 @@ export interface OperationLoopOptions {
 export function operationLoop(operation: OperationName, { warmUp = 64 }: OperationLoopOptions = {}): Guest {
   const sample = OPERATION_SAMPLES.find((each) => each.operation === operation);
   if (sample === undefined)
-    throw new GuestSourceError(
-      "VALUE",
-      `${operation}: no such operation; allowed: ${LOOPED_OPERATIONS.join(", ")}`,
-    );
+    throw new GuestSourceError("VALUE", `${operation}: no such operation`, LOOPED_OPERATIONS.join(", "));
   if ("unmeasured" in sample) throw new GuestSourceError("VALUE", `${operation}: ${sample.unmeasured}`);
   return defineGuest("operation-loop", (g) => {
     sample.emit(g, {

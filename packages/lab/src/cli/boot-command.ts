@@ -1,4 +1,3 @@
-import { closeSync, openSync, writeSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import {
   type BootModule,
@@ -14,7 +13,8 @@ import {
 } from "@hyperwalk/xen";
 import { type BootRequest, bootGuest } from "../boot.js";
 import type { AbiName } from "../result.js";
-import { readFile, unwritable, writeFile } from "./files.js";
+import { readFile, readText, writeFile } from "./files.js";
+import { LineFile } from "./line-file.js";
 import { machineById } from "./machine.js";
 import type { Output } from "./output.js";
 import { UsageError } from "./usage-error.js";
@@ -84,7 +84,7 @@ export function bootFromXl(
       "the file of --xl says it",
       "one of both",
     );
-  const text = new TextDecoder().decode(readFile("option --xl", xl));
+  const text = readText("option --xl", xl);
   const config = parsedXl(text, xl);
   const resolved = (path: string) => resolve(dirname(xl), path);
   return {
@@ -139,7 +139,7 @@ export async function bootCommand({ path, options, domain }: XlBoot, output: Out
   const xen = xenConfig(options, machine);
   const snapshot = snapshotRequest(options);
   const text = new TextDecoder();
-  const trace = options.trace === undefined ? undefined : traceRequest(options.trace);
+  const trace = options.trace === undefined ? undefined : new LineFile("option --trace", options.trace);
   try {
     const document = bootGuest({
       image,
@@ -157,7 +157,7 @@ export async function bootCommand({ path, options, domain }: XlBoot, output: Out
       fastForward: options.fastForward,
       ...snapshot.request,
       ...(options.json ? {} : { onConsole: (bytes) => output.out(text.decode(bytes, { stream: true })) }),
-      ...trace?.request,
+      ...(trace === undefined ? {} : { onStart: () => trace.open(), onTrace: (line) => trace.write(line) }),
     });
     if (snapshot.missing)
       throw new UsageError(
@@ -231,41 +231,4 @@ function explained(path: string, options: BootOptions, error: unknown): unknown 
   }
   if (error instanceof XenConfigError) return new UsageError(error.key, String(error.value), error.allowed);
   return error;
-}
-
-/** Lines of a trace that are written at a time. */
-const TRACE_LINES = 1024;
-
-/** The part of a boot request that writes a trace. A boot that is refused leaves the file as it was. */
-function traceRequest(path: string): {
-  readonly request: Required<Pick<BootRequest, "onStart" | "onTrace">>;
-  close(): void;
-} {
-  let file: number | undefined;
-  const waiting: string[] = [];
-  const flush = () => {
-    if (file !== undefined && waiting.length > 0) writeSync(file, waiting.splice(0).join(""));
-  };
-  return {
-    request: {
-      onStart: () => {
-        file = openEmpty("option --trace", path);
-      },
-      onTrace: (line) => {
-        if (waiting.push(line) >= TRACE_LINES) flush();
-      },
-    },
-    close: () => {
-      flush();
-      if (file !== undefined) closeSync(file);
-    },
-  };
-}
-
-function openEmpty(argument: string, path: string): number {
-  try {
-    return openSync(path, "w");
-  } catch (error) {
-    throw unwritable(argument, path, error);
-  }
 }

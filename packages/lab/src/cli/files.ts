@@ -1,29 +1,38 @@
 import { readFileSync, writeFileSync } from "node:fs";
+import { fileSystemReason } from "../file-system-reason.js";
 import { UsageError } from "./usage-error.js";
 
+const A_FILE = "the path of a file";
+
 /** A file's bytes. @param argument that names it @throws UsageError when it cannot be read */
-export function readFile(argument: string, path: string): Uint8Array {
+export function readFile(argument: string, path: string, allowed: string = A_FILE): Uint8Array {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new UsageError(argument, `"${path}" cannot be read (${errorCode(error)})`, "the path of a file");
+    throw new UsageError(argument, `"${path}" cannot be read (${fileSystemReason(error)})`, allowed);
   }
 }
 
+/** A file's text, which is UTF-8. @param argument that names it @throws UsageError when it cannot be read */
+export function readText(argument: string, path: string, allowed: string = A_FILE): string {
+  return new TextDecoder().decode(readFile(argument, path, allowed));
+}
+
 /** Writes a file. @param argument that names it @throws UsageError when it cannot be written */
-export function writeFile(argument: string, path: string, bytes: Uint8Array): void {
+export function writeFile(argument: string, path: string, content: Uint8Array | string): void {
   try {
-    writeFileSync(path, bytes);
+    writeFileSync(path, content);
   } catch (error) {
     throw unwritable(argument, path, error);
   }
 }
 
 /** That a file cannot be written, from what the file system said. */
-export function unwritable(argument: string, path: string, error: unknown): UsageError {
-  return new UsageError(argument, `"${path}" cannot be written (${errorCode(error)})`, "the path of a file");
-}
-
-function errorCode(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? String(error);
+export function unwritable(
+  argument: string,
+  path: string,
+  error: unknown,
+  allowed: string = A_FILE,
+): UsageError {
+  return new UsageError(argument, `"${path}" cannot be written (${fileSystemReason(error)})`, allowed);
 }

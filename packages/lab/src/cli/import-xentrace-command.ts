@@ -21,7 +21,7 @@ export async function importXentraceCommand(
   const file = readFile("argument <file>", path);
   try {
     const document = importXentrace(file, { name: basename(path), domain });
-    writeFile("option --output", to, new TextEncoder().encode(recordingLines(document.recording).join("")));
+    writeFile("option --output", to, recordingLines(document.recording).join(""));
     if (json) output.out(`${JSON.stringify(document, null, 2)}\n`);
     else {
       const { importReport } = await import("../report/mix-report.js");

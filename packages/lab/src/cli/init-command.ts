@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { scenarioJsonSchema } from "../scenario/scenario-schema.js";
+import { unwritable, writeFile } from "./files.js";
 import { invocation } from "./invocation.js";
 import type { Output } from "./output.js";
 import { UsageError } from "./usage-error.js";
@@ -87,15 +88,10 @@ export function initCommand(directory: string, output: Output): number {
     );
   try {
     mkdirSync(directory, { recursive: true });
-    for (const [file, text] of files) writeFileSync(join(directory, file), text);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? String(error);
-    throw new UsageError(
-      "argument [folder]",
-      `"${directory}" cannot be written (${code})`,
-      "a folder that can be",
-    );
+    throw unwritable("argument [folder]", directory, error, "the path of a folder");
   }
+  for (const [file, text] of files) writeFile("argument [folder]", join(directory, file), text);
   const own = (file: string) => join(directory, file);
   const command = invocation();
   output.out(`Wrote ${files.map(([file]) => own(file)).join(", ")}.

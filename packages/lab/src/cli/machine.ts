@@ -1,5 +1,7 @@
 import { findProfile, PROFILES, type ProcessorProfile } from "@hyperwalk/cpu";
-import { readFile } from "./files.js";
+import { FileError } from "../file-error.js";
+import { isProfilePath } from "../profile-file/profile-path.js";
+import { readText } from "./files.js";
 import { UsageError } from "./usage-error.js";
 
 /**
@@ -15,15 +17,12 @@ export async function machineById(argument: string, idOrPath: string): Promise<P
       `there is no machine "${idOrPath}"`,
       `${PROFILES.map(({ id }) => id).join(", ")}, or the path of a profile file`,
     );
-  const text = new TextDecoder().decode(readFile(argument, idOrPath));
-  const { readProfile } = await import("../profile-file/read-profile.js");
-  const { profile, problems } = readProfile(text, idOrPath);
-  if (profile !== undefined && problems.length === 0) return profile;
-  const [{ message, allowed }] = problems;
-  throw new UsageError(argument, message.slice(0, -`; allowed: ${allowed}`.length), allowed);
-}
-
-/** Whether an argument is the path of a profile file, and not an id: it has a folder or an ending. */
-export function isProfilePath(idOrPath: string): boolean {
-  return /[/\\]|\.(ya?ml|json)$/.test(idOrPath);
+  const text = readText(argument, idOrPath);
+  const { parseProfile } = await import("../profile-file/read-profile.js");
+  try {
+    return parseProfile(text, idOrPath);
+  } catch (error) {
+    if (error instanceof FileError) throw new UsageError(argument, error.found, error.allowed);
+    throw error;
+  }
 }

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { sweepTable } from "../report/sweep-table.js";
+import { inFolder } from "../results/in-folder.js";
 import { hasResults, readPlan, readPoints, SweepJournal } from "../results/journal.js";
 import { RESULT_FILES, writeResults } from "../results/result-files.js";
 import { ResultsError } from "../results/results-error.js";
@@ -35,6 +36,7 @@ export async function mergeCommand(
       throw new ResultsError(
         directory,
         0,
+        "",
         `it is of another scenario than ${shards[0]}`,
         "shards of one sweep",
       );
@@ -48,6 +50,7 @@ export async function mergeCommand(
     throw new ResultsError(
       shards.join(", "),
       0,
+      "",
       `${missing.length} of ${plan.points} points are in no shard, the first is ${missing[0]}`,
       "all shards, finished; `--resume` finishes one",
     );
@@ -71,7 +74,7 @@ export async function mergeCommand(
 function shardsIn(directory: string): string[] {
   if (hasResults(directory)) return [directory];
   const inside = existsSync(directory)
-    ? readdirSync(directory)
+    ? inFolder(directory, () => readdirSync(directory))
         .sort()
         .map((name) => join(directory, name))
         .filter(hasResults)

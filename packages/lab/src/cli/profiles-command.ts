@@ -15,9 +15,10 @@ import {
   profileSummary,
   shownProfile,
 } from "../profile-file/profile-documents.js";
+import { isProfilePath } from "../profile-file/profile-path.js";
 import { profileDiffTable, profileList, profileProblems, quantityTable } from "../report/profile.js";
-import { readFile } from "./files.js";
-import { isProfilePath, machineById } from "./machine.js";
+import { readText } from "./files.js";
+import { machineById } from "./machine.js";
 import type { Output } from "./output.js";
 
 /** What all `profiles` commands can be asked. */
@@ -78,7 +79,7 @@ export async function profilesDiffCommand(
 
 async function check(idOrPath: string): Promise<ProfileCheck> {
   if (findProfile(idOrPath) === undefined && isProfilePath(idOrPath)) {
-    const text = new TextDecoder().decode(readFile("argument <id>", idOrPath));
+    const text = readText("argument <id>", idOrPath);
     const { readProfile } = await import("../profile-file/read-profile.js");
     const { profile, problems } = readProfile(text, idOrPath);
     return {
@@ -89,11 +90,7 @@ async function check(idOrPath: string): Promise<ProfileCheck> {
     };
   }
   const machine = await machineById("argument <id>", idOrPath);
-  const problems = checkProfile(machine).map(({ key, message, allowed }) => ({
-    key,
-    problem: message.slice(`${key}: `.length, -`; allowed: ${allowed}`.length),
-    allowed,
-  }));
+  const problems = checkProfile(machine).map(({ key, problem, allowed }) => ({ key, problem, allowed }));
   return { id: machine.id, isProfile: true, problems };
 }
 

@@ -6,11 +6,10 @@ import {
   DEFAULT_ITERATIONS,
   DEFAULT_SENSITIVITY_ITERATIONS,
 } from "../defaults.js";
+import { FileError } from "../file-error.js";
 import { GUEST_OPERATIONS, type GuestOperation } from "../guest.js";
 import { DEFAULT_MEMSLOT_UPDATES } from "../memslot-names.js";
 import { ABIS, COMPARED_ABIS, HOSTS, KVM_ABIS, P2M_PAGES } from "../result.js";
-import { ResultsError } from "../results/results-error.js";
-import { ScenarioError } from "../scenario/scenario-error.js";
 import { TOOL } from "../tool.js";
 import { DEFAULT_NOTIFICATIONS, TRANSPORT_HOSTS, TRANSPORTS } from "../transport-names.js";
 import type { ArmOptions } from "./arm-command.js";
@@ -176,7 +175,7 @@ export async function runProgram(args: readonly string[], output: Output): Promi
     await program.parseAsync(args, { from: "user" });
     return code;
   } catch (error) {
-    if (error instanceof UsageError || error instanceof ScenarioError || error instanceof ResultsError) {
+    if (error instanceof UsageError || error instanceof FileError) {
       output.err(`error: ${error.message}\n`);
       return 2;
     }

@@ -1,4 +1,3 @@
-import { closeSync, openSync, writeSync } from "node:fs";
 import { basename } from "node:path";
 import { type BootProtocolName, type FastForwardTarget, ImageError, XenConfigError } from "@hyperwalk/xen";
 import { DEFAULT_MMIO_HANDLERS } from "../defaults.js";
@@ -7,7 +6,8 @@ import { BUILT_IN_GUESTS } from "../guest-catalogue.js";
 import { type RecordRequest, recordGuest } from "../recording/record.js";
 import { describeOutcome } from "../report/exits.js";
 import type { AbiName, GuestPage, P2mPage } from "../result.js";
-import { readFile, unwritable } from "./files.js";
+import { readFile } from "./files.js";
+import { LineFile } from "./line-file.js";
 import { machineById } from "./machine.js";
 import type { Output } from "./output.js";
 import { UsageError } from "./usage-error.js";
@@ -56,7 +56,7 @@ export async function recordCommand(
     );
   const machine = await machineById("option --machine", options.machine);
   const { abi, memory, p2mPage, mmioHandlers, maxInstructions, fastForward } = options;
-  const lines = new LineFile(options.output);
+  const lines = new LineFile("option --output", options.output);
   const text = new TextDecoder();
   try {
     const document = recordGuest({
@@ -66,7 +66,7 @@ export async function recordCommand(
       memoryBytes: memory,
       xen: xenConfig(options, machine),
       domain: {
-        // Those of \`compare\`, so that the figures are the same.
+        // Those of `compare`, so that the figures are the same.
         p2mPage: builtIn === undefined ? p2mPage : (p2mPage ?? "4k"),
         mmioHandlers: builtIn === undefined ? mmioHandlers : (mmioHandlers ?? DEFAULT_MMIO_HANDLERS),
         hardwareDomain: options.hardwareDomain ?? false,
@@ -128,43 +128,4 @@ function guestOf(guest: Guest, options: RecordOptions, vendor: "amd" | "intel"):
 
 function flagOf(option: string): string {
   return option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-}
-
-/** Lines that are written at a time. */
-const LINES = 1024;
-
-/** A file that is opened with its first line: a guest that is refused leaves it as it was. */
-class LineFile {
-  private readonly path: string;
-  private file: number | undefined;
-  private waiting: string[] = [];
-
-  constructor(path: string) {
-    this.path = path;
-  }
-
-  write(line: string): void {
-    try {
-      this.file ??= openSync(this.path, "w");
-      if (this.waiting.push(line) >= LINES) this.flush();
-    } catch (error) {
-      throw unwritable("option --output", this.path, error);
-    }
-  }
-
-  close(): void {
-    try {
-      this.flush();
-    } catch (error) {
-      throw unwritable("option --output", this.path, error);
-    }
-    if (this.file !== undefined) closeSync(this.file);
-    this.file = undefined;
-  }
-
-  private flush(): void {
-    const { file, waiting } = this;
-    this.waiting = [];
-    if (file !== undefined && waiting.length > 0) writeSync(file, waiting.join(""));
-  }
 }

@@ -8,7 +8,7 @@ import type { Between } from "../recording/replay-plan.js";
 import { describeExit } from "../report/exits.js";
 import { runName } from "../report/run-name.js";
 import { type AbiName, type GuestPage, type HostName, KVM_ABIS, type P2mPage } from "../result.js";
-import { readFile } from "./files.js";
+import { readText } from "./files.js";
 import { machineById } from "./machine.js";
 import type { Output } from "./output.js";
 import { UsageError } from "./usage-error.js";
@@ -128,9 +128,9 @@ async function mixCommand(
 
 /** A record from a file. @throws UsageError that names file, line and key */
 function readRecording(argument: string, path: string): Recording {
-  const bytes = readFile(argument, path);
+  const text = readText(argument, path);
   try {
-    return parseRecording(new TextDecoder().decode(bytes));
+    return parseRecording(text);
   } catch (error) {
     if (!(error instanceof RecordingError)) throw error;
     throw new UsageError(argument, `${path}: ${error.place}: ${error.found}`, error.allowed);

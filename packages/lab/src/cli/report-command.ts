@@ -1,11 +1,13 @@
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { fileSystemReason } from "../file-system-reason.js";
 import { amount } from "../html/amount.js";
 import { DocumentError } from "../html/document-error.js";
 import { htmlReport } from "../html/page.js";
 import { INPUT_KINDS, readReportInput } from "../html/read-input.js";
 import { chartLibraries } from "./chart-libraries.js";
 import { exitCode } from "./compare-command.js";
+import { readText, writeFile } from "./files.js";
 import type { Output } from "./output.js";
 import { reportScenario } from "./report-scenario.js";
 import { UsageError } from "./usage-error.js";
@@ -42,16 +44,7 @@ export async function reportCommand(
       ? readOrExplain(inputs.flatMap(filesAt).map((path) => ({ path, text: readInput(path) })))
       : await reportScenario(scenario, options.sensitivity);
   const report = await htmlReport({ ...input, title: options.title }, chartLibraries());
-  try {
-    writeFileSync(options.output, report.html);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new UsageError(
-      "option --output",
-      `"${options.output}" cannot be written (${code})`,
-      "a file in a directory that exists",
-    );
-  }
+  writeFile("option --output", options.output, report.html);
   const bytes = Buffer.byteLength(report.html);
   const { sections, charts } = report;
   if (options.json)
@@ -74,14 +67,15 @@ function filesAt(path: string): string[] {
 }
 
 function readInput(path: string): string {
+  const allowed = `${INPUT_KINDS}, or - for standard input`;
+  if (path !== "-") return readText("argument <input>", path, allowed);
   try {
-    return readFileSync(path === "-" ? 0 : path, "utf8");
+    return readFileSync(0, "utf8");
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
     throw new UsageError(
       "argument <input>",
-      `"${path}": ${code === "ENOENT" ? "there is no such file" : `the file cannot be read (${code})`}`,
-      `${INPUT_KINDS}, or - for standard input`,
+      `standard input cannot be read (${fileSystemReason(error)})`,
+      allowed,
     );
   }
 }

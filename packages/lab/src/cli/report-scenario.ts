@@ -1,13 +1,14 @@
 import { comparedPlaces } from "../compare.js";
 import { DEFAULT_SENSITIVITY_ITERATIONS } from "../defaults.js";
 import type { ReportInput } from "../html/report-input.js";
-import { readScenario, ScenarioFiles } from "../results/scenario-files.js";
+import { ScenarioFiles } from "../results/scenario-files.js";
 import { runScenario } from "../scenario/run-scenario.js";
 import { scenarioRequest } from "../scenario/scenario-request.js";
 import { sensitivity } from "../sensitivity/sensitivity.js";
 import { explained } from "../sweep/run-point.js";
 import { type HypercallTimeline, hypercallTimeline } from "../timeline/hypercall-timeline.js";
 import { progressBar } from "./progress.js";
+import { readScenario } from "./scenario-argument.js";
 import { UsageError } from "./usage-error.js";
 
 /** Hypercalls of a run whose timeline is wanted: enough for caches and predictors to settle. */
@@ -20,7 +21,7 @@ const TIMELINE_ITERATIONS = 64;
  * @throws UsageError for one that has a sweep @throws ScenarioError
  */
 export async function reportScenario(path: string, withSensitivity: boolean): Promise<ReportInput> {
-  const { parsed } = await readScenario(path);
+  const { parsed } = readScenario(path);
   const { scenario, source } = parsed;
   if (scenario.sweep !== undefined)
     throw new UsageError(

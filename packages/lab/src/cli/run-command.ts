@@ -1,12 +1,13 @@
 import { compareReport } from "../report/compare-report.js";
 import { expectationTable } from "../report/expectations.js";
-import { readScenario, ScenarioFiles } from "../results/scenario-files.js";
+import { ScenarioFiles } from "../results/scenario-files.js";
 import { type RunDocument, runScenario } from "../scenario/run-scenario.js";
 import { scenarioRequest } from "../scenario/scenario-request.js";
 import { explained } from "../sweep/run-point.js";
 import { exitCode } from "./compare-command.js";
 import { writeFile } from "./files.js";
 import type { Output } from "./output.js";
+import { readScenario } from "./scenario-argument.js";
 import { UsageError } from "./usage-error.js";
 
 /** What the command line of `run` says, parsed. */
@@ -19,8 +20,7 @@ export interface RunOptions {
 export async function runCommand(path: string, options: RunOptions, output: Output): Promise<number> {
   const document = await runFile(path);
   const text = `${JSON.stringify(document, null, 2)}\n`;
-  if (options.output !== undefined)
-    writeFile("option --output", options.output, new TextEncoder().encode(text));
+  if (options.output !== undefined) writeFile("option --output", options.output, text);
   if (options.json) output.out(text);
   else output.out(runReport(document, output));
   if (options.output !== undefined && !options.json) output.out(`Result: ${options.output}\n`);
@@ -32,7 +32,7 @@ export async function runCommand(path: string, options: RunOptions, output: Outp
 
 /** Runs a scenario file without axes. @throws UsageError for one that has some */
 export async function runFile(path: string): Promise<RunDocument> {
-  const { parsed } = await readScenario(path);
+  const { parsed } = readScenario(path);
   if (parsed.scenario.sweep !== undefined)
     throw new UsageError(
       "argument <scenario>",

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { AbiError, type AbiGroup, loadAbi } from "@hyperwalk/xen/abi-loader";
 import { ownHeader } from "../stubs/c-header.js";
-import { readFile, writeFile } from "./files.js";
+import { readText, writeFile } from "./files.js";
 import type { Output } from "./output.js";
 import { UsageError } from "./usage-error.js";
 
@@ -19,12 +19,12 @@ export function stubsCommand(file: string, options: StubsOptions, output: Output
   const group = load(file, structs);
   const text = options.json ? `${JSON.stringify(plain(group), null, 2)}\n` : ownHeader(group, basename(file));
   if (options.output === undefined) output.out(text);
-  else writeFile("option --output", options.output, new TextEncoder().encode(text));
+  else writeFile("option --output", options.output, text);
   return 0;
 }
 
 function load(file: string, structs: AbiGroup["structs"]): AbiGroup {
-  const text = new TextDecoder().decode(readFile("argument <file>", file));
+  const text = readText("argument <file>", file);
   try {
     return loadAbi(text, file, { structs });
   } catch (error) {

@@ -4,7 +4,7 @@ import { hasResults, readPlan, SweepJournal, type SweepPlan } from "../results/j
 import { defaultWorkers, pointPool } from "../results/point-pool.js";
 import { RESULT_FILES, writeResults } from "../results/result-files.js";
 import { remainingPoints, runSweep, type Shard } from "../results/run-sweep.js";
-import { readScenario, ScenarioFiles } from "../results/scenario-files.js";
+import { ScenarioFiles } from "../results/scenario-files.js";
 import type { ParsedScenario } from "../scenario/parse-scenario.js";
 import { scenarioRequest } from "../scenario/scenario-request.js";
 import { countPoints, sweepPoint } from "../scenario/sweep-points.js";
@@ -12,6 +12,7 @@ import type { SweepRow } from "../sweep/sweep-row.js";
 import { TOOL } from "../tool.js";
 import type { Output } from "./output.js";
 import { progressBar } from "./progress.js";
+import { readScenario } from "./scenario-argument.js";
 import { UsageError } from "./usage-error.js";
 
 /** What the command line of `sweep` says, parsed. */
@@ -29,7 +30,7 @@ const INTERRUPTED = 130;
 
 /** `hyperwalk sweep`: every point of a scenario's axes. @returns the exit code: 130 when it was interrupted */
 export async function sweepCommand(path: string, options: SweepOptions, output: Output): Promise<number> {
-  const { parsed, text } = await readScenario(path);
+  const { parsed, text } = readScenario(path);
   if (parsed.scenario.sweep === undefined)
     throw new UsageError(
       "argument <scenario>",

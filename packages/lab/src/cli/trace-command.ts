@@ -43,7 +43,7 @@ export async function traceCommand(guest: string, options: TraceOptions, output:
   const text = traceText(run, format);
   if (path === undefined) output.out(text);
   else {
-    writeFile("option --output", path, new TextEncoder().encode(text));
+    writeFile("option --output", path, text);
     const { traceReport } = await import("../report/trace-report.js");
     output.out(`${traceReport(run, path, format)}\n`);
   }

@@ -1,9 +1,10 @@
-import { readFileSync, writeFileSync } from "node:fs";
 import { BlockError, type FilledPage, fillBlocks } from "../report/generated-blocks.js";
 import { validationBlocks } from "../report/validation-page.js";
 import { type ValidationDocument, validate } from "../validation/validate.js";
 import { LONG_PARTS, VALIDATION_PARTS, type ValidationPartName } from "../validation/validation-parts.js";
+import { readText, writeFile } from "./files.js";
 import type { Output } from "./output.js";
+import { progressBar } from "./progress.js";
 import { UsageError } from "./usage-error.js";
 
 /** Options of `hyperwalk validate` as the command line gives them. */
@@ -15,6 +16,8 @@ export interface ValidateOptions {
   readonly json?: boolean;
 }
 
+const A_PAGE = "a page with generated blocks, as docs/validation.md";
+
 /** `hyperwalk validate`: every published figure beside its prediction. @returns the exit code */
 export async function validateCommand(options: ValidateOptions, output: Output): Promise<number> {
   const { write, check, json } = options;
@@ -24,11 +27,12 @@ export async function validateCommand(options: ValidateOptions, output: Output):
   if (json && check !== undefined) throw new UsageError("option --json", "with --check", "one of the two");
   const path = write ?? check;
   // A page that is not there is told before the minute that everything takes.
-  if (path !== undefined) readPage(path);
-  const progress = await partsProgress(parts.length);
-  const document = validate({ parts, onPart: progress.next });
-  progress.end();
-  const filled = path === undefined ? undefined : fill(path, readPage(path), document);
+  const option = write !== undefined ? "option --write" : "option --check";
+  const page = path === undefined ? "" : readText(option, path, A_PAGE);
+  const progress = await progressBar("parts", parts.length);
+  const document = validate({ parts, onPart: progress.advance });
+  progress.stop();
+  const filled = path === undefined ? undefined : fill(path, page, document);
   if (filled !== undefined && check !== undefined) {
     if (filled.changed.length === 0) output.out(`${check} is up to date\n`);
     else
@@ -38,7 +42,7 @@ export async function validateCommand(options: ValidateOptions, output: Output):
     return filled.changed.length === 0 ? 0 : 1;
   }
   if (filled !== undefined && path !== undefined && filled.changed.length > 0)
-    writeFileSync(path, filled.text);
+    writeFile(option, path, filled.text);
   if (json) output.out(`${JSON.stringify(document, null, 2)}\n`);
   else if (filled !== undefined)
     output.out(
@@ -53,39 +57,11 @@ export async function validateCommand(options: ValidateOptions, output: Output):
   return 0;
 }
 
-/** A bar on standard error, when that is a terminal. */
-async function partsProgress(
-  parts: number,
-): Promise<{ next: (name: ValidationPartName) => void; end: () => void }> {
-  if (!process.stderr.isTTY) return { next: () => {}, end: () => {} };
-  const { SingleBar } = await import("cli-progress");
-  const bar = new SingleBar({
-    format: "{bar} {value}/{total} {name}",
-    stream: process.stderr,
-    clearOnComplete: true,
-  });
-  bar.start(parts, 0, { name: "" });
-  let begun = 0;
-  return { next: (name) => bar.update(begun++, { name }), end: () => bar.stop() };
-}
-
 function partsOf({ only, long }: ValidateOptions): readonly ValidationPartName[] {
   if (only === undefined)
     return VALIDATION_PARTS.filter((name) => long === true || !LONG_PARTS.includes(name));
   if (long === true) throw new UsageError("option --long", "with --only", "one of the two");
   return only;
-}
-
-function readPage(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    throw new UsageError(
-      path,
-      `cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown"})`,
-      "a page with generated blocks, as docs/validation.md",
-    );
-  }
 }
 
 function fill(path: string, page: string, document: ValidationDocument): FilledPage {

@@ -79,7 +79,7 @@ function described(
     } catch (error) {
       if (!(error instanceof ProfileError)) throw error;
       isWhole = false;
-      problems.push(refused(source, ["set", key], problemText(error), error.allowed));
+      problems.push(refused(source, ["set", key], error.problem, error.allowed));
     }
   }
   for (const error of [...checkProfile(profile), ...checkDefaults(profile)]) {
@@ -92,7 +92,7 @@ function described(
             .slice(-1),
         ];
     const key = path.length === 1 ? `${error.key}: ` : "";
-    problems.push(refused(source, path, `${key}${problemText(error)}`, error.allowed));
+    problems.push(refused(source, path, `${key}${error.problem}`, error.allowed));
   }
   return { profile: isWhole ? profile : undefined, problems: inOrder(problems) };
 }
@@ -124,10 +124,6 @@ function checkDefaults({ vendor, defaults }: ProcessorProfile): ProfileError[] {
 
 function given<T extends object>(values: T): T {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
-}
-
-function problemText({ key, message, allowed }: ProfileError): string {
-  return message.slice(`${key}: `.length, -`; allowed: ${allowed}`.length);
 }
 
 function refused(

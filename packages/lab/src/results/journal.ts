@@ -12,7 +12,10 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { EstimateUsed } from "../result.js";
 import type { Scenario } from "../scenario/scenario.js";
+import { MAX_POINTS } from "../scenario/scenario-schema.js";
+import { problemOf } from "../scenario/schema-problem.js";
 import type { SweepRow } from "../sweep/sweep-row.js";
+import { inFolder } from "./in-folder.js";
 import { ResultsError } from "./results-error.js";
 
 /** What a folder of results is of. */
@@ -46,14 +49,22 @@ export function readPlan(directory: string): SweepPlan {
   try {
     plan = JSON.parse(readFileSync(file, "utf8"));
   } catch (error) {
-    throw new ResultsError(file, 0, (error as Error).message, "the plan that `hyperwalk sweep` wrote");
+    throw new ResultsError(file, 0, "", (error as Error).message, "the plan that `hyperwalk sweep` wrote");
   }
-  const { identity, points, scenario } = (plan ?? {}) as Partial<SweepPlan>;
-  const isWhole =
-    typeof identity === "string" && Number.isSafeInteger(points) && typeof scenario === "object";
-  if (!isWhole) throw new ResultsError(file, 0, "it is no plan", "the plan that `hyperwalk sweep` wrote");
-  return plan as SweepPlan;
+  const checked = WRITTEN_PLAN.safeParse(plan);
+  if (checked.success) return plan as SweepPlan;
+  const { path, problem, allowed } = problemOf(checked.error.issues[0], plan);
+  throw new ResultsError(file, 0, path.join("."), problem, allowed);
 }
+
+/** What the rest of the program relies on; the scenario is compared by the identity. */
+const WRITTEN_PLAN = z.looseObject({
+  tool: z.looseObject({ name: z.string(), version: z.string() }),
+  scenario: z.looseObject({ name: z.string() }),
+  identity: z.string(),
+  points: z.int().min(1).max(MAX_POINTS),
+  shard: z.string().optional(),
+});
 
 /**
  * The points that a folder has, and where a line ends that was being written when the sweep was stopped.
@@ -64,7 +75,7 @@ export function readPoints(directory: string, plan: SweepPlan): FinishedPoints &
   const rows = new Map<number, SweepRow>();
   const estimates = new Map<string, EstimateUsed>();
   if (!existsSync(file)) return { rows, estimates, bytes: 0 };
-  const content = readFileSync(file);
+  const content = inFolder(directory, () => readFileSync(file));
   // What comes after the last line end was never finished.
   const bytes = content.lastIndexOf(10) + 1;
   const lines = content.subarray(0, bytes).toString("utf8").split("\n").slice(0, -1);
@@ -75,7 +86,7 @@ export function readPoints(directory: string, plan: SweepPlan): FinishedPoints &
       return;
     }
     if (line.index >= plan.points)
-      throw new ResultsError(file, at + 1, `point ${line.index}`, `points 0 to ${plan.points - 1}`);
+      throw new ResultsError(file, at + 1, "", `point ${line.index}`, `points 0 to ${plan.points - 1}`);
     rows.set(line.index, line);
   });
   return { rows, estimates, bytes };
@@ -110,10 +121,10 @@ function parsedLine(text: string, file: string, line: number): JournalLine {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new ResultsError(file, line, (error as Error).message, "lines that `hyperwalk sweep` wrote");
+    throw new ResultsError(file, line, "", (error as Error).message, "lines that `hyperwalk sweep` wrote");
   }
   if (!LINE.safeParse(value).success)
-    throw new ResultsError(file, line, "it is no point", "lines that `hyperwalk sweep` wrote");
+    throw new ResultsError(file, line, "", "it is no point", "lines that `hyperwalk sweep` wrote");
   return value as JournalLine;
 }
 
@@ -124,36 +135,42 @@ function parsedLine(text: string, file: string, line: number): JournalLine {
 export class SweepJournal {
   private readonly rows: Map<number, SweepRow>;
   private readonly estimates: Map<string, EstimateUsed>;
+  private readonly directory: string;
   private readonly file: number;
 
-  private constructor(file: number, finished: FinishedPoints) {
+  private constructor(directory: string, file: number, finished: FinishedPoints) {
+    this.directory = directory;
     this.file = file;
     this.rows = new Map(finished.rows);
     this.estimates = new Map(finished.estimates);
   }
 
-  /** Begins a folder of results; what lay in it of another sweep is gone. */
+  /** Begins a folder of results; what lay in it of another sweep is gone. @throws ResultsError */
   static create(directory: string, plan: SweepPlan): SweepJournal {
-    mkdirSync(directory, { recursive: true });
-    const file = openSync(join(directory, POINTS), "w");
-    // The plan comes last: a folder with a plan has a file of points.
-    writeFileSync(join(directory, PLAN), `${JSON.stringify(plan, null, 2)}\n`);
-    return new SweepJournal(file, { rows: new Map(), estimates: new Map() });
+    return inFolder(directory, () => {
+      mkdirSync(directory, { recursive: true });
+      const file = openSync(join(directory, POINTS), "w");
+      // The plan comes last: a folder with a plan has a file of points.
+      writeFileSync(join(directory, PLAN), `${JSON.stringify(plan, null, 2)}\n`);
+      return new SweepJournal(directory, file, { rows: new Map(), estimates: new Map() });
+    });
   }
 
   /** Goes on with a folder of results. @throws ResultsError */
   static resume(directory: string, plan: SweepPlan): SweepJournal {
-    const finished = readPoints(directory, plan);
-    const file = openSync(join(directory, POINTS), "a");
-    ftruncateSync(file, finished.bytes);
-    return new SweepJournal(file, finished);
+    return inFolder(directory, () => {
+      const finished = readPoints(directory, plan);
+      const file = openSync(join(directory, POINTS), "a");
+      ftruncateSync(file, finished.bytes);
+      return new SweepJournal(directory, file, finished);
+    });
   }
 
   get finished(): FinishedPoints {
     return { rows: this.rows, estimates: this.estimates };
   }
 
-  /** Adds a point, and those of its estimates that no earlier one had. */
+  /** Adds a point, and those of its estimates that no earlier one had. @throws ResultsError when it cannot be written */
   add(row: SweepRow, estimates: readonly EstimateUsed[]): void {
     let text = "";
     for (const estimate of estimates) {
@@ -163,7 +180,7 @@ export class SweepJournal {
       text += `{"estimate":${key}}\n`;
     }
     this.rows.set(row.index, row);
-    writeSync(this.file, `${text}${JSON.stringify(row)}\n`);
+    inFolder(this.directory, () => writeSync(this.file, `${text}${JSON.stringify(row)}\n`));
   }
 
   close(): void {

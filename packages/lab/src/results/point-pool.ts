@@ -2,7 +2,7 @@ import type { EventEmitter } from "node:events";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Tinypool } from "tinypool";
-import { ScenarioError } from "../scenario/scenario-error.js";
+import { FileError } from "../file-error.js";
 import type { FinishedPoint } from "../sweep/run-point.js";
 import type { PointAnswer, PointTask } from "./point-worker.js";
 
@@ -10,7 +10,7 @@ import type { PointAnswer, PointTask } from "./point-worker.js";
 export interface PointPool {
   /** How many run at a time. */
   readonly workers: number;
-  /** @throws ScenarioError for a point that cannot be run */
+  /** @throws FileError for a point that cannot be run */
   run(task: PointTask): Promise<FinishedPoint>;
   close(): Promise<void>;
 }
@@ -40,7 +40,7 @@ export async function pointPool(workers: number): Promise<PointPool> {
     run: async (task) => {
       const answer = (await Promise.race([pool.run(task), died])) as PointAnswer;
       if ("point" in answer) return answer.point;
-      throw new ScenarioError(...answer.refused);
+      throw new FileError(...answer.refused);
     },
     close: () => pool.destroy(),
   };

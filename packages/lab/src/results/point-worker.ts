@@ -1,5 +1,5 @@
+import { FileError } from "../file-error.js";
 import { type ParsedScenario, parseScenario } from "../scenario/parse-scenario.js";
-import { ScenarioError } from "../scenario/scenario-error.js";
 import { type FinishedPoint, runPoint } from "../sweep/run-point.js";
 import { ScenarioFiles } from "./scenario-files.js";
 
@@ -33,7 +33,7 @@ export function pointRunner(): (task: PointTask) => Promise<PointAnswer> {
     try {
       return { point: await runPoint(loaded.parsed, task.index, loaded.files) };
     } catch (error) {
-      if (!(error instanceof ScenarioError)) throw error;
+      if (!(error instanceof FileError)) throw error;
       const { file, line, key, problem, allowed } = error;
       return { refused: [file, line, key, problem, allowed] };
     }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { stringify } from "csv-stringify/sync";
 import { type ResultColumn, resultColumns } from "../sweep/result-columns.js";
 import type { SweepDocument, SweepRow } from "../sweep/sweep-row.js";
+import { inFolder } from "./in-folder.js";
 import type { FinishedPoints, SweepPlan } from "./journal.js";
 
 /** Files that a finished sweep's folder has. */
@@ -11,6 +12,7 @@ export const RESULT_FILES = ["sweep.json", "results.jsonl", "results.csv", "resu
 /**
  * Writes a finished sweep's results, sorted by point: the same bytes whatever ran them, in whatever order. Each file is there
  * whole or not at all.
+ * @throws ResultsError when they cannot be written
  */
 export async function writeResults(
   directory: string,
@@ -22,8 +24,10 @@ export async function writeResults(
   const columns = resultColumns(rows);
   const put = (name: (typeof RESULT_FILES)[number], content: string | Uint8Array) => {
     const path = join(directory, name);
-    writeFileSync(`${path}.part`, content);
-    renameSync(`${path}.part`, path);
+    inFolder(directory, () => {
+      writeFileSync(`${path}.part`, content);
+      renameSync(`${path}.part`, path);
+    });
   };
   put("results.jsonl", rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
   put("results.csv", csv(columns));

@@ -1,33 +1,18 @@
 import { readFile } from "node:fs/promises";
 import { basename, dirname, extname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { ProcessorProfile } from "@hyperwalk/cpu";
+import { findProfile, PROFILES, type ProcessorProfile } from "@hyperwalk/cpu";
 import * as sdk from "@hyperwalk/guest-sdk";
 import { sha256Hex } from "@hyperwalk/xen";
-import { isProfilePath, machineById } from "../cli/machine.js";
-import { UsageError } from "../cli/usage-error.js";
+import { fileSystemReason } from "../file-system-reason.js";
 import { elfGuest, GUEST_OPERATIONS, type Guest } from "../guest.js";
 import { BUILT_IN_GUESTS, operationLoopGuest, programGuest } from "../guest-catalogue.js";
-import { type ParsedScenario, parseScenario } from "../scenario/parse-scenario.js";
+import { isProfilePath } from "../profile-file/profile-path.js";
+import { parseProfile } from "../profile-file/read-profile.js";
 import type { Scenario, ScenarioGuest } from "../scenario/scenario.js";
-import type { ScenarioParts } from "../scenario/scenario-request.js";
+import { PartError, type ScenarioParts } from "../scenario/scenario-request.js";
 import { DEFAULT_WARM_UP } from "../scenario/scenario-schema.js";
 import { TOOL } from "../tool.js";
-
-/** Reads and checks a scenario file. @throws UsageError when it cannot be read @throws ScenarioError when it is none */
-export async function readScenario(path: string): Promise<{ parsed: ParsedScenario; text: string }> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    throw new UsageError(
-      "argument <scenario>",
-      `"${path}" cannot be read (${errorCode(error)})`,
-      "the path of a scenario file; `hyperwalk init` writes one",
-    );
-  }
-  return { parsed: parseScenario(text, path), text };
-}
 
 /** What scenario files name, from paths relative to a scenario's own; each is loaded once. */
 export class ScenarioFiles implements ScenarioParts {
@@ -39,9 +24,16 @@ export class ScenarioFiles implements ScenarioParts {
     this.folder = dirname(resolve(file));
   }
 
-  profile(idOrPath: string): Promise<ProcessorProfile> {
+  async profile(idOrPath: string): Promise<ProcessorProfile> {
+    const machine = findProfile(idOrPath);
+    if (machine !== undefined) return machine;
     const path = this.pathOf(idOrPath);
-    return machineById("machine.profile", path ?? idOrPath);
+    if (path === undefined)
+      throw new PartError(
+        `there is no machine "${idOrPath}"`,
+        `${PROFILES.map(({ id }) => id).join(", ")}, or the path of a profile file`,
+      );
+    return parseProfile(new TextDecoder().decode(await this.read(path)), path);
   }
 
   guest(guest: ScenarioGuest): Promise<Guest> {
@@ -62,7 +54,10 @@ export class ScenarioFiles implements ScenarioParts {
       return operationLoopGuest(loop["operation-loop"] ?? "", loop["warm-up"] ?? DEFAULT_WARM_UP);
     const builtIn = BUILT_IN_GUESTS.find((each) => each.name === name);
     if (builtIn === undefined)
-      throw new Error(`no guest is called "${name}": ${BUILT_IN_GUESTS.map((each) => each.name).join(", ")}`);
+      throw new PartError(
+        `no guest is called "${name}"`,
+        BUILT_IN_GUESTS.map((each) => each.name).join(", "),
+      );
     return builtIn;
   }
 
@@ -77,15 +72,25 @@ export class ScenarioFiles implements ScenarioParts {
     const { elf, module } = scenario.guest;
     const guests = [...named("guest.elf", elf), ...named("guest.module", module)];
     const files = [...profiles, ...guests.map((each) => resolve(this.folder, each))];
-    const digests = await Promise.all(files.map(async (file) => sha256Hex(await this.read(file))));
+    const digests = await Promise.all(files.map((file) => this.digest(file)));
     return sha256Hex(new TextEncoder().encode(JSON.stringify([TOOL, decides, digests])));
+  }
+
+  /** SHA-256 of a file; `null` of one that cannot be read, which points of a sweep may be left out for. */
+  private async digest(path: string): Promise<string | null> {
+    try {
+      return sha256Hex(await this.read(path));
+    } catch (error) {
+      if (error instanceof PartError) return null;
+      throw error;
+    }
   }
 
   private async read(path: string): Promise<Uint8Array> {
     try {
       return await readFile(resolve(this.folder, path));
     } catch (error) {
-      throw new Error(`"${path}" cannot be read (${errorCode(error)})`);
+      throw new PartError(`"${path}" cannot be read (${fileSystemReason(error)})`, "the path of a file");
     }
   }
 
@@ -95,19 +100,38 @@ export class ScenarioFiles implements ScenarioParts {
   }
 }
 
+const A_MODULE = "a module whose default export is a guest of the SDK, or a function that returns one";
+
 /** The guest that a module exports as its default, or that such a function makes of the guest SDK. */
 async function guestOfModule(path: string): Promise<Guest> {
-  const what = "its default export is no guest of the SDK, and no function that returns one";
   let exported: unknown;
   try {
     exported = ((await import(pathToFileURL(path).href)) as { default?: unknown }).default;
     if (typeof exported === "function") exported = await exported(sdk);
   } catch (error) {
     const [line] = String((error as Error).message ?? error).split("\n");
-    throw new Error(`"${basename(path)}" (${extname(path)}) cannot be used: ${line}`);
+    throw new PartError(`"${basename(path)}" (${extname(path)}) cannot be used: ${line}`, A_MODULE);
   }
-  if (!isProgram(exported)) throw new Error(`"${basename(path)}": ${what}`);
-  return programGuest(exported, GUEST_OPERATIONS);
+  if (!isProgram(exported)) throw new PartError(`"${basename(path)}" exports no guest`, A_MODULE);
+  return programGuest(buildable(exported, path), GUEST_OPERATIONS);
+}
+
+/** The guest, whose own code may fail when it is built. */
+function buildable(guest: sdk.Guest, path: string): sdk.Guest {
+  return {
+    ...guest,
+    build: (options) => {
+      try {
+        return guest.build(options);
+      } catch (error) {
+        if (error instanceof sdk.GuestSourceError) throw error;
+        throw new PartError(
+          `"${basename(path)}" cannot be built: ${error}`,
+          "a guest whose code runs through",
+        );
+      }
+    },
+  };
 }
 
 function isProgram(value: unknown): value is sdk.Guest {
@@ -117,8 +141,4 @@ function isProgram(value: unknown): value is sdk.Guest {
     typeof (value as sdk.Guest).build === "function" &&
     typeof (value as sdk.Guest).name === "string"
   );
-}
-
-function errorCode(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? String(error);
 }

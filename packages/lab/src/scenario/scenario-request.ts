@@ -1,4 +1,5 @@
 import { type ProcessorProfile, ProfileError } from "@hyperwalk/cpu";
+import { GuestSourceError } from "@hyperwalk/guest-sdk";
 import {
   applyPrices,
   type FastForwardTarget,
@@ -18,10 +19,25 @@ import { ScenarioError } from "./scenario-error.js";
 
 /** What a scenario names, from wherever it is kept: files on the command line, what a page has loaded in a browser. */
 export interface ScenarioParts {
-  /** @throws Error when there is no such profile */
+  /** @throws PartError when there is no such profile @throws FileError for what is wrong with a profile file */
   profile(idOrPath: string): Promise<ProcessorProfile>;
-  /** @throws Error when there is no such guest */
+  /** @throws PartError when there is no such guest @throws GuestSourceError when it cannot be made */
   guest(guest: ScenarioGuest): Promise<Guest>;
+}
+
+/** Something that a scenario names is not there, or is not what it should be. */
+export class PartError extends Error {
+  override readonly name = "PartError";
+  readonly code = "SCENARIO_PART";
+  readonly problem: string;
+  /** What would have been accepted. */
+  readonly allowed: string;
+
+  constructor(problem: string, allowed: string) {
+    super(`${problem}; allowed: ${allowed}`);
+    this.problem = problem;
+    this.allowed = allowed;
+  }
 }
 
 /** Scenario keys that parts of a comparison's request come from. */
@@ -34,7 +50,8 @@ const KEY_OF_REQUEST: Readonly<Record<CompareError["key"], string>> = {
 
 /**
  * What a scenario asks to be compared, checked so far as it can be without running.
- * @throws ScenarioError for values that this machine, guest or hypervisor does not take
+ * @throws ScenarioError for values that this machine, guest or hypervisor does not take, and for parts that there are not
+ * @throws FileError for what is wrong with a profile file
  */
 export async function scenarioRequest(
   scenario: Scenario,
@@ -42,16 +59,9 @@ export async function scenarioRequest(
   source: ScenarioSource,
 ): Promise<CompareRequest> {
   const { host, domain, guest: wanted, measure } = scenario;
-  const plain = await named(
-    "machine.profile",
-    source,
-    "the id of a profile, or the path of a profile file",
-    () => parts.profile(scenario.machine.profile),
-  );
+  const plain = await named("machine.profile", source, () => parts.profile(scenario.machine.profile));
   const { profile: machine, prices } = priced(plain, scenario, source);
-  const guest = await named("guest", source, "a built-in guest, an ELF image, a module or an operation", () =>
-    parts.guest(wanted),
-  );
+  const guest = await named("guest", source, () => parts.guest(wanted));
   const isOn = host.ibpb === "on";
   const request: CompareRequest = {
     guest,
@@ -97,8 +107,7 @@ function priced(
   } catch (error) {
     if (!(error instanceof ProfileError)) throw error;
     const path = ["machine", "set", error.key];
-    const problem = error.message.slice(`${error.key}: `.length, -`; allowed: ${error.allowed}`.length);
-    throw new ScenarioError(source.file, source.lineOf(path), path.join("."), problem, error.allowed);
+    throw new ScenarioError(source.file, source.lineOf(path), path.join("."), error.problem, error.allowed);
   }
 }
 
@@ -123,16 +132,14 @@ function fastForward(text: string): FastForwardTarget | undefined {
   return text.startsWith("0x") ? { untilAddress: BigInt(text) } : { instructions: Number(text) };
 }
 
-async function named<T>(
-  key: string,
-  source: ScenarioSource,
-  allowed: string,
-  find: () => Promise<T>,
-): Promise<T> {
+async function named<T>(key: string, source: ScenarioSource, find: () => Promise<T>): Promise<T> {
   try {
     return await find();
   } catch (error) {
-    throw refused(key, source, (error as Error).message, allowed);
+    if (error instanceof PartError) throw refused(key, source, error.problem, error.allowed);
+    if (error instanceof GuestSourceError)
+      throw refused(key, source, error.problem, error.allowed ?? "a guest that can be built");
+    throw error;
   }
 }
 

@@ -1,10 +1,11 @@
 import { GuestSourceError } from "@hyperwalk/guest-sdk";
 import { ImageError, XenConfigError } from "@hyperwalk/xen";
 import { compare } from "../compare.js";
+import { FileError } from "../file-error.js";
 import type { EstimateUsed } from "../result.js";
 import type { ParsedScenario } from "../scenario/parse-scenario.js";
 import { ScenarioError } from "../scenario/scenario-error.js";
-import { type ScenarioParts, scenarioRequest } from "../scenario/scenario-request.js";
+import { PartError, type ScenarioParts, scenarioRequest } from "../scenario/scenario-request.js";
 import { sweepPoint, valuesAt } from "../scenario/sweep-points.js";
 import { type SweepRow, skippedRow, sweepRow } from "./sweep-row.js";
 
@@ -14,7 +15,7 @@ export interface FinishedPoint {
   readonly estimates: readonly EstimateUsed[];
 }
 
-/** Runs one point of a sweep. @throws ScenarioError for one that cannot be run, where those are not to be skipped */
+/** Runs one point of a sweep. @throws FileError for one that cannot be run, where those are not to be skipped */
 export async function runPoint(
   parsed: ParsedScenario,
   index: number,
@@ -26,7 +27,7 @@ export async function runPoint(
     const document = explained(parsed, () => compare(request));
     return { row: sweepRow(point, document), estimates: document.estimates };
   } catch (error) {
-    if (!(error instanceof ScenarioError) || parsed.scenario.sweep?.unsupported !== "skip") throw error;
+    if (!(error instanceof FileError) || parsed.scenario.sweep?.unsupported !== "skip") throw error;
     const values = valuesAt(parsed.scenario, index);
     return { row: skippedRow({ index, values }, `${error.key}: ${error.problem}`), estimates: [] };
   }
@@ -41,7 +42,9 @@ export function explained<T>({ source }: Pick<ParsedScenario, "source">, run: ()
       new ScenarioError(source.file, source.lineOf(key.split(".")), key, problem, allowed);
     if (error instanceof ImageError)
       throw refused("guest", error.message, "a PVH ELF image that fits into domain.memory");
-    if (error instanceof GuestSourceError) throw refused("guest", error.message, "a guest that can be built");
+    if (error instanceof PartError) throw refused("guest", error.problem, error.allowed);
+    if (error instanceof GuestSourceError)
+      throw refused("guest", error.problem, error.allowed ?? "a guest that can be built");
     if (error instanceof XenConfigError)
       throw refused("domain", `${error.key}: ${error.value}`, error.allowed);
     throw error;
