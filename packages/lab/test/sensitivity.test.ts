@@ -4,6 +4,7 @@ import {
   PROFILES,
   Processor,
   profileEstimates,
+  profileQuantities,
   skylakeSp,
   withOverrides,
 } from "@hyperwalk/cpu";
@@ -153,8 +154,22 @@ describe("ends of ranges", () => {
     const keys = stagePriceKeys();
     expect(keys.length).toBeGreaterThan(250);
     const { estimates } = compare({ ...REQUEST, hosts: ["xen", "kvm"], abis: ["linear"], iterations: 2 });
-    for (const { key, range } of estimates)
-      if (keys.includes(key) && range !== null)
-        for (const end of range) expect(() => checkStagePrices({ [key]: end })).not.toThrow();
+    const ofProfile = profileQuantities(epyc9124).map(([key]) => key);
+    const ofStages = estimates.filter(({ key }) => !ofProfile.includes(key));
+    expect(ofStages.some(({ key }) => key.startsWith("stage.monitor: "))).toBe(true);
+    for (const { key, range } of ofStages) {
+      expect(keys).toContain(key);
+      for (const end of range ?? []) expect(() => checkStagePrices({ [key]: end })).not.toThrow();
+    }
+  });
+
+  it("of the monitor's handlers move what a call costs under KVM", async () => {
+    const key = "stage.monitor: vcpu.get_runstate_info";
+    const request = { ...REQUEST, hosts: ["kvm"], abis: ["linear"], iterations: 2, keys: [key] } as const;
+    const { inputs } = await sensitivity(request);
+    expect(inputs).toMatchObject([{ key, range: [80, 1200] }]);
+    // 1,120 instructions more, at two a cycle and a few lines of text.
+    expect(inputs[0].swing[0].cyclesPerCall).toBeGreaterThan(500);
+    expect(inputs[0].swing[0].cyclesPerCall).toBeLessThan(3000);
   });
 });

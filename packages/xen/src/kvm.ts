@@ -18,7 +18,7 @@ import type { RunOutcome } from "./host/run-outcome.js";
 import { KvmAttributes } from "./monitor/kvm-attributes.js";
 import { KvmTwoLevelEvents } from "./monitor/kvm-events.js";
 import { MemoryRegions } from "./monitor/memory-regions.js";
-import { monitorOperations, monitorStage } from "./monitor/monitor-operations.js";
+import { monitorOperations } from "./monitor/monitor-operations.js";
 import { MonitorPhysmap } from "./monitor/monitor-physmap.js";
 import { doorbellOperations } from "./operations/doorbell.js";
 import { CONTINUED_OPERATIONS, OPERATIONS } from "./operations/index.js";
@@ -26,10 +26,8 @@ import { checkStagePrices } from "./path-cost/apply-prices.js";
 import { composeStage } from "./path-cost/compose.js";
 import { FreePathCost } from "./path-cost/free-path-cost.js";
 import { Phase } from "./path-cost/phases.js";
-import type { Stage } from "./path-cost/stage.js";
 import { StageOverrides, type StagePriceRecord } from "./path-cost/stage-overrides.js";
 import type { StagePathCost } from "./path-cost/stage-path-cost.js";
-import { KVM_LATER_STAGES } from "./path-cost/stages/kvm-later.js";
 import { KVM_PTI_CALL } from "./path-cost/stages/kvm-mitigations.js";
 import { MONITOR_IOCTL } from "./path-cost/stages/kvm-user-space.js";
 import { XenText } from "./path-cost/xen-text.js";
@@ -105,8 +103,6 @@ export class KvmSystem extends GuestSystem {
   private readonly regions: MemoryRegions;
   private readonly accounting: boolean;
   private readonly overrides: StageOverrides;
-  /** Stages that are compiled when they first run. */
-  private readonly later: readonly Stage[];
   private hasRun = false;
 
   constructor(options: KvmSystemOptions) {
@@ -260,7 +256,6 @@ export class KvmSystem extends GuestSystem {
     this.attributes = attributes;
     this.regions = regions;
     this.accounting = options.accounting === true;
-    this.later = [...KVM_LATER_STAGES, ...known.map(({ descriptor }) => monitorStage(descriptor))];
     this.observe(this.accounting, options.measureWindow !== false);
   }
 
@@ -334,7 +329,7 @@ export class KvmSystem extends GuestSystem {
       this.attributes.restore(snapshot.attributes);
       this.regions.restore(snapshot.regions);
       this.vcpus.forEach((vcpu, n) => {
-        vcpu.restore(snapshot.vcpus[n], this.later);
+        vcpu.restore(snapshot.vcpus[n]);
       });
       this.threads?.restore(snapshot.threads);
       if (snapshot.window !== undefined) this.recorder?.restore(snapshot.window);

@@ -5,6 +5,7 @@ import { DOORBELL_PORT, DoorbellRegister } from "../src/devices/doorbell.ts";
 import { Errno } from "../src/errno.ts";
 import { KvmXenHvmConfigFlag } from "../src/host/kvm/uapi.ts";
 import { createKvmSystem, type KvmSystem, type KvmSystemOptions } from "../src/kvm.ts";
+import { decodeSnapshot, encodeSnapshot } from "../src/snapshot/encoding.ts";
 import type { DomainConfig } from "../src/xen-config.ts";
 import { le } from "./flat-guest.ts";
 import { type CallRegisters, CODE, HypercallDriver, MAPPED_BYTES } from "./hypercall-driver.ts";
@@ -67,6 +68,30 @@ describe.each([epyc9124, skylakeSp])("a hypercall that takes long under KVM on $
     expect(system.domain.guestMemory.readU32(last + 8) | 0).toBe(-Errno.ENOSYS);
     expect(system.userExits).toBe(1); // the rounds are the monitor's own
   });
+
+  it("goes on from a snapshot in the middle, as if nothing had been", () => {
+    const made = () => {
+      const { system } = driver(profile, [call(MULTICALL, LIST, 2000), call(MULTICALL, LIST, 1)]);
+      const events: string[] = [];
+      system.on("hypercall", ({ arguments: texts, result }) => events.push(`${texts}: ${result}`));
+      return { system, events };
+    };
+    const whole = made();
+    beforeSecond(whole.system);
+    whole.system.run();
+    const cut = made();
+    beforeSecond(cut.system);
+    cut.system.run({ maxCycles: 300_000 });
+    const snapshot = cut.system.snapshot();
+    expect(snapshot.vcpus[0].host).toMatchObject({ callBytes: 3, ready: false });
+    expect(cut.events).toEqual([]);
+    const next = made();
+    next.system.restore(decodeSnapshot(encodeSnapshot(snapshot)));
+    expect(next.system.run()).toMatchObject({ reason: "halted" });
+    expect(next.events).toEqual(whole.events);
+    expect(next.system.counters()).toEqual(whole.system.counters());
+    expect(next.system.ledger.rows()).toEqual(whole.system.ledger.rows());
+  });
 });
 
 describe("hypercalls that the kernel serves", () => {
@@ -83,6 +108,21 @@ describe("hypercalls that the kernel serves", () => {
     expect(guest.resultOf(0)).toBe(-Errno.EFAULT);
     // The struct, and the ports in one piece.
     expect(guest.system.counters().copiesFromGuest).toBe(4);
+  });
+
+  it("to a doorbell go on from a snapshot", () => {
+    const made = () => {
+      const domain = { doorbell: { handler: "hypervisor" } } as const;
+      return driver(epyc9124, [call(100, 0, 0, 0), call(100, 1, 0, 0)], { domain }).system;
+    };
+    const whole = made();
+    whole.run();
+    const cut = made();
+    cut.run({ maxInstructions: whole.counters().guestInstructions - 5 });
+    const next = made();
+    next.restore(decodeSnapshot(encodeSnapshot(cut.snapshot())));
+    next.run();
+    expect(next.ledger.rows()).toEqual(whole.ledger.rows());
   });
 
   it("are KVM's own where user space does not intercept Xen's", () => {

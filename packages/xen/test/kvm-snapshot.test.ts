@@ -42,8 +42,8 @@ const ROUNDS = 3;
 const AREA = 0x30000;
 
 /**
- * A guest with something of everything: shared_info, run-state area, IPIs by event channels and by the APIC, a timer of the
- * kernel's, a poll with a time-out, and calls of several rounds.
+ * A guest with something of everything: a measured window, shared_info, run-state area, IPIs by event channels, a port of the
+ * kernel's timer, and a poll with a time-out.
  */
 function everything(vcpus: 1 | 2, key: SharedInfoKey, profile = epyc9124): KvmSystem {
   const call = caller(profile);
@@ -65,6 +65,7 @@ function everything(vcpus: 1 | 2, key: SharedInfoKey, profile = epyc9124): KvmSy
   ];
   const other = vcpus - 1;
   const before = [
+    ...[0x0f, 0x31, 0x0f, 0x31], // a measured window: rdtsc; rdtsc
     ...ENABLE,
     ...put(STRUCT, 0x7ff0),
     ...put(STRUCT + 4, 0),
@@ -185,6 +186,53 @@ describe("a snapshot of a system of KVM", () => {
     system.run({ maxInstructions: 200 });
     return system.snapshot();
   };
+
+  it("gives back every part that was put into it, between two runs and in the middle of anything", () => {
+    const snapshot = ran();
+    const { vcpus, threads } = snapshot;
+    expect(snapshot.window?.instants.length).toBeGreaterThan(0);
+    const parts: KvmSystemSnapshot = {
+      ...snapshot,
+      vcpus: vcpus.map((vcpu, id) => ({
+        ...vcpu,
+        runDelayNs: 100 + id,
+        host: {
+          ...vcpu.host,
+          ready: !vcpu.host.ready,
+          requests: 1 + id,
+          waitsFor: `something of ${id}`,
+          windowWanted: !vcpu.host.windowWanted,
+          stepsOverIret: !vcpu.host.stepsOverIret,
+          userExits: 50 + id,
+          freshRun: !vcpu.host.freshRun,
+          unblocked: !vcpu.host.unblocked,
+          clockUpdate: !vcpu.host.clockUpdate,
+          flushRequested: !vcpu.host.flushRequested,
+          initReceived: !vcpu.host.initReceived,
+          callBytes: 3 + id,
+          callTexts: [`rdi=${id}`],
+        },
+      })),
+      tdp: { filled: 1234, zapped: 56 },
+      forwarded: { instructions: 7, cycles: 8 },
+      threads: threads && {
+        ...threads,
+        kernelOn: 1 - threads.kernelOn,
+        running: 1 - threads.running,
+        until: 99,
+        messages: [{ at: 3, target: 1, mode: 0, vector: 48, level: false }],
+      },
+    };
+    const system = everything(2, "hva");
+    system.restore(decodeSnapshot(encodeSnapshot(parts)));
+    // Caches and the like are compared where runs go on.
+    const small = ({ memory: _memory, vcpus, ...rest }: KvmSystemSnapshot) => ({
+      ...rest,
+      vcpus: vcpus.map(({ processor: _processor, cost: _cost, ...own }) => own),
+    });
+    expect(small(system.snapshot())).toEqual(small(parts));
+    expect(system.vm.cost).toBe(system.vcpus[1 - (threads?.kernelOn ?? 1)].pcpu.cost);
+  });
 
   it("is refused by systems that were made otherwise, Xen's among them", () => {
     const snapshot = ran();

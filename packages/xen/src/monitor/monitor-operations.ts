@@ -26,21 +26,8 @@ import {
   VCPU_REGISTER_VCPU_TIME_PHYS_AREA_IN,
 } from "../operations/descriptors.gen.js";
 import type { Operation, OperationCall, OperationDescriptor } from "../operations/operation.js";
-import { Phase } from "../path-cost/phases.js";
-import type { Stage } from "../path-cost/stage.js";
 import type { KvmAttributes } from "./kvm-attributes.js";
-
-/** What any handler of the monitor's takes, copies and system calls excepted. */
-const HANDLER: Omit<Stage, "name"> = {
-  phase: Phase.UserSpaceMonitor,
-  instructions: 240,
-  basis: "estimate",
-  source:
-    "estimate from reading QEMU's xen-emu.c and the emulation of event channels, grants and shared pages behind it, not counted in a run: one number for all, with the locks that they take",
-  range: [80, 1200],
-  atomics: 4,
-  touches: [{ object: "user", offsets: [640, 704, 768], write: true }],
-};
+import { MONITOR_STAGES } from "./monitor-stages.js";
 
 /** FIFO event channels need a hypervisor that knows them: KVM delivers 2-level ones alone. */
 const NOT_SERVED: readonly OperationDescriptor[] = [
@@ -61,11 +48,6 @@ export interface MonitorKernel {
 
 type Handle = Operation["handle"];
 
-/** What an operation costs in the monitor. */
-export function monitorStage({ name }: OperationDescriptor): Stage {
-  return { ...HANDLER, name: `monitor: ${name}` };
-}
-
 /**
  * Xen's operations as the monitor serves them: the same behaviour, at what a user-space handler costs, and with KVM told of
  * what it does by itself. They are compiled when they first run.
@@ -82,7 +64,7 @@ export function monitorOperations(
       return {
         ...operation,
         rare: true,
-        stage: monitorStage(descriptor),
+        stage: MONITOR_STAGES.get(descriptor) ?? operation.stage,
         handle: own.get(descriptor)?.(handle) ?? handle,
       };
     });

@@ -1,6 +1,7 @@
 import { REGISTER_UPDATE } from "../abi/registered.js";
 import { EVTCHN_2L_SET_PENDING } from "../event-2l.js";
 import { EVTCHN_NOTIFY_REMOTE } from "../event-channel.js";
+import { MONITOR_STAGES } from "../monitor/monitor-stages.js";
 import { DOORBELL_CALLS } from "../operations/doorbell.js";
 import { CONTINUED_OPERATIONS, OPERATIONS } from "../operations/index.js";
 import { MULTICALL_DEBUG, MULTICALL_ENTRY } from "../operations/multicall.js";
@@ -56,6 +57,7 @@ export function allStages(): readonly Stage[] {
   return [
     ...MODULES.flatMap((module) => Object.values(module).flatMap(stagesIn)),
     ...operations.map(({ stage }) => stage),
+    ...MONITOR_STAGES.values(),
     guestCopy.mmioScan(1),
     EVTCHN_2L_SET_PENDING,
     EVTCHN_NOTIFY_REMOTE,

@@ -11,7 +11,6 @@ import { EFER_ALLOWED, MsrPolicy } from "../../msr-policy.js";
 import type { Operation } from "../../operations/operation.js";
 import type { PathCost } from "../../path-cost/path-cost.js";
 import { Phase } from "../../path-cost/phases.js";
-import type { Stage } from "../../path-cost/stage.js";
 import {
   KVM_APIC_MSR,
   KVM_CPUID,
@@ -25,6 +24,7 @@ import {
 } from "../../path-cost/stages/kvm-entry-exit.js";
 import { KVM_KICK_IPI, KVM_WAKE_UP } from "../../path-cost/stages/kvm-events.js";
 import { KVM_READ_GUEST } from "../../path-cost/stages/kvm-hypercall.js";
+import { KVM_LATER_STAGES } from "../../path-cost/stages/kvm-later.js";
 import { KVM_PTI_CALL } from "../../path-cost/stages/kvm-mitigations.js";
 import { MONITOR_COPY, MONITOR_IOCTL } from "../../path-cost/stages/kvm-user-space.js";
 import type { PcpuSnapshot } from "../../snapshot/system-snapshot.js";
@@ -421,10 +421,10 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu, VcpuReset, TurnVcpu {
     };
   }
 
-  /** Puts it back, after memory. @param later stages that are compiled when they first run */
-  restore(snapshot: KvmVcpuSnapshot, later: readonly Stage[]): void {
+  /** Puts it back, after memory. */
+  restore(snapshot: KvmVcpuSnapshot): void {
     const { processor } = this.pcpu;
-    this.pcpu.restore(snapshot, later);
+    this.pcpu.restore(snapshot, KVM_LATER_STAGES);
     this.control.restore(snapshot.control);
     processor.mmu.activate(this.pcpu.context);
     this.msrs.restore(snapshot.msrs);
