@@ -2,22 +2,7 @@ import { neoverseN1, withArmOverrides } from "@hyperwalk/cpu";
 import { describe, expect, it } from "vitest";
 import { type ArmCost, type ArmDocument, armPrices } from "../src/arm-experiment.js";
 import { armHazards } from "../src/arm-hazards.js";
-import { runProgram } from "../src/cli/program.js";
-import { plain } from "../src/report/paint.js";
-
-async function hyperwalk(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const written = { out: "", err: "" };
-  const code = await runProgram(args, {
-    paint: plain,
-    out: (text) => {
-      written.out += text;
-    },
-    err: (text) => {
-      written.err += text;
-    },
-  });
-  return { code, ...written };
-}
+import { hyperwalk } from "./hyperwalk.js";
 
 const one = { stage1: ["4k"], stage2: ["2m"], pages: [1] } as const;
 

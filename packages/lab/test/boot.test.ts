@@ -4,25 +4,10 @@ import { join } from "node:path";
 import { defineGuest } from "@hyperwalk/guest-sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BootDocument } from "../src/boot.js";
-import { runProgram } from "../src/cli/program.js";
-import { plain } from "../src/report/paint.js";
+import { hyperwalk } from "./hyperwalk.js";
 
 let directory = "";
 const path = (name: string) => join(directory, name);
-
-async function hyperwalk(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const written = { out: "", err: "" };
-  const code = await runProgram(args, {
-    paint: plain,
-    out: (text) => {
-      written.out += text;
-    },
-    err: (text) => {
-      written.err += text;
-    },
-  });
-  return { code, ...written };
-}
 
 /** A flat multiboot image with this code, loaded to 1 MiB. */
 function multiboot(code: readonly number[]): Uint8Array {

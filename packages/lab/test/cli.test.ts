@@ -5,26 +5,11 @@ import { fileURLToPath } from "node:url";
 import { epyc9124 } from "@hyperwalk/cpu";
 import { defineGuest } from "@hyperwalk/guest-sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runProgram } from "../src/cli/program.js";
 import { compare } from "../src/compare.js";
 import { runstateLoop } from "../src/guest-catalogue.js";
 import { MATRIX_OPERATIONS, type MatrixDocument } from "../src/operation-matrix.js";
-import { plain } from "../src/report/paint.js";
 import { ABIS, type CompareDocument } from "../src/result.js";
-
-async function hyperwalk(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const written = { out: "", err: "" };
-  const code = await runProgram(args, {
-    paint: plain,
-    out: (text) => {
-      written.out += text;
-    },
-    err: (text) => {
-      written.err += text;
-    },
-  });
-  return { code, ...written };
-}
+import { hyperwalk } from "./hyperwalk.js";
 
 let directory = "";
 beforeAll(() => {

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { epyc9124, skylakeSp } from "@hyperwalk/cpu";
 import { parseSpecCtrl } from "@hyperwalk/xen";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runProgram } from "../src/cli/program.js";
 import { type CompareRequest, compare } from "../src/compare.js";
 import { runstateLoop } from "../src/guest-catalogue.js";
 import { DocumentError } from "../src/html/document-error.js";
@@ -12,29 +11,15 @@ import { escapeText, html, jsonForScript } from "../src/html/markup.js";
 import { type ChartLibrary, htmlReport } from "../src/html/page.js";
 import { readReportInput } from "../src/html/read-input.js";
 import { compareCommandLine, shellWords } from "../src/html/reproduce.js";
-import { plain } from "../src/report/paint.js";
 import type { CompareDocument } from "../src/result.js";
 import { parseScenario } from "../src/scenario/parse-scenario.js";
 import type { SweepRow } from "../src/sweep/sweep-row.js";
 import { CANNED, endedBadly } from "./canned-document.js";
 import { CANNED_RUN, CANNED_SENSITIVITY, CANNED_TIMELINE, cannedSweep } from "./canned-parts.js";
+import { hyperwalk } from "./hyperwalk.js";
 
 const HOSTILE = `</script><script>alert(1)</script><!--<img src=x onerror='alert(2)'>" &amp; ${"\u0000\u001b[31m\u202e"}\ud800`;
 const NO_LIBRARIES: readonly ChartLibrary[] = [];
-
-async function hyperwalk(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const written = { out: "", err: "" };
-  const code = await runProgram(args, {
-    paint: plain,
-    out: (text) => {
-      written.out += text;
-    },
-    err: (text) => {
-      written.err += text;
-    },
-  });
-  return { code, ...written };
-}
 
 /** The document with every text in it replaced that a stranger may have written. */
 function hostile(document: CompareDocument): CompareDocument {

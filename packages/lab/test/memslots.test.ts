@@ -1,23 +1,11 @@
 import { epyc9124, skylakeSp } from "@hyperwalk/cpu";
 import { EVENT_SENDERS, MEMSLOT_UPDATES } from "@hyperwalk/xen";
 import { describe, expect, it } from "vitest";
-import { runProgram } from "../src/cli/program.js";
 import { DEFAULT_MEMSLOT_UPDATES } from "../src/memslot-names.js";
 import { compareSharedInfoKeys, type MemslotsDocument } from "../src/memslots.js";
 import { memslotsReport } from "../src/report/memslots-report.js";
 import { plain } from "../src/report/paint.js";
-
-async function hyperwalk(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const written = { out: "", err: "" };
-  const out = (text: string) => {
-    written.out += text;
-  };
-  const err = (text: string) => {
-    written.err += text;
-  };
-  const code = await runProgram(args, { paint: plain, out, err });
-  return { code, ...written };
-}
+import { hyperwalk } from "./hyperwalk.js";
 
 describe.each([epyc9124, skylakeSp])("shared_info by gfn and by hva on $id", (machine) => {
   const document = compareSharedInfoKeys({ machine });

@@ -1,15 +1,13 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { epyc9124, PROFILES, Processor, profileQuantities } from "@hyperwalk/cpu";
-import fc from "fast-check";
+import { epyc9124, PROFILES, profileQuantities } from "@hyperwalk/cpu";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runProgram } from "../src/cli/program.js";
 import { diffProfiles } from "../src/profile-file/profile-documents.js";
 import { ProfileFileError } from "../src/profile-file/profile-file-error.js";
 import { profileJsonSchema } from "../src/profile-file/profile-schema.js";
 import { parseProfile, readProfile } from "../src/profile-file/read-profile.js";
-import { plain } from "../src/report/paint.js";
+import { hyperwalk } from "./hyperwalk.js";
 
 const GOOD = `extends: epyc-9124
 id: lab-epyc
@@ -25,20 +23,6 @@ defaults:
   ibpbEntry: false
   note: spec-ctrl=no-ibpb-entry on the host
 `;
-
-async function hyperwalk(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const written = { out: "", err: "" };
-  const code = await runProgram(args, {
-    paint: plain,
-    out: (text) => {
-      written.out += text;
-    },
-    err: (text) => {
-      written.err += text;
-    },
-  });
-  return { code, ...written };
-}
 
 function problems(text: string): string[] {
   return readProfile(text, "my.yml").problems.map(({ message }) => message);
@@ -125,30 +109,6 @@ describe("a profile file", () => {
     const text = GOOD.replace("timing.ibpb", "timing.ipbp").replace("timing.rdmsr", "rdmsr");
     expect(readProfile(text, "my.yml").problems.map(({ line }) => line)).toEqual([5, 10]);
     expect(readProfile(text, "my.yml").profile).toBeUndefined();
-  });
-
-  it("however mangled is either a machine that can be built or refused in one line a problem", () => {
-    const mangled = fc
-      .tuple(
-        fc.nat(GOOD.length - 1),
-        fc.nat(12),
-        fc.constantFrom("", "\n", ": ", "[", "}", "-1", "1e99", "~", "&a *a", "!!set", "\u0000", "'", "#"),
-      )
-      .map(([at, cut, put]) => GOOD.slice(0, at) + put + GOOD.slice(at + cut));
-    fc.assert(
-      fc.property(mangled, (text) => {
-        const reading = readProfile(text, "my.yml");
-        for (const error of reading.problems) {
-          expect(error).toBeInstanceOf(ProfileFileError);
-          expect(error.message).not.toContain("\n");
-          expect(error.message).toMatch(/^my\.yml:(\d+:)? .+; allowed: ./);
-        }
-        if (reading.problems.length > 0) return;
-        expect(reading.profile).toBeDefined();
-        if (reading.profile !== undefined) new Processor({ profile: reading.profile });
-      }),
-      { numRuns: 200, seed: 6 },
-    );
   });
 
   it("has a schema that names every number", () => {

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { findProfile } from "@hyperwalk/cpu";
 import { operationTour } from "@hyperwalk/guest-sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runProgram } from "../src/cli/program.js";
 import {
   type AbiName,
   hypercallBench,
@@ -16,7 +15,8 @@ import {
   recost,
 } from "../src/index.js";
 import { planReplay } from "../src/recording/replay-plan.js";
-import { plain } from "../src/report/paint.js";
+import { hyperwalk } from "./hyperwalk.js";
+import { randomNumbers } from "./mutation.js";
 import { severalCalls } from "./several-calls-guest.js";
 
 const epyc = findProfile("epyc-9124")!;
@@ -197,20 +197,6 @@ describe("hyperwalk recost", () => {
   let directory = "";
   const path = (name: string) => join(directory, name);
 
-  async function hyperwalk(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-    const written = { out: "", err: "" };
-    const code = await runProgram(args, {
-      paint: plain,
-      out: (text) => {
-        written.out += text;
-      },
-      err: (text) => {
-        written.err += text;
-      },
-    });
-    return { code, ...written };
-  }
-
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), "hyperwalk-recost-"));
     const { text } = several("linear");
@@ -253,11 +239,14 @@ describe("hyperwalk recost", () => {
     [["cut.hcr.jsonl"], /argument <file>: .*cut\.hcr\.jsonl: line 46: the record ends here; allowed: /],
     [
       ["file.hcr.jsonl"],
-      /machine of the record: there is no machine "\.\/own\.yml"; allowed: with --machine/,
+      /: line 1: machine\.id: there is no machine "\.\/own\.yml"; allowed: with --machine/,
     ],
     [["flush.hcr.jsonl"], /flush\.hcr\.jsonl: line 1: xen\.l1dFlush: true; allowed: false on AMD/],
     [["many.hcr.jsonl"], /many\.hcr\.jsonl: line 1: domain\.vcpus: 99; allowed: /],
-    [["elsewhere.hcr.jsonl"], /machine of the record: there is no machine "abacus"; allowed: /],
+    [
+      ["elsewhere.hcr.jsonl"],
+      /elsewhere\.hcr\.jsonl: line 1: machine\.id: there is no machine "abacus"; allowed: /,
+    ],
     [
       ["good.hcr.jsonl", "--abi", "fastabi", "--host", "kvm"],
       /option --abi: "fastabi" under kvm; allowed: linear/,
@@ -282,11 +271,7 @@ describe("a hostile record", () => {
   it("is refused with one clear error, or repeated, whatever is in its calls: 200 mutations of values", () => {
     const { text } = several("linear");
     const lines = text.trimEnd().split("\n");
-    let seed = 7;
-    const random = (below: number) => {
-      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-      return Math.floor((seed / 2 ** 32) * below);
-    };
+    const random = randomNumbers(7);
     const values = ["0x0", "0x1", "0xffffffffffffffff", "0x7fffffffffffffff", "0xfff", "0x8000000000000000"];
     const mutated: string[] = [];
     for (const line of lines.slice(1, -1))

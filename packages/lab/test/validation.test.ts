@@ -4,9 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { armProfileQuantities, findArmProfile, findProfile, profileQuantities } from "@hyperwalk/cpu";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runProgram } from "../src/cli/program.js";
 import { BlockError, fillBlocks } from "../src/report/generated-blocks.js";
-import { plain } from "../src/report/paint.js";
 import { errorText, tally, worstFirst } from "../src/report/validation-figures.js";
 import { chaseRow, validationBlocks } from "../src/report/validation-page.js";
 import { chasePoint } from "../src/validation/chase-curves.js";
@@ -14,22 +12,9 @@ import { Experiments } from "../src/validation/experiments.js";
 import { errorOf } from "../src/validation/figure.js";
 import { type FigureResult, validate, validationFigures } from "../src/validation/validate.js";
 import { LONG_PARTS, VALIDATION_PARTS } from "../src/validation/validation-parts.js";
+import { hyperwalk } from "./hyperwalk.js";
 
 const PAGE = fileURLToPath(new URL("../../../docs/validation.md", import.meta.url));
-
-async function hyperwalk(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const written = { out: "", err: "" };
-  const code = await runProgram(args, {
-    paint: plain,
-    out: (text) => {
-      written.out += text;
-    },
-    err: (text) => {
-      written.err += text;
-    },
-  });
-  return { code, ...written };
-}
 
 describe("published figures", () => {
   const figures = validationFigures();

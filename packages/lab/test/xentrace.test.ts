@@ -3,12 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findProfile } from "@hyperwalk/cpu";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runProgram } from "../src/cli/program.js";
 import { parseRecording, RecordingError } from "../src/index.js";
 import { importXentrace, recordingLines } from "../src/recording/import-xentrace.js";
 import { priceMix } from "../src/recording/price-mix.js";
 import { traceRecords } from "../src/recording/xentrace.js";
-import { plain } from "../src/report/paint.js";
+import { hyperwalk } from "./hyperwalk.js";
+import { mutatedBytes, randomNumbers } from "./mutation.js";
 
 interface Written {
   readonly event: number;
@@ -37,11 +37,7 @@ function encode(
   return bytes;
 }
 
-let seed = 3;
-function random(below: number): number {
-  seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-  return Math.floor((seed / 2 ** 32) * below);
-}
+const random = randomNumbers(3);
 
 const running = (domain: number, vcpu: number, tsc: number): Written => ({
   event: 0x21001 | (1 << 8),
@@ -243,9 +239,7 @@ describe("a file that is no trace", () => {
   it("gives one clear error for each of 200 mutations, or a mix all the same", () => {
     let refused = 0;
     for (let i = 0; i < 200; i++) {
-      const mutated = sample.slice(0, random(6) === 0 ? random(sample.length) : sample.length);
-      for (let n = random(4); n >= 0 && mutated.length > 0; n--)
-        mutated[random(mutated.length)] = random(256);
+      const mutated = mutatedBytes(sample, random);
       try {
         const { recording } = importXentrace(mutated, { name: "x" });
         expect(parseRecording(recordingLines(recording).join(""))).toEqual(recording);
@@ -262,20 +256,6 @@ describe("a file that is no trace", () => {
 describe("hyperwalk import-xentrace", () => {
   let directory = "";
   const path = (name: string) => join(directory, name);
-
-  async function hyperwalk(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-    const written = { out: "", err: "" };
-    const code = await runProgram(args, {
-      paint: plain,
-      out: (text) => {
-        written.out += text;
-      },
-      err: (text) => {
-        written.err += text;
-      },
-    });
-    return { code, ...written };
-  }
 
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), "hyperwalk-xentrace-"));

@@ -45,10 +45,10 @@ export async function recostCommand(
       "--between instructions",
     );
   const recording = readRecording("argument <file>", path);
-  if (recording.mixes.length > 0) return mixCommand(recording, options, given, output);
+  if (recording.mixes.length > 0) return mixCommand(path, recording, options, given, output);
   const machine =
     options.machine === undefined
-      ? recordedMachine(recording)
+      ? recordedMachine(path, recording)
       : await machineById("option --machine", options.machine);
   const hasSwitches = options.specCtrl !== undefined || options.ept !== undefined;
   const request: RecostRequest = {
@@ -75,14 +75,21 @@ export async function recostCommand(
 }
 
 /** The machine of a record, which is one that comes with the package: a record names no files. */
-function recordedMachine({ header: { machine } }: Recording): ProcessorProfile {
-  const found = machine === null ? undefined : findProfile(machine.id);
+function recordedMachine(path: string, { header: { machine } }: Recording): ProcessorProfile {
+  const allowed = `with --machine, ${PROFILES.map(({ id }) => id).join(", ")}`;
+  if (machine === null)
+    throw new UsageError(
+      "option --machine",
+      `nothing is given, and the record does not say where it was made`,
+      allowed,
+    );
+  const found = findProfile(machine.id);
   if (found !== undefined) return found;
-  const [argument, problem] =
-    machine === null
-      ? ["option --machine", "nothing is given, and the record does not say where it was made"]
-      : ["argument <file>: machine of the record", `there is no machine "${machine.id}"`];
-  throw new UsageError(argument, problem, `with --machine, ${PROFILES.map(({ id }) => id).join(", ")}`);
+  throw new UsageError(
+    "argument <file>",
+    `${path}: line 1: machine.id: there is no machine "${machine.id}"`,
+    allowed,
+  );
 }
 
 /** @throws UsageError for a record whose domain or hypervisor there cannot be */
@@ -100,6 +107,7 @@ const OF_CALLS: readonly (keyof RecostOptions)[] = ["between", "footprint"];
 
 /** `recost` of a mix that was made of a trace. */
 async function mixCommand(
+  path: string,
   recording: Recording,
   options: RecostOptions,
   given: (option: keyof RecostOptions) => boolean,
@@ -112,7 +120,7 @@ async function mixCommand(
     throw new UsageError("option --host", "a trace's mix is priced under Xen", "xen");
   const machine =
     options.machine === undefined
-      ? recordedMachine(recording)
+      ? recordedMachine(path, recording)
       : await machineById("option --machine", options.machine);
   const { priceMix } = await import("../recording/price-mix.js");
   const { abi, p2mPage, mmioHandlers, guestPage } = options;

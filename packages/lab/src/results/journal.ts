@@ -45,12 +45,12 @@ export function hasResults(directory: string): boolean {
 /** What a folder's results are of. @throws ResultsError */
 export function readPlan(directory: string): SweepPlan {
   const file = join(directory, PLAN);
-  let plan: unknown;
-  try {
-    plan = JSON.parse(readFileSync(file, "utf8"));
-  } catch (error) {
-    throw new ResultsError(file, 0, "", (error as Error).message, "the plan that `hyperwalk sweep` wrote");
-  }
+  const plan = parsedJson(
+    inFolder(directory, () => readFileSync(file, "utf8")),
+    file,
+    0,
+    "the plan that `hyperwalk sweep` wrote",
+  );
   const checked = WRITTEN_PLAN.safeParse(plan);
   if (checked.success) return plan as SweepPlan;
   const { path, problem, allowed } = problemOf(checked.error.issues[0], plan);
@@ -116,13 +116,16 @@ const LINE = z.union([
   }),
 ]);
 
-function parsedLine(text: string, file: string, line: number): JournalLine {
-  let value: unknown;
+function parsedJson(text: string, file: string, line: number, allowed: string): unknown {
   try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new ResultsError(file, line, "", (error as Error).message, "lines that `hyperwalk sweep` wrote");
+    return JSON.parse(text);
+  } catch {
+    throw new ResultsError(file, line, "", "it is not JSON", allowed);
   }
+}
+
+function parsedLine(text: string, file: string, line: number): JournalLine {
+  const value = parsedJson(text, file, line, "lines that `hyperwalk sweep` wrote");
   if (!LINE.safeParse(value).success)
     throw new ResultsError(file, line, "", "it is no point", "lines that `hyperwalk sweep` wrote");
   return value as JournalLine;
