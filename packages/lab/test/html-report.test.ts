@@ -449,7 +449,37 @@ describe("hyperwalk report", () => {
     expect(readFileSync(file, "utf8")).toContain("hyperwalk run small.yaml");
   });
 
+  it("runs every point of a sweep, and takes the rest of the page from the first that can be run", async () => {
+    const scenario = join(directory, "axes.yaml");
+    writeFileSync(
+      scenario,
+      "name: axes\ndescription: Which pages?\nguest: { name: runstate-loop, iterations: 4 }\ninterfaces: [linear, registered]\nsweep:\n  unsupported: skip\n  axes:\n    host.kind: [kvm, xen]\n    interfaces: [[registered], [linear, registered]]\n",
+    );
+    const file = join(directory, "axes.html");
+    const options = ["--no-sensitivity", "--workers", "1", "-o", file, "--json"];
+    const { code, out, err } = await hyperwalk("report", scenario, ...options);
+    expect(err).toBe("");
+    expect(code).toBe(0);
+    const { sections, charts } = JSON.parse(out);
+    expect(sections.slice(0, 3)).toEqual(["Summary", "Sweep", "Breakdown"]);
+    expect(charts).toContain("One hypercall through linear on KVM, from the first instruction to the return");
+    const page = readFileSync(file, "utf8");
+    expect(page).toContain("<b>axes</b>: Which pages?");
+    expect(page).toContain("4 points, 1 of them left out");
+    expect(page).toMatch(
+      /are of one of its points: <code>host.kind<\/code> kvm, <code>interfaces<\/code> linear, registered/,
+    );
+    expect(page).toContain("hyperwalk sweep axes.yaml");
+  }, 120_000);
+
   it("refuses what it cannot read or write", async () => {
+    const many = join(directory, "many.yaml");
+    writeFileSync(many, "name: many\nsweep: { axes: { seed: { from: 1, to: 1001, step: 1 } } }\n");
+    const stray = join(directory, "stray.yaml");
+    writeFileSync(
+      stray,
+      "name: stray\nsweep:\n  axes:\n    host.ibpb: [on]\n    machine.set.timing.vmexits: [400]\n",
+    );
     const cases: [string[], string[]][] = [
       [["report"], ["input"]],
       [
@@ -464,6 +494,23 @@ describe("hyperwalk report", () => {
       [
         ["report", input, "-o", join(directory, "no", "where.html")],
         ["--output", "ENOENT"],
+      ],
+      // Before anything is run.
+      [
+        ["report", many, "-o", directory],
+        ["--output", "EISDIR"],
+      ],
+      [
+        ["report", many, "-o", join(directory, "many.html")],
+        ["1001 points", "up to 1000", "hyperwalk sweep"],
+      ],
+      [
+        ["report", input, "--workers", "2"],
+        ["--workers", "with a scenario"],
+      ],
+      [
+        ["report", stray, "-o", join(directory, "stray.html")],
+        ["stray.yaml:5: machine.set.timing.vmexits", "timing.vmexit,"],
       ],
     ];
     for (const [args, words] of cases) {

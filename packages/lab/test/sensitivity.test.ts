@@ -12,6 +12,7 @@ import { checkStagePrices, stagePriceKeys } from "@hyperwalk/xen";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { compare } from "../src/compare.js";
 import { runstateLoop } from "../src/guest-catalogue.js";
+import { sharedSensitivity } from "../src/results/shared-sensitivity.js";
 import { usableEnd } from "../src/sensitivity/nearest-valid.js";
 import { type SensitivityRequest, sensitivity, sensitivityFigures } from "../src/sensitivity/sensitivity.js";
 import type { SensitivityDocument } from "../src/sensitivity/sensitivity-document.js";
@@ -28,6 +29,42 @@ const REQUEST: SensitivityRequest = {
   iterations: 64,
   keys: [PDE, "timing.ibpb", WALK],
 };
+
+describe("on several threads", () => {
+  it("an analysis is the same as on one", async () => {
+    const keys = [PDE, "timing.ibpb", WALK, "timing.vmexit"];
+    const request = { ...REQUEST, iterations: 4, keys };
+    const alone = await sensitivity(request);
+    for (const workers of [1, 2]) {
+      let announced = 0;
+      let done = 0;
+      const shared = await sharedSensitivity(
+        request,
+        { file: "scenario.yml", guest: { name: "runstate-loop" } },
+        {
+          workers,
+          started: async (all) => {
+            announced = all;
+          },
+          advance: () => {
+            done++;
+          },
+        },
+      );
+      expect(JSON.stringify(shared)).toBe(JSON.stringify(alone));
+      expect(done).toBe(2 * keys.length + 2 * 2);
+      expect(announced).toBe(done);
+    }
+  });
+
+  it("a guest that other threads cannot find ends the analysis", async () => {
+    const request = { ...REQUEST, iterations: 4, keys: [PDE, "timing.ibpb", WALK, "timing.vmexit"] };
+    const running = { workers: 2, started: async () => undefined, advance: () => undefined };
+    await expect(
+      sharedSensitivity(request, { file: "scenario.yml", guest: { name: "no-such-guest" } }, running),
+    ).rejects.toThrow("no-such-guest");
+  });
+});
 
 describe("sensitivity", () => {
   const done: string[] = [];

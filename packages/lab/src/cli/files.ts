@@ -1,4 +1,5 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { accessSync, constants, readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { fileSystemReason } from "../file-system-reason.js";
 import { UsageError } from "./usage-error.js";
 
@@ -22,6 +23,17 @@ export function readText(argument: string, path: string, allowed: string = A_FIL
 export function writeFile(argument: string, path: string, content: Uint8Array | string): void {
   try {
     writeFileSync(path, content);
+  } catch (error) {
+    throw unwritable(argument, path, error);
+  }
+}
+
+/** That a file can be written later, before what takes long is begun. @throws UsageError when it cannot */
+export function checkWritable(argument: string, path: string): void {
+  try {
+    const there = statSync(path, { throwIfNoEntry: false });
+    if (there?.isDirectory()) throw Object.assign(new Error(path), { code: "EISDIR" });
+    accessSync(there === undefined ? dirname(path) : path, constants.W_OK);
   } catch (error) {
     throw unwritable(argument, path, error);
   }

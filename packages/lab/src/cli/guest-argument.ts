@@ -20,3 +20,8 @@ export function guestFromArgument(text: string): Guest {
   }
   return elfGuest(basename(text), bytes);
 }
+
+/** Whether an argument names a built-in guest, and not a file. */
+export function isBuiltIn(text: string): boolean {
+  return BUILT_IN_GUESTS.some((each) => each.name === text);
+}

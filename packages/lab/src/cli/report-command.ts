@@ -7,9 +7,10 @@ import { htmlReport } from "../html/page.js";
 import { INPUT_KINDS, readReportInput } from "../html/read-input.js";
 import { chartLibraries } from "./chart-libraries.js";
 import { exitCode } from "./compare-command.js";
-import { readText, writeFile } from "./files.js";
+import { checkWritable, readText, writeFile } from "./files.js";
 import type { Output } from "./output.js";
 import { reportScenario } from "./report-scenario.js";
+import { sweepExit } from "./sweep-command.js";
 import { UsageError } from "./usage-error.js";
 
 /** What a report reads of a sweep's folder. */
@@ -21,6 +22,8 @@ export interface ReportOptions {
   readonly title?: string;
   /** With a scenario: push every estimate to both ends of its range. */
   readonly sensitivity: boolean;
+  /** With a scenario. Default: one for each processor. */
+  readonly workers?: number;
   readonly json?: boolean;
 }
 
@@ -39,10 +42,13 @@ export async function reportCommand(
     );
   if (scenario === undefined && !options.sensitivity)
     throw new UsageError("option --no-sensitivity", "nothing is run for this report", "with a scenario file");
+  if (scenario === undefined && options.workers !== undefined)
+    throw new UsageError("option --workers", "nothing is run for this report", "with a scenario file");
+  checkWritable("option --output", options.output);
   const input =
     scenario === undefined
       ? readOrExplain(inputs.flatMap(filesAt).map((path) => ({ path, text: readInput(path) })))
-      : await reportScenario(scenario, options.sensitivity);
+      : await reportScenario(scenario, options);
   const report = await htmlReport({ ...input, title: options.title }, chartLibraries());
   writeFile("option --output", options.output, report.html);
   const bytes = Buffer.byteLength(report.html);
@@ -54,6 +60,7 @@ export async function reportCommand(
       `${options.output}: ${charts.length} charts, ${amount(bytes / 1024).replaceAll("\u202f", " ")} KiB\n`,
     );
   if (scenario === undefined) return 0;
+  if (input.sweep !== undefined) return sweepExit(input.sweep.rows, output);
   const [{ document, scenario: run }] = input.comparisons;
   const missed = run?.expectations.some(({ isMet }) => !isMet) ?? false;
   if (missed) output.err("error: not all expectations are met; the page says which\n");

@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { workersOption } from "./option-values.js";
 import type { Output } from "./output.js";
 import type { ReportOptions } from "./report-command.js";
 
@@ -11,11 +12,12 @@ export function registerReport(program: Command, output: Output, exit: (code: nu
     )
     .argument(
       "<input...>",
-      "a scenario file to run; or one or two files of compare --json or run, the folder of a sweep, an analysis of sensitivity; - is standard input",
+      "a scenario file to run, with or without a sweep; or one or two files of compare --json or run, the folder of a sweep, an analysis of sensitivity; - is standard input",
     )
     .addOption(new Option("-o, --output <file>", "the page").default("report.html"))
     .option("--title <text>", "its title (default: what was run)")
     .option("--no-sensitivity", "of a scenario: leave out what the estimates' ranges do, which takes longest")
+    .addOption(workersOption())
     .option("--json", "print what was written as one JSON document")
     .action(async (inputs: string[], options: ReportOptions) => {
       const { reportCommand } = await import("./report-command.js");

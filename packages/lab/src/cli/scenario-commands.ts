@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
 import type { Shard } from "../results/run-sweep.js";
 import type { MergeOptions } from "./merge-command.js";
-import { wholeNumber } from "./option-values.js";
+import { workersOption } from "./option-values.js";
 import type { Output } from "./output.js";
 import type { RunOptions } from "./run-command.js";
 import type { StubsOptions } from "./stubs-command.js";
@@ -37,11 +37,7 @@ export function scenarioCommands(program: Command, output: Output, finish: (code
     .description("run a scenario at every point of its axes, on all processors")
     .argument("<scenario>", "path of a YAML file with `sweep:`")
     .option("-o, --output <folder>", "where results go (default: the scenario's name and -results)")
-    .addOption(
-      new Option("--workers <n>", "threads to run on (default: one for each processor)").argParser(
-        wholeNumber("--workers", 1, 1024),
-      ),
-    )
+    .addOption(workersOption())
     .addOption(
       new Option(
         "--shard <i/n>",

@@ -1,7 +1,10 @@
 import { runName } from "../report/run-name.js";
-import { sensitivity, UnknownEstimateError } from "../sensitivity/sensitivity.js";
+import { defaultWorkers } from "../results/point-pool.js";
+import { sharedSensitivity } from "../results/shared-sensitivity.js";
+import { UnknownEstimateError } from "../sensitivity/sensitivity.js";
 import type { SensitivityDocument } from "../sensitivity/sensitivity-document.js";
 import { compareRequest, imageProblem } from "./compare-command.js";
+import { isBuiltIn } from "./guest-argument.js";
 import type { Output } from "./output.js";
 import { type Progress, progressBar } from "./progress.js";
 import type { SensitivityOptions } from "./sensitivity-options.js";
@@ -14,10 +17,8 @@ export async function sensitivityCommand(
   output: Output,
 ): Promise<number> {
   const request = await compareRequest(guest, options);
-  const document = await analysed(guest, {
-    ...request,
-    ...(options.key.length === 0 ? {} : { keys: options.key }),
-  });
+  const keys = options.key.length === 0 ? {} : { keys: options.key };
+  const document = await analysed(guest, { ...request, ...keys }, options.workers ?? defaultWorkers());
   if (options.json) output.out(`${JSON.stringify(document, null, 2)}\n`);
   else {
     const { sensitivityReport } = await import("../report/sensitivity-report.js");
@@ -28,16 +29,22 @@ export async function sensitivityCommand(
 
 async function analysed(
   guest: string,
-  request: Parameters<typeof sensitivity>[0],
+  request: Parameters<typeof sharedSensitivity>[0],
+  workers: number,
 ): Promise<SensitivityDocument> {
   let bar: Progress | undefined;
   try {
-    return await sensitivity(request, {
-      started: async (runs) => {
-        bar = await progressBar("comparisons", runs);
+    return await sharedSensitivity(
+      request,
+      { file: "command-line", guest: isBuiltIn(guest) ? { name: guest } : { elf: guest } },
+      {
+        workers,
+        started: async (runs) => {
+          bar = await progressBar("comparisons", runs);
+        },
+        advance: () => bar?.advance(),
       },
-      progress: () => bar?.advance(),
-    });
+    );
   } catch (error) {
     if (error instanceof UnknownEstimateError)
       throw new UsageError("option --key", `no run rests on "${error.key}"`, error.allowed);

@@ -86,11 +86,15 @@ export function sweepExit(rows: readonly SweepRow[], output: Output): number {
 }
 
 /** Refuses a sweep before it begins if one of its points cannot be run. */
-async function checkPoints(parsed: ParsedScenario, points: number, files: ScenarioFiles): Promise<void> {
+export async function checkPoints(
+  parsed: ParsedScenario,
+  points: number,
+  files: ScenarioFiles,
+): Promise<void> {
   const isStrict = parsed.scenario.sweep?.unsupported !== "skip";
   for (let index = 0; index < Math.min(points, CHECKED_POINTS); index++) {
-    const { scenario } = isStrict || index === 0 ? sweepPoint(parsed, index) : { scenario: undefined };
-    if (isStrict && scenario !== undefined) await scenarioRequest(scenario, files, parsed.source);
+    const point = isStrict || index === 0 ? sweepPoint(parsed, index) : undefined;
+    if (isStrict && point !== undefined) await scenarioRequest(point.scenario, files, point.source);
   }
 }
 

@@ -15,6 +15,7 @@ import type { MeasuredRun, ReportInput, SweepResults } from "./report-input.js";
 import { expectationTables, otherDocuments, reproduction, scenarioText, settingsTable } from "./settings.js";
 import { STYLE } from "./style.js";
 import { sweepCharts } from "./sweep-charts.js";
+import { pointSentences, question, sweepSentence } from "./sweep-sentences.js";
 import { sweepTable } from "./sweep-table.js";
 import { sensitivityNotes, tornadoCharts } from "./tornado-chart.js";
 import { waterfallChart } from "./waterfall-chart.js";
@@ -73,6 +74,7 @@ export async function htmlReport(input: ReportInput, libraries: readonly ChartLi
 ${patternDefinitions()}
 <header>
 <h1>${title}</h1>
+${question(input)}
 <noscript><p>Charts are drawn by scripts, which are turned off here: the data of each are in a table of its own.</p></noscript>
 <nav aria-label="Sections"><ul>${sections.map(({ id, title: name }) => html`<li><a href="#${id}">${name}</a></li>`)}</ul></nav>
 </header>
@@ -116,12 +118,14 @@ function sectionsOf(input: ReportInput): Section[] {
         comparisons.length === 0
           ? []
           : [
+              ...pointSentences(comparisons),
               ...comparisons.map((each) => headlineSentence(each, runs)),
               headlineTable(comparisons, runs),
               headlineNotes(comparisons),
               ...expectationTables(comparisons),
             ],
     },
+    { id: "sweep", title: "Sweep", parts: sweep === undefined ? [] : sweepParts(sweep) },
     {
       id: "breakdown",
       title: "Breakdown",
@@ -136,7 +140,6 @@ function sectionsOf(input: ReportInput): Section[] {
       title: timelines.length === 1 ? "One hypercall" : "Single hypercalls",
       parts: timelines.map((timeline, at) => waterfallChart(`waterfall-${at + 1}`, timeline, phases)),
     },
-    { id: "sweep", title: "Sweep", parts: sweep === undefined ? [] : sweepParts(sweep) },
     {
       id: "sensitivity",
       title: "Which estimates matter",
@@ -166,10 +169,8 @@ function phasesOf(
 }
 
 function sweepParts({ rows, document }: SweepResults): (Chart | Markup)[] {
-  const left = rows.filter(({ skipped }) => skipped !== undefined).length;
-  const shard = document?.shard === undefined ? "" : `, shard ${document.shard} alone`;
   return [
-    html`<p>${rows.length} points${shard}${left === 0 ? "" : `, ${left} of them left out`}.</p>`,
+    sweepSentence({ rows, document }),
     ...sweepCharts(rows),
     html`<details><summary>All points of the sweep</summary>${sweepTable("Points of the sweep", rows)}</details>`,
   ];
@@ -221,7 +222,7 @@ function differences({ comparisons }: ReportInput, measured: readonly MeasuredRu
 
 function titleOf({ comparisons, timelines = [], sensitivities = [], sweep }: ReportInput): string {
   const [first] = comparisons;
-  if (first === undefined && sweep !== undefined)
+  if (sweep !== undefined && comparisons.every(({ point }) => point !== undefined))
     return `Sweep ${sweep.document?.scenario.name ?? ""}`.trim();
   const about = first?.document ?? timelines[0] ?? sensitivities[0];
   if (about === undefined) return "Report";

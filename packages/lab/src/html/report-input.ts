@@ -1,5 +1,6 @@
 import type { CompareDocument, RunResult } from "../result.js";
 import type { RunDocument } from "../scenario/run-scenario.js";
+import type { PointValues } from "../scenario/sweep-points.js";
 import type { SweepDocument, SweepRow } from "../sweep/sweep-row.js";
 import type { HypercallTimeline } from "../timeline/hypercall-timeline.js";
 import type { SensitivityInputs } from "./sensitivity-inputs.js";
@@ -11,6 +12,8 @@ export interface NamedComparison {
   readonly document: CompareDocument;
   /** What it is the comparison of, where a scenario was run. */
   readonly scenario?: Omit<RunDocument, "comparison"> | undefined;
+  /** Which point of the sweep in the same report it is of. */
+  readonly point?: PointValues | undefined;
 }
 
 /** What a sweep gave. */

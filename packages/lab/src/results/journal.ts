@@ -15,6 +15,7 @@ import type { Scenario } from "../scenario/scenario.js";
 import { MAX_POINTS } from "../scenario/scenario-schema.js";
 import { problemOf } from "../scenario/schema-problem.js";
 import type { SweepRow } from "../sweep/sweep-row.js";
+import { CollectedPoints, type FinishedPoints, type PointSink } from "./collected-points.js";
 import { inFolder } from "./in-folder.js";
 import { ResultsError } from "./results-error.js";
 
@@ -25,13 +26,6 @@ export interface SweepPlan {
   readonly identity: string;
   readonly points: number;
   readonly shard?: string;
-}
-
-/** Finished points of a sweep, in any order, and the estimates that they rest on. */
-export interface FinishedPoints {
-  readonly rows: ReadonlyMap<number, SweepRow>;
-  /** By their JSON. */
-  readonly estimates: ReadonlyMap<string, EstimateUsed>;
 }
 
 const PLAN = "plan.json";
@@ -135,17 +129,15 @@ function parsedLine(text: string, file: string, line: number): JournalLine {
  * The finished points of a sweep as they come, a line each: what is in the file when the sweep is killed stays finished, and
  * a line that was being written is no point.
  */
-export class SweepJournal {
-  private readonly rows: Map<number, SweepRow>;
-  private readonly estimates: Map<string, EstimateUsed>;
+export class SweepJournal implements PointSink {
+  readonly finished: CollectedPoints;
   private readonly directory: string;
   private readonly file: number;
 
-  private constructor(directory: string, file: number, finished: FinishedPoints) {
+  private constructor(directory: string, file: number, finished?: FinishedPoints) {
     this.directory = directory;
     this.file = file;
-    this.rows = new Map(finished.rows);
-    this.estimates = new Map(finished.estimates);
+    this.finished = new CollectedPoints(finished);
   }
 
   /** Begins a folder of results; what lay in it of another sweep is gone. @throws ResultsError */
@@ -155,7 +147,7 @@ export class SweepJournal {
       const file = openSync(join(directory, POINTS), "w");
       // The plan comes last: a folder with a plan has a file of points.
       writeFileSync(join(directory, PLAN), `${JSON.stringify(plan, null, 2)}\n`);
-      return new SweepJournal(directory, file, { rows: new Map(), estimates: new Map() });
+      return new SweepJournal(directory, file);
     });
   }
 
@@ -169,21 +161,10 @@ export class SweepJournal {
     });
   }
 
-  get finished(): FinishedPoints {
-    return { rows: this.rows, estimates: this.estimates };
-  }
-
   /** Adds a point, and those of its estimates that no earlier one had. @throws ResultsError when it cannot be written */
   add(row: SweepRow, estimates: readonly EstimateUsed[]): void {
-    let text = "";
-    for (const estimate of estimates) {
-      const key = JSON.stringify(estimate);
-      if (this.estimates.has(key)) continue;
-      this.estimates.set(key, estimate);
-      text += `{"estimate":${key}}\n`;
-    }
-    this.rows.set(row.index, row);
-    inFolder(this.directory, () => writeSync(this.file, `${text}${JSON.stringify(row)}\n`));
+    const added = this.finished.add(row, estimates).map((estimate) => `{"estimate":${estimate}}\n`);
+    inFolder(this.directory, () => writeSync(this.file, `${added.join("")}${JSON.stringify(row)}\n`));
   }
 
   close(): void {

@@ -3,15 +3,18 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Tinypool } from "tinypool";
 import { FileError } from "../file-error.js";
+import type { SensitivityFigure } from "../sensitivity/sensitivity-document.js";
 import type { FinishedPoint } from "../sweep/run-point.js";
+import type { FiguresTask } from "./figures-task.js";
 import type { PointAnswer, PointTask } from "./point-worker.js";
 
-/** Runs points of sweeps. */
+/** Runs points of sweeps, and the comparisons that an analysis of sensitivity is made of. */
 export interface PointPool {
   /** How many run at a time. */
   readonly workers: number;
   /** @throws FileError for a point that cannot be run */
   run(task: PointTask): Promise<FinishedPoint>;
+  figures(task: FiguresTask): Promise<readonly SensitivityFigure[]>;
   close(): Promise<void>;
 }
 
@@ -35,13 +38,15 @@ export async function pointPool(workers: number): Promise<PointPool> {
     (pool as unknown as EventEmitter).on("error", reject);
   });
   died.catch(() => undefined);
+  const answer = (task: PointTask | FiguresTask): Promise<unknown> => Promise.race([pool.run(task), died]);
   return {
     workers,
     run: async (task) => {
-      const answer = (await Promise.race([pool.run(task), died])) as PointAnswer;
-      if ("point" in answer) return answer.point;
-      throw new FileError(...answer.refused);
+      const point = (await answer(task)) as PointAnswer;
+      if ("point" in point) return point.point;
+      throw new FileError(...point.refused);
     },
+    figures: async (task) => (await answer(task)) as readonly SensitivityFigure[],
     close: () => pool.destroy(),
   };
 }

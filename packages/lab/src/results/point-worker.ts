@@ -1,6 +1,8 @@
 import { FileError } from "../file-error.js";
 import { type ParsedScenario, parseScenario } from "../scenario/parse-scenario.js";
+import type { SensitivityFigure } from "../sensitivity/sensitivity-document.js";
 import { type FinishedPoint, runPoint } from "../sweep/run-point.js";
+import { type FiguresTask, figuresRunner } from "./figures-task.js";
 import { ScenarioFiles } from "./scenario-files.js";
 
 /** What a worker is asked to run. */
@@ -40,5 +42,11 @@ export function pointRunner(): (task: PointTask) => Promise<PointAnswer> {
   };
 }
 
-const runner: (task: PointTask) => Promise<PointAnswer> = pointRunner();
-export default runner;
+const [point, figures] = [pointRunner(), figuresRunner()];
+
+/** The program of a worker. */
+export default function answer(
+  task: PointTask | FiguresTask,
+): Promise<PointAnswer | readonly SensitivityFigure[]> {
+  return "index" in task ? point(task) : figures(task);
+}

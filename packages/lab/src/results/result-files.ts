@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { stringify } from "csv-stringify/sync";
 import { type ResultColumn, resultColumns } from "../sweep/result-columns.js";
 import type { SweepDocument, SweepRow } from "../sweep/sweep-row.js";
+import type { FinishedPoints } from "./collected-points.js";
 import { inFolder } from "./in-folder.js";
-import type { FinishedPoints, SweepPlan } from "./journal.js";
+import type { SweepPlan } from "./journal.js";
 
 /** Files that a finished sweep's folder has. */
 export const RESULT_FILES = ["sweep.json", "results.jsonl", "results.csv", "results.parquet"] as const;
@@ -36,10 +37,11 @@ export async function writeResults(
   return document;
 }
 
-function sweepDocument(
+/** What is said of all of a sweep. @param rows all of its points that are finished */
+export function sweepDocument(
   plan: SweepPlan,
   rows: readonly SweepRow[],
-  { estimates }: FinishedPoints,
+  { estimates }: Pick<FinishedPoints, "estimates">,
 ): SweepDocument {
   const used = new Set(rows.flatMap((row) => row.estimates));
   const order = (a: readonly [string, { key: string }], b: readonly [string, { key: string }]) =>

@@ -1,6 +1,6 @@
 import type { ParsedScenario } from "../scenario/parse-scenario.js";
 import type { FinishedPoint } from "../sweep/run-point.js";
-import type { SweepJournal } from "./journal.js";
+import type { FinishedPoints, PointSink } from "./collected-points.js";
 import type { PointTask } from "./point-worker.js";
 
 /** Which part of a sweep runs: every `of`-th point from the `part`-th, counted from 1. */
@@ -21,21 +21,24 @@ export interface SweepRunner {
 }
 
 /** Points of a shard that are not finished yet, in order. */
-export function remainingPoints(points: number, shard: Shard | undefined, journal: SweepJournal): number[] {
+export function remainingPoints(
+  points: number,
+  shard: Shard | undefined,
+  { finished: { rows } }: { readonly finished: Pick<FinishedPoints, "rows"> },
+): number[] {
   const { part, of } = shard ?? { part: 1, of: 1 };
-  const { rows } = journal.finished;
   const all = Array.from({ length: Math.ceil((points - part + 1) / of) }, (_, n) => part - 1 + n * of);
   return all.filter((index) => !rows.has(index));
 }
 
 /**
- * Runs points and writes each into the journal as it is finished. The first point that cannot be run ends the sweep; those
+ * Runs points and hands on each as it is finished. The first point that cannot be run ends the sweep; those
  * that are running are finished.
  */
 export async function runSweep(
   { parsed, text }: { readonly parsed: ParsedScenario; readonly text: string },
   points: readonly number[],
-  journal: SweepJournal,
+  sink: PointSink,
   runner: SweepRunner,
 ): Promise<void> {
   const waiting = points[Symbol.iterator]();
@@ -45,7 +48,7 @@ export async function runSweep(
       if (failed !== undefined || runner.isStopped?.() === true) return;
       try {
         const { row, estimates } = await runner.run({ file: parsed.source.file, text, index });
-        journal.add(row, estimates);
+        sink.add(row, estimates);
         runner.onPoint?.();
       } catch (error) {
         failed ??= { error };

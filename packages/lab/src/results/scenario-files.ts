@@ -14,6 +14,9 @@ import { PartError, type ScenarioParts } from "../scenario/scenario-request.js";
 import { DEFAULT_WARM_UP } from "../scenario/scenario-schema.js";
 import { TOOL } from "../tool.js";
 
+/** What says which guest is meant. */
+export type GuestSource = Pick<ScenarioGuest, "name" | "elf" | "module" | "operation-loop" | "warm-up">;
+
 /** What scenario files name, from paths relative to a scenario's own; each is loaded once. */
 export class ScenarioFiles implements ScenarioParts {
   private readonly folder: string;
@@ -36,7 +39,7 @@ export class ScenarioFiles implements ScenarioParts {
     return parseProfile(new TextDecoder().decode(await this.read(path)), path);
   }
 
-  guest(guest: ScenarioGuest): Promise<Guest> {
+  guest(guest: GuestSource): Promise<Guest> {
     const { name, elf, module, "operation-loop": loop, "warm-up": warmUp } = guest;
     const key = JSON.stringify([name, elf, module, loop, warmUp]);
     let found = this.guests.get(key);
@@ -47,7 +50,7 @@ export class ScenarioFiles implements ScenarioParts {
     return found;
   }
 
-  private async load({ name, elf, module, ...loop }: ScenarioGuest): Promise<Guest> {
+  private async load({ name, elf, module, ...loop }: GuestSource): Promise<Guest> {
     if (elf !== undefined) return elfGuest(basename(elf), await this.read(elf));
     if (module !== undefined) return guestOfModule(resolve(this.folder, module));
     if (name === undefined)

@@ -41,6 +41,8 @@ export interface SweepPoint {
   readonly values: PointValues;
   /** The scenario at this point: without the sweep. */
   readonly scenario: Scenario;
+  /** Where what an axis changed is that axis. */
+  readonly source: ScenarioSource;
 }
 
 /** How many points a scenario's sweep has. @throws ScenarioError for axes that do not go together */
@@ -76,11 +78,8 @@ export function sweepPoint({ scenario, source }: ParsedScenario, index: number):
   const values = valuesAt(scenario, index);
   const { sweep: _sweep, ...changed } = structuredClone(scenario);
   for (const [axis, value] of Object.entries(values)) change(changed, axis, value, source);
-  return {
-    index,
-    values,
-    scenario: checked(changed, { file: source.file, lineOf: lineOfAxis(values, source) }),
-  };
+  const changedBy = { file: source.file, lineOf: lineOfAxis(values, source) };
+  return { index, values, scenario: checked(changed, changedBy), source: changedBy };
 }
 
 function change(scenario: object, axis: string, value: SweepValue, source: ScenarioSource): void {

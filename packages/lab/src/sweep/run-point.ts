@@ -23,8 +23,8 @@ export async function runPoint(
 ): Promise<FinishedPoint> {
   try {
     const point = sweepPoint(parsed, index);
-    const request = await scenarioRequest(point.scenario, parts, parsed.source);
-    const document = explained(parsed, () => compare(request));
+    const request = await scenarioRequest(point.scenario, parts, point.source);
+    const document = explained(point, () => compare(request));
     return { row: sweepRow(point, document), estimates: document.estimates };
   } catch (error) {
     if (!(error instanceof FileError) || parsed.scenario.sweep?.unsupported !== "skip") throw error;
