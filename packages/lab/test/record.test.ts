@@ -237,15 +237,18 @@ describe("a record file that is not one", () => {
   const lines = text.trimEnd().split("\n");
 
   it.each([
-    ["", /^line 1: format: nothing/],
-    ["{}", /^line 1: format: nothing/],
+    ["", /^line 1: format: it is missing/],
+    ["{}", /^line 1: format: it is missing/],
     [text.replace('"version":1', '"version":2'), /^line 1: version: 2; allowed: 1$/],
     [lines.slice(0, -1).join("\n"), /^line \d+: the record ends here; allowed: a line with "kind": "end"$/],
     [[...lines.slice(0, 4), ...lines.slice(5)].join("\n"), /^line \d+: calls: \d+, but the record has \d+/],
     [text.replace('"vcpu":0', '"vcpu":-1'), /^line 2: vcpu: -1; allowed: /],
     [text.replace('"kind":"call"', '"kind":"tale"'), /^line 2: kind: "tale"; allowed: call, mix, end$/],
-    [text.replace('"result":', '"outcome":'), /^line 2: result: nothing; allowed: /],
-    [text.replace('"vcpu":0', '"vcpu":0,"colour":1'), /^line 2: unknown key colour; allowed: /],
+    [text.replace('"result":', '"outcome":'), /^line 2: result: it is missing; allowed: a number$/],
+    [
+      text.replace('"vcpu":0', '"vcpu":0,"colour":1'),
+      /^line 2: colour: there is no such key; allowed: kind, vcpu, /,
+    ],
     [`${text}{}\n`, /^line \d+: something after the last line; allowed: nothing$/],
   ])("is refused with the line and the key (%#)", (broken, message) => {
     expect(() => parseRecording(broken)).toThrow(RecordingError);

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { problemOf } from "../scenario/schema-problem.js";
+import { problemOf } from "../schema-problem.js";
 import type { SweepDocument, SweepRow } from "../sweep/sweep-row.js";
 import type { HypercallTimeline } from "../timeline/hypercall-timeline.js";
 import { compareSchema } from "./compare-schema.js";

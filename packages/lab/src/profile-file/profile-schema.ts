@@ -1,5 +1,6 @@
 import { type Basis, PROFILES, type ProcessorProfile, profileQuantities } from "@hyperwalk/cpu";
 import { z } from "zod";
+import { section } from "../schema-problem.js";
 
 /** What a profile file says, with its defaults written out. */
 export interface ProfileFile {
@@ -24,12 +25,6 @@ const BASES = ["measured", "vendor", "published", "derived", "estimate"] as cons
 
 const text = (least: number, most: number) => z.string().min(least).max(most);
 const finite = z.number().min(-1e15).max(1e15);
-
-/** Keys with values and no others; the message of a stray key is the list of those there are. */
-const section = <T extends z.core.$ZodLooseShape>(shape: T): z.ZodObject<T, z.core.$strict> =>
-  z.strictObject(shape, {
-    error: ({ code }) => (code === "unrecognized_keys" ? Object.keys(shape).join(", ") : undefined),
-  });
 
 const quantity = section({
   value: finite,

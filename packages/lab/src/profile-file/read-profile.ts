@@ -8,7 +8,7 @@ import {
   type ProfileNumber,
   withNumbers,
 } from "@hyperwalk/cpu";
-import { problemOf } from "../scenario/schema-problem.js";
+import { problemOf } from "../schema-problem.js";
 import { type FileSource, readYaml } from "../yaml-file.js";
 import { ProfileFileError } from "./profile-file-error.js";
 import { PROFILE_SCHEMA, type ProfileFile, type ProfileFileNumber } from "./profile-schema.js";

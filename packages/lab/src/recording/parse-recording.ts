@@ -1,5 +1,6 @@
 import { BHB_SEQUENCES } from "@hyperwalk/xen";
 import { z } from "zod";
+import { problemOf, section, shown } from "../schema-problem.js";
 import {
   RECORDING_FORMAT,
   RECORDING_VERSION,
@@ -15,12 +16,12 @@ import { RecordingError } from "./recording-error.js";
 
 const number = z.number().nonnegative();
 const count = z.number().int().nonnegative();
-const hexadecimal = z.string().regex(/^0x[0-9a-f]{1,16}$/, "not a hexadecimal number of up to 64 bits");
-const bytes = z.string().regex(/^(?:[0-9a-f]{2})*$/, "not pairs of hexadecimal digits");
+const hexadecimal = z.string().regex(/^0x[0-9a-f]{1,16}$/, "a hexadecimal number of up to 64 bits");
+const bytes = z.string().regex(/^(?:[0-9a-f]{2})*$/, "pairs of hexadecimal digits");
 
-const ledgerCell = z.strictObject({ phase: z.string(), cause: z.string(), cycles: number });
+const ledgerCell = section({ phase: z.string(), cause: z.string(), cycles: number });
 
-const copy: z.ZodType<RecordedCopy> = z.strictObject({
+const copy: z.ZodType<RecordedCopy> = section({
   way: z.enum(["in", "out"]),
   pointer: z.enum(["linear", "physical"]),
   address: hexadecimal,
@@ -29,14 +30,14 @@ const copy: z.ZodType<RecordedCopy> = z.strictObject({
   failed: z.literal(true).optional(),
 });
 
-const entry: z.ZodType<RecordedEntry> = z.strictObject({
+const entry: z.ZodType<RecordedEntry> = section({
   number: count,
   arguments: z.array(hexadecimal).max(7),
   result: z.number().int(),
   copies: z.array(copy).optional(),
 });
 
-const call: z.ZodType<RecordedCall> = z.strictObject({
+const call: z.ZodType<RecordedCall> = section({
   kind: z.literal("call"),
   vcpu: count.max(4095),
   cycle: number,
@@ -56,7 +57,7 @@ const call: z.ZodType<RecordedCall> = z.strictObject({
   entries: z.array(entry).optional(),
 });
 
-const mix: z.ZodType<RecordedMix> = z.strictObject({
+const mix: z.ZodType<RecordedMix> = section({
   kind: z.literal("mix"),
   domain: count.nullable(),
   number: count,
@@ -67,18 +68,18 @@ const mix: z.ZodType<RecordedMix> = z.strictObject({
   interval: number.nullable(),
 });
 
-const header: z.ZodType<RecordingHeader> = z.strictObject({
+const header: z.ZodType<RecordingHeader> = section({
   format: z.literal(RECORDING_FORMAT),
   version: z.literal(RECORDING_VERSION),
   source: z.enum(["simulator", "xentrace"]),
-  tool: z.strictObject({ name: z.string(), version: z.string() }),
+  tool: section({ name: z.string(), version: z.string() }),
   machine: z
     .strictObject({ id: z.string(), name: z.string(), hash: z.string(), ghz: z.number().positive() })
     .nullable(),
   host: z
     .strictObject({
       kind: z.literal("xen"),
-      mitigations: z.strictObject({
+      mitigations: section({
         ibpbEntry: z.boolean(),
         rsbOverwrite: z.boolean(),
         specCtrlWrite: z.boolean(),
@@ -94,7 +95,7 @@ const header: z.ZodType<RecordingHeader> = z.strictObject({
     })
     .nullable(),
   interface: z.string().nullable(),
-  guest: z.strictObject({
+  guest: section({
     name: z.string(),
     cmdline: z.string(),
     memoryBytes: count.max(2 ** 40),
@@ -102,7 +103,7 @@ const header: z.ZodType<RecordingHeader> = z.strictObject({
   }),
 });
 
-const end: z.ZodType<RecordingEnd> = z.strictObject({
+const end: z.ZodType<RecordingEnd> = section({
   kind: z.literal("end"),
   calls: count,
   cycles: number,
@@ -176,23 +177,6 @@ function parsedLine(text: string, line: number): unknown {
 function checked<T>(schema: z.ZodType<T>, value: unknown, line: number): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  const key = issue.path.map(String).join(".");
-  const place = `line ${line}${key === "" ? "" : `: ${key}`}`;
-  if (issue.code === "unrecognized_keys")
-    throw new RecordingError(place, `unknown key ${issue.keys[0]}`, "the keys of docs/record-and-recost.md");
-  const found = issue.path.reduce<unknown>(
-    (at, step) => (at as Record<PropertyKey, unknown> | undefined)?.[step],
-    value,
-  );
-  throw new RecordingError(place, shown(found), issue.message);
-}
-
-/** Characters of a wrong value that a message shows. */
-const SHOWN = 60;
-
-function shown(value: unknown): string {
-  if (value === undefined) return "nothing";
-  const text = JSON.stringify(value);
-  return text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
+  const { path, problem, allowed } = problemOf(result.error.issues[0], value);
+  throw new RecordingError(`line ${line}${path.length === 0 ? "" : `: ${path.join(".")}`}`, problem, allowed);
 }

@@ -13,7 +13,7 @@ import { z } from "zod";
 import type { EstimateUsed } from "../result.js";
 import type { Scenario } from "../scenario/scenario.js";
 import { MAX_POINTS } from "../scenario/scenario-schema.js";
-import { problemOf } from "../scenario/schema-problem.js";
+import { problemOf } from "../schema-problem.js";
 import type { SweepRow } from "../sweep/sweep-row.js";
 import { CollectedPoints, type FinishedPoints, type PointSink } from "./collected-points.js";
 import { inFolder } from "./in-folder.js";

@@ -1,9 +1,9 @@
 import type { z } from "zod";
+import { problemOf } from "../schema-problem.js";
 import { type FileSource, readYaml } from "../yaml-file.js";
 import type { Scenario } from "./scenario.js";
 import { ScenarioError } from "./scenario-error.js";
 import { SCENARIO_SCHEMA } from "./scenario-schema.js";
-import { problemOf } from "./schema-problem.js";
 
 /** A scenario file as it was written, for errors about what it says. */
 export type ScenarioSource = FileSource;

@@ -7,6 +7,7 @@ import {
 } from "../defaults.js";
 import { GUEST_OPERATIONS } from "../guest.js";
 import { ABIS, COMPARED_ABIS, GUEST_PAGES, HOSTS, P2M_PAGES } from "../result.js";
+import { section } from "../schema-problem.js";
 import { SCENARIO_FIGURES, type Scenario } from "./scenario.js";
 
 /** Points that one sweep may have. */
@@ -21,12 +22,6 @@ const name = text(100).regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/);
 const path = z.string().min(1).max(4096);
 const whole = (least: number, most: number) => z.int().min(least).max(most);
 const finite = z.number().min(-1e15).max(1e15);
-
-/** Keys with values and no others; the message of a stray key is the list of those there are. */
-const section = <T extends z.core.$ZodLooseShape>(shape: T): z.ZodObject<T, z.core.$strict> =>
-  z.strictObject(shape, {
-    error: ({ code }) => (code === "unrecognized_keys" ? Object.keys(shape).join(", ") : undefined),
-  });
 
 /** Reports a problem that only several keys together have. */
 function refuse(context: z.RefinementCtx, at: (string | number)[], problem: string, allowed: string): void {

@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import { z } from "zod";
 
 type Issue = z.core.$ZodIssue;
 
@@ -7,6 +7,13 @@ export interface SchemaProblem {
   readonly path: readonly PropertyKey[];
   readonly problem: string;
   readonly allowed: string;
+}
+
+/** Keys with values and no others. The message of a stray key, for {@link problemOf}, is the list of those there are. */
+export function section<T extends z.core.$ZodLooseShape>(shape: T): z.ZodObject<T, z.core.$strict> {
+  return z.strictObject(shape, {
+    error: ({ code }) => (code === "unrecognized_keys" ? Object.keys(shape).join(", ") : undefined),
+  });
 }
 
 /** One issue of a schema check as one problem: of a union's branches, the one that the value comes nearest to. */
@@ -25,7 +32,11 @@ export function problemOf(issue: Issue, root: unknown, before: readonly Property
     case "invalid_type":
       return { path, problem: found, allowed: TYPES[issue.expected] ?? issue.expected };
     case "too_small":
-      return { path, problem: found, allowed: `at least ${issue.minimum}${unitOf(issue.origin)}` };
+      return {
+        path,
+        problem: found,
+        allowed: `${issue.inclusive === false ? "more than" : "at least"} ${issue.minimum}${unitOf(issue.origin)}`,
+      };
     case "too_big":
       return { path, problem: found, allowed: `at most ${issue.maximum}${unitOf(issue.origin)}` };
     case "invalid_format":
@@ -94,7 +105,7 @@ function at(root: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 /** A value as a message repeats it. */
-function shown(value: unknown): string {
+export function shown(value: unknown): string {
   if (value === undefined) return "it is missing";
   if (value === null) return "it is empty";
   if (Array.isArray(value)) return `a list of ${value.length}`;
