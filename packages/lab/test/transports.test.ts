@@ -26,6 +26,25 @@ describe("the experiment on notifications", () => {
 
   const makers = { xen: createXenSystem, kvm: createKvmSystem } as const;
 
+  it.each([
+    ["SVM, which has it in the VMCB", epyc9124, 0],
+    ["VMX, through the guest's tables", skylakeSp, 4],
+  ] as const)("has KVM fetch the instruction that it emulates: %s", (_, machine, levels) => {
+    const entriesRead = (transport: "mmio" | "pio", iterations: number) => {
+      const image = notifyLoop({ transport }).build({ abi: "linear", vendor: machine.vendor, iterations });
+      const doorbell = { handler: "hypervisor" } as const;
+      const system = createKvmSystem({
+        profile: machine,
+        domain: { image, memoryBytes: 2 ** 24, abi: "linear", doorbell },
+        measureWindow: false,
+      });
+      system.run({ maxInstructions: 100_000 });
+      return system.counters().guestPteReads;
+    };
+    expect(entriesRead("mmio", 8) - entriesRead("mmio", 3)).toBe(5 * levels);
+    expect(entriesRead("pio", 8) - entriesRead("pio", 3)).toBe(0);
+  });
+
   it.each(
     [epyc9124, skylakeSp].flatMap((machine) =>
       TRANSPORT_HOSTS.flatMap((host) =>

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { armProfileQuantities, findArmProfile, findProfile, profileQuantities } from "@hyperwalk/cpu";
+import { stagePriceKeys } from "@hyperwalk/xen";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { BlockError, fillBlocks } from "../src/report/generated-blocks.js";
 import { errorText, tally, worstFirst } from "../src/report/validation-figures.js";
@@ -45,6 +46,25 @@ describe("published figures", () => {
           `${id}: ${asked}`,
         ).toContain(key);
       }
+  });
+
+  it("name stages that there are where they say that one was made from them", () => {
+    const keys = stagePriceKeys();
+    const inputs = figures.flatMap(({ calibrated }) => calibrated);
+    const stages = inputs.filter((input) => input.startsWith("stage."));
+    expect(stages.length).toBeGreaterThan(5);
+    for (const stage of stages) expect(keys).toContain(stage);
+  });
+
+  it("are asked with mitigations and without where the publication does not say whether they ran", () => {
+    const open = figures.filter(
+      ({ unknown, id }) => unknown?.includes("mitigations") && /^round-trip/.test(id),
+    );
+    const settings = (setting: string) =>
+      open.flatMap(({ id }) => id.split(`; mitigations ${setting}`).slice(0, -1));
+    expect(settings("on").length).toBeGreaterThan(5);
+    expect(settings("on")).toEqual(settings("off"));
+    expect(open.length).toBe(2 * settings("on").length);
   });
 
   it("say as inputs every price that is the published figure itself, of bare instructions", () => {

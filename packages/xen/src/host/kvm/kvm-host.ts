@@ -1,6 +1,7 @@
-import { ExitKind, Flag, State, type VmExit, VmxExitReason } from "@hyperwalk/cpu";
+import { ExitKind, Flag, Segment, SegmentWord, State, type VmExit, VmxExitReason } from "@hyperwalk/cpu";
 import { Cause, ticks } from "@hyperwalk/mmu";
 import { DOORBELL_GFN, DOORBELL_PORT, type Doorbell, DoorbellRegister } from "../../devices/doorbell.js";
+import type { EmulatorAccess } from "../../guest-access/emulator-access.js";
 import type { Monitor } from "../../monitor/monitor.js";
 import { RUNSTATE_BLOCKED, RUNSTATE_OFFLINE, RUNSTATE_RUNNING } from "../../operations/descriptors.gen.js";
 import { composeStage } from "../../path-cost/compose.js";
@@ -37,6 +38,7 @@ import {
   MONITOR_MMIO,
   MONITOR_PORT_IO,
 } from "../../path-cost/stages/kvm-user-space.js";
+import { GuestCodeMode } from "../guest-registers.js";
 import { FixupVerdict, HYPERCALL_BYTES, type HypercallFixups } from "../hypercall-fixup.js";
 import type { RunOutcome } from "../run-outcome.js";
 import { SecondStageFault } from "../second-stage-fault.js";
@@ -72,6 +74,8 @@ const RESCHEDULE_VECTOR = 0xfd;
 const CR4_OSXSAVE = 1 << 18;
 const RCX = 1;
 const INVALID_OPCODE = 6;
+const LONGEST_INSTRUCTION = 15;
+const CS_BASE = State.Segments + 8 * Segment.Cs + SegmentWord.BaseLo;
 const POLL = "SCHEDOP_poll";
 /** The monitor's thread waits for the guest's next event, as SCHEDOP_block asks. */
 const MONITOR_BLOCKS = "a blocking hypercall";
@@ -103,6 +107,8 @@ export interface KvmHostOptions extends VcpuLoopOptions {
   readonly vm: KvmVm;
   readonly xen: KvmVcpuXen;
   readonly kernel: XenKernelHypercalls;
+  /** Guest memory by linear address, as the kernel's emulator reaches it. */
+  readonly access: EmulatorAccess;
   /** XCR0 of the host. */
   readonly hostXcr0: number;
 }
@@ -536,6 +542,7 @@ export class KvmHost extends VcpuLoop {
     }
     cost.run(cost.compile(KVM_MMIO_FAULT));
     cost.run(cost.compile(KVM_EMULATE));
+    this.fetchInstruction();
     if (outside) {
       this.exitToUser();
       cost.run(cost.compile(MONITOR_MMIO));
@@ -556,6 +563,7 @@ export class KvmHost extends VcpuLoop {
   private device(): RunOutcome | undefined {
     const { mmio, cost } = this.options;
     const { gfn, offset, fetch, address } = this.fault;
+    if (!fetch) this.fetchInstruction();
     if (!fetch && mmio.carryOut(gfn, offset)) {
       if (!mmio.wasApic) {
         this.exitToUser();
@@ -570,6 +578,21 @@ export class KvmHost extends VcpuLoop {
       rip: this.rip,
       detail: `KVM_EXIT_INTERNAL_ERROR: emulation failure, access to guest-physical address ${address}`,
     };
+  }
+
+  /**
+   * `__do_insn_fetch_bytes`: VMX has the emulator read the instruction through the guest's tables, up to its page's end; SVM has
+   * it in the VMCB.
+   */
+  private fetchInstruction(): void {
+    if (this.isAmd) return;
+    const { registers } = this;
+    const { access } = this.options;
+    const isLong = registers.mode === GuestCodeMode.Long;
+    const lo = isLong ? registers.ripLo : (registers.ripLo + registers.words[CS_BASE]) | 0;
+    access.asUser(registers.cpl === 3);
+    access.copyFromGuest(lo, isLong ? registers.ripHi : 0, Math.min(LONGEST_INSTRUCTION, 4096 - (lo & 4095)));
+    access.asUser(false);
   }
 
   /** A vCPU that waits goes on if an event is pending; otherwise it sleeps until somebody or a timer of its own has one. */

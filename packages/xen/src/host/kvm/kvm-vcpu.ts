@@ -286,6 +286,7 @@ export class KvmVcpu implements VcpuRunner, KvmXenVcpu, VcpuReset, TurnVcpu {
       vm,
       xen,
       kernel,
+      access: this.kernelAccess,
       others: threads === undefined ? undefined : this,
       hostXcr0: profile.cpuid.find(([leaf, sub]) => leaf === 0xd && sub === 0)?.[2] ?? 1,
     });

@@ -145,10 +145,10 @@ export const KVM_PAGE_FAULT: Stage = {
 export const KVM_EMULATE: Stage = {
   name: "x86_emulate_instruction (memory operand)",
   phase: Phase.ExitOperation,
-  instructions: { amd: 3400, intel: 3900 },
+  instructions: 3400,
   basis: "estimate",
-  source: `${LINUX}: init_emulate_ctxt, x86_decode_insn, x86_emulate_insn, look-up on the MMIO bus; VMX fetches the instruction by a walk of the guest's tables, SVM has it in the VMCB`,
-  range: [2000, 7500],
+  source: `${LINUX}: init_emulate_ctxt, x86_decode_insn, x86_emulate_insn, look-up on the MMIO bus; the operand's guest-physical address is the exit's; the walk and copy that fetch the instruction on VMX are stages of their own`,
+  range: [2000, 7000],
   atomics: 2,
   lfences: 4,
 };
