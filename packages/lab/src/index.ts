@@ -127,7 +127,6 @@ export {
   REPRESENTATIVES,
 } from "./recording/price-mix.js";
 export {
-  RECORDED_ABIS,
   type RecordDocument,
   type RecordRequest,
   recordGuest,
@@ -144,8 +143,8 @@ export {
   type RecordingHeader,
 } from "./recording/recording.js";
 export { RecordingError } from "./recording/recording-error.js";
+export { BETWEEN, type Between, DEFAULT_FOOTPRINT, RECORDED_ABIS } from "./recording/recording-names.js";
 export {
-  DEFAULT_FOOTPRINT,
   type RecostDifference,
   type RecostDocument,
   type RecostLeft,
@@ -154,7 +153,7 @@ export {
   type RecostRun,
   recost,
 } from "./recording/recost.js";
-export { BETWEEN, type Between } from "./recording/replay-plan.js";
+
 export {
   ABIS,
   type AbiName,

@@ -1,29 +1,30 @@
 import { type Command, Option } from "commander";
-import {
-  DEFAULT_BOOT_INSTRUCTIONS,
-  DEFAULT_BOOT_MEMORY,
-  DEFAULT_ITERATIONS,
-  DEFAULT_MMIO_HANDLERS,
-} from "../defaults.js";
+import { DEFAULT_ITERATIONS, DEFAULT_MMIO_HANDLERS } from "../defaults.js";
 import { GUEST_OPERATIONS } from "../guest.js";
-import { ABIS, COMPARED_ABIS, GUEST_PAGES, HOSTS, KVM_ABIS, P2M_PAGES } from "../result.js";
+import { BETWEEN, DEFAULT_FOOTPRINT, RECORDED_ABIS } from "../recording/recording-names.js";
+import { GUEST_PAGES, P2M_PAGES } from "../result.js";
 import type { ImportXentraceOptions } from "./import-xentrace-command.js";
-import { memorySize, oneOf, someOf, wholeNumber } from "./option-values.js";
+import { oneOf, wholeNumber } from "./option-values.js";
 import type { Output } from "./output.js";
 import type { RecordOptions } from "./record-command.js";
 import type { RecostOptions } from "./recost-command.js";
-import { eptOption, fastForwardOption, specCtrlOption } from "./simulation-options.js";
+import {
+  abisOption,
+  bootInstructionsOption,
+  bootMemoryOption,
+  eptOption,
+  fastForwardOption,
+  hostsOption,
+  JSON_OPTION,
+  machineOption,
+  moduleOption,
+  protocolOption,
+  specCtrlOption,
+  vcpusOption,
+} from "./simulation-options.js";
 
-/** Those of `recording/record.ts`, which help does not load. */
-const RECORDED_ABIS = ["linear", "physaddr", "percall", "fastabi"] as const;
-/** Those of `@hyperwalk/xen`, too. */
-const BOOT_PROTOCOL_NAMES = ["pvh", "multiboot", "hvm"] as const;
-const MAX_VCPUS = 32;
-
-/** Those of `recording/replay-plan.ts`, and powers of two: KiB that stand for what a guest touches between two calls. */
-const BETWEEN = ["instructions", "nothing"] as const;
+/** Powers of two: KiB that stand for what a guest touches between two calls. */
 const FOOTPRINTS = Array.from({ length: 15 }, (_, power) => String(2 ** power));
-const DEFAULT_FOOTPRINT = 32;
 
 /** Adds the commands that write and read records of hypercalls. @param exit given the exit code of the one that ran */
 export function registerRecording(program: Command, output: Output, exit: (code: number) => void): void {
@@ -61,11 +62,7 @@ export function registerRecording(program: Command, output: Output, exit: (code:
 function recordOptions(command: Command): Command {
   return command
     .requiredOption("-o, --output <file>", "where the record goes")
-    .addOption(
-      new Option("--machine <id>", "processor: see `hyperwalk profiles`, or a profile file").default(
-        "epyc-9124",
-      ),
-    )
+    .addOption(machineOption())
     .addOption(
       new Option("--abi <name>", `hypercall interface: ${RECORDED_ABIS.join(", ")}`)
         .argParser(oneOf("--abi", RECORDED_ABIS))
@@ -74,11 +71,7 @@ function recordOptions(command: Command): Command {
     .addOption(
       new Option("--cmdline <text>", "the guest's command line, or what is appended to it").default(""),
     )
-    .addOption(
-      new Option("--memory <size>", "guest memory: MiB, or with K, M, G, T")
-        .argParser(memorySize("--memory", 2 ** 20, 2 ** 40))
-        .default(DEFAULT_BOOT_MEMORY, `${DEFAULT_BOOT_MEMORY / 2 ** 20}M`),
-    )
+    .addOption(bootMemoryOption())
     .addOption(
       new Option(
         "--p2m-page <size>",
@@ -93,11 +86,7 @@ function recordOptions(command: Command): Command {
     )
     .addOption(specCtrlOption())
     .addOption(eptOption())
-    .addOption(
-      new Option("--max-instructions <n>", "stop the guest after so many instructions")
-        .argParser(wholeNumber("--max-instructions", 1, 2 ** 50))
-        .default(DEFAULT_BOOT_INSTRUCTIONS),
-    )
+    .addOption(bootInstructionsOption())
     .addOption(fastForwardOption())
     .addOption(
       new Option("--iterations <n>", "of a built-in guest: hypercalls in its measured loop")
@@ -117,42 +106,18 @@ function recordOptions(command: Command): Command {
         .argParser(oneOf("--guest-page", GUEST_PAGES))
         .default("4k"),
     )
-    .addOption(
-      new Option("--module <file>", "of an image: a file that the boot loader passes on; may be given again")
-        .argParser((file: string, before: readonly string[]) => [...before, file])
-        .default([], "none"),
-    )
-    .addOption(
-      new Option(
-        "--protocol <name>",
-        `of an image: how it starts: ${BOOT_PROTOCOL_NAMES.join(", ")}`,
-      ).argParser(oneOf("--protocol", BOOT_PROTOCOL_NAMES)),
-    )
-    .addOption(
-      new Option("--vcpus <n>", `of an image: virtual CPUs, 1 to ${MAX_VCPUS}`)
-        .argParser(wholeNumber("--vcpus", 1, MAX_VCPUS))
-        .default(1),
-    )
+    .addOption(moduleOption("of an image: "))
+    .addOption(protocolOption("of an image: how it starts"))
+    .addOption(vcpusOption("of an image: virtual CPUs,"))
     .option("--hardware-domain", "of an image: it may write to Xen's own console and has no PV console")
-    .option("--json", "print one JSON document and nothing else");
+    .option(...JSON_OPTION);
 }
 
 function recostOptions(command: Command): Command {
   return command
     .addOption(new Option("--machine <id>", "processor, see `hyperwalk profiles` (default: the record's)"))
-    .addOption(
-      new Option("--abi <list>", `interfaces, separated by commas, or all: ${ABIS.join(", ")}`)
-        .argParser(someOf("--abi", ABIS))
-        .default(COMPARED_ABIS, COMPARED_ABIS.join(",")),
-    )
-    .addOption(
-      new Option(
-        "--host <list>",
-        `hypervisors, separated by commas, or all: ${HOSTS.join(", ")}; kvm has ${KVM_ABIS.join(", ")} alone`,
-      )
-        .argParser(someOf("--host", HOSTS))
-        .default(["xen"], "xen"),
-    )
+    .addOption(abisOption())
+    .addOption(hostsOption())
     .addOption(specCtrlOption())
     .addOption(eptOption())
     .addOption(
@@ -184,9 +149,9 @@ function recostOptions(command: Command): Command {
     .addOption(
       new Option("--footprint <KiB>", "memory that those instructions go through, a power of two up to 16384")
         .argParser((text: string) => Number(oneOf("--footprint", FOOTPRINTS)(text)))
-        .default(DEFAULT_FOOTPRINT),
+        .default(DEFAULT_FOOTPRINT / 1024),
     )
-    .option("--json", "print one JSON document and nothing else");
+    .option(...JSON_OPTION);
 }
 
 function importXentraceOptions(command: Command): Command {
@@ -197,5 +162,5 @@ function importXentraceOptions(command: Command): Command {
         wholeNumber("--domain", 0, 0x7fff),
       ),
     )
-    .option("--json", "print one JSON document and nothing else");
+    .option(...JSON_OPTION);
 }

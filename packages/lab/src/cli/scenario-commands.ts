@@ -4,21 +4,22 @@ import type { MergeOptions } from "./merge-command.js";
 import { workersOption } from "./option-values.js";
 import type { Output } from "./output.js";
 import type { RunOptions } from "./run-command.js";
+import { JSON_OPTION } from "./simulation-options.js";
 import type { StubsOptions } from "./stubs-command.js";
 import type { SweepOptions } from "./sweep-command.js";
 import { UsageError } from "./usage-error.js";
 
 const MAX_SHARDS = 100_000;
 
-/** Adds `init`, `run`, `sweep`, `merge` and `stubs` to the command line. @param finish takes the exit code */
-export function scenarioCommands(program: Command, output: Output, finish: (code: number) => void): void {
+/** Adds `init`, `run`, `sweep`, `merge` and `stubs` to the command line. @param exit given the exit code of the one that ran */
+export function registerScenarios(program: Command, output: Output, exit: (code: number) => void): void {
   program
     .command("init")
     .description("write a guest and scenarios to begin from")
     .argument("[folder]", "where to; it may exist", ".")
     .action(async (folder: string) => {
       const { initCommand } = await import("./init-command.js");
-      finish(initCommand(folder, output));
+      exit(initCommand(folder, output));
     });
 
   program
@@ -26,10 +27,10 @@ export function scenarioCommands(program: Command, output: Output, finish: (code
     .description("run a scenario file: one guest through several interfaces, and what was expected of it")
     .argument("<scenario>", "path of a YAML file; `hyperwalk init` writes one")
     .option("-o, --output <file>", "write the result, as JSON, for `hyperwalk report`")
-    .option("--json", "print one JSON document and nothing else")
+    .option(...JSON_OPTION)
     .action(async (path: string, options: RunOptions) => {
       const { runCommand } = await import("./run-command.js");
-      finish(await runCommand(path, options, output));
+      exit(await runCommand(path, options, output));
     });
 
   program
@@ -45,10 +46,10 @@ export function scenarioCommands(program: Command, output: Output, finish: (code
       ).argParser(shardOf),
     )
     .option("--resume", "go on with what an earlier sweep left in the folder")
-    .option("--json", "print one JSON document and nothing else")
+    .option(...JSON_OPTION)
     .action(async (path: string, options: SweepOptions) => {
       const { sweepCommand } = await import("./sweep-command.js");
-      finish(await sweepCommand(path, options, output));
+      exit(await sweepCommand(path, options, output));
     });
 
   program
@@ -64,7 +65,7 @@ export function scenarioCommands(program: Command, output: Output, finish: (code
     .option("--json", "print the description as it was understood, as one JSON document")
     .action(async (file: string, options: StubsOptions) => {
       const { stubsCommand } = await import("./stubs-command.js");
-      finish(stubsCommand(file, options, output));
+      exit(stubsCommand(file, options, output));
     });
 
   program
@@ -72,10 +73,10 @@ export function scenarioCommands(program: Command, output: Output, finish: (code
     .description("join the shards of a sweep")
     .argument("<folder...>", "folders of shards, or folders that hold some")
     .option("-o, --output <folder>", "where results go (default: the first folder)")
-    .option("--json", "print one JSON document and nothing else")
+    .option(...JSON_OPTION)
     .action(async (folders: readonly string[], options: MergeOptions) => {
       const { mergeCommand } = await import("./merge-command.js");
-      finish(await mergeCommand(folders, options, output));
+      exit(await mergeCommand(folders, options, output));
     });
 }
 

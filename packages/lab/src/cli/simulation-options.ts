@@ -1,10 +1,81 @@
 import { type Command, Option } from "commander";
-import { DEFAULT_MAX_INSTRUCTIONS, DEFAULT_MEMORY_MIB, DEFAULT_MMIO_HANDLERS } from "../defaults.js";
-import { GUEST_PAGES, P2M_PAGES } from "../result.js";
-import { fastForwardTarget, oneOf, wholeNumber } from "./option-values.js";
+import {
+  DEFAULT_BOOT_INSTRUCTIONS,
+  DEFAULT_BOOT_MEMORY,
+  DEFAULT_MAX_INSTRUCTIONS,
+  DEFAULT_MEMORY_MIB,
+  DEFAULT_MMIO_HANDLERS,
+} from "../defaults.js";
+import { ABIS, COMPARED_ABIS, GUEST_PAGES, HOSTS, KVM_ABIS, P2M_PAGES } from "../result.js";
+import { fastForwardTarget, memorySize, oneOf, someOf, wholeNumber } from "./option-values.js";
 
-/** Those of `@hyperwalk/xen`, which help does not load. */
+// These are those of `@hyperwalk/xen`, which help does not load.
 const CONFIDENTIAL_KINDS = ["sev", "sev-es", "sev-snp"] as const;
+const BOOT_PROTOCOL_NAMES = ["pvh", "multiboot", "hvm"] as const;
+const MAX_VCPUS = 32;
+
+/** Of commands that print a document. */
+export const JSON_OPTION = ["--json", "print one JSON document and nothing else"] as const;
+
+export function machineOption(): Option {
+  const option = new Option("--machine <id>", "processor: see `hyperwalk profiles`, or a profile file");
+  return option.default("epyc-9124");
+}
+
+/** Interfaces to compare. */
+export function abisOption(): Option {
+  return new Option("--abi <list>", `interfaces, separated by commas, or all: ${ABIS.join(", ")}`)
+    .argParser(someOf("--abi", ABIS))
+    .default(COMPARED_ABIS, COMPARED_ABIS.join(","));
+}
+
+/** Hypervisors to compare. */
+export function hostsOption(): Option {
+  return new Option(
+    "--host <list>",
+    `hypervisors, separated by commas, or all: ${HOSTS.join(", ")}; kvm has ${KVM_ABIS.join(", ")} alone`,
+  )
+    .argParser(someOf("--host", HOSTS))
+    .default(["xen"], "xen");
+}
+
+export function iterationsOption(fallback: number): Option {
+  return new Option("--iterations <n>", "hypercalls in the guest's measured loop")
+    .argParser(wholeNumber("--iterations", 1, 2 ** 24))
+    .default(fallback);
+}
+
+/** Memory of a booted guest. */
+export function bootMemoryOption(): Option {
+  return new Option("--memory <size>", "guest memory: MiB, or with K, M, G, T")
+    .argParser(memorySize("--memory", 2 ** 20, 2 ** 40))
+    .default(DEFAULT_BOOT_MEMORY, `${DEFAULT_BOOT_MEMORY / 2 ** 20}M`);
+}
+
+/** Where a booted guest is stopped. */
+export function bootInstructionsOption(): Option {
+  return new Option("--max-instructions <n>", "stop the guest after so many instructions")
+    .argParser(wholeNumber("--max-instructions", 1, 2 ** 50))
+    .default(DEFAULT_BOOT_INSTRUCTIONS);
+}
+
+export function moduleOption(prefix = ""): Option {
+  return new Option("--module <file>", `${prefix}a file that the boot loader passes on; may be given again`)
+    .argParser((file: string, before: readonly string[]) => [...before, file])
+    .default([], "none");
+}
+
+export function protocolOption(text: string): Option {
+  return new Option("--protocol <name>", `${text}: ${BOOT_PROTOCOL_NAMES.join(", ")}`).argParser(
+    oneOf("--protocol", BOOT_PROTOCOL_NAMES),
+  );
+}
+
+export function vcpusOption(text: string): Option {
+  return new Option("--vcpus <n>", `${text} 1 to ${MAX_VCPUS}`)
+    .argParser(wholeNumber("--vcpus", 1, MAX_VCPUS))
+    .default(1);
+}
 
 export function specCtrlOption(): Option {
   return new Option(

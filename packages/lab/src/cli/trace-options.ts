@@ -5,7 +5,7 @@ import { DEFAULT_TIMELINE_ITERATIONS } from "../timeline/timeline-defaults.js";
 import { DEFAULT_TRACED_CALLS, TRACE_FORMATS } from "../timeline/trace-formats.js";
 import { oneOf, wholeNumber } from "./option-values.js";
 import type { Output } from "./output.js";
-import { comparedOptions } from "./simulation-options.js";
+import { comparedOptions, iterationsOption, machineOption } from "./simulation-options.js";
 import type { TraceOptions } from "./trace-command.js";
 
 /** Adds `trace`. @param exit given its exit code */
@@ -46,11 +46,7 @@ function traceOptions(command: Command): Command {
     )
     .option("--first", "the first hypercall of the run, when nothing is warm, instead")
     .option("--all", "the whole run instead")
-    .addOption(
-      new Option("--machine <id>", "processor: see `hyperwalk profiles`, or a profile file").default(
-        "epyc-9124",
-      ),
-    )
+    .addOption(machineOption())
     .addOption(
       new Option("--abi <name>", `interface: ${ABIS.join(", ")}`)
         .argParser(oneOf("--abi", ABIS))
@@ -61,11 +57,7 @@ function traceOptions(command: Command): Command {
         .argParser(oneOf("--host", HOSTS))
         .default("xen"),
     )
-    .addOption(
-      new Option("--iterations <n>", "hypercalls in the guest's measured loop")
-        .argParser(wholeNumber("--iterations", 1, 2 ** 24))
-        .default(DEFAULT_TIMELINE_ITERATIONS),
-    )
+    .addOption(iterationsOption(DEFAULT_TIMELINE_ITERATIONS))
     .addOption(
       new Option("--op <name>", `what a benchmark guest calls: ${GUEST_OPERATIONS.join(", ")}`)
         .argParser(oneOf("--op", GUEST_OPERATIONS))

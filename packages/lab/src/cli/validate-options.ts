@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { LONG_PARTS, VALIDATION_PARTS } from "../validation/validation-parts.js";
 import { someOf } from "./option-values.js";
+import { JSON_OPTION } from "./simulation-options.js";
 
 /** Options of `hyperwalk validate`. */
 export function validateOptions(command: Command): Command {
@@ -17,5 +18,5 @@ export function validateOptions(command: Command): Command {
       "write the results into the generated blocks of a page, such as docs/validation.md",
     )
     .option("--check <file>", "end with 1 when a generated block of the page is stale")
-    .option("--json", "print one JSON document and nothing else");
+    .option(...JSON_OPTION);
 }

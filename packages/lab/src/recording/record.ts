@@ -25,9 +25,7 @@ import {
   type RecordingEnd,
   type RecordingHeader,
 } from "./recording.js";
-
-/** Interfaces whose calls can be recorded: those where Xen reaches a buffer at the address that the guest passes. */
-export const RECORDED_ABIS: readonly AbiName[] = ["linear", "physaddr", "percall", "fastabi"];
+import { RECORDED_ABIS } from "./recording-names.js";
 
 /** One guest whose hypercalls are recorded. */
 export interface RecordRequest {

@@ -18,11 +18,9 @@ import { cellsPerCall } from "../run-guest.js";
 import { TOOL } from "../tool.js";
 import { callName } from "./record.js";
 import type { Recording } from "./recording.js";
-import { type Between, planReplay, type ReplayPlan } from "./replay-plan.js";
+import { type Between, DEFAULT_FOOTPRINT } from "./recording-names.js";
+import { planReplay, type ReplayPlan } from "./replay-plan.js";
 import { type ReplayRun, runReplay } from "./replay-run.js";
-
-/** Bytes that stand for what a guest touches between two calls, when nobody says how many: a first-level cache. */
-export const DEFAULT_FOOTPRINT = 32768;
 
 /** A record to be priced anew. Everything but the record has a default. */
 export interface RecostRequest {

@@ -9,6 +9,7 @@ import type { OperationField } from "@hyperwalk/xen";
 import type { AbiName } from "../result.js";
 import { type DecodedCall, type DecodedInput, decodeCall } from "./decode-call.js";
 import type { RecordedCall, Recording } from "./recording.js";
+import type { Between } from "./recording-names.js";
 
 /** A step of a replay with the recorded call that it repeats. */
 export interface PlannedStep {
@@ -32,10 +33,6 @@ export interface ReplayPlan {
   /** Bytes of the pages that the steps' places are in. */
   readonly bytes: number;
 }
-
-/** What stands for the guest's own work between two calls. */
-export const BETWEEN = ["instructions", "nothing"] as const;
-export type Between = (typeof BETWEEN)[number];
 
 const PAGE = 4096n;
 /** Pages for buffers: as many as a registered image has room for. */
