@@ -73,6 +73,7 @@ export {
   type ProcessorGroupOptions,
   type ProcessorGroupSnapshot,
 } from "./processor-group.js";
+export { ProcessorStorage } from "./processor-storage.js";
 export type {
   Basis,
   CoreTiming,

@@ -20,6 +20,7 @@ import type { GuestMode } from "./guest-mode.js";
 import { Interpreter } from "./interpreter/interpreter.js";
 import { ArchitecturalMsrs, type ArchitecturalMsrsSnapshot, type MsrSource } from "./msr.js";
 import { NO_PORTS, type PortSource } from "./port-source.js";
+import type { ProcessorStorage } from "./processor-storage.js";
 import type { ProcessorProfile, ResolvedProfile } from "./profile.js";
 import { definedCr4 } from "./registers/defined-cr4.js";
 import { resetState } from "./reset-state.js";
@@ -42,6 +43,8 @@ export interface ProcessorProbes {
 export interface ProcessorOptions {
   /** Default: one of its own. */
   readonly arena?: Arena;
+  /** Used again in place of a new arena and new decoded code; default none. Not together with `arena` or `memory`. */
+  readonly storage?: ProcessorStorage | undefined;
   /** Default: none but what the caller adds with `memory.addRam`. */
   readonly memory?: PhysicalMemory;
   readonly profile: ProcessorProfile | ResolvedProfile;
@@ -50,7 +53,7 @@ export interface ProcessorOptions {
   /** Starts by itself, not by SIPI; default: the one with APIC ID 0. */
   readonly bootstrap?: boolean;
   /** Of pseudo-random replacement, where the profile has any; default 1. */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
 }
 
 /** One logical processor as plain data, memory excepted: processors may share that. */
@@ -106,7 +109,10 @@ export class Processor implements VirtualizedProcessor {
   constructor(options: ProcessorOptions) {
     this.profile = isResolved(options.profile) ? options.profile : resolveProfile(options.profile);
     this.baseShift = (definedCr4(this.profile.cpuid) & Cr4.La57) !== 0 ? 24 : 15;
-    this.arena = options.memory?.arena ?? options.arena ?? new Arena();
+    if (options.storage !== undefined && (options.arena ?? options.memory) !== undefined)
+      throw new RangeError("a processor with a storage brings its own arena and memory");
+    const storage = options.storage?.take();
+    this.arena = storage?.arena ?? options.memory?.arena ?? options.arena ?? new Arena();
     this.memory = options.memory ?? new PhysicalMemory(this.arena);
     this.ledger = new CycleLedger(this.arena);
     this.mmu = new Mmu(this.arena, this.memory, this.ledger, this.profile.memory, {
@@ -123,7 +129,7 @@ export class Processor implements VirtualizedProcessor {
     this.cpuid = new ProfileCpuid(this.profile.cpuid, () => this.state.words, this.apic);
     this.registers = new ArchitecturalMsrs(this);
     this.msrs = this.registers;
-    this.interpreter = new Interpreter(this);
+    this.interpreter = new Interpreter(this, storage?.blocks);
     this.engine = this.interpreter;
     const others = this.memory.onLowHeadroom;
     this.memory.onLowHeadroom = () => {

@@ -2,6 +2,7 @@ import {
   epyc9124,
   Processor,
   type ProcessorProfile,
+  type ProcessorStorage,
   type ResolvedProfile,
   Segment,
   State,
@@ -19,8 +20,12 @@ export class Machine {
   readonly processor: Processor;
   readonly words: Int32Array;
 
-  constructor(profile: ProcessorProfile | ResolvedProfile = epyc9124, megabytes = 16) {
-    this.processor = new Processor({ profile });
+  constructor(
+    profile: ProcessorProfile | ResolvedProfile = epyc9124,
+    megabytes = 16,
+    storage?: ProcessorStorage,
+  ) {
+    this.processor = new Processor({ profile, storage });
     this.processor.memory.addRam(0, (megabytes << 20) / FRAME_BYTES);
     this.words = this.processor.state.words;
   }

@@ -1,4 +1,4 @@
-import { Processor, type ProcessorProfile } from "@hyperwalk/cpu";
+import { Processor, type ProcessorProfile, ProcessorStorage } from "@hyperwalk/cpu";
 import {
   type ConfidentialKind,
   createKvmSystem,
@@ -72,6 +72,8 @@ export interface CompareRequest {
   readonly window?: "auto" | "whole-run" | undefined;
   /** Of pseudo-random replacement, on machines that have any; default 1. */
   readonly seed?: number | undefined;
+  /** Host memory that this comparison's processors take from those of the one before; default its own. */
+  readonly storage?: ProcessorStorage | undefined;
 }
 
 /** What one comparison runs: each interface under each hypervisor that has it. */
@@ -116,7 +118,8 @@ export function comparedPlaces(request: CompareRequest): readonly Place[] {
 }
 
 /**
- * Runs a guest once through each interface, each on a fresh machine, and returns what came out as plain data.
+ * Runs a guest once through each interface, each on a fresh machine, and returns what came out as plain data. The machines
+ * follow each other in the same host memory: only the last is of use afterwards.
  *
  * @throws ImageError when the guest's image cannot be booted
  * @throws CompareError when no interface or hypervisor is given, the guest cannot make the requested call or be encrypted, or
@@ -129,7 +132,7 @@ export function compare(
   createSystem: SystemFactory = createXenSystem,
   createKvm: KvmSystemFactory = createKvmSystem,
 ): CompareDocument {
-  const { guest, machine, confidential, prices } = request;
+  const { guest, machine, confidential, prices, storage = new ProcessorStorage() } = request;
   const places = comparedPlaces(request);
   const memoryMiB = request.memoryMiB ?? DEFAULT_MEMORY_MIB;
   const operation = request.operation ?? "get_runstate_info";
@@ -155,8 +158,7 @@ export function compare(
       ...(confidential === undefined ? {} : { confidential }),
     };
     const measureWindow = request.window !== "whole-run";
-    const processor =
-      request.seed === undefined ? undefined : new Processor({ profile: machine, seed: request.seed });
+    const processor = new Processor({ profile: machine, storage, seed: request.seed });
     const parts = { profile: machine, domain, measureWindow, processor, prices };
     const system: SimulatedSystem =
       host === "kvm"

@@ -43,3 +43,20 @@ export function guestCmdline(settings: GuestSettings): string {
 export function elfGuest(name: string, bytes: Uint8Array): Guest {
   return { name, operations: GUEST_OPERATIONS, image: () => bytes, cmdline: guestCmdline };
 }
+
+/** The same guest, which builds an image once for each of its settings; keeps the latest of them. */
+export function imagesKept(guest: Guest, most = 16): Guest {
+  const kept = new Map<string, Uint8Array>();
+  return {
+    ...guest,
+    image: (settings) => {
+      const key = JSON.stringify(settings);
+      const image = kept.get(key) ?? guest.image(settings);
+      kept.delete(key);
+      kept.set(key, image);
+      const [oldest] = kept.keys();
+      if (kept.size > most && oldest !== undefined) kept.delete(oldest);
+      return image;
+    },
+  };
+}

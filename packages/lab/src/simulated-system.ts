@@ -84,8 +84,8 @@ export interface SystemOptions {
   readonly xen: XenConfig;
   /** Watch the guest's time stamps; default true. */
   readonly measureWindow?: boolean | undefined;
-  /** Default: a new one of the profile. */
-  readonly processor?: Processor | undefined;
+  /** Of the profile, as it comes out of reset. */
+  readonly processor: Processor;
   readonly domain: {
     readonly image: Uint8Array;
     readonly memoryBytes: number;
@@ -99,7 +99,7 @@ export interface SystemOptions {
   readonly prices?: StagePriceRecord | undefined;
 }
 
-/** Builds a fresh system; nothing is shared between two of them. */
+/** Builds a fresh system; it may use its processor's host memory until the next one is asked for. */
 export type SystemFactory = (options: SystemOptions) => SimulatedSystem;
 
 /** The same under KVM. */

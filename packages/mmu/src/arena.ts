@@ -1,4 +1,5 @@
 const WASM_PAGE = 65536;
+const START = 64; // 0 is no place
 const MAX_WASM_PAGES = 32768; // 2 GiB: byte offsets stay small integers in every JavaScript engine
 
 /** Raised when a simulated machine touches more memory than one arena can hold (2 GiB). */
@@ -26,7 +27,8 @@ export class Arena {
   i32!: Int32Array;
   f64!: Float64Array;
   view!: DataView;
-  private top = 64;
+  private top = START;
+  private readonly initialBytes: number;
   private readonly adopters: (() => void)[] = [];
 
   /**
@@ -39,6 +41,12 @@ export class Arena {
       maximum: MAX_WASM_PAGES,
     });
     this.refresh();
+    this.initialBytes = this.u8.length;
+  }
+
+  /** Whether it is larger than it began. */
+  get hasGrown(): boolean {
+    return this.u8.length > this.initialBytes;
   }
 
   /** Bytes not yet reserved before the buffer has to grow. */
@@ -75,6 +83,16 @@ export class Arena {
   adopt(derive: () => void): void {
     this.adopters.push(derive);
     derive();
+  }
+
+  /**
+   * Empties it for another machine: all that was reserved is zero and free again, and nobody adopts any more. Whatever
+   * was made on it must not be used afterwards.
+   */
+  recycle(): void {
+    this.u8.fill(0, 0, this.top);
+    this.top = START;
+    this.adopters.length = 0;
   }
 
   int32(offset: number, length: number): Int32Array {

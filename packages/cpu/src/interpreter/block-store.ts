@@ -40,14 +40,31 @@ export const MAX_BLOCK_INSTRUCTIONS = 32;
 const HASH_BITS = 15;
 const HASH_MASK = (1 << HASH_BITS) - 1;
 
+/** Most blocks of a processor, and most of their entries. */
+const MAX_BLOCKS = 1 << 16;
+const MAX_ENTRIES = 1 << 18;
+
+/** What decoded blocks are kept in; what it held before does not matter. */
+export interface BlockArrays {
+  /** Entries, see `entry.ts`; a block takes one an instruction and one more. */
+  readonly code: Int32Array;
+  /** Block records; block numbers are indices of their first word, 0 is none. */
+  readonly blocks: Int32Array;
+}
+
+export function blockArrays(): BlockArrays {
+  return {
+    code: new Int32Array(MAX_ENTRIES * Entry.Stride),
+    blocks: new Int32Array((MAX_BLOCKS + 1) * Block.Stride),
+  };
+}
+
 /**
  * Decoded blocks by the physical place of their first byte. Blocks of a frame are dropped when it is written; when
  * the store is full, everything is dropped, so that what is decoded depends on nothing but the program's past.
  */
-export class BlockStore {
-  /** Entries, see `entry.ts`. */
+export class BlockStore implements BlockArrays {
   readonly code: Int32Array;
-  /** Block records; block numbers are indices of their first word, 0 is none. */
   readonly blocks: Int32Array;
   /** Block number by hash; see {@link blockHash}. */
   readonly heads: Int32Array = new Int32Array(HASH_MASK + 1);
@@ -58,13 +75,10 @@ export class BlockStore {
   /** Blocks whose only instruction crosses a page: any of two frames drops them. */
   private crossing: number[] = [];
 
-  /**
-   * @param maxBlocks,maxEntries capacity; a block takes an entry an instruction and one more
-   */
-  constructor(memory: PhysicalMemory, maxBlocks: number, maxEntries: number) {
+  constructor(memory: PhysicalMemory, { code, blocks }: BlockArrays) {
     this.memory = memory;
-    this.code = new Int32Array(maxEntries * Entry.Stride);
-    this.blocks = new Int32Array((maxBlocks + 1) * Block.Stride);
+    this.code = code;
+    this.blocks = blocks;
   }
 
   /** Whether another block of the greatest size fits. */

@@ -29,7 +29,7 @@ import { InstructionCosts } from "../timing/instruction-costs.js";
 import { EventKind } from "../virtualized-processor.js";
 import { multiplyHigh } from "../word-product.js";
 import { BlockBuilder } from "./block-builder.js";
-import { Block, BlockStore, Further } from "./block-store.js";
+import { Block, type BlockArrays, BlockStore, blockArrays, Further } from "./block-store.js";
 import { ExecutionCore } from "./core.js";
 import { Entry, Status } from "./entry.js";
 import { multiplySigned64 } from "./families/multiply.js";
@@ -37,8 +37,6 @@ import { hypercall } from "./families/virtualization.js";
 import { HANDLERS } from "./handlers.js";
 import { ModeBits } from "./mode-bits.js";
 
-const MAX_BLOCKS = 1 << 16;
-const MAX_ENTRIES = 1 << 18;
 /**
  * Most instructions of one call of the loop. V8 replaces a running function where it stands by code that knows less than
  * what it makes for the next call, so the loop is called anew from time to time.
@@ -97,10 +95,10 @@ export class Interpreter implements ExecutionEngine {
   /** What looks like a fetch that faulted is the place to stop at. */
   private stopsHere = false;
 
-  constructor(processor: Processor) {
+  constructor(processor: Processor, blocks: BlockArrays = blockArrays()) {
     this.processor = processor;
     this.core = new ExecutionCore(processor);
-    this.store = new BlockStore(processor.memory, MAX_BLOCKS, MAX_ENTRIES);
+    this.store = new BlockStore(processor.memory, blocks);
     this.builder = new BlockBuilder(
       processor.mmu,
       this.store,

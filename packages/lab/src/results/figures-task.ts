@@ -1,3 +1,4 @@
+import type { ProcessorStorage } from "@hyperwalk/cpu";
 import type { Guest } from "../guest.js";
 import { type SensitivityRequest, sensitivityFigures } from "../sensitivity/sensitivity.js";
 import type { SensitivityFigure } from "../sensitivity/sensitivity-document.js";
@@ -15,17 +16,19 @@ export interface GuestPlace {
 export interface FiguresTask {
   readonly place: GuestPlace;
   /** All but the guest. */
-  readonly request: Omit<SensitivityRequest, "guest">;
+  readonly request: Omit<SensitivityRequest, "guest" | "storage">;
   readonly run: SensitivityRun;
 }
 
 /** Runs comparisons one after the other, in a thread of its own. */
-export function figuresRunner(): (task: FiguresTask) => Promise<readonly SensitivityFigure[]> {
+export function figuresRunner(
+  storage: ProcessorStorage,
+): (task: FiguresTask) => Promise<readonly SensitivityFigure[]> {
   const guests = new Map<string, Promise<Guest>>();
   return async ({ place, request, run }) => {
     const key = JSON.stringify(place);
     const guest = guests.get(key) ?? new ScenarioFiles(place.file).guest(place.guest);
     guests.set(key, guest);
-    return sensitivityFigures({ ...request, guest: await guest }, run);
+    return sensitivityFigures({ ...request, storage, guest: await guest }, run);
   };
 }

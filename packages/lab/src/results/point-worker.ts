@@ -1,3 +1,4 @@
+import { ProcessorStorage } from "@hyperwalk/cpu";
 import { FileError } from "../file-error.js";
 import { type ParsedScenario, parseScenario } from "../scenario/parse-scenario.js";
 import type { SensitivityFigure } from "../sensitivity/sensitivity-document.js";
@@ -27,13 +28,15 @@ interface Loaded {
 }
 
 /** Runs points of one scenario after the other, in a thread of its own. */
-export function pointRunner(): (task: PointTask) => Promise<PointAnswer> {
+export function pointRunner(
+  storage: ProcessorStorage = new ProcessorStorage(),
+): (task: PointTask) => Promise<PointAnswer> {
   let loaded: Loaded | undefined;
   return async (task) => {
     if (loaded?.task.file !== task.file || loaded.task.text !== task.text)
       loaded = { task, parsed: parseScenario(task.text, task.file), files: new ScenarioFiles(task.file) };
     try {
-      return { point: await runPoint(loaded.parsed, task.index, loaded.files) };
+      return { point: await runPoint(loaded.parsed, task.index, loaded.files, storage) };
     } catch (error) {
       if (!(error instanceof FileError)) throw error;
       const { file, line, key, problem, allowed } = error;
@@ -42,7 +45,8 @@ export function pointRunner(): (task: PointTask) => Promise<PointAnswer> {
   };
 }
 
-const [point, figures] = [pointRunner(), figuresRunner()];
+const storage = new ProcessorStorage();
+const [point, figures] = [pointRunner(storage), figuresRunner(storage)];
 
 /** The program of a worker. */
 export default function answer(

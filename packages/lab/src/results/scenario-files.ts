@@ -5,7 +5,7 @@ import { findProfile, PROFILES, type ProcessorProfile } from "@hyperwalk/cpu";
 import * as sdk from "@hyperwalk/guest-sdk";
 import { sha256Hex } from "@hyperwalk/xen";
 import { fileSystemReason } from "../file-system-reason.js";
-import { elfGuest, GUEST_OPERATIONS, type Guest } from "../guest.js";
+import { elfGuest, GUEST_OPERATIONS, type Guest, imagesKept } from "../guest.js";
 import { BUILT_IN_GUESTS, operationLoopGuest, programGuest } from "../guest-catalogue.js";
 import { isProfilePath } from "../profile-file/profile-path.js";
 import { parseProfile } from "../profile-file/read-profile.js";
@@ -44,7 +44,7 @@ export class ScenarioFiles implements ScenarioParts {
     const key = JSON.stringify([name, elf, module, loop, warmUp]);
     let found = this.guests.get(key);
     if (found === undefined) {
-      found = this.load(guest);
+      found = this.load(guest).then((loaded) => imagesKept(loaded));
       this.guests.set(key, found);
     }
     return found;

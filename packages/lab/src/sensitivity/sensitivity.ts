@@ -1,3 +1,4 @@
+import { ProcessorStorage } from "@hyperwalk/cpu";
 import { applyPrices, createXenSystem } from "@hyperwalk/xen";
 import { type CompareRequest, compare } from "../compare.js";
 import { DEFAULT_SENSITIVITY_ITERATIONS } from "../defaults.js";
@@ -82,8 +83,9 @@ export async function sensitivity(
 ): Promise<SensitivityDocument> {
   const { createSystem = createXenSystem, progress } = running;
   const asked = withIterations(request);
+  const storage = new ProcessorStorage();
   const { keys, machine } = asked;
-  const document: CompareDocument = compare(asked, createSystem);
+  const document: CompareDocument = compare({ storage, ...asked }, createSystem);
   const unknown = keys?.find((key) => !document.estimates.some((estimate) => estimate.key === key));
   if (unknown !== undefined)
     throw new UnknownEstimateError(
@@ -99,7 +101,7 @@ export async function sensitivity(
     running.runAll ??
     (async (runs: readonly SensitivityRun[]) =>
       runs.map((run) => {
-        const figures = sensitivityFigures(asked, run, createSystem);
+        const figures = sensitivityFigures({ storage, ...asked }, run, createSystem);
         progress?.(++done, all);
         return figures;
       }));

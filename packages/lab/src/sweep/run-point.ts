@@ -1,3 +1,4 @@
+import type { ProcessorStorage } from "@hyperwalk/cpu";
 import { GuestSourceError } from "@hyperwalk/guest-sdk";
 import { ImageError, XenConfigError } from "@hyperwalk/xen";
 import { compare } from "../compare.js";
@@ -15,16 +16,21 @@ export interface FinishedPoint {
   readonly estimates: readonly EstimateUsed[];
 }
 
-/** Runs one point of a sweep. @throws FileError for one that cannot be run, where those are not to be skipped */
+/**
+ * Runs one point of a sweep.
+ * @param storage host memory that the point before this one used
+ * @throws FileError for one that cannot be run, where those are not to be skipped
+ */
 export async function runPoint(
   parsed: ParsedScenario,
   index: number,
   parts: ScenarioParts,
+  storage?: ProcessorStorage,
 ): Promise<FinishedPoint> {
   try {
     const point = sweepPoint(parsed, index);
     const request = await scenarioRequest(point.scenario, parts, point.source);
-    const document = explained(point, () => compare(request));
+    const document = explained(point, () => compare({ ...request, storage }));
     return { row: sweepRow(point, document), estimates: document.estimates };
   } catch (error) {
     if (!(error instanceof FileError) || parsed.scenario.sweep?.unsupported !== "skip") throw error;

@@ -1,4 +1,10 @@
-import { findArmProfile, findProfile, type ProcessorProfile, withOverrides } from "@hyperwalk/cpu";
+import {
+  findArmProfile,
+  findProfile,
+  type ProcessorProfile,
+  ProcessorStorage,
+  withOverrides,
+} from "@hyperwalk/cpu";
 import { type ArmRow, armPrices } from "../arm-experiment.js";
 import { type CompareRequest, compare } from "../compare.js";
 import { hypercallBench } from "../guest-catalogue.js";
@@ -22,7 +28,8 @@ export type LoopChoice = MachineChoice &
   Omit<GuestLoop, "machine" | "body"> & { readonly body: LoopBodyName };
 
 /** A comparison of hypercall-bench under Xen or KVM. */
-export type CompareChoice = MachineChoice & Omit<CompareRequest, "machine" | "guest" | "fastForward">;
+export type CompareChoice = MachineChoice &
+  Omit<CompareRequest, "machine" | "guest" | "fastForward" | "storage">;
 
 /** Notifications of each transport; few are enough, each is like the next. */
 const NOTIFICATIONS = 16;
@@ -33,6 +40,7 @@ const NOTIFICATIONS = 16;
  */
 export class Experiments {
   private readonly results = new Map<string, unknown>();
+  private readonly storage = new ProcessorStorage();
   private readonly chases = new Map<string, PointerChase>();
 
   loop(choice: LoopChoice): LoopCost {
@@ -45,7 +53,8 @@ export class Experiments {
   compare(choice: CompareChoice): CompareDocument {
     return this.once("compare", choice, () => {
       const { overrides, machine, ...rest } = choice;
-      return compare({ ...rest, machine: profileOf({ machine, overrides }), guest: hypercallBench });
+      const { storage } = this;
+      return compare({ ...rest, storage, machine: profileOf({ machine, overrides }), guest: hypercallBench });
     });
   }
 

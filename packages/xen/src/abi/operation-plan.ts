@@ -76,8 +76,9 @@ export function planOperation(operation: Operation, stage: number, compat = fals
 }
 
 function paddingOf(structBytes: number, fields: readonly FieldPlan[]): Int32Array {
-  const covered = new Set<number>();
-  for (const { place, at, bytes } of fields)
-    if (place === Place.Struct) for (let i = 0; i < bytes; i++) covered.add(at + i);
-  return Int32Array.from({ length: structBytes }, (_, at) => at).filter((at) => !covered.has(at));
+  const covered = new Uint8Array(structBytes);
+  for (const { place, at, bytes } of fields) if (place === Place.Struct) covered.fill(1, at, at + bytes);
+  const padding: number[] = [];
+  for (let at = 0; at < structBytes; at++) if (covered[at] === 0) padding.push(at);
+  return Int32Array.from(padding);
 }
