@@ -245,8 +245,7 @@ function heatMap(
       ? []
       : [{ x: valueAt(row, first.key), y: valueAt(row, second.key), value, text: measure.show(value) }];
   });
-  const all = values.map(({ value }) => value);
-  const [least, most] = [Math.min(...all), Math.max(...all)];
+  const [least, most] = extent(values.map(({ value }) => value));
   // Where black and white text are read equally well on this scheme.
   const middle = least + 0.42 * (most - least);
   const where = at === "" ? "" : `, ${at}`;
@@ -346,9 +345,16 @@ function describe(
 
 function isWide(axis: Axis | undefined): boolean {
   if (axis === undefined) return false;
-  const numbers = axis.values.map(Number);
-  const [least, most] = [Math.min(...numbers), Math.max(...numbers)];
+  const [least, most] = extent(axis.values.map(Number));
   return least > 0 && most / least > WIDE;
+}
+
+/** The least and the most, of more values than a call has arguments. */
+function extent(values: readonly number[]): readonly [number, number] {
+  return values.reduce<readonly [number, number]>(
+    ([least, most], value) => [Math.min(least, value), Math.max(most, value)],
+    [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
+  );
 }
 
 function capital(text: string): string {

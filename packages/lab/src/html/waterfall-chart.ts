@@ -83,7 +83,7 @@ export function waterfallChart(id: string, timeline: HypercallTimeline, phases: 
 
 /** The deepest level whose rows, with those above it, fit. */
 function deepest(spans: readonly CallSpan[]): number {
-  let depth = Math.max(...spans.map((span) => span.depth), 0);
+  let depth = spans.reduce((most, span) => Math.max(most, span.depth), 0);
   while (depth > 1 && spans.filter((span) => span.depth <= depth).length > MOST_ROWS) depth--;
   return depth;
 }
