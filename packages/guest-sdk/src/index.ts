@@ -51,6 +51,7 @@ export {
   type ReplayInput,
   type ReplayPlace,
   type ReplayStep,
+  siteKey,
 } from "./guests/replay-sites.js";
 export { runstateLoop } from "./guests/runstate-loop.js";
 export { spinForever } from "./guests/spin-forever.js";

@@ -54,7 +54,7 @@ export function findSites(steps: readonly ReplayStep[]): {
 } {
   const groups = new Map<string, number[]>();
   steps.forEach((step, i) => {
-    const key = keyOf(step, () => true);
+    const key = siteKey(step);
     const group = groups.get(key) ?? [];
     group.push(i);
     groups.set(key, group);
@@ -82,6 +82,11 @@ export function findSites(steps: readonly ReplayStep[]): {
   if (sites.length > MAX_REPLAY_SITES)
     throw new GuestSourceError("VALUE", `${sites.length} different calls: at most ${MAX_REPLAY_SITES}`);
   return { sites, siteOf };
+}
+
+/** Steps with the same key can share code, but for constants beyond those that the table has room for. */
+export function siteKey(step: ReplayStep): string {
+  return keyOf(step, () => true);
 }
 
 /** What the code of a step depends on. @param isVarying does an input come from the table? */

@@ -4,6 +4,7 @@ import {
   type ReplayInput,
   type ReplayPlace,
   type ReplayStep,
+  siteKey,
 } from "@hyperwalk/guest-sdk";
 import type { OperationField } from "@hyperwalk/xen";
 import type { AbiName } from "../result.js";
@@ -90,7 +91,7 @@ export function planReplay(recording: Recording, abi: AbiName, between: Between)
     }
     const before = between === "instructions" ? waiting : 0;
     const made = stepsOf(is, recorded, abi, pages, before);
-    const keys = made.map(({ step }) => codeKey(step));
+    const keys = made.map(({ step }) => siteKey(step));
     if (seen.size + keys.length > MAX_REPLAY_SITES / 2 && keys.some((key) => !seen.has(key))) {
       left.push({ call, reason: "more different calls than a replay has code for" });
       continue;
@@ -184,23 +185,6 @@ function callOf({ operation, inputs, struct }: DecodedCall, abi: AbiName, pages:
     }),
     ...(struct !== undefined && abi !== "fastabi" && { struct: pages.place(struct.address, struct.bytes) }),
   };
-}
-
-/** Calls with the same key can share code, but for values of the call itself that differ. */
-function codeKey({ operation, inputs, struct, fills, entries = [] }: ReplayStep): string {
-  const ofCall = (call: ReplayCall, value: (value: bigint) => string) =>
-    `${call.operation.name}@${call.struct?.offset ?? ""}(${call.inputs
-      .map((input) =>
-        typeof input === "object"
-          ? `@${input.offset}+${input.bytes}`
-          : input === undefined
-            ? ""
-            : value(input),
-      )
-      .join()})`;
-  const filled = fills.map(({ offset, bytes }) => `${offset}+${bytes.length}`).join();
-  const list = entries.map((entry) => ofCall(entry, String)).join(";");
-  return `${ofCall({ operation, inputs, struct }, () => "*")}[${filled}]${list}`;
 }
 
 /** The recorded pages that buffers lay in, one after the other in the replay: neighbours stay neighbours. */

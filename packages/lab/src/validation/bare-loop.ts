@@ -1,6 +1,7 @@
-import { Processor, type ProcessorProfile, Segment, State } from "@hyperwalk/cpu";
+import { Processor, type ProcessorProfile, State } from "@hyperwalk/cpu";
 import { Assembler, eax, rcx } from "@hyperwalk/guest-sdk";
 import { Arena, LongModeTables, Pte } from "@hyperwalk/mmu";
+import { enterLongMode } from "./long-mode.js";
 
 export type BareInstruction =
   | "CPUID leaf 0"
@@ -40,9 +41,6 @@ const CODE = 0x1000;
 const STACK = 0x9000;
 const TABLES = 0x100;
 const MEMORY_BYTES = 4 * 2 ** 20;
-const CR0 = 0x80050033 | 0;
-const CR4_PAE = 0x20;
-const EFER = 0xd01;
 const OPEN = Pte.Present | Pte.Write | Pte.Accessed | Pte.Dirty;
 const UNROLLED = 16;
 const ROUNDS = 64;
@@ -76,16 +74,8 @@ function cyclesOf(profile: ProcessorProfile, body: (a: Assembler) => void): numb
   let next = TABLES;
   const tables = new LongModeTables({ memory, allocate: () => next++ });
   tables.mapRange(0, 0, 64, "4k", OPEN);
+  enterLongMode(processor, tables.rootFrame);
   const { words } = state;
-  words[State.Cr0] = CR0;
-  words[State.Cr3Lo] = tables.rootFrame * 4096;
-  words[State.Cr4] = CR4_PAE;
-  words[State.EferLo] = EFER;
-  words[State.Cpl] = 0;
-  words.set([0x08, 0xa09b, -1, 0, 0], State.Segments + 8 * Segment.Cs);
-  for (const s of [Segment.Ss, Segment.Ds, Segment.Es, Segment.Fs, Segment.Gs])
-    words.set([0x10, 0xc093, -1, 0, 0], State.Segments + 8 * s);
-  processor.syncTranslation();
   const run = (): number => {
     const from = ledger.cycles;
     words[State.Gpr + 2] = ROUNDS;

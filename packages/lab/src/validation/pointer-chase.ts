@@ -1,4 +1,4 @@
-import { Processor, type ProcessorProfile, Segment, State } from "@hyperwalk/cpu";
+import { Processor, type ProcessorProfile, State } from "@hyperwalk/cpu";
 import { Assembler, at, rax, rcx } from "@hyperwalk/guest-sdk";
 import {
   Arena,
@@ -11,6 +11,7 @@ import {
   type SecondStage,
   TICKS_PER_CYCLE,
 } from "@hyperwalk/mmu";
+import { enterLongMode } from "./long-mode.js";
 
 /** Where the lines of a chase lie: anywhere in their pages, or at the same place in each. */
 export type Placement = "random line" | "same line";
@@ -43,9 +44,6 @@ const CODE = 0x1000;
 const TABLES = 0x200; // frames 2 MiB to 64 MiB
 const FIRST = 0x40000; // frame and page of the chased area, 1 GiB
 const FIRST_BYTES = FIRST * 4096;
-const CR0 = 0x80050033 | 0;
-const CR4_PAE = 0x20;
-const EFER = 0xd01;
 const OPEN = Pte.Present | Pte.Write | Pte.User | Pte.Accessed | Pte.Dirty;
 const EPT_OPEN = Ept.All | Ept.WriteBack | Ept.Accessed | Ept.Dirty;
 /** Loads measured at least, after one round that is not. */
@@ -94,7 +92,7 @@ export class PointerChase {
     const first = this.link(pages, placement);
     context.secondStage = nested === undefined ? null : this.stages[nested];
     context.asid = nested === undefined ? 0 : 1;
-    this.reset(this.roots[leaf]);
+    enterLongMode(processor, this.roots[leaf]);
     mmu.invalidateAll();
     mmu.flushCaches();
     this.chase(first, pages);
@@ -149,20 +147,6 @@ export class PointerChase {
       memory.writeU32(address(i) + 4, 0);
     }
     return address(0);
-  }
-
-  private reset(root: number): void {
-    const { processor } = this;
-    const { words } = processor.state;
-    words[State.Cr0] = CR0;
-    words[State.Cr3Lo] = root * 4096;
-    words[State.Cr4] = CR4_PAE;
-    words[State.EferLo] = EFER;
-    words[State.Cpl] = 0;
-    words.set([0x08, 0xa09b, -1, 0, 0], State.Segments + 8 * Segment.Cs);
-    for (const s of [Segment.Ss, Segment.Ds, Segment.Es, Segment.Fs, Segment.Gs])
-      words.set([0x10, 0xc093, -1, 0, 0], State.Segments + 8 * s);
-    processor.syncTranslation();
   }
 
   private chase(first: number, loads: number): void {
