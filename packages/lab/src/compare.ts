@@ -103,7 +103,11 @@ export function comparedPlaces(request: CompareRequest): readonly Place[] {
     throw new CompareError("abis", `${guest.name} has no stubs for ${refused}`, guest.abis?.join(", ") ?? "");
   const { confidential } = request;
   if (confidential !== undefined && guest.encryptable === false)
-    throw new CompareError("confidential", `${guest.name} cannot be built for an encrypted domain`, "none");
+    throw new CompareError(
+      "confidential",
+      `${guest.name} cannot be built for an encrypted domain`,
+      "runstate-loop",
+    );
   if (confidential !== undefined && machine.vendor !== "amd")
     throw new CompareError("confidential", `${machine.id} has no ${confidential}`, "machines of AMD's");
   const hosts = request.hosts ?? ["xen"];

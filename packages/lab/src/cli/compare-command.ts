@@ -1,5 +1,6 @@
 import { type ConfidentialKind, type FastForwardTarget, ImageError } from "@hyperwalk/xen";
-import { type CompareRequest, compare } from "../compare.js";
+import { type CompareRequest, compare, comparedPlaces } from "../compare.js";
+import { CompareError } from "../compare-error.js";
 import type { GuestOperation } from "../guest.js";
 import { describeExit } from "../report/exits.js";
 import { runName } from "../report/run-name.js";
@@ -57,30 +58,12 @@ export async function compareCommand(
 /** What the command line asks for. @throws UsageError for what cannot be */
 export async function compareRequest(guest: string, options: CompareOptions): Promise<CompareRequest> {
   const chosen = guestFromArgument(guest);
-  if (!chosen.operations.includes(options.op))
-    throw new UsageError("option --op", `${guest} does not call ${options.op}`, chosen.operations.join(", "));
   const machine = await machineById("option --machine", options.machine);
   // "All" are those that the guest can be run through.
   const asked = options.abi === ABIS ? (chosen.abis ?? ABIS) : options.abi;
   checkHosts(options, asked);
   const abis = options.host.includes("xen") ? asked : asked.filter((abi) => KVM_ABIS.includes(abi));
-  const refused = abis.find((abi) => chosen.abis?.includes(abi) === false);
-  if (refused !== undefined)
-    throw new UsageError(
-      "option --abi",
-      `${guest} has no stubs for ${refused}`,
-      chosen.abis?.join(", ") ?? "",
-    );
-  const { confidential } = options;
-  if (confidential !== undefined && chosen.encryptable === false)
-    throw new UsageError("option --confidential", `${guest} cannot be built for it`, "with runstate-loop");
-  if (confidential !== undefined && machine.vendor !== "amd")
-    throw new UsageError(
-      "option --confidential",
-      `${machine.id} has no ${confidential}`,
-      "on machines of AMD's",
-    );
-  return {
+  return possible({
     guest: chosen,
     machine,
     abis,
@@ -95,12 +78,31 @@ export async function compareRequest(guest: string, options: CompareOptions): Pr
     memoryMiB: options.memory,
     maxInstructions: options.maxInstructions,
     fastForward: options.fastForward,
-    confidential,
+    confidential: options.confidential,
     mitigations: {
       ...xenConfig(options, machine),
       ...(options.ibpb === undefined ? {} : { ibpbEntry: options.ibpb === "on" }),
     },
-  };
+  });
+}
+
+/** The command line's words for the parts of a request. */
+const OPTION_OF: Readonly<Record<CompareError["key"], string>> = {
+  operation: "option --op",
+  abis: "option --abi",
+  hosts: "option --host",
+  confidential: "option --confidential",
+};
+
+/** @throws UsageError for a comparison that cannot be made */
+function possible(request: CompareRequest): CompareRequest {
+  try {
+    comparedPlaces(request);
+    return request;
+  } catch (error) {
+    if (!(error instanceof CompareError)) throw error;
+    throw new UsageError(OPTION_OF[error.key], error.problem, error.allowed);
+  }
 }
 
 /** What KVM does not have is refused where it was asked for by name and there is no Xen to run it. */
