@@ -18,6 +18,7 @@ import {
 import { mergeEstimates } from "./estimates.js";
 import { targetName } from "./fast-forward.js";
 import type { Guest, GuestOperation, GuestSettings } from "./guest.js";
+import { machineSettings } from "./machine-settings.js";
 import {
   ABIS,
   type AbiName,
@@ -182,7 +183,7 @@ export function compare(
   const settings = settingsFor(places[0].abi);
   return {
     tool: TOOL,
-    machine: { id: machine.id, name: machine.name, vendor: machine.vendor, ghz: machine.frequency.value },
+    machine: machineSettings(machine, prices),
     host: {
       ...hostSettings(configOf(runs.map(({ config }) => config)), settings.guestPage, memoryMiB),
       ...(confidential === undefined ? {} : { confidential }),

@@ -168,6 +168,7 @@ export {
   type HostName,
   KVM_ABIS,
   type LedgerCell,
+  type MachineSettings,
   type Mitigations,
   P2M_PAGES,
   type P2mPage,

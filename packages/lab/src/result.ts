@@ -116,15 +116,25 @@ export interface EstimateUsed {
   readonly source: string;
 }
 
+/** The machine of a result. */
+export interface MachineSettings {
+  readonly id: string;
+  readonly name: string;
+  readonly vendor: string;
+  readonly ghz: number;
+  /** Of its profile, as JSON; only of one that is not as it comes with the package. */
+  readonly sha256?: string;
+  /**
+   * Numbers that differ from the package's profile with this id, and prices of the hypervisor's code that are not the
+   * package's, as `machine.set` of a scenario takes them; only where there are any.
+   */
+  readonly set?: Readonly<Record<string, number>>;
+}
+
 /** Everything that one comparison found: plain data, the same bytes for the same inputs. */
 export interface CompareDocument {
   readonly tool: { readonly name: string; readonly version: string };
-  readonly machine: {
-    readonly id: string;
-    readonly name: string;
-    readonly vendor: string;
-    readonly ghz: number;
-  };
+  readonly machine: MachineSettings;
   readonly host: {
     /** Both, if guests ran under both. */
     readonly kind: "xen" | "kvm" | "xen,kvm";

@@ -284,6 +284,10 @@ describe("what a scenario asks for", () => {
     expect(document.expectations[3].found).toBeNull();
     const exit = document.comparison.runs[0].ledger.find(({ cause }) => cause === "exit-hardware");
     expect(exit?.cyclesPerCall).toBe(400);
+    // The comparison alone says, too, that the machine is not the package's.
+    const { machine } = document.comparison;
+    expect(machine).toMatchObject({ id: "epyc-9124", set: { "timing.vmexit": 400 } });
+    expect(machine.sha256).toBe(document.profile.sha256);
     const again = await request(JSON.stringify(document.scenario));
     expect(JSON.stringify(runScenario(again.scenario, again.request))).toBe(JSON.stringify(document));
   });

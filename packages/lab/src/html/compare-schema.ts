@@ -101,6 +101,8 @@ export const machineSchema: z.ZodType<CompareDocument["machine"]> = z.looseObjec
   name: text,
   vendor: text,
   ghz: z.number(),
+  sha256: text.exactOptional(),
+  set: z.record(text, z.number()).exactOptional(),
 });
 /** The guest that ran. */
 export const guestSchema: z.ZodType<CompareDocument["guest"]> = z.looseObject({

@@ -16,6 +16,7 @@ export const CHART_CONFIG: Readonly<Record<string, unknown>> = {
     titleFontSize: 12,
     titleFontWeight: "normal",
     labelOverlap: true,
+    labelSeparation: 8,
   },
   axisX: { labelFlush: false },
   axisY: { labelLimit: 170 },

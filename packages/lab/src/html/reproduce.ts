@@ -19,7 +19,12 @@ export function compareCommandLine(document: CompareDocument): Reproduction {
   const isBuiltIn = BUILT_IN_GUESTS.some(({ name }) => name === guest.name);
   if (!isBuiltIn) notes.push(`${guest.name} is the path of the guest's ELF file.`);
   if (profile === undefined)
-    notes.push(`The machine ${machine.id} is not among those that this version has.`);
+    notes.push(
+      `The machine ${machine.id} is not among those that this version has: --machine takes the path of its profile file${machine.sha256 === undefined ? "" : `, with which results say SHA-256 ${machine.sha256}`}.`,
+    );
+  const set = Object.entries(machine.set ?? {}).map(([key, value]) => `${JSON.stringify(key)}: ${value}`);
+  if (set.length > 0)
+    notes.push(`Numbers that a scenario's machine.set has to say, as compare cannot: { ${set.join(", ")} }.`);
   const iterations = runs[0].iterations;
   const usual = `iterations=${iterations} op=${guest.operation} leaf=${host.guestPage}`;
   const appended = guest.cmdline.startsWith(usual) ? guest.cmdline.slice(usual.length).trim() : "";

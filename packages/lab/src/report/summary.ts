@@ -69,6 +69,13 @@ function cells(run: RunResult, { runs }: CompareDocument): string[] {
   ];
 }
 
+/** Numbers that are not those of the package. */
+function ownNumbers({ machine }: CompareDocument): string[] {
+  const set = Object.entries(machine.set ?? {}).map(([key, value]) => `${key}=${value}`);
+  const profile = machine.sha256 === undefined ? [] : [`profile: ${machine.id}, SHA-256 ${machine.sha256}`];
+  return [...profile, ...(set.length === 0 ? [] : [`numbers set: ${set.join(", ")}`])];
+}
+
 /** What was run on what, in a few words a line. */
 export function setting(document: CompareDocument, paint: Paint): string {
   const { machine, host, guest } = document;
@@ -81,6 +88,7 @@ export function setting(document: CompareDocument, paint: Paint): string {
     `${paint.strong(guest.name)} on ${paint.strong(machine.name)}, ${machine.ghz} GHz, under ${under}`,
     `guest: ${guest.cmdline}; ${host.memoryMiB} MiB, p2m pages up to ${host.p2mPage}, ${host.mmioHandlers} MMIO handlers`,
     ...(host.kind === "kvm" ? [] : [`Xen: ${on.join(", ") || "no mitigation"}${domain}`]),
+    ...ownNumbers(document),
     ...(host.kvm === undefined ? [] : [`KVM: ${kvmSwitches(host.kvm)}`]),
   ].join("\n");
 }
