@@ -1,6 +1,5 @@
 import { epyc9124, skylakeSp } from "@hyperwalk/cpu";
 import { describe, expect, it, vi } from "vitest";
-import { runProgram } from "../src/cli/program.js";
 import { sumCells } from "../src/ledger-sums.js";
 import {
   compareOperations,
@@ -8,7 +7,7 @@ import {
   type MatrixCell,
   type MatrixDocument,
 } from "../src/operation-matrix.js";
-import { plain } from "../src/report/paint.js";
+import { hyperwalk } from "./hyperwalk.js";
 
 vi.setConfig({ testTimeout: 120_000 }); // simulated work, however slow the host
 
@@ -16,20 +15,6 @@ const ENOSYS = -38;
 
 function cell(document: MatrixDocument, operation: string, column = 0): MatrixCell {
   return document.operations.find((row) => row.operation === operation)!.cells[column];
-}
-
-async function hyperwalk(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const written = { out: "", err: "" };
-  const code = await runProgram(args, {
-    paint: plain,
-    out: (text) => {
-      written.out += text;
-    },
-    err: (text) => {
-      written.err += text;
-    },
-  });
-  return { code, ...written };
 }
 
 describe.each([epyc9124, skylakeSp])("every operation under KVM on $id", (machine) => {

@@ -21,6 +21,7 @@ import { TOOL } from "../src/tool.js";
 import { CANNED } from "./canned-document.js";
 import { CANNED_RUN, CANNED_SENSITIVITY, CANNED_TIMELINE, cannedSweep } from "./canned-parts.js";
 import { hyperwalk } from "./hyperwalk.js";
+import { MEMORY_SUM } from "./memory-sum.js";
 import { mutatedText, randomNumbers } from "./mutation.js";
 import { severalCalls } from "./several-calls-guest.js";
 
@@ -91,25 +92,7 @@ defaults:
   });
 
   it("descriptions of operations", async () => {
-    const text = `name: memory_sum
-hypercall_index: 64
-doc: Arithmetic on the guest's own memory.
-structs:
-  memory_sum:
-    bytes: 24
-    fields:
-      address: { offset: 0, type: u64 }
-      words: { offset: 8, type: u32 }
-      sum: { offset: 16, type: u64 }
-subops:
-  add_up:
-    index: 0
-    doc: Adds up words.
-    input: { address: 2, words: 3 }
-    output: { sum: 4 }
-    c_lang: { struct: memory_sum }
-`;
-    expect(await refusals(text, 12, "o.yml", ["stubs", path("o.yml")])).toBeGreaterThan(FILES / 3);
+    expect(await refusals(MEMORY_SUM, 12, "o.yml", ["stubs", path("o.yml")])).toBeGreaterThan(FILES / 3);
   });
 
   it("scenarios, and what they ask for at the first point", async () => {

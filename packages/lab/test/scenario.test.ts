@@ -1,13 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { epyc9124, skylakeSp } from "@hyperwalk/cpu";
 import { describe, expect, it } from "vitest";
 import { parse, stringify } from "yaml";
-import { initCommand } from "../src/cli/init-command.js";
 import { BUILT_IN_GUESTS, operationLoopGuest } from "../src/guest-catalogue.js";
-import { plain } from "../src/report/paint.js";
 import { ABIS, COMPARED_ABIS } from "../src/result.js";
 import { checkExpectations } from "../src/scenario/expectations.js";
 import { parseScenario } from "../src/scenario/parse-scenario.js";
@@ -141,13 +137,6 @@ describe("the published schema", () => {
   it("is the file that editors get", () => {
     const file = fileURLToPath(new URL("../schema/scenario.schema.json", import.meta.url));
     expect(JSON.parse(readFileSync(file, "utf8"))).toEqual(schema);
-  });
-
-  it("is what init lays beside its scenarios", () => {
-    const folder = mkdtempSync(join(tmpdir(), "hyperwalk-init-"));
-    initCommand(folder, { paint: plain, out: () => undefined, err: () => undefined });
-    expect(JSON.parse(readFileSync(join(folder, "scenario.schema.json"), "utf8"))).toEqual(schema);
-    rmSync(folder, { recursive: true });
   });
 
   it("has every key that a resolved scenario has", () => {

@@ -3,49 +3,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { runProgram } from "../src/cli/program.js";
-import { plain } from "../src/report/paint.js";
-
-const OWN = `
-name: memory_sum
-hypercall_index: 64
-doc: Arithmetic on the guest's own memory.
-structs:
-  memory_sum:
-    bytes: 24
-    fields:
-      address: { offset: 0, type: u64 }
-      words: { offset: 8, type: u32 }
-      sum: { offset: 16, type: u64 }
-subops:
-  add_up:
-    index: 0
-    doc: Adds up words.
-    input: { address: 2, words: 3 }
-    output: { sum: 4 }
-    c_lang: { struct: memory_sum }
-`;
+import { hyperwalk, type Said } from "./hyperwalk.js";
+import { MEMORY_SUM } from "./memory-sum.js";
 
 let directory = "";
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), "hyperwalk-stubs-"));
-  writeFileSync(join(directory, "own.yml"), OWN);
+  writeFileSync(join(directory, "own.yml"), MEMORY_SUM);
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-async function stubs(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const said = { out: "", err: "" };
-  const code = await runProgram(["stubs", ...args], {
-    paint: plain,
-    out: (text) => {
-      said.out += text;
-    },
-    err: (text) => {
-      said.err += text;
-    },
-  });
-  return { code, ...said };
-}
+const stubs = (...args: string[]): Promise<Said> => hyperwalk("stubs", ...args);
 
 it("an own operation has a stub for each interface, beside those of Xen's", async () => {
   const { code, out } = await stubs(join(directory, "own.yml"));
@@ -68,7 +36,7 @@ it("Xen's own descriptions give what the SDK's header has", async () => {
 });
 
 it("a description that cannot be used is one message with file, line and what is allowed", async () => {
-  const lines = OWN.split("\n");
+  const lines = MEMORY_SUM.split("\n");
   for (const line of ["    index: 256", "    input: { address: 1 }", "    colour: red", "  : :"]) {
     const at = lines.findIndex((each) => each.startsWith("    index:"));
     writeFileSync(join(directory, "bad.yml"), lines.map((each, n) => (n === at ? line : each)).join("\n"));

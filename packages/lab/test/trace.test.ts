@@ -6,14 +6,13 @@ import { defineGuest } from "@hyperwalk/guest-sdk";
 import type { TimelineStretch } from "@hyperwalk/xen";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { runProgram } from "../src/cli/program.ts";
 import type { Guest } from "../src/guest.ts";
 import { hypercallBench } from "../src/guest-catalogue.ts";
-import { plain } from "../src/report/paint.ts";
 import { foldedStacks } from "../src/timeline/folded.ts";
 import { perfettoTrace, type TraceEvent } from "../src/timeline/perfetto.ts";
 import { speedscopeFile } from "../src/timeline/speedscope.ts";
 import { type TracedRun, traceGuest } from "../src/timeline/trace-guest.ts";
+import { hyperwalk, type Said } from "./hyperwalk.ts";
 
 const CYCLE = 256;
 const GHZ = 3;
@@ -227,19 +226,7 @@ describe("hyperwalk trace", { timeout: 60_000 }, () => {
   });
   afterAll(() => rmSync(directory, { recursive: true }));
 
-  async function trace(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-    const written = { out: "", err: "" };
-    const code = await runProgram(["trace", ...args], {
-      paint: plain,
-      out: (text) => {
-        written.out += text;
-      },
-      err: (text) => {
-        written.err += text;
-      },
-    });
-    return { code, ...written };
-  }
+  const trace = (...args: string[]): Promise<Said> => hyperwalk("trace", ...args);
 
   it("prints a trace and nothing else", async () => {
     const { code, out, err } = await trace("runstate-loop", "--calls", "2", "--iterations", "8");

@@ -2,11 +2,11 @@ import { epyc9124, PROFILES, skylakeSp } from "@hyperwalk/cpu";
 import { notifyLoop } from "@hyperwalk/guest-sdk";
 import { createKvmSystem, createXenSystem } from "@hyperwalk/xen";
 import { describe, expect, it } from "vitest";
-import { runProgram } from "../src/cli/program.ts";
 import { plain } from "../src/report/paint.ts";
 import { transportsReport } from "../src/report/transports-report.ts";
 import { TRANSPORT_HOSTS, type TransportName } from "../src/transport-names.ts";
 import { compareTransports, TRANSPORT_HANDLERS, type TransportsDocument } from "../src/transports.ts";
+import { hyperwalk } from "./hyperwalk.ts";
 
 const FEW = { iterations: 4, batches: [] } as const;
 const QUICK = { hosts: ["xen"], iterations: 16, batches: [] } as const;
@@ -170,13 +170,7 @@ describe("the experiment on notifications", () => {
   });
 
   it("is a command whose JSON is one document, and which refuses what there is not", async () => {
-    const run = async (...args: string[]) => {
-      const out: string[] = [];
-      const err: string[] = [];
-      const output = { out: (t: string) => out.push(t), err: (t: string) => err.push(t), paint: plain };
-      const code = await runProgram(["transports", ...args], output as never);
-      return { code, out: out.join(""), err: err.join("") };
-    };
+    const run = (...args: string[]) => hyperwalk("transports", ...args);
     const { code, out } = await run("--json", "--host", "xen", "--transport", "pio", "--iterations", "4");
     expect(code).toBe(0);
     const document: TransportsDocument = JSON.parse(out);
