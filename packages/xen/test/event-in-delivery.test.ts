@@ -26,6 +26,7 @@ import {
 const STACK_GFN = 0x600;
 const OTHER_GFN = 0x605;
 const SOFTWARE = 0x40;
+const NOP = 0x90;
 
 type Prepare = (conditions: PageConditions) => void;
 
@@ -75,6 +76,40 @@ describe.each(cases)(
       expect(raised).toMatchObject({ reason: "halted" });
       expect(word(system, COUNTS)).toBe(1);
       expect(faults).toBeGreaterThan(run([]).faults);
+    });
+  },
+);
+
+describe.each([epyc9124, sapphireRapids])(
+  "under KVM on $id, while the monitor changes the stack's mapping",
+  (profile) => {
+    it.each([
+      ["an interrupt", [STI, ...sendIpi(0, VECTOR)]],
+      ["an NMI", caller(profile)(VCPU_OP, SEND_NMI, 0)],
+      ["INT n", [0xcd, SOFTWARE]],
+    ])("%s waits for the end of that, and is delivered once", (_event, raise) => {
+      const idle = Array.from({ length: 64 }, () => NOP);
+      const handler = [...count(COUNTS), IRET];
+      const system = guest<KvmSystem>(
+        profile,
+        1,
+        {
+          bodies: [[...ENABLE, 0xbc, ...le((STACK_GFN + 1) * 4096), ...idle, ...raise, CLI, HLT]],
+          handlers: { 2: handler, [SOFTWARE]: handler, [VECTOR]: [...EOI, ...handler] },
+        },
+        createKvmSystem,
+      );
+      system.run({ maxInstructions: idle.length });
+      const { userSpace, memslots } = system.vm;
+      const hva = memslots.hvaOf(STACK_GFN);
+      const steps = userSpace.mmapSteps(hva, 4096, userSpace.frameOf(hva));
+      steps.next();
+      const { filled } = system.tdp;
+      expect(system.run({ maxCycles: 100_000 })).toMatchObject({ reason: "budget" });
+      expect([word(system, COUNTS), system.tdp.filled]).toEqual([0, filled]);
+      while (steps.next().done !== true);
+      expect(system.run({ maxInstructions: 1e4 })).toMatchObject({ reason: "halted" });
+      expect(word(system, COUNTS)).toBe(1);
     });
   },
 );

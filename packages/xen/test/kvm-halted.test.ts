@@ -66,7 +66,9 @@ describe.each([
       must(
         vm.vcpus[0].xenSetAttr({ type: KvmXenVcpuAttrType.TIMER, port: PORT, priority: PRIORITY, expiresNs }),
       );
-      expect(system.run({ maxCycles: 10 * MS * profile.frequency.value })).toMatchObject({ reason: "budget" });
+      expect(system.run({ maxCycles: 10 * MS * profile.frequency.value })).toMatchObject({
+        reason: "budget",
+      });
       expect(system.vcpus[0].host.asleep).toBe(true);
       const [{ userspaceAddr }] = vm.memslots.all;
       const [guestPhysAddr, memorySize] = [2 ** 33, 4096];
