@@ -3,12 +3,16 @@ import {
   type BootModule,
   type BootProtocolName,
   ConsoleStream,
+  createKvmSystem,
   createXenSystem,
   type DomainConfig,
   decodeSnapshot,
   type ExitAccount,
   encodeSnapshot,
   type FastForwardTarget,
+  type GuestSystem,
+  type KvmConfig,
+  type KvmSystem,
   type RunBudget,
   type RunOutcome,
   type XenConfig,
@@ -18,7 +22,7 @@ import { exitCodeOf } from "./boot-exit-code.js";
 import { DEFAULT_BOOT_INSTRUCTIONS, DEFAULT_BOOT_MEMORY } from "./defaults.js";
 import { estimatesUsed, mergeEstimates } from "./estimates.js";
 import { type FastForwardResult, fastForwardResult } from "./fast-forward.js";
-import type { AbiName, EstimateUsed } from "./result.js";
+import type { AbiName, EstimateUsed, HostName } from "./result.js";
 import { TOOL } from "./tool.js";
 import { traceLines } from "./trace.js";
 
@@ -38,6 +42,10 @@ export interface BootRequest {
   readonly abi?: AbiName;
   /** Default: what Xen chooses on this machine, and lock hardening. `parseSpecCtrl` and `parseEpt` make one of text. */
   readonly xen?: XenConfig;
+  /** The hypervisor; default Xen. KVM has the linear interface alone, and refuses what it does not have of a domain. */
+  readonly host?: HostName;
+  /** Default: as Linux chooses on this machine. */
+  readonly kvm?: KvmConfig;
   /** What else the domain is created with, over what this request says; see `xlDomainConfig`. */
   readonly domain?: Partial<
     Pick<
@@ -73,6 +81,8 @@ export interface BootDocument {
   readonly tool: { readonly name: string; readonly version: string };
   readonly machine: { readonly id: string; readonly name: string; readonly ghz: number };
   readonly guest: {
+    /** The hypervisor; only where it is not Xen. */
+    readonly host?: HostName;
     readonly protocol: BootProtocolName;
     readonly cmdline: string;
     readonly memoryBytes: number;
@@ -98,16 +108,16 @@ export interface BootDocument {
 }
 
 /**
- * Boots one image under the modelled Xen and runs it to its end or its budget.
+ * Boots one image under the modelled Xen or KVM and runs it to its end or its budget.
  * @throws ImageError when the image cannot be booted @throws XenConfigError for a setting that makes no sense
  * @throws SnapshotError when `restore` is not a snapshot of such a boot
  */
 export function bootGuest(request: BootRequest): BootDocument {
   const { machine, abi = "linear", cmdline = "", vcpus = 1 } = request;
   const memoryBytes = request.memoryBytes ?? DEFAULT_BOOT_MEMORY;
-  const system = createXenSystem({
+  const { host = "xen" } = request;
+  const parts = {
     profile: machine,
-    xen: request.xen,
     domain: {
       image: request.image,
       boot: request.protocol,
@@ -121,7 +131,11 @@ export function bootGuest(request: BootRequest): BootDocument {
     },
     accounting: true,
     measureWindow: false,
-  });
+  };
+  const system: XenSystem | KvmSystem =
+    host === "kvm"
+      ? createKvmSystem({ ...parts, kvm: request.kvm })
+      : createXenSystem({ ...parts, xen: request.xen });
   const stream = printing(system, request.onConsole);
   if (request.onTrace !== undefined) traceLines(system, request.onTrace);
   if (request.restore !== undefined) system.restore(decodeSnapshot(request.restore));
@@ -143,7 +157,10 @@ export function bootGuest(request: BootRequest): BootDocument {
   return {
     tool: TOOL,
     machine: { id: machine.id, name: machine.name, ghz: machine.frequency.value },
-    guest: { protocol: system.domain.boot, cmdline, memoryBytes, vcpus, abi },
+    guest: {
+      ...(host === "xen" ? {} : { host }),
+      ...{ protocol: system.domain.boot, cmdline, memoryBytes, vcpus, abi },
+    },
     exit,
     exitCode: exitCodeOf(exit),
     console: system.console,
@@ -159,14 +176,14 @@ export function bootGuest(request: BootRequest): BootDocument {
 }
 
 /** What is left of a number of instructions since the guest's start. */
-function budgetTo(system: XenSystem, instructions: number): RunBudget {
+function budgetTo(system: GuestSystem, instructions: number): RunBudget {
   return {
     maxInstructions: instructions - system.counters().guestInstructions,
     maxCycles: Number.MAX_SAFE_INTEGER / 1024,
   };
 }
 
-function printing(system: XenSystem, print: BootRequest["onConsole"]): ConsoleStream | undefined {
+function printing(system: GuestSystem, print: BootRequest["onConsole"]): ConsoleStream | undefined {
   if (print === undefined) return undefined;
   const stream = new ConsoleStream(print);
   system.on("console", (source, bytes) => stream.take(source, bytes));

@@ -1,4 +1,4 @@
-import { Errno } from "@hyperwalk/xen";
+import { Errno, OPERATIONS } from "@hyperwalk/xen";
 import type { CallResult } from "./result.js";
 import type { SimulatedSystem } from "./simulated-system.js";
 
@@ -6,11 +6,18 @@ const NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(Errno).map(([name, value]) => [-value, `-${name}`]),
 );
 
-/** Counts, from now on, what an operation returns. @param operation its name without that of its group */
+/**
+ * Counts, from now on, what an operation returns; where nobody serves it, what its hypercall returns by number.
+ * @param operation its name without that of its group
+ */
 export function countResults(system: SimulatedSystem, operation: string): ReadonlyMap<number, number> {
   const counts = new Map<number, number>();
+  const known = OPERATIONS.find(({ descriptor }) => descriptor.name.endsWith(`.${operation}`));
   system.on?.("hypercall", (event) => {
-    if (event.operation?.endsWith(`.${operation}`))
+    if (
+      event.operation?.endsWith(`.${operation}`) ||
+      (event.operation === undefined && event.number === known?.descriptor.hypercall)
+    )
       counts.set(event.result, (counts.get(event.result) ?? 0) + 1);
   });
   return counts;

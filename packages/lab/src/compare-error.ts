@@ -2,7 +2,7 @@
 export class CompareError extends RangeError {
   override readonly name = "CompareError";
   /** Key of the request. */
-  readonly key: "operation" | "abis" | "hosts" | "confidential";
+  readonly key: "operation" | "abis" | "hosts" | "monitor" | "confidential";
   readonly problem: string;
   readonly allowed: string;
 

@@ -97,6 +97,9 @@ export function comparedPlaces(request: CompareRequest): readonly Place[] {
       `${guest.name} does not call ${operation}`,
       guest.operations.join(", "),
     );
+  const monitor = request.kvm?.monitor;
+  if (monitor !== undefined && request.hosts?.includes("kvm") !== true)
+    throw new CompareError("monitor", `${monitor} under Xen, which has none`, "none without kvm");
   const abis = request.abis ?? COMPARED_ABIS;
   if (abis.length === 0) throw new CompareError("abis", "none is given", ABIS.join(", "));
   const refused = abis.find((abi) => guest.abis?.includes(abi) === false);
@@ -142,6 +145,7 @@ export function compare(
   const memoryMiB = request.memoryMiB ?? DEFAULT_MEMORY_MIB;
   const operation = request.operation ?? "get_runstate_info";
   const isPlain = places.every(({ host }) => host === "xen");
+  const isPartial = request.kvm?.monitor === "qemu";
   const settingsFor = (abi: AbiName): GuestSettings => ({
     abi,
     vendor: machine.vendor,
@@ -176,7 +180,7 @@ export function compare(
       ghz: machine.frequency.value,
       maxInstructions: request.maxInstructions ?? DEFAULT_MAX_INSTRUCTIONS,
       fastForward: request.fastForward,
-      resultsOf: confidential === undefined ? undefined : operation,
+      resultsOf: confidential !== undefined || (host === "kvm" && isPartial) ? operation : undefined,
     });
     return { ...run, config: system.config };
   });

@@ -101,7 +101,7 @@ export interface RunResult {
   readonly ledger: readonly LedgerCell[];
   readonly console: string;
   readonly exit: RunExit;
-  /** What the compared operation returned, most frequent first; only of encrypted domains, where interfaces fail. */
+  /** What the compared operation returned, most frequent first; only where whole interfaces or operations fail: of encrypted domains, and of a monitor that serves only some. */
   readonly results?: readonly CallResult[];
   /** What ran before the timed part, to which all figures above belong; only where one was asked for. */
   readonly fastForward?: FastForwardResult;

@@ -42,8 +42,9 @@ export interface SystemOutcome {
   readonly detail?: string | undefined;
 }
 
-/** One hypercall: `group.operation` as far as it is known, and what the guest got. */
+/** One hypercall: its number, `group.operation` as far as it is known, and what the guest got. */
 export interface HypercallOutcome {
+  readonly number: number;
   readonly operation: string | undefined;
   readonly result: number;
 }

@@ -1,4 +1,4 @@
-import type { XenSystem } from "@hyperwalk/xen";
+import type { GuestSystem } from "@hyperwalk/xen";
 
 /**
  * Writes a line of JSON for each VM exit of a system, and one for each hypercall:
@@ -7,7 +7,7 @@ import type { XenSystem } from "@hyperwalk/xen";
  * have `"functional": true` as well: their cycles are no timed ones. Where there are several vCPUs, `"vcpu"` says whose line it
  * is; the lines of each are in the order of its time, those of two only nearly.
  */
-export function traceLines(system: XenSystem, write: (line: string) => void): void {
+export function traceLines(system: GuestSystem, write: (line: string) => void): void {
   let cycle = 0;
   let rip = "";
   let vcpu = 0;

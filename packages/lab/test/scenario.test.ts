@@ -177,6 +177,7 @@ describe("axes", () => {
     const values: Partial<Record<string, string>> = {
       "machine.profile": "skylake-sp",
       "host.kind": "kvm",
+      "host.monitor": "qemu",
       "host.ibpb": "on",
       "domain.memory": "128",
       "domain.p2m-page": "2m",

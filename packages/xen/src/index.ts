@@ -307,6 +307,7 @@ export {
 export type { KvmAttributesSnapshot } from "./monitor/kvm-attributes.js";
 export type { MemoryRegionsSnapshot } from "./monitor/memory-regions.js";
 export type { Monitor } from "./monitor/monitor.js";
+export { MONITORS, type MonitorName } from "./monitor/qemu-operations.js";
 export type { MsrPolicySnapshot } from "./msr-policy.js";
 export type { MulticallEntry } from "./multicall-entry.js";
 export * from "./operations/descriptors.gen.js";

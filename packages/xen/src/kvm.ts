@@ -20,6 +20,7 @@ import { KvmTwoLevelEvents } from "./monitor/kvm-events.js";
 import { MemoryRegions } from "./monitor/memory-regions.js";
 import { monitorOperations } from "./monitor/monitor-operations.js";
 import { MonitorPhysmap } from "./monitor/monitor-physmap.js";
+import { qemuOperations } from "./monitor/qemu-operations.js";
 import { doorbellOperations } from "./operations/doorbell.js";
 import { CONTINUED_OPERATIONS, OPERATIONS } from "./operations/index.js";
 import { checkStagePrices } from "./path-cost/apply-prices.js";
@@ -198,7 +199,8 @@ export class KvmSystem extends GuestSystem {
     const { doorbell } = domain;
     const served = config.doorbell?.handler === "user-space" && config.doorbell.hypercalls;
     const ringing = doorbell !== undefined && served ? doorbellOperations(doorbell) : [];
-    const known = [...OPERATIONS, ...CONTINUED_OPERATIONS, ...ringing];
+    const xens = [...OPERATIONS, ...CONTINUED_OPERATIONS];
+    const known = [...(kvm.monitor === "qemu" ? qemuOperations(xens) : xens), ...ringing];
     const threads = config.vcpus > 1 ? new KvmThreads(vm, physmap) : undefined;
     this.threads = threads;
     const shared = {

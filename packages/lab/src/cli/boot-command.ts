@@ -5,6 +5,7 @@ import {
   type FastForwardTarget,
   fastabi,
   ImageError,
+  type MonitorName,
   parseXlConfig,
   SnapshotError,
   XenConfigError,
@@ -12,7 +13,8 @@ import {
   XlConfigError,
 } from "@hyperwalk/xen";
 import { type BootRequest, bootGuest } from "../boot.js";
-import type { AbiName } from "../result.js";
+import { type AbiName, type HostName, KVM_ABIS } from "../result.js";
+import { kvmConfig } from "./compare-command.js";
 import { readFile, readText, writeFile } from "./files.js";
 import { LineFile } from "./line-file.js";
 import { machineById } from "./machine.js";
@@ -24,6 +26,8 @@ import { type XenOptions, xenConfig } from "./xen-options.js";
 export interface BootOptions extends XenOptions {
   readonly machine: string;
   readonly abi: AbiName;
+  readonly host: HostName;
+  readonly monitor?: MonitorName;
   readonly protocol?: BootProtocolName;
   readonly cmdline: string;
   readonly module: readonly string[];
@@ -136,6 +140,7 @@ export async function bootCommand({ path, options, domain }: XlBoot, output: Out
     cmdline: each,
   }));
   const machine = await machineById("option --machine", options.machine);
+  checkHost(options);
   const xen = xenConfig(options, machine);
   const snapshot = snapshotRequest(options);
   const text = new TextDecoder();
@@ -151,6 +156,8 @@ export async function bootCommand({ path, options, domain }: XlBoot, output: Out
       vcpus: options.vcpus,
       abi: options.abi,
       xen,
+      host: options.host,
+      kvm: kvmConfig(options),
       hardwareDomain: options.hardwareDomain ?? false,
       domain: { ...domain, ...fastabiDomain(options) },
       maxInstructions: options.maxInstructions,
@@ -176,6 +183,28 @@ export async function bootCommand({ path, options, domain }: XlBoot, output: Out
   } finally {
     trace?.close();
   }
+}
+
+/** Refuses what the chosen hypervisor does not have. */
+function checkHost({ host, abi, monitor, specCtrl, ept, xl, hardwareDomain }: BootOptions): void {
+  if (host === "xen") {
+    if (monitor !== undefined)
+      throw new UsageError("option --monitor", "only KVM has one", "with --host kvm");
+    return;
+  }
+  const refuse = (option: string, problem: string): never => {
+    throw new UsageError(`option ${option}`, problem, "with --host xen");
+  };
+  if (xl !== undefined) refuse("--xl", "xl makes domains of Xen's");
+  if (!KVM_ABIS.includes(abi))
+    throw new UsageError(
+      "option --abi",
+      `KVM does not have ${abi}`,
+      `with --host kvm: ${KVM_ABIS.join(", ")}`,
+    );
+  if (specCtrl !== undefined) refuse("--spec-ctrl", "these are words of Xen's");
+  if (ept !== undefined) refuse("--ept", "these are words of Xen's");
+  if (hardwareDomain === true) refuse("--hardware-domain", "only Xen has a console of its own");
 }
 
 /** Fields of an ImageError that are about an option and not about the image. */

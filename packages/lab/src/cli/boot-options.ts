@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { BOOT_EXIT_CODES } from "../boot-exit-code.js";
-import { ABIS } from "../result.js";
+import { ABIS, HOSTS, KVM_ABIS } from "../result.js";
 import { oneOf, wholeNumber } from "./option-values.js";
 import {
   bootInstructionsOption,
@@ -10,6 +10,7 @@ import {
   JSON_OPTION,
   machineOption,
   moduleOption,
+  monitorOption,
   protocolOption,
   specCtrlOption,
   vcpusOption,
@@ -34,6 +35,12 @@ export function bootOptions(command: Command): Command {
         .argParser(oneOf("--abi", ABIS))
         .default("linear"),
     )
+    .addOption(
+      new Option("--host <name>", `hypervisor: ${HOSTS.join(", ")}; kvm has ${KVM_ABIS.join(", ")} alone`)
+        .argParser(oneOf("--host", HOSTS))
+        .default("xen"),
+    )
+    .addOption(monitorOption())
     .addOption(specCtrlOption())
     .addOption(eptOption())
     .option("--rfc-quirks", "FastABI as the code of the RFC has it, where that is not what its document says")

@@ -1,4 +1,10 @@
-import { type ConfidentialKind, type FastForwardTarget, ImageError } from "@hyperwalk/xen";
+import {
+  type ConfidentialKind,
+  type FastForwardTarget,
+  ImageError,
+  type KvmConfig,
+  type MonitorName,
+} from "@hyperwalk/xen";
 import { type CompareRequest, compare, comparedPlaces } from "../compare.js";
 import { CompareError } from "../compare-error.js";
 import type { GuestOperation } from "../guest.js";
@@ -30,6 +36,7 @@ export interface CompareOptions extends XenOptions {
   readonly guestPage: GuestPage;
   readonly p2mPage: P2mPage;
   readonly ibpb?: "on" | "off";
+  readonly monitor?: MonitorName;
   readonly mmioHandlers: number;
   readonly memory: number;
   readonly maxInstructions: number;
@@ -68,7 +75,7 @@ export async function compareRequest(guest: string, options: CompareOptions): Pr
     machine,
     abis,
     hosts: options.host,
-    ...(options.ibpb === undefined ? {} : { kvm: { vmscape: options.ibpb === "on" } }),
+    kvm: kvmConfig(options),
     iterations: options.iterations,
     operation: options.op,
     cmdline: options.cmdline,
@@ -91,6 +98,7 @@ const OPTION_OF: Readonly<Record<CompareError["key"], string>> = {
   operation: "option --op",
   abis: "option --abi",
   hosts: "option --host",
+  monitor: "option --monitor",
   confidential: "option --confidential",
 };
 
@@ -105,12 +113,24 @@ function possible(request: CompareRequest): CompareRequest {
   }
 }
 
+/** Linux's switches and the monitor's, as far as they were asked for. */
+export function kvmConfig({ ibpb, monitor }: Pick<CompareOptions, "ibpb" | "monitor">): KvmConfig {
+  return {
+    ...(ibpb === undefined ? {} : { vmscape: ibpb === "on" }),
+    ...(monitor === undefined ? {} : { monitor }),
+  };
+}
+
 /** What KVM does not have is refused where it was asked for by name and there is no Xen to run it. */
 export function checkHosts(
-  { abi, host, confidential, specCtrl, ept }: Omit<CompareOptions, "op">,
+  { abi, host, confidential, specCtrl, ept, monitor }: Omit<CompareOptions, "op">,
   asked: readonly AbiName[],
 ): void {
-  if (!host.includes("kvm")) return;
+  if (!host.includes("kvm")) {
+    if (monitor !== undefined)
+      throw new UsageError("option --monitor", "only KVM has one", "with --host kvm or xen,kvm");
+    return;
+  }
   const isNamed = abi !== ABIS && abi !== COMPARED_ABIS;
   const stray = asked.find((each) => !KVM_ABIS.includes(each));
   const isAlone = !host.includes("xen");

@@ -10,6 +10,7 @@ import {
   iterationsOption,
   JSON_OPTION,
   machineOption,
+  monitorOption,
 } from "./simulation-options.js";
 
 /** What the command line of `compare` says: of one operation, or of a matrix of them. */
@@ -23,6 +24,7 @@ export function compareOptions(command: Command, iterations: number = DEFAULT_IT
     .addOption(machineOption())
     .addOption(abisOption())
     .addOption(hostsOption())
+    .addOption(monitorOption())
     .addOption(iterationsOption(iterations))
     .addOption(
       new Option(

@@ -2,7 +2,7 @@ import { BUILT_IN_GUESTS } from "../guest-catalogue.js";
 import { compareOperations, MATRIX_OPERATIONS } from "../operation-matrix.js";
 import { describeExit } from "../report/exits.js";
 import { runName } from "../report/run-name.js";
-import { type CompareOptions, checkHosts } from "./compare-command.js";
+import { type CompareOptions, checkHosts, kvmConfig } from "./compare-command.js";
 import { machineById } from "./machine.js";
 import type { Output } from "./output.js";
 import { UsageError } from "./usage-error.js";
@@ -43,7 +43,7 @@ export async function matrixCommand(
     machine,
     abis: options.abi,
     hosts: options.host,
-    ...(options.ibpb === undefined ? {} : { kvm: { vmscape: options.ibpb === "on" } }),
+    kvm: kvmConfig(options),
     ...(operations.length === 0 ? {} : { operations }),
     guestPage: options.guestPage,
     p2mPage: options.p2mPage,

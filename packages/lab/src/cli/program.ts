@@ -75,7 +75,7 @@ export async function runProgram(args: readonly string[], output: Output): Promi
     });
 
   bootOptions(program.command("boot"))
-    .description("boot an image under Xen: PVH, multiboot, or ELF with a 32-bit entry")
+    .description("boot an image under Xen or KVM: PVH, multiboot, or ELF with a 32-bit entry")
     .argument("[image]", "path of the image; without one, --xl says it")
     .action(async (image: string | undefined, options: BootOptions, command: Command) => {
       const { bootCommand, bootFromXl } = await import("./boot-command.js");

@@ -88,6 +88,16 @@ export function eptOption(): Option {
   return new Option("--ept <text>", "the same for Intel's second stage: exec-sp, no-exec-sp, pml=0, ad=0");
 }
 
+/** Those of `@hyperwalk/xen`, too. */
+const MONITORS = ["all", "qemu"] as const;
+
+export function monitorOption(): Option {
+  return new Option(
+    "--monitor <name>",
+    `which hypercalls KVM's monitor serves: ${MONITORS.join(", ")}; all are those that Xen has here (default: all)`,
+  ).argParser(oneOf("--monitor", MONITORS));
+}
+
 export function fastForwardOption(): Option {
   return new Option(
     "--fast-forward <until>",

@@ -1,4 +1,4 @@
-import { BHB_SEQUENCES, CONFIDENTIAL_KINDS, RSB_FILLS, SHARED_INFO_KEYS } from "@hyperwalk/xen";
+import { BHB_SEQUENCES, CONFIDENTIAL_KINDS, MONITORS, RSB_FILLS, SHARED_INFO_KEYS } from "@hyperwalk/xen";
 import { z } from "zod";
 import {
   ABIS,
@@ -91,6 +91,7 @@ const kvm = z.looseObject({
   slotZapAll: flag,
   rsbFill: z.enum(RSB_FILLS),
   sharedInfo: z.enum(SHARED_INFO_KEYS),
+  monitor: z.enum(MONITORS).default("all"),
 });
 
 /** What made a document. */

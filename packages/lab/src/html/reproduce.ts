@@ -48,6 +48,7 @@ export function compareCommandLine(document: CompareDocument): Reproduction {
   if (host.execSp === false && profile?.defaults.execSp === true) option("--ept", "no-exec-sp");
   if (appended !== "") option("--cmdline", appended);
   if (host.kvm?.vmscape === false) option("--ibpb", "off");
+  if (host.kvm !== undefined) option("--monitor", host.kvm.monitor, "all");
   if (hosts.includes("xen") && profile !== undefined) {
     const found = switches(host.mitigations, profile);
     if (found === undefined)

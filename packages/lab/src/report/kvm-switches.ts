@@ -4,10 +4,16 @@ import type { CompareDocument } from "../result.js";
 export function kvmSwitches({
   rsbFill,
   sharedInfo,
+  monitor,
   ...switches
 }: NonNullable<CompareDocument["host"]["kvm"]>): string {
   const on = Object.entries(switches)
     .filter(([, value]) => value)
     .map(([name]) => name);
-  return [...on, `rsbFill ${rsbFill}`, `shared_info by ${sharedInfo}`].join(", ");
+  return [
+    ...on,
+    `rsbFill ${rsbFill}`,
+    `shared_info by ${sharedInfo}`,
+    ...(monitor === "qemu" ? ["the monitor serves what QEMU does"] : []),
+  ].join(", ");
 }

@@ -45,6 +45,7 @@ const KEY_OF_REQUEST: Readonly<Record<CompareError["key"], string>> = {
   operation: "guest.operation",
   abis: "interfaces",
   hosts: "host.kind",
+  monitor: "host.monitor",
   confidential: "domain.confidential",
 };
 
@@ -69,7 +70,10 @@ export async function scenarioRequest(
     prices,
     abis: scenario.interfaces === "all" ? (guest.abis ?? ABIS) : scenario.interfaces,
     hosts: host.kind,
-    ...(host.ibpb === "default" ? {} : { kvm: { vmscape: isOn } }),
+    kvm: {
+      ...(host.ibpb === "default" ? {} : { vmscape: isOn }),
+      ...(host.monitor === "all" ? {} : { monitor: host.monitor }),
+    },
     mitigations: {
       ...words("host.spec-ctrl", host["spec-ctrl"], source, (text) => parseSpecCtrl(text, machine)),
       ...words("host.ept", host.ept, source, (text) => parseEpt(text, machine)),

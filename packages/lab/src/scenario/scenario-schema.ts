@@ -1,3 +1,4 @@
+import { MONITORS } from "@hyperwalk/xen";
 import { z } from "zod";
 import {
   DEFAULT_ITERATIONS,
@@ -80,6 +81,10 @@ const host = z
         .meta({ description: "as on Xen's command line: no-xen, ibpb-entry=hvm, …" }),
       ept: text(200).default("").meta({ description: "as on Xen's command line: exec-sp, pml=0, …" }),
       ibpb: z.enum(["default", "on", "off"]).default("default").meta({ description: "IBPB on each exit" }),
+      monitor: z
+        .enum(MONITORS)
+        .default("all")
+        .meta({ description: "which hypercalls KVM's monitor serves: all, or those that QEMU does" }),
     }),
   ])
   .prefault({})
@@ -91,6 +96,7 @@ const host = z
           "spec-ctrl": "",
           ept: "",
           ibpb: "default" as const,
+          monitor: "all" as const,
         },
   );
 

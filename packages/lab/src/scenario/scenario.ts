@@ -1,4 +1,4 @@
-import type { ConfidentialKind } from "@hyperwalk/xen";
+import type { ConfidentialKind, MonitorName } from "@hyperwalk/xen";
 import type { GuestOperation } from "../guest.js";
 import type { AbiName, GuestPage, HostName, P2mPage } from "../result.js";
 
@@ -86,6 +86,8 @@ export interface Scenario {
     readonly ept: string;
     /** IBPB on each exit (KVM: to user space); `default`: as the hypervisor chooses on the machine. */
     readonly ibpb: "default" | "on" | "off";
+    /** KVM's. */
+    readonly monitor: MonitorName;
   };
   readonly domain: {
     /** MiB. */

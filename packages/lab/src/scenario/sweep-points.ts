@@ -10,6 +10,7 @@ export const AXIS_KEYS = [
   "host.spec-ctrl",
   "host.ept",
   "host.ibpb",
+  "host.monitor",
   "domain.memory",
   "domain.p2m-page",
   "domain.mmio-handlers",

@@ -1,4 +1,5 @@
 import type { ProcessorProfile } from "@hyperwalk/cpu";
+import { MONITORS, type MonitorName } from "../../monitor/qemu-operations.js";
 import { XenConfigError } from "../../xen-config.js";
 
 /** How the return stack is filled after an exit: 32 calls, one, or not at all. */
@@ -29,6 +30,8 @@ export interface KvmConfig {
   readonly slotZapAll?: boolean | undefined;
   /** Default `hva`. */
   readonly sharedInfo?: SharedInfoKey | undefined;
+  /** Which hypercalls the monitor serves; default `all`. */
+  readonly monitor?: MonitorName | undefined;
 }
 
 /** Switches with every default decided. */
@@ -57,11 +60,12 @@ export function resolveKvmConfig(config: KvmConfig, profile: ProcessorProfile): 
     if (typeof value !== "boolean") throw new XenConfigError(`kvm.${key}`, value, "true or false");
   for (const key of ["specCtrlWrite", "l1dFlush"] as const)
     if (switches[key] && isAmd) throw new XenConfigError(`kvm.${key}`, true, "false on AMD");
-  const { rsbFill = defaultFill(profile), sharedInfo = "hva" } = config;
+  const { rsbFill = defaultFill(profile), sharedInfo = "hva", monitor = "all" } = config;
   if (!RSB_FILLS.includes(rsbFill)) throw new XenConfigError("kvm.rsbFill", rsbFill, RSB_FILLS.join(", "));
   if (!SHARED_INFO_KEYS.includes(sharedInfo))
     throw new XenConfigError("kvm.sharedInfo", sharedInfo, SHARED_INFO_KEYS.join(", "));
-  return { ...switches, rsbFill, sharedInfo };
+  if (!MONITORS.includes(monitor)) throw new XenConfigError("kvm.monitor", monitor, MONITORS.join(", "));
+  return { ...switches, rsbFill, sharedInfo, monitor };
 }
 
 /** `spectre_v2_determine_rsb_fill_type_at_vmexit`: parts whose IBRS is always on need no filling, or little. */
