@@ -52,7 +52,7 @@ const CASES: readonly Case[] = [
     image: () => hypercallBenchImage(),
     cmdline: `iterations=20 ${option}`,
   })),
-  ...["integer", "memory", "calls"].map((loop) => ({
+  ...["integer", "calls"].map((loop) => ({
     name: `loops loop=${loop}`,
     image: () => file("bench/guests/loops.elf"),
     cmdline: `loop=${loop} iterations=2 leaf=2m`,
