@@ -1,5 +1,5 @@
 import type { CompareDocument, RunResult } from "hyperwalk";
-import { comparePhases } from "hyperwalk";
+import { ledgerNames, runName, sumOf } from "hyperwalk";
 import { familyFor } from "./palette.js";
 import type { ChartParts } from "./state.js";
 
@@ -14,22 +14,9 @@ export interface ChartCell {
   readonly isBefore: boolean;
 }
 
-/** How results call a run: its interface, and the hypervisor where that is not Xen. */
-export function runName({ abi, host }: Pick<RunResult, "abi" | "host">): string {
-  return host === "kvm" ? `${abi} on KVM` : abi;
-}
-
 /** Cycles of a run by phase or by cause, in the order of a hypercall's path. */
 export function partsOf(run: RunResult, parts: ChartParts): ReadonlyMap<string, number> {
-  const sums = new Map<string, number>();
-  const order = parts === "phase" ? comparePhases : byCause;
-  for (const cell of [...run.ledger].sort(order))
-    sums.set(cell[parts], (sums.get(cell[parts]) ?? 0) + cell.cyclesPerCall);
-  return sums;
-}
-
-function byCause(a: { readonly cause: string }, b: { readonly cause: string }): number {
-  return comparePhases({ phase: "", cause: a.cause }, { phase: "", cause: b.cause });
+  return new Map(ledgerNames([run], parts).map((name) => [name, sumOf(run, parts, name)]));
 }
 
 /** The bars of a document; and, of another one, the bars of runs that the first has, too. */
@@ -38,7 +25,7 @@ export function chartCells(
   before: CompareDocument | undefined,
   parts: ChartParts,
 ): ChartCell[] {
-  const names = document.runs.map(runName);
+  const names = document.runs.map((run) => runName(run));
   return [
     ...document.runs.flatMap((run) => bar(run, parts, false)),
     ...(before?.runs ?? [])

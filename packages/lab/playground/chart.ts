@@ -1,6 +1,6 @@
-import type { CompareDocument } from "hyperwalk";
+import { type CompareDocument, runName } from "hyperwalk";
 import { parse, View } from "vega";
-import { type ChartCell, chartCells, runName } from "./chart-rows.js";
+import { type ChartCell, chartCells } from "./chart-rows.js";
 import { chartSpec, STEP } from "./chart-spec.js";
 import { figure } from "./figures.js";
 import { inkOn } from "./palette.js";

@@ -45,8 +45,8 @@ export function obstacles(state: PlaygroundState): StateProblem[] {
     });
   else if (hostsOf(state).includes("kvm") && !run.some((abi) => KVM_ABIS.includes(abi)))
     found.push({ key: "interfaces", problem: "KVM has none of those chosen", allowed: KVM_ABIS.join(", ") });
-  for (const { key, message, allowed } of checkProfile(machineOf(state)))
-    found.push({ key: SET_KEY + key, problem: message.replace(/; allowed: [^;]*$/, ""), allowed });
+  for (const { key, problem, allowed } of checkProfile(machineOf(state)))
+    found.push({ key: SET_KEY + key, problem: `${key}: ${problem}`, allowed });
   return found;
 }
 

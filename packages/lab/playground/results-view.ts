@@ -1,6 +1,5 @@
 import type { CompareDocument, LedgerCell, RunResult } from "hyperwalk";
-import { comparePhases, publishedFigure, saving } from "hyperwalk";
-import { runName } from "./chart-rows.js";
+import { comparePhases, publishedFigure, runName, saving } from "hyperwalk";
 import { element } from "./dom.js";
 import { figure, percent } from "./figures.js";
 import { families, familyFor } from "./palette.js";

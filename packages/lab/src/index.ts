@@ -63,6 +63,7 @@ export { type InputFile, readReportInput } from "./html/read-input.js";
 export type { NamedComparison, ReportInput, SweepResults } from "./html/report-input.js";
 export { compareCommandLine, type Reproduction } from "./html/reproduce.js";
 export type { SensitivityInputs } from "./html/sensitivity-inputs.js";
+export { type LedgerKey, ledgerNames, sumOf } from "./ledger-sums.js";
 export { DEFAULT_MEMSLOT_UPDATES } from "./memslot-names.js";
 export {
   compareSharedInfoKeys,
@@ -153,7 +154,7 @@ export {
   type RecostRun,
   recost,
 } from "./recording/recost.js";
-
+export { runName } from "./report/run-name.js";
 export {
   ABIS,
   type AbiName,
