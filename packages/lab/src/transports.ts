@@ -1,4 +1,4 @@
-import type { ProcessorProfile } from "@hyperwalk/cpu";
+import { Processor, type ProcessorProfile, ProcessorStorage } from "@hyperwalk/cpu";
 import { type NotifyTransport, notifyLoop } from "@hyperwalk/guest-sdk";
 import type { LedgerSnapshot } from "@hyperwalk/mmu";
 import {
@@ -120,9 +120,10 @@ export interface TransportsDocument {
 /** Has one guest notify one device through every transport, each on a fresh machine. @throws RangeError, XenConfigError */
 export function compareTransports(request: TransportsRequest): TransportsDocument {
   const { machine, hosts = TRANSPORT_HOSTS, transports = TRANSPORTS, batches = RING_BATCHES } = request;
+  const storage = new ProcessorStorage();
   const runs = hosts.flatMap((host) =>
     TRANSPORT_HANDLERS[host].flatMap((handler) =>
-      transports.map((transport) => runTransport(request, { host, handler, transport })),
+      transports.map((transport) => runTransport(request, { host, handler, transport }, storage)),
     ),
   );
   const results = runs.map(({ result }) => result);
@@ -142,7 +143,7 @@ export function compareTransports(request: TransportsRequest): TransportsDocumen
     results: results.map((result) => ({ ...result, ratio: ratioOf(result, results) })),
     batches: rings.map(({ host, transport, batch }) => {
       const handler = "hypervisor";
-      const { result } = runTransport(request, { host, handler, transport, batch });
+      const { result } = runTransport(request, { host, handler, transport, batch }, storage);
       const { cyclesPerNotification } = result;
       return {
         host,
@@ -175,6 +176,7 @@ interface Setting {
 function runTransport(
   { machine, iterations = DEFAULT_NOTIFICATIONS, mitigations = {} }: TransportsRequest,
   { host, handler, transport, batch }: Setting,
+  storage: ProcessorStorage,
 ): { readonly result: TransportResult; readonly estimates: readonly EstimateUsed[] } {
   const { guest, fixup = "none", fastMmio = false } = RECIPES[transport];
   const image = notifyLoop({ transport: guest, batch }).link({
@@ -189,10 +191,11 @@ function runTransport(
     doorbell: { handler, fastMmio },
     hypercallFixup: fixup,
   };
+  const processor = new Processor({ profile: machine, storage });
   const system =
     host === "xen"
-      ? createXenSystem({ profile: machine, xen: mitigations, domain, measureWindow: false })
-      : createKvmSystem({ profile: machine, domain, measureWindow: false });
+      ? createXenSystem({ profile: machine, processor, xen: mitigations, domain, measureWindow: false })
+      : createKvmSystem({ profile: machine, processor, domain, measureWindow: false });
   const { guestMemory } = system.domain;
   const measure = () => ({
     text: measureMemory(guestMemory, image.text),

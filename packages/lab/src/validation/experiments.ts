@@ -46,7 +46,8 @@ export class Experiments {
   loop(choice: LoopChoice): LoopCost {
     return this.once("loop", choice, () => {
       const { body, overrides, machine, ...rest } = choice;
-      return measureLoop({ ...rest, machine: profileOf({ machine, overrides }), body: LOOP_BODIES[body] });
+      const loop = { ...rest, machine: profileOf({ machine, overrides }), body: LOOP_BODIES[body] };
+      return measureLoop(loop, this.storage);
     });
   }
 

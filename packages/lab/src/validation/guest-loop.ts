@@ -1,4 +1,4 @@
-import type { ProcessorProfile } from "@hyperwalk/cpu";
+import { Processor, type ProcessorProfile, type ProcessorStorage } from "@hyperwalk/cpu";
 import { defineGuest, type GuestProgram } from "@hyperwalk/guest-sdk";
 import type { LedgerSnapshot } from "@hyperwalk/mmu";
 import {
@@ -54,9 +54,10 @@ export interface LoopCost {
 
 /**
  * Runs a loop between two time stamps of its guest, after a warm-up, and divides what ledger and counters saw between them.
+ * @param storage host memory that another machine had before
  * @throws Error when the guest does not end as it should
  */
-export function measureLoop(loop: GuestLoop): LoopCost {
+export function measureLoop(loop: GuestLoop, storage?: ProcessorStorage): LoopCost {
   const { machine, host = "xen", abi = "linear", confidential } = loop;
   const guest = defineGuest("loop", (g) => {
     const pass = loop.body(g);
@@ -71,10 +72,16 @@ export function measureLoop(loop: GuestLoop): LoopCost {
     mmioHandlers: loop.mmioHandlers ?? DEFAULT_MMIO_HANDLERS,
     confidential,
   };
+  const parts = {
+    profile: machine,
+    processor: new Processor({ profile: machine, storage }),
+    domain,
+    measureWindow: false,
+  };
   const system =
     host === "kvm"
-      ? createKvmSystem({ profile: machine, kvm: loop.kvm, domain, measureWindow: false })
-      : createXenSystem({ profile: machine, xen: loop.xen ?? {}, domain, measureWindow: false });
+      ? createKvmSystem({ ...parts, kvm: loop.kvm })
+      : createXenSystem({ ...parts, xen: loop.xen ?? {} });
   const { ledger, probes } = system.processor;
   const instants: {
     readonly ledger: LedgerSnapshot;
