@@ -100,7 +100,12 @@ export {
   type ProfileFileNumber,
   profileJsonSchema,
 } from "./profile-file/profile-schema.js";
-export { type ProfileReading, parseProfile, readProfile } from "./profile-file/read-profile.js";
+export {
+  type ExtendedFile,
+  type ProfileReading,
+  parseProfile,
+  readProfile,
+} from "./profile-file/read-profile.js";
 export { profileHash } from "./profile-hash.js";
 export { PUBLISHED, type PublishedFigure, publishedFigure, saving } from "./published.js";
 export {

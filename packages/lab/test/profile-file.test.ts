@@ -1,12 +1,12 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, posix } from "node:path";
 import { epyc9124, PROFILES, profileQuantities } from "@hyperwalk/cpu";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { diffProfiles } from "../src/profile-file/profile-documents.js";
 import { ProfileFileError } from "../src/profile-file/profile-file-error.js";
 import { profileJsonSchema } from "../src/profile-file/profile-schema.js";
-import { parseProfile, readProfile } from "../src/profile-file/read-profile.js";
+import { type ExtendedFile, parseProfile, readProfile } from "../src/profile-file/read-profile.js";
 import { hyperwalk } from "./hyperwalk.js";
 
 const GOOD = `extends: epyc-9124
@@ -68,7 +68,7 @@ describe("a profile file", () => {
   it("is refused by file, line, key and what is allowed", () => {
     const change = (from: string, to: string) => problems(GOOD.replace(from, to));
     expect(change("epyc-9124", "epyc-9999")).toEqual([
-      'my.yml:1: extends: "epyc-9999"; allowed: epyc-9124, epyc-7763, skylake-sp, sapphire-rapids',
+      'my.yml:1: extends: "epyc-9999"; allowed: epyc-9124, epyc-7763, skylake-sp, sapphire-rapids, or the path of a profile file',
     ]);
     expect(change("lab-epyc", "epyc-7763")[0]).toMatch(/^my.yml:2: id: "epyc-7763" comes with the package/);
     expect(change("name: EPYC", "nmae: EPYC").join("\n")).toContain("my.yml:3: nmae: there is no such key");
@@ -109,6 +109,50 @@ describe("a profile file", () => {
     const text = GOOD.replace("timing.ibpb", "timing.ipbp").replace("timing.rdmsr", "rdmsr");
     expect(readProfile(text, "my.yml").problems.map(({ line }) => line)).toEqual([5, 10]);
     expect(readProfile(text, "my.yml").profile).toBeUndefined();
+  });
+
+  it("extends another file, from its own folder, and the problems of that one are told as its own", () => {
+    const of = (base: string, id: string, rest = "") => `extends: ${base}\nid: ${id}\nname: ${id}\n${rest}`;
+    const files = new Map([
+      ["lab/part.yml", GOOD],
+      ["lab/bad.yml", GOOD.replace("timing.ibpb", "timing.ipbp")],
+      ["lab/ring.yml", of("../ours/ring.yml", "ring")],
+      ["ours/ring.yml", of("../lab/ring.yml", "ring-2")],
+    ]);
+    const found: ExtendedFile = (path, from) => {
+      const file = posix.join(posix.dirname(from), path);
+      const text = files.get(file);
+      if (text === undefined) throw new Error(`"${path}" cannot be read (ENOENT)`);
+      return { file, text };
+    };
+    const told = (base: string, id = "host-1", rest = "") =>
+      readProfile(of(base, id, rest), "ours/host.yml", found).problems.map(({ message }) => message);
+
+    const own = "set: { timing.rdmsr: 75 }\ndefaults: { ibpbEntry: true, note: on again }";
+    const { profile, problems: none } = readProfile(
+      of("../lab/part.yml", "host-1", own),
+      "ours/host.yml",
+      found,
+    );
+    expect(none).toEqual([]);
+    expect(profile).toMatchObject({ id: "host-1", name: "host-1" });
+    expect(profile?.timing.ibpb).toMatchObject({ value: 1150, basis: "measured" });
+    expect(profile?.timing.rdmsr.value).toBe(75);
+    expect(profile?.timing.vmexit).toEqual(epyc9124.timing.vmexit);
+    expect(profile?.defaults).toMatchObject({ ibpbEntry: true, note: "on again" });
+
+    expect(told("../lab/none.yml")[0]).toMatch(
+      /^ours\/host.yml:1: extends: "..\/lab\/none.yml" cannot be read \(ENOENT\); allowed: epyc-9124, .*profile file$/,
+    );
+    expect(told("../lab/bad.yml")).toEqual([
+      expect.stringMatching(/^lab\/bad.yml:5: set.timing.ipbp: no such number/),
+    ]);
+    expect(told("../lab/part.yml", "lab-epyc")[0]).toContain('host.yml:2: id: "lab-epyc" is what');
+    expect(told("ring.yml")[0]).toContain('lab/ring.yml:1: extends: "../ours/ring.yml" extends this file');
+    expect(told("../lab/part.yml", "host-1", "set: { memory.nestedTlb.ways: 3 }")[0]).toContain(
+      "ours/host.yml:4: set.memory.nestedTlb.ways: 64 entries in 3 ways",
+    );
+    expect(problems(of("part.yml", "host-1"))[0]).toContain('my.yml:1: extends: "part.yml" is a file');
   });
 
   it("has a schema that names every number", () => {
@@ -189,6 +233,21 @@ describe("hyperwalk profiles", { timeout: 60_000 }, () => {
     expect(document.estimates).toContainEqual(
       expect.objectContaining({ key: "timing.rdmsr", value: 70, source: "override" }),
     );
+    writeFileSync(
+      file("host.yml"),
+      "extends: ./good.yml\nid: host-1\nname: host 1\nset: { timing.rdmsr: 75 }\n",
+    );
+    const extending = JSON.parse((await hyperwalk(...args, "--machine", file("host.yml"))).out);
+    expect(extending.machine).toMatchObject({
+      id: "host-1",
+      sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
+    expect(extending.machine.sha256).not.toBe(document.machine.sha256);
+    expect(extending.host).toEqual(document.host);
+    writeFileSync(file("lost.yml"), "extends: bad.yml\nid: lost\nname: lost\n");
+    const lost = await hyperwalk("profiles", "check", file("lost.yml"));
+    expect(lost.code).toBe(2);
+    expect(lost.out + lost.err).toContain(`${file("bad.yml")}:5: set.timing.ipbp`);
     const odd = await hyperwalk(...args, "--machine", file("odd.yml"));
     expect(odd).toMatchObject({ code: 2, out: "" });
     expect(odd.err).toMatch(/^error: option --machine: .*odd.yml:10: set.memory.nestedTlb.ways: 64 entries/);

@@ -21,10 +21,14 @@ function compiledCode(): Buffer | undefined {
 const QUICK = ["main", "compare", "boot"];
 
 const cachedData = QUICK.includes(process.argv[2] ?? "") ? compiledCode() : undefined;
+const { emitWarning } = process;
+// The constant below is experimental in Node 20, and would say so on every call of the command.
+process.emitWarning = () => undefined;
 const script = new Script(wrap(readFileSync(path, "utf8")), {
   filename: path,
   // For packages that are ES modules alone.
   importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   ...(cachedData === undefined ? {} : { cachedData }),
 });
+process.emitWarning = emitWarning;
 script.runInThisContext()(exports, require, module, path, __dirname);

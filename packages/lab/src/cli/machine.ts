@@ -19,8 +19,9 @@ export async function machineById(argument: string, idOrPath: string): Promise<P
     );
   const text = readText(argument, idOrPath);
   const { parseProfile } = await import("../profile-file/read-profile.js");
+  const { extendedFile } = await import("../profile-file/extended-file.js");
   try {
-    return parseProfile(text, idOrPath);
+    return parseProfile(text, idOrPath, extendedFile);
   } catch (error) {
     if (error instanceof FileError) throw new UsageError(argument, error.found, error.allowed);
     throw error;

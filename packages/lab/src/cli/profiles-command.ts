@@ -81,9 +81,11 @@ async function check(idOrPath: string): Promise<ProfileCheck> {
   if (findProfile(idOrPath) === undefined && isProfilePath(idOrPath)) {
     const text = readText("argument <id>", idOrPath);
     const { readProfile } = await import("../profile-file/read-profile.js");
-    const { profile, problems } = readProfile(text, idOrPath);
+    const { extendedFile } = await import("../profile-file/extended-file.js");
+    const { profile, problems } = readProfile(text, idOrPath, extendedFile);
     return {
-      file: idOrPath,
+      // What is wrong with a file that it extends is told of that one.
+      file: problems[0]?.file ?? idOrPath,
       id: profile?.id ?? null,
       isProfile: profile !== undefined,
       problems: problems.map(({ line, key, problem, allowed }) => ({ line, key, problem, allowed })),

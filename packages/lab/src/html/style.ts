@@ -63,7 +63,7 @@ footer { margin-top: 3rem; padding-top: .75rem; padding-bottom: 2rem; color: var
 #vg-tooltip-element table { font-size: inherit; }
 #vg-tooltip-element td { border: 0; padding: 0 .5rem 0 0; }
 #vg-tooltip-element td.key { color: var(--muted); }
-@media (max-width: 520px) { .prose { min-width: 13rem; } td > code, th > code { overflow-wrap: anywhere; display: inline-block; max-width: 11rem; } header, main, footer { padding-left: .8rem; padding-right: .8rem; } h1 { font-size: 1.35rem; } }
+@media (max-width: 520px) { .prose { min-width: 13rem; } td > code, th > code { overflow-wrap: anywhere; display: inline-block; min-width: 8.5rem; max-width: 11rem; } header, main, footer { padding-left: .8rem; padding-right: .8rem; } h1 { font-size: 1.35rem; } }
 @media (prefers-reduced-motion: no-preference) { html { scroll-behavior: smooth; } }
 @page { size: A4; margin: 15mm; }
 @media print {

@@ -1,10 +1,11 @@
 import { type Basis, PROFILES, type ProcessorProfile, profileQuantities } from "@hyperwalk/cpu";
 import { z } from "zod";
 import { section } from "../schema-problem.js";
+import { PROFILE_PATH } from "./profile-path.js";
 
 /** What a profile file says, with its defaults written out. */
 export interface ProfileFile {
-  /** Id of the profile that has all other numbers. */
+  /** Id of the profile, or path of the profile file, that has all other numbers. */
   readonly extends: string;
   readonly id: string;
   readonly name: string;
@@ -55,10 +56,18 @@ const defaults = section({
   note: text(1, 4000).meta({ description: "why the hypervisor chooses so on this part" }),
 });
 
+const IDS = PROFILES.map(({ id }) => id);
+
 const profile = section({
   extends: z
-    .enum(PROFILES.map(({ id }) => id))
-    .meta({ description: "the profile that comes with the package and has all other numbers" }),
+    .union([
+      z.enum(IDS),
+      text(1, 1000).regex(PROFILE_PATH, `${IDS.join(", ")}, or the path of a profile file`),
+    ])
+    .meta({
+      description:
+        "what has all other numbers: a profile that comes with the package, or the path of a profile file from this one's folder",
+    }),
   id: text(1, 100)
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, "letters, digits, dots, dashes and underscores")
     .meta({ description: "how results call the machine" }),

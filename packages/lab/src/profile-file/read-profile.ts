@@ -21,11 +21,22 @@ export interface ProfileReading {
   readonly problems: readonly ProfileFileError[];
 }
 
+/** Finds a profile file that another one extends. @throws Error that says why it cannot */
+export type ExtendedFile = (path: string, from: string) => { readonly file: string; readonly text: string };
+
+const MOST_FILES = 16;
+
 /**
  * Reads a profile file, YAML or JSON, and checks the machine that it describes.
- * @param file its name, for messages
+ * @param file its name, for messages @param extended finds other files that it extends; without, it may extend none
  */
-export function readProfile(text: string, file: string): ProfileReading {
+export function readProfile(text: string, file: string, extended?: ExtendedFile): ProfileReading {
+  return read(text, [file], extended);
+}
+
+/** @param files the file, and before it those that extend it */
+function read(text: string, files: readonly string[], extended?: ExtendedFile): ProfileReading {
+  const file = files[files.length - 1];
   try {
     const { value, source } = readYaml(
       text,
@@ -33,7 +44,7 @@ export function readProfile(text: string, file: string): ProfileReading {
       (line, problem, allowed) => new ProfileFileError(file, line, "", problem, allowed),
     );
     const result = PROFILE_SCHEMA.safeParse(value);
-    if (result.success) return described(result.data, source);
+    if (result.success) return described(result.data, source, files, extended);
     const problems = result.error.issues.map((issue) => {
       const { path, problem, allowed } = problemOf(issue, value);
       return refused(source, path, problem, allowed);
@@ -47,11 +58,11 @@ export function readProfile(text: string, file: string): ProfileReading {
 
 /**
  * The machine that a profile file describes.
- * @param file its name, for messages
+ * @param file its name, for messages @param extended finds other files that it extends; without, it may extend none
  * @throws {ProfileFileError} for anything that is not a profile, or a machine that contradicts itself: the first problem
  */
-export function parseProfile(text: string, file: string): ProcessorProfile {
-  const { profile, problems } = readProfile(text, file);
+export function parseProfile(text: string, file: string, extended?: ExtendedFile): ProcessorProfile {
+  const { profile, problems } = readProfile(text, file, extended);
   if (profile === undefined || problems.length > 0) throw problems[0];
   return profile;
 }
@@ -59,12 +70,17 @@ export function parseProfile(text: string, file: string): ProcessorProfile {
 function described(
   { extends: base, id, name, set, defaults }: ProfileFile,
   source: FileSource,
+  files: readonly string[],
+  extended: ExtendedFile | undefined,
 ): ProfileReading {
   const problems: ProfileFileError[] = [];
-  const own = findProfile(base);
-  if (own === undefined) throw new RangeError(`no profile is called ${base}`); // the schema names those there are
+  const found = baseOf(base, source, files, extended);
+  if (found.problems.length > 0 || found.profile === undefined) return { ...found, profile: undefined };
+  const own = found.profile;
   if (findProfile(id) !== undefined)
     problems.push(refused(source, ["id"], `"${id}" comes with the package`, `an id other than ${ids()}`));
+  else if (id === own.id)
+    problems.push(refused(source, ["id"], `"${id}" is what ${base} is called`, "an id of its own"));
   let profile: ProcessorProfile = {
     ...own,
     id,
@@ -95,6 +111,32 @@ function described(
     problems.push(refused(source, path, `${key}${error.problem}`, error.allowed));
   }
   return { profile: isWhole ? profile : undefined, problems: inOrder(problems) };
+}
+
+/** What a file extends: a profile of the package, or what another file says. */
+function baseOf(
+  base: string,
+  source: FileSource,
+  files: readonly string[],
+  extended: ExtendedFile | undefined,
+): ProfileReading {
+  const own = findProfile(base);
+  if (own !== undefined) return { profile: own, problems: [] };
+  const refuse = (problem: string, allowed: string) => ({
+    profile: undefined,
+    problems: [refused(source, ["extends"], problem, allowed)],
+  });
+  if (extended === undefined) return refuse(`"${base}" is a file, and none is read here`, ids());
+  let found: ReturnType<ExtendedFile>;
+  try {
+    found = extended(base, source.file);
+  } catch (error) {
+    return refuse((error as Error).message, `${ids()}, or the path of a profile file`);
+  }
+  if (files.includes(found.file)) return refuse(`"${base}" extends this file`, "a file that does not");
+  if (files.length > MOST_FILES)
+    return refuse(`${files.length} files extend each other`, `at most ${MOST_FILES}`);
+  return read(found.text, [...files, found.file], extended);
 }
 
 function provenance({ range, ...number }: ProfileFileNumber): ProfileNumber {

@@ -4,11 +4,14 @@ import { pathToFileURL } from "node:url";
 import { findProfile, PROFILES, type ProcessorProfile } from "@hyperwalk/cpu";
 import * as sdk from "@hyperwalk/guest-sdk";
 import { sha256Hex } from "@hyperwalk/xen";
+import { FileError } from "../file-error.js";
 import { fileSystemReason } from "../file-system-reason.js";
 import { elfGuest, GUEST_OPERATIONS, type Guest, imagesKept } from "../guest.js";
 import { BUILT_IN_GUESTS, operationLoopGuest, programGuest } from "../guest-catalogue.js";
+import { extendedFile } from "../profile-file/extended-file.js";
 import { isProfilePath } from "../profile-file/profile-path.js";
 import { parseProfile } from "../profile-file/read-profile.js";
+import { profileHash } from "../profile-hash.js";
 import type { Scenario, ScenarioGuest } from "../scenario/scenario.js";
 import { PartError, type ScenarioParts } from "../scenario/scenario-request.js";
 import { DEFAULT_WARM_UP } from "../scenario/scenario-schema.js";
@@ -36,7 +39,7 @@ export class ScenarioFiles implements ScenarioParts {
         `there is no machine "${idOrPath}"`,
         `${PROFILES.map(({ id }) => id).join(", ")}, or the path of a profile file`,
       );
-    return parseProfile(new TextDecoder().decode(await this.read(path)), path);
+    return parseProfile(new TextDecoder().decode(await this.read(path)), path, extendedFile);
   }
 
   guest(guest: GuestSource): Promise<Guest> {
@@ -71,22 +74,14 @@ export class ScenarioFiles implements ScenarioParts {
     const named = (key: string, own: string | undefined) =>
       [own, ...(axes[key] ?? [])].filter((each) => typeof each === "string");
     const { profile } = scenario.machine;
-    const profiles = named("machine.profile", profile).flatMap((each) => this.pathOf(each) ?? []);
+    const profiles = named("machine.profile", profile).filter(isProfilePath);
     const { elf, module } = scenario.guest;
     const guests = [...named("guest.elf", elf), ...named("guest.module", module)];
-    const files = [...profiles, ...guests.map((each) => resolve(this.folder, each))];
-    const digests = await Promise.all(files.map((file) => this.digest(file)));
+    const digests = await Promise.all([
+      ...profiles.map((each) => orNull(async () => profileHash(await this.profile(each)))),
+      ...guests.map((each) => orNull(async () => sha256Hex(await this.read(each)))),
+    ]);
     return sha256Hex(new TextEncoder().encode(JSON.stringify([TOOL, decides, digests])));
-  }
-
-  /** SHA-256 of a file; `null` of one that cannot be read, which points of a sweep may be left out for. */
-  private async digest(path: string): Promise<string | null> {
-    try {
-      return sha256Hex(await this.read(path));
-    } catch (error) {
-      if (error instanceof PartError) return null;
-      throw error;
-    }
   }
 
   private async read(path: string): Promise<Uint8Array> {
@@ -100,6 +95,16 @@ export class ScenarioFiles implements ScenarioParts {
   /** Names with a folder or an ending are files. */
   private pathOf(profile: string): string | undefined {
     return isProfilePath(profile) ? resolve(this.folder, profile) : undefined;
+  }
+}
+
+/** A hash; `null` of what cannot be read, which points of a sweep may be left out for. */
+async function orNull(hash: () => Promise<string>): Promise<string | null> {
+  try {
+    return await hash();
+  } catch (error) {
+    if (error instanceof PartError || error instanceof FileError) return null;
+    throw error;
   }
 }
 
