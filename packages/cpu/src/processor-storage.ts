@@ -10,7 +10,10 @@ export class ProcessorStorage {
   private arena: Arena | undefined;
   private readonly blocks: BlockArrays = blockArrays();
 
-  /** Hands it over, as good as new. */
+  /**
+   * Hands it over, as good as new.
+   * @internal for the processor that it is given to
+   */
   take(): { readonly arena: Arena; readonly blocks: BlockArrays } {
     // One that had to grow is not kept: how soon an arena is full must not depend on who had it before.
     if (this.arena === undefined || this.arena.hasGrown) this.arena = new Arena();
