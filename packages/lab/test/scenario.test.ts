@@ -93,6 +93,13 @@ describe("a scenario file", () => {
       "saving",
     ],
     [
+      "a saving in per cent",
+      "expect: [{figure: saving, interface: fastabi, against: linear, at-least: 30}]",
+      1,
+      "expect.0.at-least",
+      "0.3",
+    ],
+    [
       "a tolerance alone",
       "expect: [{figure: cycles-per-call, interface: linear, is: 3}]",
       1,

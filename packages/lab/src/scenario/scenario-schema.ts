@@ -188,6 +188,9 @@ const expectation = section({
     refuse(context, ["within"], "`is` and `within` go together", "both or neither");
   if ((value.figure === "saving") !== (value.against !== undefined))
     refuse(context, ["against"], `it goes with savings alone, and they need it`, "with `figure: saving`");
+  if (value.figure !== "saving") return;
+  for (const key of ["is", "at-least", "at-most"] as const)
+    if ((value[key] ?? 0) > 1) refuse(context, [key], `a saving is a share`, "a number up to 1: 0.3 is 30 %");
 });
 
 const value = z.union([text(4096), finite, z.boolean(), z.array(z.string().max(100)).min(1)]);
