@@ -23,12 +23,16 @@ export function defaultWorkers(): number {
   return availableParallelism();
 }
 
+/** What dies with its point is then never copied: a point makes several MiB of garbage. */
+const YOUNG_MIB = 64;
+
 /** A pool of threads, each with a simulator of its own. */
 export async function pointPool(workers: number): Promise<PointPool> {
   const { Tinypool } = await import("tinypool");
   const pool: Tinypool = new Tinypool({
     ...workerProgram(),
     runtime: "worker_threads",
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
     minThreads: workers,
     maxThreads: workers,
     isolateWorkers: false,
