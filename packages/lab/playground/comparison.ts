@@ -75,7 +75,7 @@ export function requestOf(state: PlaygroundState, iterations: number = state.ite
     machine,
     abis: interfacesRun(state),
     hosts: hostsOf(state),
-    ...(ibpb === "default" ? {} : { kvm: { vmscape: ibpb === "on" } }),
+    kvm: ibpb === "default" ? {} : { vmscape: ibpb === "on" },
     iterations,
     operation: operationRun(state),
     guestPage: state.guestPage,
