@@ -1,5 +1,4 @@
 import type { FastForwardTarget } from "@hyperwalk/xen";
-import { Option } from "commander";
 import { UsageError } from "./usage-error.js";
 
 /** A parser for whole numbers within bounds. */
@@ -14,13 +13,6 @@ export function wholeNumber(option: string, least: number, most: number): (text:
       );
     return value;
   };
-}
-
-/** On how many threads a command runs what does not depend on each other; the results are the same on any number. */
-export function workersOption(): Option {
-  return new Option("--workers <n>", "threads to run on (default: one for each processor)").argParser(
-    wholeNumber("--workers", 1, 1024),
-  );
 }
 
 const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };

@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
-import { workersOption } from "./option-values.js";
 import type { Output } from "./output.js";
 import type { ReportOptions } from "./report-command.js";
+import { workersOption } from "./simulation-options.js";
 
 /** Adds `report`. @param exit given its exit code */
 export function registerReport(program: Command, output: Output, exit: (code: number) => void): void {

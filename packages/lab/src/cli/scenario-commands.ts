@@ -1,10 +1,9 @@
 import { type Command, Option } from "commander";
 import type { Shard } from "../results/run-sweep.js";
 import type { MergeOptions } from "./merge-command.js";
-import { workersOption } from "./option-values.js";
 import type { Output } from "./output.js";
 import type { RunOptions } from "./run-command.js";
-import { JSON_OPTION } from "./simulation-options.js";
+import { JSON_OPTION, workersOption } from "./simulation-options.js";
 import type { StubsOptions } from "./stubs-command.js";
 import type { SweepOptions } from "./sweep-command.js";
 import { UsageError } from "./usage-error.js";

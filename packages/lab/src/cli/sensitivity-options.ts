@@ -1,7 +1,8 @@
 import { type Command, Option } from "commander";
 import { GUEST_OPERATIONS, type GuestOperation } from "../guest.js";
 import type { CompareOptions } from "./compare-command.js";
-import { type OperationChoice, workersOption } from "./option-values.js";
+import type { OperationChoice } from "./option-values.js";
+import { workersOption } from "./simulation-options.js";
 import { UsageError } from "./usage-error.js";
 
 /** What the command line of `sensitivity` says: a comparison, and which estimates to vary. */

@@ -17,6 +17,13 @@ const MAX_VCPUS = 32;
 /** Of commands that print a document. */
 export const JSON_OPTION = ["--json", "print one JSON document and nothing else"] as const;
 
+/** On how many threads a command runs what does not depend on each other; the results are the same on any number. */
+export function workersOption(): Option {
+  return new Option("--workers <n>", "threads to run on (default: one for each processor)").argParser(
+    wholeNumber("--workers", 1, 1024),
+  );
+}
+
 export function machineOption(): Option {
   const option = new Option("--machine <id>", "processor: see `hyperwalk profiles`, or a profile file");
   return option.default("epyc-9124");
