@@ -2,8 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runProgram } from "../../packages/lab/src/cli/program.ts";
-import { plain } from "../../packages/lab/src/report/paint.ts";
+import { hyperwalk } from "../../packages/lab/test/hyperwalk.js";
 
 const GUIDE = readFileSync(new URL("../../docs/adding-a-profile.md", import.meta.url), "utf8");
 const [, PROFILE = ""] = /<!-- profile -->\n```yaml\n([\s\S]*?)```/.exec(GUIDE) ?? [];
@@ -17,24 +16,13 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-async function hyperwalk(...args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
-  const written = { out: "", err: "" };
-  const inFolder = args.map((arg) => (arg.endsWith(".yml") ? join(directory, arg) : arg));
-  const code = await runProgram(inFolder, {
-    paint: plain,
-    out: (text) => {
-      written.out += text;
-    },
-    err: (text) => {
-      written.err += text;
-    },
-  });
-  return { code, ...written };
-}
+/** Runs the command line in the folder of the guide's profile. */
+const inFolder = (...args: readonly string[]) =>
+  hyperwalk(...args.map((arg) => (arg.endsWith(".yml") ? join(directory, arg) : arg)));
 
 describe("docs/adding-a-profile.md", { timeout: 60_000 }, () => {
   it("has a profile that passes the check it describes", async () => {
-    expect(await hyperwalk("profiles", "check", "our-epyc.yml")).toEqual({
+    expect(await inFolder("profiles", "check", "our-epyc.yml")).toEqual({
       code: 0,
       out: "our-epyc: the profile holds together\n",
       err: "",
@@ -48,14 +36,14 @@ describe("docs/adding-a-profile.md", { timeout: 60_000 }, () => {
       const less =
         words[0] === "sensitivity" ? ["--abi", "fastabi", "--iterations", "2", "--key", "timing.ibpb"] : [];
       const few = words[0] === "compare" ? ["--iterations", "16"] : [];
-      expect(await hyperwalk(...words, ...less, ...few)).toMatchObject({ code: 0, err: "" });
+      expect(await inFolder(...words, ...less, ...few)).toMatchObject({ code: 0, err: "" });
     },
   );
 
   it("has its numbers in the results of that machine", async () => {
     const args = ["compare", "runstate-loop", "--abi", "physaddr", "--iterations", "2", "--json"];
     const { machine, host, estimates } = JSON.parse(
-      (await hyperwalk(...args, "--machine", "our-epyc.yml")).out,
+      (await inFolder(...args, "--machine", "our-epyc.yml")).out,
     );
     expect(machine.id).toBe("our-epyc");
     expect(host.mitigations.ibpbEntry).toBe(false);

@@ -5,30 +5,15 @@ import { fileURLToPath } from "node:url";
 import { defineGuest } from "@hyperwalk/guest-sdk";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { BootDocument } from "../src/boot.js";
-import { runProgram } from "../src/cli/program.js";
-import { plain } from "../src/report/paint.js";
 import type { CompareDocument } from "../src/result.js";
 import type { RunDocument } from "../src/scenario/run-scenario.js";
+import { hyperwalk } from "./hyperwalk.js";
 
 vi.setConfig({ testTimeout: 60_000 }); // simulated work, however slow the host
 
 const committed = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 let directory = "";
 const path = (name: string) => join(directory, name);
-
-async function hyperwalk(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const written = { out: "", err: "" };
-  const code = await runProgram(args, {
-    paint: plain,
-    out: (text) => {
-      written.out += text;
-    },
-    err: (text) => {
-      written.err += text;
-    },
-  });
-  return { code, ...written };
-}
 
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), "hyperwalk-kvm-"));

@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { BOOT_EXIT_CODES } from "../boot-exit-code.js";
-import { ABIS, HOSTS, KVM_ABIS } from "../result.js";
+import { ABIS } from "../result.js";
 import { oneOf, wholeNumber } from "./option-values.js";
 import {
   bootInstructionsOption,
@@ -11,6 +11,7 @@ import {
   machineOption,
   moduleOption,
   monitorOption,
+  oneHostOption,
   protocolOption,
   specCtrlOption,
   vcpusOption,
@@ -35,11 +36,7 @@ export function bootOptions(command: Command): Command {
         .argParser(oneOf("--abi", ABIS))
         .default("linear"),
     )
-    .addOption(
-      new Option("--host <name>", `hypervisor: ${HOSTS.join(", ")}; kvm has ${KVM_ABIS.join(", ")} alone`)
-        .argParser(oneOf("--host", HOSTS))
-        .default("xen"),
-    )
+    .addOption(oneHostOption())
     .addOption(monitorOption())
     .addOption(specCtrlOption())
     .addOption(eptOption())

@@ -24,6 +24,13 @@ export function workersOption(): Option {
   );
 }
 
+/** The hypervisor of a single run. */
+export function oneHostOption(): Option {
+  return new Option("--host <name>", `hypervisor: ${HOSTS.join(", ")}; kvm has ${KVM_ABIS.join(", ")} alone`)
+    .argParser(oneOf("--host", HOSTS))
+    .default("xen");
+}
+
 export function machineOption(): Option {
   const option = new Option("--machine <id>", "processor: see `hyperwalk profiles`, or a profile file");
   return option.default("epyc-9124");

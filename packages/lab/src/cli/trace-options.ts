@@ -1,11 +1,11 @@
 import { type Command, Option } from "commander";
 import { GUEST_OPERATIONS } from "../guest.js";
-import { ABIS, HOSTS, KVM_ABIS } from "../result.js";
+import { ABIS } from "../result.js";
 import { DEFAULT_TIMELINE_ITERATIONS } from "../timeline/timeline-defaults.js";
 import { DEFAULT_TRACED_CALLS, TRACE_FORMATS } from "../timeline/trace-formats.js";
 import { oneOf, wholeNumber } from "./option-values.js";
 import type { Output } from "./output.js";
-import { comparedOptions, iterationsOption, machineOption } from "./simulation-options.js";
+import { comparedOptions, iterationsOption, machineOption, oneHostOption } from "./simulation-options.js";
 import type { TraceOptions } from "./trace-command.js";
 
 /** Adds `trace`. @param exit given its exit code */
@@ -52,11 +52,7 @@ function traceOptions(command: Command): Command {
         .argParser(oneOf("--abi", ABIS))
         .default("linear"),
     )
-    .addOption(
-      new Option("--host <name>", `hypervisor: ${HOSTS.join(", ")}; kvm has ${KVM_ABIS.join(", ")} alone`)
-        .argParser(oneOf("--host", HOSTS))
-        .default("xen"),
-    )
+    .addOption(oneHostOption())
     .addOption(iterationsOption(DEFAULT_TIMELINE_ITERATIONS))
     .addOption(
       new Option("--op <name>", `what a benchmark guest calls: ${GUEST_OPERATIONS.join(", ")}`)
